@@ -1,0 +1,215 @@
+//! What was decided, and why.
+//!
+//! Every reason has one sentence and one fix, kept here and nowhere else: log, metric, warning, event and the
+//! troubleshooting page all take them from this place.
+
+use std::fmt;
+
+use crate::template::TemplateName;
+
+/// How a pod, or one template of it, came out.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Outcome {
+    /// Something was added.
+    Injected,
+    /// Nothing was to be done.
+    Skipped,
+    /// The pod is refused.
+    Denied,
+    /// Something went wrong, and the pod was let through without it.
+    Error,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Outcome; 4] = [Outcome::Injected, Outcome::Skipped, Outcome::Denied, Outcome::Error];
+
+    /// The word that users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Injected => "injected",
+            Outcome::Skipped => "skipped",
+            Outcome::Denied => "denied",
+            Outcome::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+macro_rules! reasons {
+    ($($variant:ident $code:literal $sentence:literal $fix:literal;)*) => {
+        /// Why a pod, or one template of it, came out as it did. A closed set: what users see as `snake_case`.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Reason {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Reason] = &[$(Reason::$variant),*];
+
+            /// The code that users see.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Reason::$variant => $code,)* }
+            }
+
+            /// What it means, in one sentence.
+            pub fn sentence(self) -> &'static str {
+                match self { $(Reason::$variant => $sentence,)* }
+            }
+
+            /// What to do about it.
+            pub fn fix(self) -> &'static str {
+                match self { $(Reason::$variant => $fix,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Injected "injected"
+        "What the template holds was added to the pod." "Nothing to do.";
+    AlreadyInjected "already_injected"
+        "The pod already holds what the template would add." "Nothing to do; to take up a changed template, create the pod anew, e.g. with kubectl rollout restart.";
+    PodOptedOut "pod_opted_out"
+        "The pod says pillion.dev/inject: disabled." "Remove the label or annotation pillion.dev/inject from the pod template.";
+    MirrorPod "mirror_pod"
+        "The pod mirrors a static pod of a node, which cannot be changed through the API." "Put the sidecar into the static pod's manifest on the node.";
+    HostNetwork "host_network"
+        "The pod uses the network of its node, where a sidecar's ports would collide." "Use a template that says hostNetwork: true, or drop hostNetwork from the pod.";
+    UnsupportedOs "unsupported_os"
+        "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's.";
+    NoTemplatesRequested "no_templates_requested"
+        "Neither the pod nor its namespace names a template." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
+    UnknownTemplate "unknown_template"
+        "There is no template of that name." "Correct the name in pillion.dev/templates, or add the template.";
+    UnknownNamespace "unknown_namespace"
+        "The template needs to know the pod's namespace, and this server has not been told of it." "Use a template without namespaceSelector and namespaceObject, or run the server with access to namespaces.";
+    InvalidTemplate "invalid_template"
+        "The template was refused when it was loaded." "Mend the template; the server's log names file, line and field.";
+    TemplateNotAllowed "template_not_allowed"
+        "The template's namespaceSelector leaves this namespace out." "Ask the template's owner to admit the namespace, or use another template.";
+    MissingParameter "missing_parameter"
+        "A parameter that has no default was not given." "Set the annotation <template>.pillion.dev/<parameter> on the pod.";
+    InvalidParameter "invalid_parameter"
+        "A parameter's value breaks the parameter's rule." "Correct the annotation that the message names.";
+    UnknownParameter "unknown_parameter"
+        "The template has no parameter of that name." "Correct the annotation's name; the message has the nearest right one.";
+    ParameterNotSettable "parameter_not_settable"
+        "The template does not let this parameter be set from here." "Remove the annotation, or ask the template's owner (settableBy).";
+    GuardFalse "guard_false"
+        "The template's own condition (when) does not hold for this pod." "Nothing to do, or change what the condition asks for.";
+    ExpressionFailed "expression_failed"
+        "An expression of the template could not be evaluated for this pod." "Ask in the expression whether the field is there, with has() or .?.";
+    ExpressionLimit "expression_limit"
+        "An expression of the template would cost too much for this pod." "Let the expression name less of the pod, or make the value smaller.";
+    Conflict "conflict"
+        "The pod or another template already has something of the same name." "Rename one of the two, or drop the template from pillion.dev/templates.";
+    InvalidResult "invalid_result"
+        "The API server would not accept the pod with what the template adds." "Correct the field that the message names, in the template or through its parameter.";
+    NotAPod "not_a_pod"
+        "The review is about something other than a Pod." "Restrict the webhook's rules to pods.";
+    NotACreate "not_a_create"
+        "Only pods that are being created can be changed." "Restrict the webhook's rules to the operation CREATE.";
+    Subresource "subresource"
+        "The review is about a subresource of a pod." "Restrict the webhook's rules to the resource pods.";
+    UnsupportedVersion "unsupported_version"
+        "The review is not of the version admission.k8s.io/v1." "Set admissionReviewVersions: [v1] in the webhook's configuration.";
+    MalformedReview "malformed_review"
+        "The request is not an AdmissionReview with a pod in it." "Send what an API server sends.";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What becomes of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// What, where and what to do, when the pod is refused or something went wrong.
+    pub message: Option<String>,
+    /// Which pod it was.
+    pub subject: Subject,
+    /// Each template, in the order in which they were asked for.
+    pub templates: Vec<TemplateDecision>,
+    /// For the person who creates the pod: kubectl shows them. Each has at most 120 characters.
+    pub warnings: Vec<String>,
+    /// The changes; empty unless something was injected.
+    pub patch: Patch,
+}
+
+impl Decision {
+    /// Whether the pod may be created.
+    pub fn allowed(&self) -> bool {
+        self.outcome != Outcome::Denied
+    }
+}
+
+/// Which pod a decision is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subject {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name, or the `generateName` that its name will begin with.
+    pub name: String,
+    /// The kind and name of the controller that made it, such as `ReplicaSet/web-7d9c6b8f5d`.
+    pub owner: Option<String>,
+}
+
+/// What became of one template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateDecision {
+    /// Its name.
+    pub name: TemplateName,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// What, where and what to do, when it could not be applied.
+    pub message: Option<String>,
+}
+
+/// A JSON Patch (RFC 6902).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// How many operations it has.
+    pub operations: usize,
+    /// The patch as JSON: a list of operations.
+    pub json: String,
+}
+
+impl Patch {
+    /// The patch that changes nothing.
+    pub fn empty() -> Patch {
+        Patch { operations: 0, json: "[]".into() }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.operations == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_a_sentence_and_a_fix() {
+        for reason in Reason::ALL {
+            assert!(reason.as_str().chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'), "{reason}");
+            assert!(reason.sentence().ends_with('.') && reason.fix().ends_with('.'), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! From a review to a decision. Read on in this order: [`decide`], [`merge`] (into the [`draft`]), [`check`].
+
+mod check;
+mod decide;
+mod draft;
+mod merge;
+mod pod;
+mod status;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::decide::Problem;
+use self::draft::{Entry, Node};
+use self::merge::{Given, ToApp};
+use self::pod::{Container, Parameters, Pod, Seen};
+use self::status::{OUTCOME, Record, STATUS, Status};
+use crate::admission::{Operation, Review};
+use crate::catalog::{Catalog, Namespace};
+use crate::decision::{Decision, Outcome, Patch, Reason, Subject, TemplateDecision};
+use crate::template::expression::Failure;
+use crate::template::fragment::{RenderError, View, fill};
+use crate::template::{AppEntry, OnError, Template, digest};
+
+/// The longest warning that reaches a user in one piece.
+/// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
+const MAX_WARNING: usize = 120;
+/// The same for all warnings of one answer.
+const MAX_WARNINGS: usize = 4096;
+
+/// Decides what becomes of a pod. It knows no clock, no network and no state, and it has an answer to everything.
+pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> Decision {
+    let request = &review.request;
+    let kind = &request.kind;
+    let is_pod = kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod";
+    let beside = if !review.is_v1() {
+        Some(Reason::UnsupportedVersion)
+    } else if !is_pod {
+        Some(Reason::NotAPod)
+    } else if request.sub_resource.as_deref().is_some_and(|name| !name.is_empty()) {
+        Some(Reason::Subresource)
+    } else if review.operation() != Operation::Create {
+        Some(Reason::NotACreate)
+    } else {
+        None
+    };
+    let nobody = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    if let Some(reason) = beside {
+        return untouched(Outcome::Skipped, reason, nobody);
+    }
+    let Some(pod) = request.object.and_then(Pod::parse) else {
+        return untouched(Outcome::Error, Reason::MalformedReview, nobody);
+    };
+    let subject = pod.subject(review);
+    match decide::requested(&pod, namespace) {
+        Ok(names) => Pass::new(catalog, namespace, &pod).run(&names, subject),
+        Err(reason) => {
+            let warnings = limited(decide::stray_keys(&pod, &[]));
+            Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
+        }
+    }
+}
+
+fn untouched(outcome: Outcome, reason: Reason, subject: Subject) -> Decision {
+    Decision {
+        outcome,
+        reason,
+        message: None,
+        subject,
+        templates: Vec::new(),
+        warnings: Vec::new(),
+        patch: Patch::empty(),
+    }
+}
+
+/// One pod and everything that its decision depends on.
+struct Pass<'a> {
+    catalog: &'a Catalog,
+    namespace: &'a Namespace,
+    pod: &'a Pod<'a>,
+    status: Status,
+}
+
+/// What became of a template that was asked for.
+#[derive(Clone)]
+enum Verdict {
+    /// It is in the pod now, and this is what it added.
+    Injected(Record),
+    /// It adds nothing, for this reason.
+    Skipped(Reason),
+    /// It cannot be applied. The policy is the template's; there is none for a name that leads to no template.
+    Failed(Problem, Option<OnError>),
+}
+
+/// What one of the pod's own containers receives from an entry of `app`: the container and its list, and the entry with
+/// its holes' values.
+struct Received<'a> {
+    list: &'static str,
+    container: &'a Container<'a>,
+    entry: &'a AppEntry,
+    values: Vec<Value>,
+}
+
+/// A template that is ready to be merged.
+struct Prepared<'a> {
+    template: &'a Template,
+    digest: String,
+    values: Vec<Value>,
+    app: Vec<Received<'a>>,
+}
+
+enum Preparation<'a> {
+    Ready(Box<Prepared<'a>>),
+    Settled(Verdict),
+}
+
+impl<'a> Pass<'a> {
+    fn new(catalog: &'a Catalog, namespace: &'a Namespace, pod: &'a Pod<'a>) -> Pass<'a> {
+        let status = Status::parse(pod.annotation(STATUS).as_deref());
+        Pass { catalog, namespace, pod, status }
+    }
+
+    fn run(&self, names: &[String], subject: Subject) -> Decision {
+        let mut opened = Node::Raw(self.pod.raw);
+        let prepared: Vec<Preparation<'_>> = names.iter().map(|name| self.prepare(name, &mut opened)).collect();
+        // The draft borrows from what was prepared, so it begins only now.
+        let mut draft = opened;
+        let mut brought = Vec::new();
+        let mut verdicts = Vec::with_capacity(names.len());
+        for preparation in &prepared {
+            verdicts.push(match preparation {
+                Preparation::Ready(prepared) => self.merge(prepared, &mut draft, &mut brought),
+                Preparation::Settled(verdict) => verdict.clone(),
+            });
+        }
+        self.conclude(names, verdicts, draft, subject)
+    }
+
+    /// Everything that can be known of a template without the others.
+    fn prepare(&self, name: &str, draft: &mut Node<'a>) -> Preparation<'a> {
+        let failed = |problem, policy| Preparation::Settled(Verdict::Failed(problem, policy));
+        let template: &'a Arc<Template> = match decide::find(self.catalog, self.namespace, name) {
+            Ok(template) => template,
+            Err(problem) => return failed(problem, None),
+        };
+        let policy = Some(self.policy(template));
+        if let Err(problem) = decide::admits(template, self.namespace) {
+            return failed(problem, policy);
+        }
+        if let Err(reason) = decide::suits(template, self.pod) {
+            return Preparation::Settled(Verdict::Skipped(reason));
+        }
+        let parameters = match decide::parameters(template, self.pod, self.namespace) {
+            Ok(parameters) => parameters,
+            Err(problem) => return failed(problem, policy),
+        };
+        let digest = effective_digest(template, &parameters);
+        if self.is_done(template, &digest, draft) {
+            return Preparation::Settled(Verdict::Skipped(Reason::AlreadyInjected));
+        }
+        match self.render(template, &parameters, digest) {
+            Ok(Some(prepared)) => Preparation::Ready(Box::new(prepared)),
+            Ok(None) => Preparation::Settled(Verdict::Skipped(Reason::GuardFalse)),
+            Err(problem) => failed(problem, policy),
+        }
+    }
+
+    /// Whether an earlier call did all that there is to do. Nothing is topped up from a template that has changed since.
+    fn is_done(&self, template: &Template, digest: &str, draft: &mut Node<'a>) -> bool {
+        let Some(record) = self.status.record(template.name().as_str()) else { return false };
+        if record.digest != digest {
+            return record.added.iter().any(|added| {
+                let is_whole = matches!(status::tokens(added).as_slice(), [spec, list, _]
+                    if spec == "spec" && ["initContainers", "containers", "volumes"].contains(&list.as_str()));
+                is_whole && draft.holds(added)
+            });
+        }
+        // A status that leaves something out is no proof that it is there.
+        let mut own = template.pod.spec.iter().flat_map(|spec| {
+            ["initContainers", "containers", "volumes"]
+                .into_iter()
+                .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
+        });
+        !record.added.is_empty()
+            && own.all(|pointer| draft.holds(&pointer))
+            && record.added.iter().all(|added| draft.holds(added))
+            && (template.app.is_empty()
+                || self.own_containers().all(|(_, container)| record.app.iter().any(|seen| *seen == container.name)))
+    }
+
+    /// The pod's containers without those that templates brought.
+    fn own_containers(&self) -> impl Iterator<Item = (&'static str, &'a Container<'a>)> {
+        let init = self.pod.init_containers.iter().map(|container| ("initContainers", container));
+        let all = init.chain(self.pod.containers.iter().map(|container| ("containers", container)));
+        all.filter(|(list, container)| {
+            self.status.added_by(&status::pointer(["spec", list, &container.name])).is_none()
+        })
+    }
+
+    /// The values of all holes; nothing if the template's guard does not hold.
+    fn render(
+        &self,
+        template: &'a Template,
+        parameters: &Parameters,
+        digest: String,
+    ) -> Result<Option<Prepared<'a>>, Problem> {
+        let seen = Seen { pod: self.pod, status: &self.status, namespace: self.namespace, parameters, container: None };
+        let value = |name: &str| parameters.get(name).clone();
+        if let Some(when) = &template.when
+            && !when.holds(&seen).map_err(|failure| expression_problem(template, "when", when.source(), failure))?
+        {
+            return Ok(None);
+        }
+        let values = fill(&template.pod.holes, &seen, &value).map_err(|error| render_problem(template, error))?;
+        let mut app = Vec::new();
+        for entry in &template.app {
+            for (list, container) in self.own_containers() {
+                let globs = if list == "containers" { &entry.containers } else { &entry.init_containers };
+                if !globs.iter().any(|glob| glob.matches(&container.name)) {
+                    continue;
+                }
+                let seen = Seen { container: Some((list, container)), ..seen };
+                if let Some(when) = &entry.when
+                    && !when
+                        .holds(&seen)
+                        .map_err(|failure| expression_problem(template, "app[].when", when.source(), failure))?
+                {
+                    continue;
+                }
+                let values = fill(&entry.holes, &seen, &value).map_err(|error| render_problem(template, error))?;
+                app.push(Received { list, container, entry, values });
+            }
+        }
+        Ok(Some(Prepared { template, digest, values, app }))
+    }
+
+    /// Merges into the draft, or leaves the draft as it was.
+    fn merge<'p>(
+        &self,
+        prepared: &'p Prepared<'a>,
+        draft: &mut Node<'p>,
+        brought: &mut Vec<(String, String)>,
+    ) -> Verdict
+    where
+        'a: 'p,
+    {
+        let template = prepared.template;
+        let view = |fragment| View::new(fragment, &prepared.values);
+        let to_app = |received: &'p Received<'a>| ToApp {
+            list: received.list,
+            container: &received.container.name,
+            view: View::new(&received.entry.container, &received.values),
+            overrides: received.entry.overrides,
+        };
+        let given = Given {
+            template,
+            metadata: template.pod.metadata.as_ref().map(view),
+            spec: template.pod.spec.as_ref().map(view),
+            app: prepared.app.iter().map(to_app).collect(),
+        };
+        let name = template.name().as_str();
+        let earlier = self.status.record(name).filter(|record| record.digest == prepared.digest);
+        let mut record = earlier.cloned().unwrap_or_default();
+        record.name = name.to_owned();
+        record.digest.clone_from(&prepared.digest);
+        record.app = if template.app.is_empty() {
+            Vec::new()
+        } else {
+            self.own_containers().map(|(_, container)| container.name.clone().into_owned()).collect()
+        };
+        let before = draft.clone();
+        let changes = (record.added.len(), record.replaced.len());
+        let merged = merge::merge(draft, &given, &self.status, brought, &mut record)
+            .map_err(|message| Problem::new(Reason::Conflict, message))
+            .and_then(|()| {
+                check::check(draft)
+                    .map_err(|message| Problem::new(Reason::InvalidResult, format!("template \"{name}\": {message}")))
+            });
+        if let Err(problem) = merged {
+            *draft = before;
+            return Verdict::Failed(problem, Some(self.policy(template)));
+        }
+        if (record.added.len(), record.replaced.len()) == changes {
+            return Verdict::Skipped(Reason::AlreadyInjected);
+        }
+        brought.extend(record.added[changes.0..].iter().map(|added| (added.clone(), name.to_owned())));
+        record.added.dedup();
+        Verdict::Injected(record)
+    }
+
+    fn conclude(&self, names: &[String], verdicts: Vec<Verdict>, mut draft: Node<'_>, subject: Subject) -> Decision {
+        let mut templates = Vec::with_capacity(names.len());
+        let mut words = Vec::with_capacity(names.len());
+        let mut status = self.status.clone();
+        let mut warnings = Vec::new();
+        let mut problems: Vec<Problem> = Vec::new();
+        let fallback = self.fallback_policy(names);
+        for (name, verdict) in names.iter().zip(verdicts) {
+            let (outcome, reason, message) = match verdict {
+                Verdict::Injected(record) => {
+                    status.templates.retain(|known| known.name != record.name);
+                    status.templates.push(record);
+                    (Outcome::Injected, Reason::Injected, None)
+                }
+                Verdict::Skipped(reason) => (Outcome::Skipped, reason, None),
+                Verdict::Failed(problem, policy) => {
+                    let denied = policy.unwrap_or(fallback) == OnError::Deny;
+                    if denied {
+                        problems.push(problem.clone());
+                    } else {
+                        warnings.push(format!("left out: {}", problem.message));
+                    }
+                    (if denied { Outcome::Denied } else { Outcome::Error }, problem.reason, Some(problem.message))
+                }
+            };
+            // What was injected by an earlier call has the word of that call.
+            let kept = reason == Reason::AlreadyInjected && self.status.record(name).is_some();
+            words.push((name, if kept { Reason::Injected } else { reason }));
+            if let Some(name) = decide::checked_name(name) {
+                templates.push(TemplateDecision { name, outcome, reason, message });
+            }
+        }
+        warnings.extend(decide::stray_keys(self.pod, names));
+        let decision = |outcome, reason, message, patch| Decision {
+            outcome,
+            reason,
+            message,
+            subject: subject.clone(),
+            templates: templates.clone(),
+            warnings: limited(warnings.clone()),
+            patch,
+        };
+        if let Some(first) = problems.first() {
+            let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            return decision(Outcome::Denied, first.reason, Some(messages.join("; ")), Patch::empty());
+        }
+        annotate(&mut draft, &words, &self.status, &mut status);
+        if let Err(message) = check::check_annotations(&mut draft) {
+            let outcome = if self.catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
+            return decision(outcome, Reason::InvalidResult, Some(message), Patch::empty());
+        }
+        let found = |wanted: Outcome| templates.iter().find(|template| template.outcome == wanted);
+        let whole = found(Outcome::Injected).or_else(|| found(Outcome::Error)).or(templates.first());
+        let (outcome, reason) = match whole {
+            Some(template) => (template.outcome, template.reason),
+            // Names that are no names at all, left out.
+            None => (Outcome::Error, Reason::UnknownTemplate),
+        };
+        let message = found(Outcome::Error).and_then(|template| template.message.clone());
+        decision(outcome, reason, message, draft.patch())
+    }
+
+    fn policy(&self, template: &Template) -> OnError {
+        template.on_error.unwrap_or(self.catalog.on_error())
+    }
+
+    /// The policy for a name that leads to no template: the server's, or `Deny` if a template that was chosen says so.
+    fn fallback_policy(&self, names: &[String]) -> OnError {
+        let chosen = names.iter().filter_map(|name| decide::find(self.catalog, self.namespace, name).ok());
+        let mut policies = chosen.filter_map(|template| template.on_error);
+        if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
+    }
+}
+
+/// Of the template and what its parameters are for this pod.
+fn effective_digest(template: &Template, parameters: &Parameters) -> String {
+    let mut text = String::new();
+    for (name, value) in &parameters.0 {
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&value.to_string());
+        text.push('\n');
+    }
+    digest(&[template.digest().as_bytes(), text.as_bytes()])
+}
+
+fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {
+    let reason = match failure {
+        Failure::Failed(_) => Reason::ExpressionFailed,
+        Failure::Limit(_) => Reason::ExpressionLimit,
+        Failure::UnknownNamespace => Reason::UnknownNamespace,
+    };
+    let name = template.name();
+    Problem::new(reason, format!("template \"{name}\": {place}: the expression {source} failed: {failure}"))
+}
+
+fn render_problem(template: &Template, error: RenderError) -> Problem {
+    match error {
+        RenderError::Expression { place, source, failure } => expression_problem(template, &place, &source, failure),
+        RenderError::WrongType { place, message } => {
+            Problem::new(Reason::InvalidResult, format!("template \"{}\": {place} {message}", template.name()))
+        }
+    }
+}
+
+/// Writes down what was done: a word for each template, and what was added where.
+fn annotate(draft: &mut Node<'_>, words: &[(&String, Reason)], before: &Status, status: &mut Status) {
+    let words: Vec<_> = words.iter().map(|(name, reason)| format!("{name}={reason}")).collect();
+    set_annotation(draft, OUTCOME, words.join(","));
+    if status != before {
+        status.version = env!("CARGO_PKG_VERSION").to_owned();
+        set_annotation(draft, STATUS, serde_json::to_string(status).expect("a status is plain data"));
+    }
+}
+
+fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
+    let empty = || Node::Object(Vec::new());
+    let metadata = draft.member_or("metadata", empty());
+    let annotations = metadata.and_then(|metadata| metadata.node.member_or("annotations", empty()));
+    let Some(annotations) = annotations else { return };
+    match annotations.node.member(key) {
+        Some(entry) if entry.node.string().is_some_and(|known| known == value) => {}
+        Some(entry) => entry.replace(Node::Value(value.into())),
+        None => {
+            if let Some(members) = annotations.node.members() {
+                members.push((key.to_owned().into(), Entry::added(Node::Value(value.into()))));
+            }
+        }
+    }
+}
+
+/// Warnings as long as the API server shows them in one piece.
+fn limited(warnings: Vec<String>) -> Vec<String> {
+    let mut left = MAX_WARNINGS;
+    let mut limited = Vec::with_capacity(warnings.len());
+    for warning in warnings {
+        let mut short: String = warning.chars().take(MAX_WARNING).collect();
+        if short.len() < warning.len() {
+            short = warning.chars().take(MAX_WARNING - 1).chain(['…']).collect();
+        }
+        let Some(rest) = left.checked_sub(short.len()) else { break };
+        left = rest;
+        limited.push(short);
+    }
+    limited
+}
+
+#[cfg(test)]
+mod tests;

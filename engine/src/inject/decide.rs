@@ -1,0 +1,221 @@
+//! Which templates a pod gets, and with which parameters.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::pod::{Parameters, Pod};
+use super::status::{OUTCOME, STATUS};
+use crate::catalog::{Catalog, Found, Namespace};
+use crate::decision::Reason;
+use crate::nearest;
+use crate::template::{Parameter, SettableBy, Template, TemplateName};
+
+const INJECT: &str = "pillion.dev/inject";
+const TEMPLATES: &str = "pillion.dev/templates";
+const REQUIRED: &str = "pillion.dev/required-templates";
+const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
+const PARAMETERS: &str = ".pillion.dev/";
+/// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Why something cannot be done, in one sentence for the user.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+impl Problem {
+    pub(super) fn new(reason: Reason, message: String) -> Problem {
+        Problem { reason, message }
+    }
+}
+
+/// The templates that a pod asks for, or why it gets none.
+pub(super) fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<String>, Reason> {
+    if pod.annotation(MIRROR).is_some() {
+        return Err(Reason::MirrorPod);
+    }
+    let required = namespace.annotation(REQUIRED).unwrap_or_default();
+    let disabled = |value: Option<Cow<'_, str>>| value.is_some_and(|value| value == "disabled" || value == "false");
+    let opted_out = disabled(pod.label(INJECT)) || disabled(pod.annotation(INJECT));
+    let by_namespace = namespace.annotation(TEMPLATES).unwrap_or_default();
+    let by_pod = pod.annotation(TEMPLATES);
+    let mut names: Vec<String> = Vec::new();
+    let mut add = |name: &str| {
+        if !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    };
+    list(required).for_each(&mut add);
+    if !opted_out {
+        let asked = by_pod.as_deref().unwrap_or(by_namespace);
+        // One `+` makes the whole list an addition, so that `+a,b` does not drop what the namespace gives.
+        if by_pod.is_some() && list(asked).any(|name| name.starts_with('+')) {
+            list(by_namespace).for_each(&mut add);
+        }
+        list(asked).for_each(|name| add(name.trim_start_matches('+')));
+    }
+    match names.is_empty() {
+        false => Ok(names),
+        true if opted_out => Err(Reason::PodOptedOut),
+        true => Err(Reason::NoTemplatesRequested),
+    }
+}
+
+fn list(annotation: &str) -> impl Iterator<Item = &str> {
+    annotation.split(',').map(str::trim)
+}
+
+/// The template of a name.
+pub(super) fn find<'c>(catalog: &'c Catalog, namespace: &Namespace, name: &str) -> Result<&'c Arc<Template>, Problem> {
+    match catalog.find(name, &namespace.name) {
+        Found::Template(template) => Ok(template),
+        Found::Refused(why) => {
+            let message = format!("template \"{name}\" was refused when it was loaded: {why}");
+            Err(Problem::new(Reason::InvalidTemplate, message))
+        }
+        Found::Unknown(near) => {
+            let hint = near.map(|near| format!("; did you mean {near}?"));
+            let hint = hint.unwrap_or_else(|| "; correct pillion.dev/templates, or add the template".into());
+            let message = format!("there is no template \"{}\"{hint}", shown(name));
+            Err(Problem::new(Reason::UnknownTemplate, message))
+        }
+    }
+}
+
+/// Whether a template lets this namespace use it.
+pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Problem> {
+    let Some(selector) = &template.namespace_selector else { return Ok(()) };
+    let (template, namespace_name) = (template.name(), &namespace.name);
+    match &namespace.known {
+        Some(known) if selector.matches(&known.labels) => Ok(()),
+        Some(_) => {
+            let message =
+                format!("template \"{template}\" is not for namespace {namespace_name}; ask its owner to admit it");
+            Err(Problem::new(Reason::TemplateNotAllowed, message))
+        }
+        None => {
+            let message = format!(
+                "template \"{template}\" chooses namespaces by labels, and this server does not know those of \
+                 {namespace_name}; use a template without namespaceSelector"
+            );
+            Err(Problem::new(Reason::UnknownNamespace, message))
+        }
+    }
+}
+
+/// Whether a template is for pods like this one.
+pub(super) fn suits(template: &Template, pod: &Pod<'_>) -> Result<(), Reason> {
+    if !template.os.iter().any(|os| *os == pod.os()) {
+        return Err(Reason::UnsupportedOs);
+    }
+    if pod.uses_host_network() && !template.host_network {
+        return Err(Reason::HostNetwork);
+    }
+    Ok(())
+}
+
+/// The values of a template's parameters: the pod's annotation, else the namespace's, else the default.
+///
+/// # Errors
+///
+/// With the first reason, and everything that is wrong.
+pub(super) fn parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Result<Parameters, Problem> {
+    let mut problems = unknown_parameters(template, pod);
+    let mut values = Vec::with_capacity(template.parameters.len());
+    for parameter in &template.parameters {
+        match value(template, parameter, pod, namespace) {
+            Ok(value) => values.push((parameter.name.clone(), value)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    match problems.first() {
+        None => Ok(Parameters(values)),
+        Some(first) => {
+            let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            Err(Problem::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))
+        }
+    }
+}
+
+fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Problem> {
+    let key = format!("{}{PARAMETERS}{}", template.name(), parameter.name);
+    let by_pod = pod.annotation(&key);
+    if by_pod.is_some() && parameter.settable_by != SettableBy::Pod {
+        let message = format!("parameter {} cannot be set on a pod; remove the annotation {key}", parameter.name);
+        return Err(Problem::new(Reason::ParameterNotSettable, message));
+    }
+    let by_namespace = namespace.annotation(&key);
+    if by_namespace.is_some() && parameter.settable_by == SettableBy::Nobody {
+        let message = format!("parameter {} cannot be set; remove the namespace's annotation {key}", parameter.name);
+        return Err(Problem::new(Reason::ParameterNotSettable, message));
+    }
+    let whose = if by_pod.is_some() { "the annotation" } else { "the namespace's annotation" };
+    match by_pod.or(by_namespace.map(Cow::Borrowed)) {
+        Some(text) => parameter.read(&text).map_err(|rule| {
+            let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(&text)) };
+            let message = format!("parameter {} {rule} but {whose} {key} {is}", parameter.name);
+            Problem::new(Reason::InvalidParameter, message)
+        }),
+        None => match &parameter.default {
+            Some(default) => Ok(default.clone()),
+            None if parameter.optional => Ok(Value::Null),
+            None => {
+                let message =
+                    format!("parameter {} has no default; set the annotation {key} on the pod", parameter.name);
+                Err(Problem::new(Reason::MissingParameter, message))
+            }
+        },
+    }
+}
+
+fn unknown_parameters(template: &Template, pod: &Pod<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for key in pod.annotation_keys() {
+        let Some((name, parameter)) = key.split_once(PARAMETERS) else { continue };
+        if name == template.name().as_str() && template.parameter(parameter).is_none() {
+            let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let message = format!("there is no parameter {} (annotation {}){hint}", shown(parameter), shown(key));
+            problems.push(Problem::new(Reason::UnknownParameter, message));
+        }
+    }
+    problems
+}
+
+/// Keys of ours that concern nothing that was chosen: a slip of the pen, most likely.
+pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for key in pod.annotation_keys() {
+        if let Some((name, _)) = key.split_once(PARAMETERS) {
+            if !chosen.iter().any(|chosen| chosen == name) {
+                let near = nearest(name, chosen.iter().map(String::as_str));
+                let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                warnings.push(format!("annotation {key} is for a template that was not asked for{hint}"));
+            }
+        } else if key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&key) {
+            let hint =
+                nearest(key, OWN_KEYS.into_iter()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            warnings.push(format!("annotation {key} means nothing to Pillion{hint}"));
+        }
+    }
+    warnings
+}
+
+/// What somebody else wrote, short enough for a message and without control characters.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().count() > LONGEST {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A name that can stand in messages, log lines and metrics.
+pub(super) fn checked_name(name: &str) -> Option<TemplateName> {
+    name.parse().ok()
+}

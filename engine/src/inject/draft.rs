@@ -1,0 +1,293 @@
+//! The pod as it will be: what was there, untouched, and what was added to it.
+//!
+//! Nothing is opened that nobody asks for. Each list and object that is opened remembers which of its entries are new,
+//! so the patch is read off the finished draft, in one walk and without a comparison.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::status::{Shape, escape, key_of, tokens};
+use crate::decision::Patch;
+use crate::object::{self, Object};
+use crate::schema::Type;
+use crate::template::fragment::View;
+
+/// A value of the draft.
+#[derive(Clone, Debug)]
+pub(super) enum Node<'a> {
+    /// The pod's, unopened.
+    Raw(&'a RawValue),
+    /// A template's, unopened.
+    View(View<'a>),
+    /// Made here.
+    Value(Value),
+    Object(Vec<(Cow<'a, str>, Entry<'a>)>),
+    List(Vec<Entry<'a>>),
+}
+
+/// A value and whether it is new.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) change: Change,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Change {
+    Kept,
+    Added,
+    Replaced,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn added(node: Node<'a>) -> Entry<'a> {
+        Entry { node, change: Change::Added }
+    }
+
+    fn kept(node: Node<'a>) -> Entry<'a> {
+        Entry { node, change: Change::Kept }
+    }
+
+    /// Whether this is an object of that name.
+    pub(super) fn is_named(&mut self, wanted: &str) -> bool {
+        self.node.member("name").is_some_and(|name| name.node.string().is_some_and(|name| name == wanted))
+    }
+
+    /// Puts another value in the place of this one.
+    pub(super) fn replace(&mut self, node: Node<'a>) {
+        self.node = node;
+        // What this draft itself brought is still new to the pod.
+        if self.change == Change::Kept {
+            self.change = Change::Replaced;
+        }
+    }
+}
+
+impl<'a> Node<'a> {
+    /// The members of an object, opened; `None` if this is no object.
+    pub(super) fn members(&mut self) -> Option<&mut Vec<(Cow<'a, str>, Entry<'a>)>> {
+        let members = match self {
+            Node::Object(_) => None,
+            Node::Raw(raw) => Some(
+                Object::parse(raw)?
+                    .into_members()
+                    .into_iter()
+                    .map(|(name, raw)| (name, Entry::kept(Node::Raw(raw))))
+                    .collect(),
+            ),
+            Node::View(view) => match view.value() {
+                Some(Value::Object(members)) => Some(from_value(members)),
+                Some(_) => return None,
+                None => Some(view.members().map(|(name, view)| (name.into(), Entry::kept(Node::View(view)))).collect()),
+            },
+            Node::Value(Value::Object(members)) => Some(from_value(members)),
+            Node::Value(_) | Node::List(_) => return None,
+        };
+        if let Some(members) = members {
+            *self = Node::Object(members);
+        }
+        match self {
+            Node::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The items of a list, opened; `None` if this is no list.
+    pub(super) fn items(&mut self) -> Option<&mut Vec<Entry<'a>>> {
+        let items = match self {
+            Node::List(_) => None,
+            Node::Raw(raw) => Some(object::list(raw)?.into_iter().map(|raw| Entry::kept(Node::Raw(raw))).collect()),
+            Node::View(view) => match view.value() {
+                Some(Value::Array(items)) => {
+                    Some(items.iter().map(|item| Entry::kept(Node::Value(item.clone()))).collect())
+                }
+                Some(_) => return None,
+                None => Some(view.items().map(|view| Entry::kept(Node::View(view))).collect()),
+            },
+            Node::Value(Value::Array(items)) => {
+                Some(items.iter().map(|item| Entry::kept(Node::Value(item.clone()))).collect())
+            }
+            Node::Value(_) | Node::Object(_) => return None,
+        };
+        if let Some(items) = items {
+            *self = Node::List(items);
+        }
+        match self {
+            Node::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// A member that is there and not `null`.
+    pub(super) fn member(&mut self, name: &str) -> Option<&mut Entry<'a>> {
+        let members = self.members()?;
+        let at = members.iter().rposition(|(member, _)| member == name)?;
+        Some(&mut members[at].1).filter(|entry| !entry.node.is_null())
+    }
+
+    /// A member, made if need be. `None` if this is no object.
+    pub(super) fn member_or(&mut self, name: &str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
+        if self.member(name).is_none() {
+            let members = self.members()?;
+            members.retain(|(member, _)| member != name);
+            members.push((Cow::Owned(name.to_owned()), Entry::added(empty)));
+        }
+        self.member(name)
+    }
+
+    pub(super) fn string(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Node::Raw(raw) => object::string(raw),
+            Node::View(view) => view.as_str().map(Cow::Borrowed),
+            Node::Value(value) => value.as_str().map(Cow::Borrowed),
+            Node::Object(_) | Node::List(_) => None,
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Node::Raw(raw) if raw.get() == "null")
+    }
+
+    /// How an item of a list is named in a pointer.
+    pub(super) fn key(&mut self, keys: &[String]) -> String {
+        match keys {
+            [] => key_of(&self.to_value(), keys),
+            [key] => self.member(key).map_or_else(String::new, |entry| entry.node.text()),
+            keys => {
+                let mut item = serde_json::Map::new();
+                for key in keys {
+                    if let Some(entry) = self.member(key) {
+                        item.insert(key.clone(), entry.node.to_value());
+                    }
+                }
+                key_of(&Value::Object(item), keys)
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        self.string().map_or_else(|| self.to_value().to_string(), Cow::into_owned)
+    }
+
+    pub(super) fn to_value(&self) -> Value {
+        match self {
+            Node::Raw(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
+            Node::View(view) => view.to_value(),
+            Node::Value(value) => value.clone(),
+            Node::Object(members) => {
+                members.iter().map(|(name, entry)| (name.clone().into_owned(), entry.node.to_value())).collect()
+            }
+            Node::List(items) => items.iter().map(|entry| entry.node.to_value()).collect(),
+        }
+    }
+
+    /// Whether something is in the draft, by its recorded pointer.
+    pub(super) fn holds(&mut self, pointer: &str) -> bool {
+        let mut at = Some((self, Shape::Object("Pod")));
+        for token in tokens(pointer) {
+            at = at.and_then(|(node, shape)| {
+                let inner = shape.child(&token)?;
+                let entry = match shape {
+                    Shape::Other(Type::List { keys, .. }) => {
+                        node.items()?.iter_mut().find_map(|entry| (entry.node.key(keys) == token).then_some(entry))?
+                    }
+                    _ => node.member(&token)?,
+                };
+                Some((&mut entry.node, inner))
+            });
+        }
+        at.is_some()
+    }
+
+    /// Appends the JSON.
+    fn write(&self, json: &mut String) {
+        match self {
+            Node::Raw(raw) => json.push_str(raw.get()),
+            Node::View(view) => view.write(json),
+            Node::Value(value) => json.push_str(&value.to_string()),
+            Node::Object(members) => {
+                json.push('{');
+                for (at, (name, entry)) in members.iter().enumerate() {
+                    if at > 0 {
+                        json.push(',');
+                    }
+                    json.push_str(&Value::from(&**name).to_string());
+                    json.push(':');
+                    entry.node.write(json);
+                }
+                json.push('}');
+            }
+            Node::List(items) => {
+                json.push('[');
+                for (at, entry) in items.iter().enumerate() {
+                    if at > 0 {
+                        json.push(',');
+                    }
+                    entry.node.write(json);
+                }
+                json.push(']');
+            }
+        }
+    }
+
+    /// The changes of the draft, parents before children and each list from its beginning, so that every index is right
+    /// when its operation is applied.
+    ///
+    /// The API server answers 500, even under `failurePolicy: Ignore`, when a patch does not apply. So there are no
+    /// `test` operations.
+    pub(super) fn patch(&self) -> Patch {
+        let mut patch = Patch { operations: 0, json: String::from("[") };
+        self.operations(&mut String::new(), &mut patch);
+        patch.json.push(']');
+        patch
+    }
+
+    fn operations(&self, path: &mut String, patch: &mut Patch) {
+        let length = path.len();
+        let mut visit = |path: &mut String, entry: &Entry<'a>| {
+            match entry.change {
+                Change::Kept => entry.node.operations(path, patch),
+                Change::Added => operation("add", path, &entry.node, patch),
+                Change::Replaced => operation("replace", path, &entry.node, patch),
+            }
+            path.truncate(length);
+        };
+        match self {
+            Node::Object(members) => {
+                for (name, entry) in members {
+                    path.push('/');
+                    escape(name, path);
+                    visit(path, entry);
+                }
+            }
+            Node::List(items) => {
+                for (at, entry) in items.iter().enumerate() {
+                    path.push('/');
+                    path.push_str(&at.to_string());
+                    visit(path, entry);
+                }
+            }
+            Node::Raw(_) | Node::View(_) | Node::Value(_) => {}
+        }
+    }
+}
+
+fn from_value<'a>(members: &serde_json::Map<String, Value>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
+    members.iter().map(|(name, value)| (name.clone().into(), Entry::kept(Node::Value(value.clone())))).collect()
+}
+
+fn operation(op: &str, path: &str, node: &Node<'_>, patch: &mut Patch) {
+    if patch.operations > 0 {
+        patch.json.push(',');
+    }
+    patch.operations += 1;
+    patch.json.push_str(r#"{"op":""#);
+    patch.json.push_str(op);
+    patch.json.push_str(r#"","path":"#);
+    patch.json.push_str(&Value::from(path).to_string());
+    patch.json.push_str(r#","value":"#);
+    node.write(&mut patch.json);
+    patch.json.push('}');
+}

@@ -1,0 +1,421 @@
+//! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
+//! template disagree and no row decides, that is a conflict.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::draft::{Change, Entry, Node};
+use super::status::{Record, Status, pointer};
+use crate::quantity::parse_quantity;
+use crate::schema::{Schema, Type};
+use crate::template::fragment::View;
+use crate::template::{Placement, Template};
+
+/// Objects that are merged field by field; every other object is one value.
+const MERGED: &[&str] = &["PodSecurityContext", "SecurityContext", "Capabilities", "ResourceRequirements", "Lifecycle"];
+
+/// Values that the API server fills in: a pod that has one of these has said nothing.
+/// Source: kubernetes pkg/apis/core/v1/defaults.go.
+const DEFAULTS: &[(&str, &str)] =
+    &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
+const DEFAULT_GRACE_PERIOD: i64 = 30;
+
+/// What a template gives to a pod: its fragments with their holes filled.
+pub(super) struct Given<'a> {
+    pub(super) template: &'a Template,
+    pub(super) metadata: Option<View<'a>>,
+    pub(super) spec: Option<View<'a>>,
+    pub(super) app: Vec<ToApp<'a>>,
+}
+
+/// What one of the pod's own containers receives.
+pub(super) struct ToApp<'a> {
+    /// `containers` or `initContainers`.
+    pub(super) list: &'static str,
+    pub(super) container: &'a str,
+    pub(super) view: View<'a>,
+    pub(super) overrides: bool,
+}
+
+/// Merges one template into a draft.
+pub(super) struct Merge<'s> {
+    template: &'s Template,
+    /// What was recorded before: what this template brought then is not in its own way now.
+    earlier: &'s Status,
+    record: &'s mut Record,
+    /// Who brought what, of the templates before this one: pointer and template.
+    brought: &'s [(String, String)],
+    path: Vec<String>,
+    conflicts: Vec<String>,
+}
+
+/// Merges what a template gives. Whatever it added is in the record; on a conflict the draft is of no more use.
+///
+/// # Errors
+///
+/// With every conflict, in one sentence each.
+pub(super) fn merge<'a>(
+    draft: &mut Node<'a>,
+    given: &Given<'a>,
+    earlier: &Status,
+    brought: &[(String, String)],
+    record: &mut Record,
+) -> Result<(), String> {
+    let template = given.template;
+    let mut merge = Merge { template, earlier, record, brought, path: Vec::new(), conflicts: Vec::new() };
+    if let Some(view) = given.metadata {
+        merge.at("metadata", |merge| {
+            if let Some(entry) = draft.member_or("metadata", Node::Object(Vec::new())) {
+                merge.object(&mut entry.node, view, "ObjectMeta", false);
+            }
+        });
+    }
+    if let Some(spec) = draft.member("spec") {
+        merge.at("spec", |merge| {
+            if let Some(view) = given.spec {
+                merge.spec(&mut spec.node, view);
+            }
+            given.app.iter().for_each(|to_app| merge.app(&mut spec.node, to_app));
+        });
+    }
+    if merge.conflicts.is_empty() { Ok(()) } else { Err(merge.conflicts.join("; ")) }
+}
+
+impl<'a> Merge<'_> {
+    fn at<T>(&mut self, token: &str, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(token.to_owned());
+        let result = run(self);
+        self.path.pop();
+        result
+    }
+
+    fn here(&self) -> String {
+        pointer(self.path.iter().map(String::as_str))
+    }
+
+    fn added(&mut self) {
+        let here = self.here();
+        self.record.added.push(here);
+    }
+
+    fn replaced(&mut self, before: &Entry<'a>) {
+        if before.change == Change::Kept {
+            let here = self.here();
+            self.record.replaced.push((here, before.node.to_value()));
+        }
+    }
+
+    fn conflict(&mut self, what: &str) {
+        let here = self.here();
+        let owner = self.brought.iter().find(|(brought, _)| *brought == here).map(|(_, template)| template.as_str());
+        let owner = owner.or_else(|| self.earlier.added_by(&here));
+        let other = owner.map_or("the pod itself".into(), |template| format!("template \"{template}\""));
+        self.conflicts.push(format!(
+            "{what} comes from template \"{}\" and from {other}; rename one, or drop the template from pillion.dev/templates",
+            self.template.name()
+        ));
+    }
+
+    /// Whether this template brought what is here in an earlier call.
+    fn is_ours(&self) -> bool {
+        self.earlier.record(self.template.name().as_str()).is_some_and(|record| record.added.contains(&self.here()))
+    }
+
+    fn spec(&mut self, spec: &mut Node<'a>, view: View<'a>) {
+        let (mut there, mut new) = (0, 0);
+        for list in ["initContainers", "containers"] {
+            for container in view.get(list).into_iter().flat_map(View::items) {
+                match self.container(spec, list, container) {
+                    true => there += 1,
+                    false => new += 1,
+                }
+            }
+        }
+        // A copy of an injected pod that lost its annotations has our volumes as well as our containers.
+        let is_copy = there > 0 && new == 0;
+        for volume in view.get("volumes").into_iter().flat_map(View::items) {
+            self.volume(spec, volume, is_copy);
+        }
+        for (field, part) in view.members() {
+            match field {
+                "initContainers" | "containers" | "volumes" => {}
+                "terminationGracePeriodSeconds" => self.grace_period(spec, part),
+                field => self.field(spec, "PodSpec", field, part, false),
+            }
+        }
+    }
+
+    /// Adds a container, and tells whether it was there already.
+    fn container(&mut self, spec: &mut Node<'a>, list: &'static str, view: View<'a>) -> bool {
+        let name = name_of(view);
+        for other in ["initContainers", "containers", "ephemeralContainers"] {
+            let Some(items) = spec.member(other).and_then(|entry| entry.node.items()) else { continue };
+            let Some(entry) = items.iter_mut().find_map(|entry| entry.is_named(name).then_some(entry)) else {
+                continue;
+            };
+            let Type::List { item, .. } = Schema::get().field("PodSpec", list) else {
+                unreachable!("containers are a list")
+            };
+            let node = entry.node.to_value();
+            self.at(other, |merge| {
+                merge.at(name, |merge| {
+                    if !merge.is_ours() && (other != list || !covers(&node, &view.to_value(), item)) {
+                        merge.conflict(&format!("container \"{name}\""));
+                    }
+                });
+            });
+            return true;
+        }
+        let placement = self.template.placement.clone();
+        let earlier = self.earlier;
+        let Some(items) = spec.member_or(list, Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
+            return false;
+        };
+        let at = if list == "containers" { items.len() } else { place(items, &placement, earlier) };
+        items.insert(at, Entry::added(Node::View(view)));
+        self.at(list, |merge| merge.at(name, Merge::added));
+        false
+    }
+
+    fn volume(&mut self, spec: &mut Node<'a>, view: View<'a>, is_copy: bool) {
+        let name = name_of(view);
+        let shared = self.template.shares.contains(name);
+        let Type::List { item, .. } = Schema::get().field("PodSpec", "volumes") else {
+            unreachable!("volumes are a list")
+        };
+        let Some(items) = spec.member_or("volumes", Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
+            return;
+        };
+        let known = items.iter_mut().find_map(|entry| entry.is_named(name).then(|| entry.node.to_value()));
+        let is_new = known.is_none();
+        if is_new {
+            items.push(Entry::added(Node::View(view)));
+        }
+        self.at("volumes", |merge| {
+            merge.at(name, |merge| match known {
+                None => merge.added(),
+                Some(known) => {
+                    let same = || is_copy && covers(&known, &view.to_value(), item);
+                    if !(shared || merge.is_ours() || same()) {
+                        merge.conflict(&format!("volume \"{name}\""));
+                    }
+                }
+            });
+        });
+    }
+
+    fn grace_period(&mut self, spec: &mut Node<'a>, view: View<'a>) {
+        self.at("terminationGracePeriodSeconds", |merge| {
+            let wanted = view.value().and_then(Value::as_i64).unwrap_or_default();
+            match spec.member("terminationGracePeriodSeconds") {
+                Some(entry) if entry.node.to_value().as_i64().unwrap_or(DEFAULT_GRACE_PERIOD) < wanted => {
+                    merge.replaced(entry);
+                    entry.replace(Node::View(view));
+                }
+                // Left out, it becomes 30: a smaller one would shorten it.
+                None if wanted > DEFAULT_GRACE_PERIOD => {
+                    if let Some(members) = spec.members() {
+                        members.push(("terminationGracePeriodSeconds".into(), Entry::added(Node::View(view))));
+                    }
+                    merge.added();
+                }
+                _ => {}
+            }
+        });
+    }
+
+    fn app<'n>(&mut self, spec: &'n mut Node<'a>, to_app: &ToApp<'a>) {
+        let items = spec.member(to_app.list).and_then(|entry| entry.node.items());
+        let named = |entry: &'n mut Entry<'a>| entry.is_named(to_app.container).then_some(entry);
+        let Some(entry) = items.into_iter().flatten().find_map(named) else { return };
+        self.at(to_app.list, |merge| {
+            merge.at(to_app.container, |merge| {
+                merge.object(&mut entry.node, to_app.view, "Container", to_app.overrides);
+            });
+        });
+    }
+
+    fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static str, overrides: bool) {
+        for (field, part) in view.members() {
+            self.field(target, object, field, part, overrides);
+        }
+    }
+
+    fn field(&mut self, target: &mut Node<'a>, object: &'static str, field: &'a str, view: View<'a>, overrides: bool) {
+        let kind = Schema::get().field(object, field);
+        let merges = match kind {
+            Type::Ref { name } => MERGED.contains(&name.as_str()),
+            Type::Map { .. } => true,
+            // A list inside of a single value, such as a security context's capabilities, is one value itself.
+            Type::List { .. } => matches!(object, "PodSpec" | "Container"),
+            Type::Scalar(_) => false,
+        };
+        self.at(field, |merge| {
+            let Some(entry) = target.member(field) else {
+                let Some(members) = target.members() else { return };
+                members.retain(|(name, _)| name != field);
+                let empty = match kind {
+                    Type::Map { .. } => Node::Object(Vec::new()),
+                    Type::List { .. } if merges => Node::List(Vec::new()),
+                    _ => {
+                        members.push((field.into(), Entry::added(Node::View(view))));
+                        merge.added();
+                        return;
+                    }
+                };
+                members.push((field.into(), Entry::added(empty)));
+                if let Some(entry) = target.member(field) {
+                    merge.into(&mut entry.node, kind, view, overrides);
+                }
+                return;
+            };
+            if merges {
+                merge.into(&mut entry.node, kind, view, overrides);
+            } else if overrides || object == "PodSpec" && is_default(field, &entry.node) {
+                let (before, after) = (entry.node.to_value(), view.to_value());
+                if before != after {
+                    merge.replaced(entry);
+                    entry.replace(Node::View(view));
+                }
+            }
+        });
+    }
+
+    fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
+        match kind {
+            Type::Ref { name } => self.object(target, view, name, overrides),
+            Type::Map { .. } => self.map(target, view, overrides),
+            Type::List { keys, .. } => self.list(target, keys, view, overrides),
+            Type::Scalar(_) => unreachable!("a scalar is not merged into"),
+        }
+    }
+
+    fn map(&mut self, target: &mut Node<'a>, view: View<'a>, overrides: bool) {
+        // A hole that gave a whole object has no members of its own.
+        let Some(mut members) = Node::View(view).members().map(std::mem::take) else { return };
+        for (key, entry) in members.drain(..) {
+            self.at(&key.clone(), |merge| match target.member(&key) {
+                Some(known) => {
+                    if overrides && known.node.to_value() != entry.node.to_value() {
+                        merge.replaced(known);
+                        known.replace(entry.node);
+                    }
+                }
+                None => {
+                    if let Some(members) = target.members() {
+                        members.push((key, Entry::added(entry.node)));
+                        merge.added();
+                    }
+                }
+            });
+        }
+    }
+
+    fn list(&mut self, target: &mut Node<'a>, keys: &'static [String], view: View<'a>, overrides: bool) {
+        let Some(items) = target.items() else { return };
+        let mut known: Vec<String> = items.iter_mut().map(|entry| entry.node.key(keys)).collect();
+        let Some(mut given) = Node::View(view).items().map(std::mem::take) else { return };
+        for mut entry in given.drain(..) {
+            let key = entry.node.key(keys);
+            self.at(&key, |merge| match known.iter().position(|known| *known == key) {
+                None => {
+                    merge.added();
+                    items.push(Entry::added(entry.node));
+                }
+                Some(at) => {
+                    let known = &mut items[at];
+                    if merge.mounts_another(&mut known.node, &mut entry.node) {
+                        merge.conflict(&format!("the mount at {key}"));
+                    } else if overrides && known.node.to_value() != entry.node.to_value() {
+                        merge.replaced(known);
+                        known.replace(entry.node);
+                    }
+                }
+            });
+            known.push(key);
+        }
+    }
+
+    /// Two volumes cannot be mounted at one path.
+    fn mounts_another(&self, known: &mut Node<'a>, given: &mut Node<'a>) -> bool {
+        let list = self.path.iter().rev().nth(1).map(String::as_str);
+        let volume = |node: &mut Node<'a>| node.member("name").and_then(|name| name.node.string().map(Cow::into_owned));
+        matches!(list, Some("volumeMounts" | "volumeDevices")) && volume(known) != volume(given)
+    }
+}
+
+fn name_of(view: View<'_>) -> &str {
+    view.get("name").and_then(View::as_str).unwrap_or_default()
+}
+
+/// Where among the init containers a new one goes: behind what earlier templates put into the same place.
+fn place(items: &mut [Entry<'_>], placement: &Placement, earlier: &Status) -> usize {
+    let is_ours = |entry: &mut Entry<'_>| {
+        let name = entry.node.member("name").map(|name| name.node.to_value());
+        let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
+        entry.change == Change::Added || earlier.added_by(&pointer(["spec", "initContainers", name])).is_some()
+    };
+    let behind_ours = |items: &mut [Entry<'_>]| {
+        let others = items.iter_mut().position(|entry| !is_ours(entry));
+        others.unwrap_or(items.len())
+    };
+    let find = |items: &mut [Entry<'_>], wanted: &str| items.iter_mut().position(|entry| entry.is_named(wanted));
+    match placement {
+        Placement::AfterInit => items.len(),
+        Placement::BeforeInit => behind_ours(items),
+        Placement::Before(name) => find(items, name).unwrap_or_else(|| behind_ours(items)),
+        Placement::After(name) => match find(items, name) {
+            Some(at) => at + 1 + behind_ours(&mut items[at + 1..]),
+            None => behind_ours(items),
+        },
+    }
+}
+
+fn is_default(field: &str, node: &Node<'_>) -> bool {
+    let by_text =
+        DEFAULTS.iter().any(|(name, default)| *name == field && node.string().is_some_and(|is| is == *default));
+    by_text || field == "enableServiceLinks" && node.to_value() == true
+}
+
+/// Whether a value holds all that another one asks for. The API server has filled in defaults by then, rewritten
+/// quantities (`0.5` is `500m`) and left out empty values.
+fn covers(there: &Value, asked: &Value, kind: &'static Type) -> bool {
+    match (kind, there, asked) {
+        (Type::Scalar(_), Value::String(there), Value::String(asked)) if there != asked => {
+            matches!((parse_quantity(there), parse_quantity(asked)), (Some(one), Some(other)) if one == other)
+        }
+        (Type::Scalar(_), Value::String(there), Value::Number(asked)) => {
+            parse_quantity(there).is_some_and(|there| Some(there) == asked.as_f64())
+        }
+        (Type::Ref { name }, Value::Object(there), Value::Object(asked)) => {
+            let object = Schema::get().object(name);
+            asked.iter().all(|(field, asked)| match (there.get(field), object.fields.get(field)) {
+                (Some(there), Some(kind)) => covers(there, asked, kind),
+                _ => is_empty(asked),
+            })
+        }
+        (Type::Map { value: kind }, Value::Object(there), Value::Object(asked)) => {
+            asked.iter().all(|(key, asked)| there.get(key).is_some_and(|there| covers(there, asked, kind)))
+        }
+        (Type::List { item, keys }, Value::Array(there), Value::Array(asked)) => {
+            let key = |value| super::status::key_of(value, keys);
+            if keys.is_empty() {
+                return there.len() == asked.len()
+                    && there.iter().zip(asked).all(|(there, asked)| covers(there, asked, item));
+            }
+            asked.iter().all(|asked| there.iter().any(|there| key(there) == key(asked) && covers(there, asked, item)))
+        }
+        (_, there, asked) => there == asked,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,254 @@
+//! What Pillion wrote down on the pod about what it added: `pillion.dev/status` and `pillion.dev/outcome`.
+//!
+//! A status is a hint, never a proof: anybody can write one, and a pod can have lost what it speaks of. So each name that
+//! it records is looked for in the pod.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::schema::{Schema, Type};
+
+pub(super) const STATUS: &str = "pillion.dev/status";
+pub(super) const OUTCOME: &str = "pillion.dev/outcome";
+
+/// Everything recorded on one pod.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Status {
+    /// Of the Pillion that wrote it.
+    #[serde(default)]
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) templates: Vec<Record>,
+}
+
+/// What one template added.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Record {
+    pub(super) name: String,
+    /// Of the template and its parameters.
+    #[serde(default)]
+    pub(super) digest: String,
+    /// Where: JSON pointers in which a list's item is named by its key, such as `/spec/volumes/app-logs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) added: Vec<String>,
+    /// What was there before, where a value was replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) replaced: Vec<(String, Value)>,
+    /// The pod's own containers, as far as the template has seen them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) app: Vec<String>,
+}
+
+impl Status {
+    /// A status that cannot be read records nothing.
+    pub(super) fn parse(annotation: Option<&str>) -> Status {
+        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    pub(super) fn record(&self, template: &str) -> Option<&Record> {
+        self.templates.iter().find(|record| record.name == template)
+    }
+
+    /// The template that added something, if one is recorded for it.
+    pub(super) fn added_by(&self, pointer: &str) -> Option<&str> {
+        self.templates
+            .iter()
+            .find(|record| record.added.iter().any(|added| added == pointer))
+            .map(|record| &*record.name)
+    }
+
+    /// A value of the pod as it was before anything was added. `place` names it from the pod's root.
+    pub(super) fn without_added<'a>(&self, place: &[&str], raw: &'a RawValue) -> Option<Cow<'a, RawValue>> {
+        let mut value = None;
+        let parse = || serde_json::from_str::<Value>(raw.get()).ok();
+        for record in &self.templates {
+            for added in &record.added {
+                match below(place, &tokens(added)) {
+                    Below::Not => {}
+                    Below::Inside => return None,
+                    Below::At(path) => {
+                        remove(value.get_or_insert_with(|| parse().unwrap_or_default()), kind_of(place)?, &path);
+                    }
+                }
+            }
+            for (replaced, before) in &record.replaced {
+                match below(place, &tokens(replaced)) {
+                    Below::Inside if tokens(replaced).len() == place.len() => value = Some(before.clone()),
+                    Below::At(path) => {
+                        restore(
+                            value.get_or_insert_with(|| parse().unwrap_or_default()),
+                            kind_of(place)?,
+                            &path,
+                            before,
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // Our own two annotations are additions, too, though not recorded as such.
+        if place.first() == Some(&"metadata") || place.is_empty() {
+            let whole = value.get_or_insert_with(|| parse().unwrap_or_default());
+            let annotations = match place {
+                [] => whole.pointer_mut("/metadata/annotations"),
+                ["metadata"] => whole.get_mut("annotations"),
+                ["metadata", "annotations"] => Some(whole),
+                ["metadata", "annotations", STATUS | OUTCOME] => return None,
+                _ => None,
+            };
+            if let Some(Value::Object(annotations)) = annotations {
+                annotations.retain(|key, _| key != STATUS && key != OUTCOME);
+            }
+        }
+        Some(value.map_or(Cow::Borrowed(raw), |value| Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON"))))
+    }
+}
+
+/// A JSON pointer of these tokens.
+pub(super) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
+    let mut pointer = String::new();
+    for token in tokens {
+        pointer.push('/');
+        escape(token, &mut pointer);
+    }
+    pointer
+}
+
+/// RFC 6901.
+pub(super) fn escape(token: &str, pointer: &mut String) {
+    for character in token.chars() {
+        match character {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
+    }
+}
+
+pub(super) fn tokens(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+/// Where something lies, seen from a place.
+enum Below {
+    /// Elsewhere.
+    Not,
+    /// The place itself, or something around it.
+    Inside,
+    /// Below the place, at this path.
+    At(Vec<String>),
+}
+
+fn below(place: &[&str], tokens: &[String]) -> Below {
+    let shared = place.iter().zip(tokens).take_while(|(name, token)| name == token).count();
+    if shared == tokens.len() {
+        Below::Inside
+    } else if shared == place.len() {
+        Below::At(tokens[shared..].to_vec())
+    } else {
+        Below::Not
+    }
+}
+
+/// The type of a place: each name is a field, a map's key, or the key of a list's item.
+fn kind_of(place: &[&str]) -> Option<Shape> {
+    place.iter().try_fold(Shape::Object("Pod"), |shape, name| shape.child(name))
+}
+
+/// What lies at a place.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Object(&'static str),
+    Other(&'static Type),
+}
+
+impl Shape {
+    pub(super) fn of(kind: &'static Type) -> Shape {
+        match kind {
+            Type::Ref { name } => Shape::Object(name),
+            other => Shape::Other(other),
+        }
+    }
+
+    /// What lies below, by field, by a map's key, or by the key of a list's item.
+    pub(super) fn child(self, name: &str) -> Option<Shape> {
+        match self {
+            Shape::Object(object) => Schema::get().object(object).fields.get(name).map(Shape::of),
+            Shape::Other(Type::Map { value }) => Some(Shape::of(value)),
+            Shape::Other(Type::List { item, .. }) => Some(Shape::of(item)),
+            Shape::Other(_) => None,
+        }
+    }
+
+    fn find<'v>(self, value: &'v mut Value, token: &str) -> Option<&'v mut Value> {
+        match (self, value) {
+            (Shape::Other(Type::List { keys, .. }), Value::Array(items)) => {
+                items.iter_mut().find(|item| key_of(item, keys) == token)
+            }
+            (_, Value::Object(members)) => members.get_mut(token),
+            _ => None,
+        }
+    }
+}
+
+/// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
+pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
+    if keys.is_empty() {
+        return item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+    }
+    let parts: Vec<_> = keys
+        .iter()
+        .map(|key| match item.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None if key == "protocol" => "TCP".into(),
+            None => String::new(),
+        })
+        .collect();
+    parts.join("/")
+}
+
+/// Takes something out, and what it leaves empty: an API server has no empty lists.
+fn remove(value: &mut Value, shape: Shape, path: &[String]) {
+    let Some((token, rest)) = path.split_first() else { return };
+    if !rest.is_empty() {
+        let Some(inner) = shape.child(token) else { return };
+        let Some(child) = shape.find(value, token) else { return };
+        remove(child, inner, rest);
+        let emptied = match child {
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        // The item of a list stays: it was there before.
+        if !emptied || value.is_array() {
+            return;
+        }
+    }
+    match (shape, value) {
+        (Shape::Other(Type::List { keys, .. }), Value::Array(items)) => {
+            if let Some(at) = items.iter().position(|item| key_of(item, keys) == *token) {
+                items.remove(at);
+            }
+        }
+        (_, Value::Object(members)) => drop(members.shift_remove(token.as_str())),
+        _ => {}
+    }
+}
+
+fn restore(value: &mut Value, shape: Shape, path: &[String], before: &Value) {
+    let mut at = Some((value, shape));
+    for token in path {
+        at = at.and_then(|(value, shape)| Some((shape.find(value, token)?, shape.child(token)?)));
+    }
+    if let Some((value, _)) = at {
+        *value = before.clone();
+    }
+}

@@ -1,0 +1,297 @@
+use serde_json::{Value, json};
+
+use crate::admission::Review;
+use crate::catalog::{Catalog, Namespace};
+use crate::decision::{Decision, Outcome, Reason};
+use crate::review;
+use crate::template::{self, OnError};
+
+/// The templates of a YAML text, all of which must be right.
+fn catalog(yaml: &str) -> Catalog {
+    let mut catalog = Catalog::new(OnError::Deny);
+    for template in template::read(yaml, "test.yaml") {
+        catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
+    }
+    catalog
+}
+
+fn namespace() -> Namespace {
+    Namespace::from_object(&json!({"metadata": {"name": "shop", "labels": {"team": "payments"}}}))
+}
+
+fn decide(catalog: &Catalog, pod: &Value) -> Decision {
+    let pod = serde_json::value::to_raw_value(pod).expect("JSON");
+    review(catalog, &namespace(), &Review::of_pod("shop", &pod))
+}
+
+/// The pod with the decision's patch applied.
+fn applied(pod: &Value, decision: &Decision) -> Value {
+    let mut pod = pod.clone();
+    let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json).expect("a JSON patch");
+    json_patch::patch(&mut pod, &patch).expect("the patch applies");
+    pod
+}
+
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web", "annotations": {"pillion.dev/templates": "log"}},
+        "spec": {
+            "containers": [{"name": "web", "image": "web:1", "ports": [{"containerPort": 8080}], "future": 1.50}],
+            "initContainers": [{"name": "migrate", "image": "migrate:1"}],
+        },
+    })
+}
+
+const LOG: &str = r#"
+apiVersion: pillion.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata: {name: log}
+spec:
+  parameters:
+    - {name: logDir, type: string, default: /var/log/app, pattern: "^/"}
+    - {name: port, type: integer, default: 2020, minimum: 1}
+    - {name: memory, type: quantity, default: 64Mi, maximum: 1Gi}
+  shares: [logs]
+  pod:
+    metadata: {labels: {logs: shipped}}
+    spec:
+      terminationGracePeriodSeconds: 45
+      initContainers:
+        - name: log
+          image: "log:${{ params.port }}"
+          restartPolicy: Always
+          ports: [{containerPort: "${{ params.port }}"}]
+          startupProbe: {httpGet: {path: /, port: "${{ params.port }}"}}
+          resources: {limits: {memory: "${{ params.memory }}"}}
+          volumeMounts: [{name: logs, mountPath: "${{ params.logDir }}", readOnly: true}]
+      volumes: [{name: logs, emptyDir: {}}]
+  app:
+    - containers: ["*"]
+      env: [{name: LOG_DIR, value: "${{ params.logDir }}"}]
+      volumeMounts: [{name: logs, mountPath: "${{ params.logDir }}"}]
+    - containers: [web]
+      when: has(container.ports)
+      readinessProbe: {tcpSocket: {port: "${{ container.ports[0].containerPort }}"}}
+"#;
+
+#[test]
+fn a_sidecar_its_volume_and_its_probes_are_added() {
+    let (catalog, pod) = (catalog(LOG), pod());
+    let decision = decide(&catalog, &pod);
+    assert_eq!((decision.outcome, decision.reason), (Outcome::Injected, Reason::Injected), "{:?}", decision.message);
+    let pod = applied(&pod, &decision);
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "log");
+    assert_eq!(pod["spec"]["initContainers"][0]["restartPolicy"], "Always");
+    assert_eq!(pod["spec"]["initContainers"][0]["image"], "log:2020");
+    assert_eq!(pod["spec"]["initContainers"][0]["ports"][0]["containerPort"], 2020);
+    assert_eq!(pod["spec"]["initContainers"][1]["name"], "migrate");
+    assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 45);
+    assert_eq!(pod["spec"]["volumes"], json!([{"name": "logs", "emptyDir": {}}]));
+    let web = &pod["spec"]["containers"][0];
+    assert_eq!(web["env"], json!([{"name": "LOG_DIR", "value": "/var/log/app"}]));
+    assert_eq!(web["volumeMounts"], json!([{"name": "logs", "mountPath": "/var/log/app"}]));
+    assert_eq!(web["readinessProbe"], json!({"tcpSocket": {"port": 8080}}));
+    assert_eq!(web["future"], json!(1.50));
+    assert_eq!(pod["metadata"]["labels"], json!({"logs": "shipped"}));
+    assert_eq!(pod["metadata"]["annotations"]["pillion.dev/outcome"], "log=injected");
+}
+
+#[test]
+fn a_second_pass_over_our_own_output_changes_nothing() {
+    let (catalog, pod) = (catalog(LOG), pod());
+    let pod = applied(&pod, &decide(&catalog, &pod));
+    let again = decide(&catalog, &pod);
+    assert_eq!((again.outcome, again.reason), (Outcome::Skipped, Reason::AlreadyInjected), "{:?}", again.message);
+    assert!(again.patch.is_empty(), "{}", again.patch.json);
+}
+
+#[test]
+fn what_another_webhook_took_away_is_added_again_and_new_containers_get_their_part() {
+    let (catalog, pod) = (catalog(LOG), pod());
+    let mut pod = applied(&pod, &decide(&catalog, &pod));
+    pod["spec"]["containers"].as_array_mut().expect("a list").push(json!({"name": "late", "image": "late:1"}));
+    let again = decide(&catalog, &pod);
+    let pod = applied(&pod, &again);
+    assert_eq!(again.outcome, Outcome::Injected);
+    assert_eq!(pod["spec"]["containers"][1]["env"][0]["name"], "LOG_DIR");
+    assert_eq!(pod["spec"]["initContainers"].as_array().map(Vec::len), Some(2));
+    assert!(decide(&catalog, &pod).patch.is_empty());
+
+    let mut bare = pod.clone();
+    bare["spec"]["initContainers"].as_array_mut().expect("a list").remove(0);
+    let restored = applied(&bare, &decide(&catalog, &bare));
+    assert_eq!(restored["spec"]["initContainers"][0]["name"], "log");
+    assert!(decide(&catalog, &restored).patch.is_empty());
+}
+
+#[test]
+fn a_status_that_lies_does_not_keep_the_sidecar_away() {
+    let catalog = catalog(LOG);
+    let injected = applied(&pod(), &decide(&catalog, &pod()));
+    let mut liar = pod();
+    liar["metadata"]["annotations"] = injected["metadata"]["annotations"].clone();
+    let pod = applied(&liar, &decide(&catalog, &liar));
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "log");
+
+    let digest = serde_json::from_str::<Value>(
+        injected["metadata"]["annotations"]["pillion.dev/status"].as_str().expect("a status"),
+    )
+    .expect("JSON")["templates"][0]["digest"]
+        .clone();
+    let status =
+        json!({"templates": [{"name": "log", "digest": digest, "added": ["/spec/containers/web"], "app": ["web"]}]});
+    liar["metadata"]["annotations"]["pillion.dev/status"] = status.to_string().into();
+    let pod = applied(&liar, &decide(&catalog, &liar));
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "log");
+
+    liar["metadata"]["annotations"]["pillion.dev/status"] = "{nonsense".into();
+    let pod = applied(&liar, &decide(&catalog, &liar));
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "log");
+}
+
+#[test]
+fn a_template_that_changed_is_not_topped_up() {
+    let pod = applied(&pod(), &decide(&catalog(LOG), &pod()));
+    let changed = catalog(&LOG.replace("log:${{", "log2:${{"));
+    let again = decide(&changed, &pod);
+    assert_eq!((again.reason, again.patch.is_empty()), (Reason::AlreadyInjected, true));
+}
+
+#[test]
+fn a_copy_without_annotations_is_recognised() {
+    let catalog = catalog(LOG);
+    let mut copy = applied(&pod(), &decide(&catalog, &pod()));
+    copy["metadata"]["annotations"] = json!({"pillion.dev/templates": "log"});
+    // As the API server writes it.
+    copy["spec"]["initContainers"][0]["resources"]["limits"]["memory"] = "65536Ki".into();
+    copy["spec"]["initContainers"][0]["imagePullPolicy"] = "IfNotPresent".into();
+    copy["spec"]["initContainers"][0]["ports"][0]["protocol"] = "TCP".into();
+    copy["metadata"]["labels"] = json!({});
+    let decision = decide(&catalog, &copy);
+    assert_eq!(decision.outcome, Outcome::Injected, "{:?}", decision.message);
+    let pod = applied(&copy, &decision);
+    assert_eq!(pod["spec"]["initContainers"].as_array().map(Vec::len), Some(2));
+    assert!(decide(&catalog, &pod).patch.is_empty());
+}
+
+#[test]
+fn every_problem_of_a_parameter_names_annotation_value_and_rule() {
+    let catalog = catalog(LOG);
+    let mut pod = pod();
+    let annotations = &mut pod["metadata"]["annotations"];
+    annotations["log.pillion.dev/logDir"] = "var/log".into();
+    annotations["log.pillion.dev/port"] = "0".into();
+    annotations["log.pillion.dev/memori"] = "1".into();
+    let decision = decide(&catalog, &pod);
+    assert_eq!(decision.outcome, Outcome::Denied);
+    let message = decision.message.expect("a refusal says why");
+    assert_eq!(
+        message,
+        "template \"log\": there is no parameter memori (annotation log.pillion.dev/memori); did you mean memory?; \
+         parameter logDir must match ^/ but the annotation log.pillion.dev/logDir is \"var/log\"; \
+         parameter port must be at least 1 but the annotation log.pillion.dev/port is \"0\""
+    );
+}
+
+#[test]
+fn an_unknown_template_is_refused_with_the_nearest_name_or_left_out() {
+    let mut pod = pod();
+    pod["metadata"]["annotations"]["pillion.dev/templates"] = "lgo".into();
+    let decision = decide(&catalog(LOG), &pod);
+    assert_eq!((decision.outcome, decision.reason), (Outcome::Denied, Reason::UnknownTemplate));
+    assert_eq!(decision.message.as_deref(), Some("there is no template \"lgo\"; did you mean log?"));
+
+    let mut lenient = Catalog::new(OnError::Skip);
+    lenient.insert(template::read(LOG, "log.yaml").remove(0).expect("valid").into());
+    pod["metadata"]["annotations"]["pillion.dev/templates"] = "lgo,log".into();
+    let decision = decide(&lenient, &pod);
+    assert_eq!(decision.outcome, Outcome::Injected);
+    assert_eq!(decision.warnings, ["left out: there is no template \"lgo\"; did you mean log?"]);
+    let pod = applied(&pod, &decision);
+    assert_eq!(pod["metadata"]["annotations"]["pillion.dev/outcome"], "lgo=unknown_template,log=injected");
+}
+
+#[test]
+fn a_name_that_the_pod_has_is_a_conflict_that_names_both_sides() {
+    let mut pod = pod();
+    pod["spec"]["containers"][0]["name"] = "log".into();
+    let decision = decide(&catalog(LOG), &pod);
+    assert_eq!((decision.outcome, decision.reason), (Outcome::Denied, Reason::Conflict));
+    assert_eq!(
+        decision.message.as_deref(),
+        Some(
+            "container \"log\" comes from template \"log\" and from the pod itself; rename one, or drop the template \
+             from pillion.dev/templates"
+        )
+    );
+}
+
+#[test]
+fn who_opts_out_is_left_alone() {
+    for (label, annotation) in [(Some("disabled"), None), (None, Some("false"))] {
+        let mut pod = pod();
+        if let Some(value) = label {
+            pod["metadata"]["labels"] = json!({"pillion.dev/inject": value});
+        }
+        if let Some(value) = annotation {
+            pod["metadata"]["annotations"]["pillion.dev/inject"] = value.into();
+        }
+        let decision = decide(&catalog(LOG), &pod);
+        assert_eq!((decision.reason, decision.patch.is_empty()), (Reason::PodOptedOut, true));
+    }
+    let mut mirror = pod();
+    mirror["metadata"]["annotations"]["kubernetes.io/config.mirror"] = "x".into();
+    assert_eq!(decide(&catalog(LOG), &mirror).reason, Reason::MirrorPod);
+    let mut host = pod();
+    host["spec"]["hostNetwork"] = true.into();
+    assert_eq!(decide(&catalog(LOG), &host).reason, Reason::HostNetwork);
+    let mut windows = pod();
+    windows["spec"]["os"] = json!({"name": "windows"});
+    assert_eq!(decide(&catalog(LOG), &windows).reason, Reason::UnsupportedOs);
+    let mut nothing = pod();
+    nothing["metadata"]["annotations"] = json!({});
+    assert_eq!(decide(&catalog(LOG), &nothing).reason, Reason::NoTemplatesRequested);
+}
+
+#[test]
+fn an_annotation_is_only_ever_data() {
+    let catalog = catalog(&LOG.replace(", pattern: \"^/\"", ""));
+    let mut pod = pod();
+    let hostile = "a\"}],\"x\": [{ \n- b: ${{ params.port }}";
+    pod["metadata"]["annotations"]["log.pillion.dev/logDir"] = hostile.into();
+    let decision = decide(&catalog, &pod);
+    // A colon cannot stand in a mount path, and that is all that is wrong with it.
+    assert_eq!(decision.reason, Reason::InvalidResult, "{:?}", decision.message);
+    pod["metadata"]["annotations"]["log.pillion.dev/logDir"] = hostile.replace(':', "").into();
+    let decision = decide(&catalog, &pod);
+    let pod = applied(&pod, &decision);
+    assert_eq!(pod["spec"]["containers"][0]["env"][0]["value"], hostile.replace(':', ""));
+}
+
+#[test]
+fn reviews_of_other_things_are_let_through() {
+    for (review, reason) in [
+        (json!({"apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "1"}}), Reason::UnsupportedVersion),
+        (
+            json!({"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "operation": "CREATE"}}),
+            Reason::NotAPod,
+        ),
+        (
+            json!({"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "UPDATE"}}),
+            Reason::NotACreate,
+        ),
+        (
+            json!({"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "subResource": "status", "operation": "UPDATE"}}),
+            Reason::Subresource,
+        ),
+        (
+            json!({"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE", "object": [1]}}),
+            Reason::MalformedReview,
+        ),
+    ] {
+        let body = review.to_string();
+        let decision = crate::review(&catalog(LOG), &namespace(), &Review::parse(body.as_bytes()).expect("a review"));
+        assert_eq!((decision.reason, decision.allowed(), decision.patch.is_empty()), (reason, true, true));
+    }
+}

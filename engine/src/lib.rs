@@ -1,0 +1,44 @@
+//! The decisions of Pillion: a pure function from templates, a namespace and an AdmissionReview to a JSON patch.
+//!
+//! ```text
+//! admission   parse the envelope; the pod's members stay raw until someone asks for them
+//!     │
+//!     ▼
+//! inject      decide: opt-out? which templates? allowed here?            ─▶ skipped / denied + reason
+//!     │       for each template, in order, against the draft:
+//!     │         render: parameters checked, expressions evaluated        ─▶ partial pod
+//!     │         merge:  additions to the draft, or                       ─▶ conflict
+//!     │         check:  would the API server accept it?                  ─▶ invalid_result
+//!     ▼
+//! decision    the draft as JSON patch, outcome and reason of every template, warnings
+//! ```
+//!
+//! [`review`] knows no clock, no network and no client. The server, every command, the benchmarks and the fuzzers call
+//! it, so they cannot disagree. What it depends on is compiled beforehand: [`template`] takes files to checked templates
+//! against the [`schema`] of a pod, and [`catalog`] holds those in force.
+
+pub mod admission;
+pub mod catalog;
+pub mod decision;
+mod inject;
+mod object;
+mod quantity;
+pub mod schema;
+pub mod template;
+pub mod yaml;
+
+pub use inject::review;
+
+/// The name that is nearest to one that is none, if one is near enough to be meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 4)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// A message of several lines as one.
+pub(crate) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

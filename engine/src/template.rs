@@ -1,0 +1,440 @@
+//! A template is a pod with holes: what it adds, to which containers, under which conditions.
+//!
+//! [`read`] takes a file to [`Template`]s. There is one path for files and for custom resources, and no way to have a
+//! template that was not checked: every field and every expression is known to be right for some pod, and only what a
+//! single pod can tell is left for the review.
+
+mod check;
+pub mod expression;
+pub(crate) mod fragment;
+pub(crate) mod parameter;
+mod reader;
+mod selector;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use self::expression::{Expression, Scope};
+use self::fragment::{Compiler, Fragment, Hole};
+pub(crate) use self::parameter::{Parameter, SettableBy};
+pub use self::reader::Problem;
+use self::reader::{Fields, Reader};
+pub(crate) use self::selector::Selector;
+use crate::yaml::{self, Node, Value};
+
+const API_VERSION: &str = "pillion.dev/v1alpha1";
+
+/// A template's name: a DNS label.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TemplateName(String);
+
+/// A text that is no DNS label.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
+)]
+pub struct NotADnsLabel;
+
+impl TemplateName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TemplateName {
+    type Err = NotADnsLabel;
+
+    fn from_str(name: &str) -> Result<Self, NotADnsLabel> {
+        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NotADnsLabel) }
+    }
+}
+
+impl fmt::Display for TemplateName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for TemplateName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// RFC 1123, as Kubernetes checks the names of containers and volumes.
+pub(crate) fn is_dns_label(name: &str) -> bool {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = name.as_bytes();
+    bytes.len() <= 63
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-')
+}
+
+/// What happens to a pod for which a template cannot be applied.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnError {
+    /// The pod is refused; who asked sees why, and old pods keep running.
+    #[default]
+    Deny,
+    /// The template is left out, and that is said.
+    Skip,
+}
+
+impl FromStr for OnError {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "deny" => Ok(OnError::Deny),
+            "skip" => Ok(OnError::Skip),
+            _ => Err("must be deny or skip".into()),
+        }
+    }
+}
+
+/// A template that was accepted.
+#[derive(Debug)]
+pub struct Template {
+    name: TemplateName,
+    description: String,
+    digest: String,
+    /// The only namespace of an `InjectionTemplate`.
+    namespace: Option<String>,
+    allows_shadowing: bool,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) when: Option<Expression>,
+    pub(crate) namespace_selector: Option<Selector>,
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) placement: Placement,
+    pub(crate) shares: BTreeSet<String>,
+    /// The operating systems of pods that it is for.
+    pub(crate) os: Vec<String>,
+    pub(crate) host_network: bool,
+    pub(crate) pod: PodPart,
+    pub(crate) app: Vec<AppEntry>,
+}
+
+/// Where added init containers go.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Placement {
+    /// Before the pod's own, so that these can use them.
+    #[default]
+    BeforeInit,
+    AfterInit,
+    Before(String),
+    After(String),
+}
+
+/// What the pod as a whole receives.
+#[derive(Debug, Default)]
+pub(crate) struct PodPart {
+    pub(crate) metadata: Option<Fragment>,
+    pub(crate) spec: Option<Fragment>,
+    pub(crate) holes: Vec<Hole>,
+}
+
+/// What the pod's own containers receive.
+#[derive(Debug)]
+pub(crate) struct AppEntry {
+    pub(crate) containers: Vec<Glob>,
+    pub(crate) init_containers: Vec<Glob>,
+    pub(crate) when: Option<Expression>,
+    /// Whether the template's values win over the pod's.
+    pub(crate) overrides: bool,
+    pub(crate) container: Fragment,
+    pub(crate) holes: Vec<Hole>,
+}
+
+/// A container's name, in which `*` stands for any text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Glob(String);
+
+impl Glob {
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        let Some((first, rest)) = self.0.split_once('*') else { return self.0 == name };
+        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+        let Some(mut inner) = name.strip_prefix(first).and_then(|name| name.strip_suffix(last)) else { return false };
+        middle.split('*').all(|part| match inner.find(part) {
+            Some(at) => {
+                inner = &inner[at + part.len()..];
+                true
+            }
+            None => false,
+        })
+    }
+}
+
+impl Template {
+    /// Its name.
+    pub fn name(&self) -> &TemplateName {
+        &self.name
+    }
+
+    /// What it is for, in its author's words.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// What changes whenever the template does: a short hash of all of it.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The only namespace that it is for, if it is an `InjectionTemplate`.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Whether a namespace may have its own template of this name.
+    pub(crate) fn allows_shadowing(&self) -> bool {
+        self.allows_shadowing
+    }
+
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+}
+
+/// A template that was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Its name, if that much could be read.
+    pub name: Option<TemplateName>,
+    /// Everything that is wrong with it, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads every document of a YAML or JSON file. Each stands alone: a broken one does not touch the others.
+pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
+    yaml::read(text)
+        .into_iter()
+        .map(|document| match document {
+            Ok(node) => parse(&node, file),
+            Err(error) => {
+                let mut reader = Reader::new(file);
+                reader.problem(error.position, "", error.message);
+                Err(Refused { name: None, problems: reader.into_problems() })
+            }
+        })
+        .collect()
+}
+
+/// Reads one template, from a file or from a custom resource.
+///
+/// # Errors
+///
+/// With everything that is wrong with it.
+pub fn parse(node: &Node, file: &str) -> Result<Template, Refused> {
+    let mut reader = Reader::new(file);
+    let name = node.get("metadata").and_then(|node| node.get("name")).and_then(Node::as_str);
+    let name = name.and_then(|name| name.parse().ok());
+    match parse_document(&mut reader, node) {
+        Some(template) if reader.is_clean() => Ok(template),
+        _ => Err(Refused { name, problems: reader.into_problems() }),
+    }
+}
+
+fn parse_document(reader: &mut Reader<'_>, node: &Node) -> Option<Template> {
+    let fields = Fields::of(reader, node, "", "a template", &["apiVersion", "kind", "metadata", "spec", "status"])?;
+    if fields.required_string(reader, "apiVersion").is_some_and(|version| version != API_VERSION) {
+        fields.problem(reader, "apiVersion", &format!("must be {API_VERSION}"));
+    }
+    fields.required_string(reader, "kind");
+    let namespaced = fields.choice(reader, "kind", &[("ClusterInjectionTemplate", false), ("InjectionTemplate", true)]);
+    let (name, namespace) = parse_metadata(reader, &fields, namespaced.flatten().unwrap_or_default())?;
+    let Some(spec) = fields.get("spec") else {
+        reader.problem(node.position, "", "lacks spec");
+        return None;
+    };
+    parse_spec(reader, spec, name, namespace)
+}
+
+fn parse_metadata(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    namespaced: bool,
+) -> Option<(TemplateName, Option<String>)> {
+    const KNOWN: &[&str] = &[
+        "name",
+        "namespace",
+        "labels",
+        "annotations",
+        "creationTimestamp",
+        "finalizers",
+        "generation",
+        "managedFields",
+        "ownerReferences",
+        "resourceVersion",
+        "uid",
+    ];
+    let Some(node) = fields.get("metadata") else {
+        fields.problem(reader, "metadata", "is missing: a template needs metadata.name");
+        return None;
+    };
+    let fields = Fields::of(reader, node, "metadata", "a template's metadata", KNOWN)?;
+    let name = fields.required_string(reader, "name")?;
+    let namespace = fields.string(reader, "namespace").filter(|_| namespaced).map(str::to_owned);
+    if namespaced && namespace.is_none() {
+        reader.problem(node.position, "metadata", "lacks namespace: an InjectionTemplate is for one namespace");
+    }
+    match name.parse() {
+        Ok(name) => Some((name, namespace)),
+        Err(NotADnsLabel) => {
+            fields.problem(reader, "name", &NotADnsLabel.to_string());
+            None
+        }
+    }
+}
+
+fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespace: Option<String>) -> Option<Template> {
+    const KNOWN: &[&str] = &[
+        "description",
+        "parameters",
+        "when",
+        "namespaceSelector",
+        "onError",
+        "placement",
+        "serviceAccountToken",
+        "shares",
+        "os",
+        "hostNetwork",
+        "allowShadowing",
+        "pod",
+        "app",
+    ];
+    let fields = Fields::of(reader, node, "spec", "a template's spec", KNOWN)?;
+    let mut parameters: Vec<Parameter> = Vec::new();
+    for (at, node) in fields.list(reader, "parameters").iter().enumerate() {
+        let path = format!("spec.parameters[{at}]");
+        if let Some(parameter) = Parameter::parse(reader, node, &path) {
+            if parameters.iter().any(|other| other.name == parameter.name) {
+                reader.problem(node.position, &format!("{path}.name"), format!("is {} a second time", parameter.name));
+            }
+            parameters.push(parameter);
+        }
+    }
+    let declared =
+        || parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.kind == parameter::Kind::List));
+    let scope = Scope { parameters: declared().collect(), container: false };
+    let when = parse_when(reader, &fields, &scope);
+    let selector = fields.get("namespaceSelector");
+    let namespace_selector = selector.and_then(|node| Selector::parse(reader, node, "spec.namespaceSelector"));
+    let on_error = fields.choice(reader, "onError", &[("Deny", OnError::Deny), ("Skip", OnError::Skip)]).flatten();
+    let placement = parse_placement(reader, &fields).unwrap_or_default();
+    let token = fields.boolean(reader, "serviceAccountToken").unwrap_or(true);
+    let os: Vec<_> = fields.strings(reader, "os").into_iter().map(str::to_owned).collect();
+    if os.iter().any(|os| os != "linux" && os != "windows") {
+        fields.problem(reader, "os", "must hold linux, windows or both");
+    }
+    let shares = fields.strings(reader, "shares").into_iter().map(str::to_owned).collect();
+    let body = if token { None } else { Some(check::without_token(node, name.as_str())) };
+    check::check(reader, body.as_ref().unwrap_or(node), &shares);
+    let pod = body.as_ref().unwrap_or(node).get("pod").and_then(|node| parse_pod(reader, node, &scope));
+    let scope = Scope { container: true, ..scope };
+    let entries = fields.list(reader, "app").iter().enumerate();
+    let app =
+        entries.filter_map(|(at, node)| parse_app_entry(reader, node, &format!("spec.app[{at}]"), &scope)).collect();
+    if fields.get("pod").is_none() && fields.get("app").is_none() {
+        reader.problem(node.position, "spec", "has neither pod nor app, so it would add nothing");
+    }
+    let template = Template {
+        description: fields.string(reader, "description").unwrap_or_default().trim().to_owned(),
+        digest: digest(&[node.to_json().to_string().as_bytes()]),
+        host_network: fields.boolean(reader, "hostNetwork").unwrap_or_default(),
+        os: if os.is_empty() { vec!["linux".into()] } else { os },
+        allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
+        pod: pod.unwrap_or_default(),
+        parameters,
+        name,
+        namespace,
+        when,
+        namespace_selector,
+        on_error,
+        placement,
+        shares,
+        app,
+    };
+    check::render_sample(reader, node, &template);
+    Some(template)
+}
+
+/// A short hash: 12 hexadecimal digits tell the versions of one template apart.
+pub(crate) fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(6).fold(String::with_capacity(12), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn parse_when(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {
+    let source = fields.string(reader, "when")?;
+    match Expression::compile(source, scope) {
+        Ok(expression) => Some(expression),
+        Err(_) if source.contains("${{") => {
+            fields.problem(reader, "when", "is an expression itself: leave ${{ and }} out");
+            None
+        }
+        Err(error) => {
+            fields.problem(reader, "when", &format!("has a wrong expression: {error}"));
+            None
+        }
+    }
+}
+
+fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Placement> {
+    let node = fields.get("placement")?;
+    let fields = Fields::of(reader, node, "spec.placement", "a placement", &["position", "before", "after"])?;
+    let position = [("BeforeInit", Placement::BeforeInit), ("AfterInit", Placement::AfterInit)];
+    let names: Vec<_> = position.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
+    let chosen = fields.choice(reader, "position", &names).flatten().map(|at| position[at].1.clone());
+    let before = fields.string(reader, "before").map(|name| Placement::Before(name.to_owned()));
+    let after = fields.string(reader, "after").map(|name| Placement::After(name.to_owned()));
+    let mut given = [chosen, before, after].into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(placement), None) => Some(placement),
+        _ => {
+            reader.problem(node.position, "spec.placement", "must hold one of position, before and after");
+            None
+        }
+    }
+}
+
+fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Option<PodPart> {
+    let fields = Fields::of(reader, node, "spec.pod", "a partial pod", &["metadata", "spec"])?;
+    let mut compiler = Compiler { reader, scope, holes: Vec::new() };
+    let metadata =
+        fields.get("metadata").and_then(|node| compiler.object(node, "ObjectMeta", "spec.pod.metadata", false));
+    let spec = fields.get("spec").and_then(|node| compiler.object(node, "PodSpec", "spec.pod.spec", false));
+    Some(PodPart { metadata, spec, holes: compiler.holes })
+}
+
+fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Scope<'_>) -> Option<AppEntry> {
+    const OWN: &[&str] = &["containers", "initContainers", "when", "override"];
+    let known: Vec<_> = OWN.iter().chain(check::APP_FIELDS).copied().collect();
+    let fields = Fields::of(reader, node, path, "an app entry", &known)?;
+    let globs = |reader: &mut Reader<'_>, name: &str| -> Vec<Glob> {
+        fields.strings(reader, name).into_iter().map(|glob| Glob(glob.to_owned())).collect()
+    };
+    let (containers, init_containers) = (globs(reader, "containers"), globs(reader, "initContainers"));
+    if containers.is_empty() && init_containers.is_empty() {
+        reader.problem(node.position, path, "names no containers: add containers: [\"*\"] for all of them");
+    }
+    let when = parse_when(reader, &fields, scope);
+    let overrides = fields.boolean(reader, "override").unwrap_or_default();
+    let Value::Object(members) = &node.value else { return None };
+    let received = members.iter().filter(|(key, _)| check::APP_FIELDS.contains(&key.name.as_str())).cloned().collect();
+    let received = Node { value: Value::Object(received), position: node.position };
+    let mut compiler = Compiler { reader, scope, holes: Vec::new() };
+    let container = compiler.object(&received, "Container", path, false)?;
+    Some(AppEntry { containers, init_containers, when, overrides, container, holes: compiler.holes })
+}
+
+#[cfg(test)]
+mod tests;

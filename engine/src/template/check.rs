@@ -1,0 +1,242 @@
+//! What a template must not hold, and what its parts must agree on. Everything here can be known without a pod.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+
+use super::fragment::{RenderError, fill};
+use super::reader::{Reader, member};
+use super::{Template, is_dns_label};
+use crate::template::expression::{Failure, Root, Variables};
+use crate::yaml::{Key, Node, Position, Value};
+
+/// What a pod's own containers can receive.
+pub(super) const APP_FIELDS: &[&str] = &[
+    "env",
+    "envFrom",
+    "volumeMounts",
+    "volumeDevices",
+    "ports",
+    "startupProbe",
+    "livenessProbe",
+    "readinessProbe",
+    "lifecycle",
+    "resources",
+];
+
+/// What only the pod's author or the cluster decides.
+const FORBIDDEN: &[&str] = &[
+    "ephemeralContainers",
+    "nodeName",
+    "priority",
+    "priorityClassName",
+    "preemptionPolicy",
+    "runtimeClassName",
+    "overhead",
+    "serviceAccount",
+    "serviceAccountName",
+    "automountServiceAccountToken",
+];
+
+/// Labels by which controllers know their pods: another value would orphan the pod or make it another's.
+const CONTROLLER_LABELS: &[&str] = &[
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "batch.kubernetes.io/job-completion-index",
+    "controller-uid",
+    "job-name",
+];
+
+/// The API server takes a volume of such a name for the token that it mounts itself.
+/// Source: kubernetes plugin/pkg/admission/serviceaccount.
+const TOKEN_VOLUME_PREFIX: &str = "kube-api-access-";
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Checks `spec` of a template. Texts with holes are left to the review.
+pub(super) fn check(reader: &mut Reader<'_>, spec: &Node, shares: &BTreeSet<String>) {
+    let pod = spec.get("pod");
+    if let Some(metadata) = pod.and_then(|pod| pod.get("metadata")) {
+        check_metadata(reader, metadata);
+    }
+    let empty = Node::from(serde_json::Value::Null);
+    let pod_spec = pod.and_then(|pod| pod.get("spec")).unwrap_or(&empty);
+    if let Value::Object(members) = &pod_spec.value {
+        for (key, _) in members.iter().filter(|(key, _)| FORBIDDEN.contains(&key.name.as_str())) {
+            reader.problem(key.position, &member("spec.pod.spec", &key.name), "must not stand in a template");
+        }
+    }
+    let volumes = check_volumes(reader, pod_spec, shares);
+    let mut containers = BTreeMap::new();
+    for (list, sidecars) in [("initContainers", true), ("containers", false)] {
+        for (at, container) in items(pod_spec, list).iter().enumerate() {
+            let path = format!("spec.pod.spec.{list}[{at}]");
+            check_name(reader, container, &path, &mut containers);
+            check_container(reader, container, &path, sidecars);
+            check_mounts(reader, container, &path, &volumes);
+        }
+    }
+    for (at, entry) in items(spec, "app").iter().enumerate() {
+        check_mounts(reader, entry, &format!("spec.app[{at}]"), &volumes);
+    }
+}
+
+fn items<'a>(node: &'a Node, list: &str) -> &'a [Node] {
+    match node.get(list).map(|node| &node.value) {
+        Some(Value::List(items)) => items,
+        _ => &[],
+    }
+}
+
+/// A text that is known now: one without holes.
+fn fixed<'a>(node: &'a Node, field: &str) -> Option<(&'a str, Position)> {
+    let node = node.get(field)?;
+    Some((node.as_str().filter(|text| !text.contains("${{"))?, node.position))
+}
+
+fn check_metadata(reader: &mut Reader<'_>, metadata: &Node) {
+    let Value::Object(members) = &metadata.value else { return };
+    for (key, node) in members {
+        let path = member("spec.pod.metadata", &key.name);
+        if key.name != "labels" && key.name != "annotations" {
+            reader.problem(key.position, &path, "must not stand in a template: only labels and annotations may");
+        }
+        let Value::Object(entries) = &node.value else { continue };
+        for (Key { name, position }, _) in entries {
+            let domain = name.split('/').next().unwrap_or_default();
+            if name.contains('/') && (domain == "pillion.dev" || domain.ends_with(".pillion.dev")) {
+                reader.problem(*position, &member(&path, name), "is one of Pillion's own keys");
+            }
+            if key.name == "labels" && CONTROLLER_LABELS.contains(&name.as_str()) {
+                reader.problem(*position, &member(&path, name), "is a label that controllers own");
+            }
+        }
+    }
+}
+
+fn check_name(reader: &mut Reader<'_>, node: &Node, path: &str, seen: &mut BTreeMap<String, String>) {
+    let Some((name, position)) = fixed(node, "name") else { return };
+    if !is_dns_label(name) {
+        reader.problem(position, &format!("{path}.name"), super::NotADnsLabel.to_string());
+    }
+    if let Some(first) = seen.insert(name.to_owned(), path.to_owned()) {
+        reader.problem(position, &format!("{path}.name"), format!("is {name}, as is {first}"));
+    }
+}
+
+fn check_volumes(reader: &mut Reader<'_>, spec: &Node, shares: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    let mut seen = BTreeMap::new();
+    let mut all_known = true;
+    for (at, volume) in items(spec, "volumes").iter().enumerate() {
+        let path = format!("spec.pod.spec.volumes[{at}]");
+        check_name(reader, volume, &path, &mut seen);
+        match fixed(volume, "name") {
+            Some((name, position)) if name.starts_with(TOKEN_VOLUME_PREFIX) => {
+                reader.problem(position, &format!("{path}.name"), "is a name that the API server keeps for itself");
+            }
+            Some(_) => {}
+            None => all_known = false,
+        }
+    }
+    // With a name that only a pod decides, no mount can be called wrong.
+    all_known.then(|| seen.into_keys().chain(shares.iter().cloned()).collect())
+}
+
+fn check_mounts(reader: &mut Reader<'_>, node: &Node, path: &str, volumes: &Option<BTreeSet<String>>) {
+    let Some(volumes) = volumes else { return };
+    for list in ["volumeMounts", "volumeDevices"] {
+        for (at, mount) in items(node, list).iter().enumerate() {
+            let Some((name, position)) = fixed(mount, "name") else { continue };
+            if !volumes.contains(name) {
+                let hint = super::reader::did_you_mean(crate::nearest(name, volumes.iter().map(String::as_str)));
+                let message =
+                    format!("is {name}, a volume that is neither in spec.pod.spec.volumes nor in shares{hint}");
+                reader.problem(position, &format!("{path}.{list}[{at}].name"), message);
+            }
+        }
+    }
+}
+
+fn check_container(reader: &mut Reader<'_>, container: &Node, path: &str, init: bool) {
+    let restart_policy = container.get("restartPolicy");
+    let sidecar = init
+        && restart_policy
+            .is_some_and(|policy| policy.as_str() != Some("Never") && policy.as_str() != Some("OnFailure"));
+    if let (Some((policy, position)), true) = (fixed(container, "restartPolicy"), init)
+        && !["Always", "Never", "OnFailure"].contains(&policy)
+    {
+        reader.problem(position, &format!("{path}.restartPolicy"), "must be Always, which makes a native sidecar");
+    }
+    if let (Some(policy), false) = (restart_policy, init) {
+        let message = "must not stand on a regular container; a native sidecar is an entry of initContainers";
+        reader.problem(policy.position, &format!("{path}.restartPolicy"), message);
+    }
+    if container.get("image").is_none() {
+        reader.problem(container.position, path, "lacks image");
+    }
+    for field in ["startupProbe", "livenessProbe", "readinessProbe", "lifecycle"] {
+        let Some(node) = container.get(field) else { continue };
+        if init && !sidecar {
+            let message =
+                "must not stand on an init container that ends; with restartPolicy: Always it is a native sidecar";
+            reader.problem(node.position, &format!("{path}.{field}"), message);
+        }
+    }
+}
+
+/// The same template with an emptyDir where each added container would find the API token: a container that has
+/// something mounted there gets no token from the API server.
+pub(super) fn without_token(spec: &Node, template: &str) -> Node {
+    // A volume's name has 63 characters, as a template's has.
+    let volume = format!("no-token-{}", &template[..template.len().min(54)]).trim_end_matches('-').to_owned();
+    let mut spec = spec.clone();
+    let Some(pod_spec) = child(&mut spec, "pod").and_then(|pod| child(pod, "spec")) else { return spec };
+    let mount = Node::from(serde_json::json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true}));
+    for list in ["initContainers", "containers"] {
+        let Some(Node { value: Value::List(containers), .. }) = child(pod_spec, list) else { continue };
+        containers.iter_mut().for_each(|container| push(container, "volumeMounts", mount.clone()));
+    }
+    push(pod_spec, "volumes", Node::from(serde_json::json!({"name": volume, "emptyDir": {}})));
+    spec
+}
+
+fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
+    match &mut node.value {
+        Value::Object(members) => members.iter_mut().find(|(key, _)| key.name == name).map(|(_, node)| node),
+        _ => None,
+    }
+}
+
+fn push(node: &mut Node, list: &str, item: Node) {
+    if let Some(Node { value: Value::List(items), .. }) = child(node, list) {
+        items.push(item);
+    } else if let Value::Object(members) = &mut node.value {
+        let key = Key { name: list.to_owned(), position: node.position };
+        members.push((key, Node { value: Value::List(vec![item]), position: node.position }));
+    }
+}
+
+/// Renders the pod part once with defaults and examples: a hole that can never fit is found now rather than by a pod.
+pub(super) fn render_sample(reader: &mut Reader<'_>, node: &Node, template: &Template) {
+    if !template.parameters.iter().all(super::Parameter::has_sample) || !reader.is_clean() {
+        return;
+    }
+    let value = |name: &str| template.parameter(name).map(super::Parameter::sample).unwrap_or_default();
+    struct Nothing;
+    impl Variables for Nothing {
+        fn lookup(&self, _: Root, _: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
+            Ok(None)
+        }
+    }
+    for hole in &template.pod.holes {
+        // What an expression makes of a real pod cannot be told from a sample, so only types count.
+        if let Err(RenderError::WrongType { place, message }) = fill(std::slice::from_ref(hole), &Nothing, &value) {
+            let path = format!("spec.pod.{place}");
+            reader.problem(node.position, &path, format!("{message}, when rendered with defaults and examples"));
+        }
+    }
+}

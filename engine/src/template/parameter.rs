@@ -1,0 +1,316 @@
+//! Parameters: what a template lets others choose, and the rules for it.
+//!
+//! A value comes from an annotation, so it is text that somebody else wrote. It becomes a typed value here, or is
+//! refused with the rule that it breaks.
+
+use regex::Regex;
+use serde_json::{Number, Value};
+
+use super::reader::{Fields, Reader};
+use crate::quantity::{parse_duration, parse_quantity};
+use crate::yaml::Node;
+
+/// What a parameter is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// Text.
+    String,
+    /// A 64-bit integer.
+    Integer,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A quantity such as `64Mi`.
+    Quantity,
+    /// A duration such as `90s`.
+    Duration,
+    /// An object, in JSON.
+    Object,
+    /// A list, in JSON.
+    List,
+}
+
+/// Who may set a parameter.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum SettableBy {
+    /// The pod's author, and the namespace's owner for all pods of it.
+    #[default]
+    Pod,
+    /// The namespace's owner alone.
+    Namespace,
+    /// Nobody but the template's author.
+    Nobody,
+}
+
+/// A parameter that was accepted: its default keeps its own rules.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    /// Its name: usable in expressions and annotation keys.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// The value when nobody gives one.
+    pub(crate) default: Option<Value>,
+    /// Whether it may be left out without a default; it is `null` then.
+    pub(crate) optional: bool,
+    /// Whether its value must never be shown.
+    pub(crate) sensitive: bool,
+    /// Who may set it.
+    pub(crate) settable_by: SettableBy,
+    example: Option<Value>,
+    rules: Rules,
+}
+
+#[derive(Debug, Default)]
+struct Rules {
+    allowed: Vec<Value>,
+    pattern: Option<Regex>,
+    /// The bound as it was written, and as a number.
+    minimum: Option<(String, f64)>,
+    maximum: Option<(String, f64)>,
+    max_length: Option<usize>,
+}
+
+impl Kind {
+    const ALL: [(&'static str, Kind); 8] = [
+        ("string", Kind::String),
+        ("integer", Kind::Integer),
+        ("number", Kind::Number),
+        ("boolean", Kind::Boolean),
+        ("quantity", Kind::Quantity),
+        ("duration", Kind::Duration),
+        ("object", Kind::Object),
+        ("list", Kind::List),
+    ];
+
+    fn rule(self) -> &'static str {
+        match self {
+            Kind::String => "must be text",
+            Kind::Integer => "must be an integer",
+            Kind::Number => "must be a number",
+            Kind::Boolean => "must be true or false",
+            Kind::Quantity => "must be a quantity such as 500m or 64Mi",
+            Kind::Duration => "must be a duration such as 90s or 1h30m",
+            Kind::Object => "must be an object in JSON",
+            Kind::List => "must be a list in JSON",
+        }
+    }
+
+    /// Something to render with when nothing else is known.
+    fn sample(self) -> Value {
+        match self {
+            Kind::String => "example".into(),
+            Kind::Integer | Kind::Number => 1.into(),
+            Kind::Boolean => true.into(),
+            Kind::Quantity => "1".into(),
+            Kind::Duration => "1s".into(),
+            Kind::Object => Value::Object(Default::default()),
+            Kind::List => Value::Array(Vec::new()),
+        }
+    }
+
+    fn accepts(self, value: &Value) -> bool {
+        match (self, value) {
+            (Kind::Quantity, Value::String(text)) => parse_quantity(text).is_some(),
+            (Kind::Duration, Value::String(text)) => parse_duration(text).is_some(),
+            (Kind::Integer, Value::Number(number)) => number.is_i64(),
+            (Kind::String, Value::String(_))
+            | (Kind::Number, Value::Number(_))
+            | (Kind::Boolean, Value::Bool(_))
+            | (Kind::Object, Value::Object(_))
+            | (Kind::List, Value::Array(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// The number that bounds are compared with.
+    fn magnitude(self, value: &Value) -> Option<f64> {
+        match (self, value) {
+            (Kind::Quantity, Value::String(text)) => parse_quantity(text),
+            (Kind::Duration, Value::String(text)) => parse_duration(text),
+            (Kind::Integer | Kind::Number, Value::Number(number)) => number.as_f64(),
+            _ => None,
+        }
+    }
+}
+
+impl Parameter {
+    /// The value that an annotation's text stands for.
+    ///
+    /// # Errors
+    ///
+    /// With the rule that it breaks: `must match ^/`.
+    pub(crate) fn read(&self, text: &str) -> Result<Value, String> {
+        let value = match self.kind {
+            Kind::String | Kind::Quantity | Kind::Duration => Some(text.into()),
+            Kind::Integer => text.parse::<i64>().ok().map(Value::from),
+            Kind::Number => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
+            Kind::Boolean => text.parse::<bool>().ok().map(Value::from),
+            Kind::Object | Kind::List => serde_json::from_str(text).ok(),
+        };
+        let value = value.ok_or(self.kind.rule())?;
+        self.check(&value)?;
+        Ok(value)
+    }
+
+    fn check(&self, value: &Value) -> Result<(), String> {
+        if !self.kind.accepts(value) {
+            return Err(self.kind.rule().into());
+        }
+        let rules = &self.rules;
+        if !rules.allowed.is_empty() && !rules.allowed.contains(value) {
+            let allowed: Vec<_> = rules.allowed.iter().map(display).collect();
+            return Err(format!("must be one of {}", allowed.join(", ")));
+        }
+        if let (Some(pattern), Some(text)) = (&rules.pattern, value.as_str())
+            && !pattern.is_match(text)
+        {
+            return Err(format!("must match {pattern}"));
+        }
+        if let (Some(length), Some(text)) = (rules.max_length, value.as_str())
+            && text.chars().count() > length
+        {
+            return Err(format!("must have at most {length} characters"));
+        }
+        if let Some(magnitude) = self.kind.magnitude(value) {
+            if let Some((bound, _)) = rules.minimum.as_ref().filter(|(_, minimum)| magnitude < *minimum) {
+                return Err(format!("must be at least {bound}"));
+            }
+            if let Some((bound, _)) = rules.maximum.as_ref().filter(|(_, maximum)| magnitude > *maximum) {
+                return Err(format!("must be at most {bound}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A value for a trial rendering: the default, else the example, else one that the rules allow.
+    pub(crate) fn sample(&self) -> Value {
+        let allowed = self.rules.allowed.first();
+        self.default.as_ref().or(self.example.as_ref()).or(allowed).cloned().unwrap_or_else(|| self.kind.sample())
+    }
+
+    /// Whether somebody wrote down what a value looks like: then a trial rendering proves something.
+    pub(crate) fn has_sample(&self) -> bool {
+        self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty() || self.kind != Kind::String
+    }
+
+    /// Reads an entry of `parameters`. What is wrong goes to the reader.
+    pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Parameter> {
+        const KNOWN: &[&str] = &[
+            "name",
+            "description",
+            "type",
+            "default",
+            "optional",
+            "example",
+            "enum",
+            "pattern",
+            "minimum",
+            "maximum",
+            "maxLength",
+            "sensitive",
+            "settableBy",
+        ];
+        let fields = Fields::of(reader, node, path, "a parameter", KNOWN)?;
+        let name = fields.required_string(reader, "name")?.to_owned();
+        if !is_lower_camel_case(&name) {
+            fields.problem(reader, "name", "must be lowerCamelCase letters and digits, such as logDir");
+        }
+        fields.string(reader, "description");
+        let kind = fields.choice(reader, "type", &Kind::ALL)?.unwrap_or_else(|| {
+            reader.problem(node.position, path, "lacks type");
+            Kind::String
+        });
+        let settable = [("Pod", SettableBy::Pod), ("Namespace", SettableBy::Namespace), ("Nobody", SettableBy::Nobody)];
+        let mut parameter = Parameter {
+            default: fields.get("default").map(Node::to_json).filter(|value| !value.is_null()),
+            example: fields.get("example").map(Node::to_json),
+            optional: fields.boolean(reader, "optional").unwrap_or_default(),
+            sensitive: fields.boolean(reader, "sensitive").unwrap_or_default(),
+            settable_by: fields.choice(reader, "settableBy", &settable)?.unwrap_or_default(),
+            rules: Rules::parse(reader, &fields, kind),
+            name,
+            kind,
+        };
+        // `minimum: 1` with `default: 0` would refuse every pod that sets nothing.
+        for field in ["default", "example"] {
+            let value = if field == "default" { &mut parameter.default } else { &mut parameter.example };
+            if let Some(value) = value {
+                normalize(kind, value);
+            }
+            let value = if field == "default" { &parameter.default } else { &parameter.example };
+            if let Some(Err(rule)) = value.as_ref().map(|value| parameter.check(value)) {
+                fields.problem(reader, field, &rule);
+            }
+        }
+        if parameter.settable_by == SettableBy::Nobody && parameter.default.is_none() && !parameter.optional {
+            fields.problem(reader, "settableBy", "is Nobody, so the parameter needs a default");
+        }
+        Some(parameter)
+    }
+}
+
+impl Rules {
+    fn parse(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Kind) -> Rules {
+        let mut rules = Rules::default();
+        if let Some(mut allowed) = fields.get("enum").map(Node::to_json) {
+            match &mut allowed {
+                Value::Array(values) if !values.is_empty() => {
+                    values.iter_mut().for_each(|value| normalize(kind, value));
+                    if !values.iter().all(|value| kind.accepts(value)) {
+                        fields.problem(reader, "enum", &format!("each value {}", kind.rule()));
+                    }
+                    rules.allowed = std::mem::take(values);
+                }
+                _ => fields.problem(reader, "enum", "must be a list of values"),
+            }
+        }
+        if let Some(pattern) = fields.string(reader, "pattern") {
+            match Regex::new(pattern) {
+                Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
+                Ok(_) => fields.problem(reader, "pattern", "only applies to strings"),
+                Err(error) => fields.problem(reader, "pattern", &crate::one_line(&error.to_string())),
+            }
+        }
+        for (field, bound) in [("minimum", &mut rules.minimum), ("maximum", &mut rules.maximum)] {
+            if let Some(mut value) = fields.get(field).map(Node::to_json) {
+                normalize(kind, &mut value);
+                match kind.magnitude(&value) {
+                    Some(magnitude) => *bound = Some((display(&value), magnitude)),
+                    None => fields.problem(
+                        reader,
+                        field,
+                        "must be a value of the parameter's type, and that one with an order",
+                    ),
+                }
+            }
+        }
+        rules.max_length = fields.get("maxLength").and_then(|node| match node.to_json().as_u64() {
+            Some(length) if kind == Kind::String => usize::try_from(length).ok(),
+            _ => {
+                fields.problem(reader, "maxLength", "must be a positive integer and only applies to strings");
+                None
+            }
+        });
+        rules
+    }
+}
+
+/// `default: 64` is a quantity, too: YAML makes it a number, and expressions see quantities as strings.
+fn normalize(kind: Kind, value: &mut Value) {
+    if let (Kind::Quantity | Kind::Duration, Value::Number(number)) = (kind, &*value) {
+        *value = number.to_string().into();
+    }
+}
+
+fn display(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn is_lower_camel_case(name: &str) -> bool {
+    // An annotation's name, behind the slash, has at most 63 characters.
+    name.len() <= 63
+        && name.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric())
+}
