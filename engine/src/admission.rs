@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::decision::Decision;
+use crate::object::{Lenient, Opened};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
@@ -43,8 +44,9 @@ pub(crate) struct Request<'a> {
     namespace: Option<Cow<'a, str>>,
     #[serde(default)]
     operation: Operation,
+    /// The object, if it has the shape of one.
     #[serde(borrow, default)]
-    pub(crate) object: Option<&'a RawValue>,
+    pub(crate) object: Lenient<Opened<'a>>,
     #[serde(default)]
     dry_run: Option<bool>,
 }
@@ -126,13 +128,14 @@ impl<'a> Review<'a> {
 
     /// The review that an API server would send for a new pod.
     pub fn of_pod(namespace: &'a str, pod: &'a RawValue) -> Review<'a> {
+        let object = serde_json::from_str(pod.get()).expect("any JSON can be read leniently");
         let kind = Kind { group: "".into(), version: "v1".into(), kind: "Pod".into() };
         let request = Request {
             uid: "none".into(),
             kind,
             namespace: Some(namespace.into()),
             operation: Operation::Create,
-            object: Some(pod),
+            object,
             ..Request::default()
         };
         Review { api_version: API_VERSION.into(), request }

@@ -49,12 +49,15 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
     if let Some(reason) = beside {
         return untouched(Outcome::Skipped, reason, nobody);
     }
-    let Some(pod) = request.object.and_then(Pod::parse) else {
+    let Some(pod) = request.object.0.as_ref().and_then(Pod::read) else {
         return untouched(Outcome::Error, Reason::MalformedReview, nobody);
     };
     let subject = pod.subject(review);
     match decide::requested(&pod, namespace) {
-        Ok(names) => Pass::new(catalog, namespace, &pod).run(&names, subject),
+        Ok(names) => match pod.containers() {
+            Some(containers) => Pass::new(catalog, namespace, &pod, &containers).run(&names, subject),
+            None => untouched(Outcome::Error, Reason::MalformedReview, subject),
+        },
         Err(reason) => {
             let warnings = limited(decide::stray_keys(&pod, &[]));
             Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
@@ -79,6 +82,7 @@ struct Pass<'a> {
     catalog: &'a Catalog,
     namespace: &'a Namespace,
     pod: &'a Pod<'a>,
+    containers: &'a [Container<'a>],
     status: Status,
 }
 
@@ -93,10 +97,9 @@ enum Verdict {
     Failed(Problem, Option<OnError>),
 }
 
-/// What one of the pod's own containers receives from an entry of `app`: the container and its list, and the entry with
+/// What one of the pod's own containers receives from an entry of `app`: the container, and the entry with
 /// its holes' values.
 struct Received<'a> {
-    list: &'static str,
     container: &'a Container<'a>,
     entry: &'a AppEntry,
     values: Vec<Value>,
@@ -116,13 +119,18 @@ enum Preparation<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(catalog: &'a Catalog, namespace: &'a Namespace, pod: &'a Pod<'a>) -> Pass<'a> {
+    fn new(
+        catalog: &'a Catalog,
+        namespace: &'a Namespace,
+        pod: &'a Pod<'a>,
+        containers: &'a [Container<'a>],
+    ) -> Pass<'a> {
         let status = Status::parse(pod.annotation(STATUS).as_deref());
-        Pass { catalog, namespace, pod, status }
+        Pass { catalog, namespace, pod, containers, status }
     }
 
     fn run(&self, names: &[String], subject: Subject) -> Decision {
-        let mut opened = Node::Raw(self.pod.raw);
+        let mut opened = self.pod.draft();
         let prepared: Vec<Preparation<'_>> = names.iter().map(|name| self.prepare(name, &mut opened)).collect();
         // The draft borrows from what was prepared, so it begins only now.
         let mut draft = opened;
@@ -186,16 +194,16 @@ impl<'a> Pass<'a> {
             && own.all(|pointer| draft.holds(&pointer))
             && record.added.iter().all(|added| draft.holds(added))
             && (template.app.is_empty()
-                || self.own_containers().all(|(_, container)| record.app.iter().any(|seen| *seen == container.name)))
+                || self.own_containers().all(|container| record.app.iter().any(|seen| *seen == container.name)))
     }
 
     /// The pod's containers without those that templates brought.
-    fn own_containers(&self) -> impl Iterator<Item = (&'static str, &'a Container<'a>)> {
-        let init = self.pod.init_containers.iter().map(|container| ("initContainers", container));
-        let all = init.chain(self.pod.containers.iter().map(|container| ("containers", container)));
-        all.filter(|(list, container)| {
-            self.status.added_by(&status::pointer(["spec", list, &container.name])).is_none()
-        })
+    fn own_containers(&self) -> impl Iterator<Item = &'a Container<'a>> {
+        let is_own = |container: &&Container<'a>| {
+            let pointer = || status::pointer(["spec", container.list, &container.name]);
+            self.status.is_empty() || self.status.added_by(&pointer()).is_none()
+        };
+        self.containers.iter().filter(is_own)
     }
 
     /// The values of all holes; nothing if the template's guard does not hold.
@@ -213,14 +221,18 @@ impl<'a> Pass<'a> {
             return Ok(None);
         }
         let values = fill(&template.pod.holes, &seen, &value).map_err(|error| render_problem(template, error))?;
+        let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
+        let overridden = earlier.map(|record| record.app.as_slice()).unwrap_or_default();
         let mut app = Vec::new();
         for entry in &template.app {
-            for (list, container) in self.own_containers() {
-                let globs = if list == "containers" { &entry.containers } else { &entry.init_containers };
-                if !globs.iter().any(|glob| glob.matches(&container.name)) {
+            for container in self.own_containers() {
+                let globs = if container.list == "containers" { &entry.containers } else { &entry.init_containers };
+                // What was overridden once comes back with the API server's defaults in it, and would never look done.
+                let is_done = entry.overrides && overridden.iter().any(|done| *done == container.name);
+                if is_done || !globs.iter().any(|glob| glob.matches(&container.name)) {
                     continue;
                 }
-                let seen = Seen { container: Some((list, container)), ..seen };
+                let seen = Seen { container: Some(container), ..seen };
                 if let Some(when) = &entry.when
                     && !when
                         .holds(&seen)
@@ -229,7 +241,7 @@ impl<'a> Pass<'a> {
                     continue;
                 }
                 let values = fill(&entry.holes, &seen, &value).map_err(|error| render_problem(template, error))?;
-                app.push(Received { list, container, entry, values });
+                app.push(Received { container, entry, values });
             }
         }
         Ok(Some(Prepared { template, digest, values, app }))
@@ -248,7 +260,7 @@ impl<'a> Pass<'a> {
         let template = prepared.template;
         let view = |fragment| View::new(fragment, &prepared.values);
         let to_app = |received: &'p Received<'a>| ToApp {
-            list: received.list,
+            list: received.container.list,
             container: &received.container.name,
             view: View::new(&received.entry.container, &received.values),
             overrides: received.entry.overrides,
@@ -267,10 +279,10 @@ impl<'a> Pass<'a> {
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {
-            self.own_containers().map(|(_, container)| container.name.clone().into_owned()).collect()
+            self.own_containers().map(|container| container.name.clone().into_owned()).collect()
         };
         let before = draft.clone();
-        let changes = (record.added.len(), record.replaced.len());
+        let earlier = record.clone();
         let merged = merge::merge(draft, &given, &self.status, brought, &mut record)
             .map_err(|message| Problem::new(Reason::Conflict, message))
             .and_then(|()| {
@@ -281,10 +293,12 @@ impl<'a> Pass<'a> {
             *draft = before;
             return Verdict::Failed(problem, Some(self.policy(template)));
         }
-        if (record.added.len(), record.replaced.len()) == changes {
+        if (&record.added, &record.replaced, &record.overridden)
+            == (&earlier.added, &earlier.replaced, &earlier.overridden)
+        {
             return Verdict::Skipped(Reason::AlreadyInjected);
         }
-        brought.extend(record.added[changes.0..].iter().map(|added| (added.clone(), name.to_owned())));
+        brought.extend(record.added[earlier.added.len()..].iter().map(|added| (added.clone(), name.to_owned())));
         record.added.dedup();
         Verdict::Injected(record)
     }
@@ -420,20 +434,30 @@ fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
     }
 }
 
-/// Warnings as long as the API server shows them in one piece.
+/// Warnings in pieces that the API server shows as they are, broken between words.
 fn limited(warnings: Vec<String>) -> Vec<String> {
     let mut left = MAX_WARNINGS;
-    let mut limited = Vec::with_capacity(warnings.len());
+    let mut pieces = Vec::with_capacity(warnings.len());
     for warning in warnings {
-        let mut short: String = warning.chars().take(MAX_WARNING).collect();
-        if short.len() < warning.len() {
-            short = warning.chars().take(MAX_WARNING - 1).chain(['…']).collect();
+        let mut piece = String::new();
+        for word in warning.split(' ') {
+            // A word that is too long by itself is somebody's value.
+            let word: String = word.chars().take(MAX_WARNING).collect();
+            if !piece.is_empty() && piece.chars().count() + 1 + word.chars().count() > MAX_WARNING {
+                pieces.push(std::mem::take(&mut piece));
+            }
+            if !piece.is_empty() {
+                piece.push(' ');
+            }
+            piece.push_str(&word);
         }
-        let Some(rest) = left.checked_sub(short.len()) else { break };
-        left = rest;
-        limited.push(short);
+        pieces.push(piece);
     }
-    limited
+    pieces.retain(|piece| {
+        left = left.saturating_sub(piece.chars().count());
+        left > 0
+    });
+    pieces
 }
 
 #[cfg(test)]

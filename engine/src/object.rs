@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A JSON object whose members stay raw.
@@ -18,7 +19,10 @@ impl<'a> Object<'a> {
     /// The members of a JSON object; nothing if it is no object.
     pub(crate) fn parse(json: &'a RawValue) -> Option<Object<'a>> {
         // `null` is how Go writes an object that is not there.
-        if json.get() == "null" { Some(Object::default()) } else { serde_json::from_str(json.get()).ok() }
+        if json.get() == "null" {
+            return Some(Object::default());
+        }
+        serde_json::from_str::<Lenient<Object<'a>>>(json.get()).ok()?.0
     }
 
     /// A member. Of two with one name, Go takes the last, and so does this.
@@ -62,27 +66,102 @@ pub(crate) fn list(json: &RawValue) -> Option<Vec<&RawValue>> {
     if json.get() == "null" { Some(Vec::new()) } else { serde_json::from_str(json.get()).ok() }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
+/// An object of Kubernetes whose `metadata` and `spec` were opened in the same pass over the text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opened<'a> {
+    pub(crate) metadata: Object<'a>,
+    pub(crate) spec: Object<'a>,
+    /// The other members.
+    pub(crate) rest: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
 
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object<'de>;
+/// What is made of an object, or nothing where something else stands in its place: then the rest can still be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Lenient<T>(pub(crate) Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Lenient(None)
+    }
+}
+
+/// What can be read from the members of an object.
+pub(crate) trait FromMembers<'de>: Sized {
+    /// Nothing if a member that matters has another shape than it should.
+    fn from_members<A: MapAccess<'de>>(access: A) -> Result<Option<Self>, A::Error>;
+}
+
+impl<'de: 'a, 'a> FromMembers<'de> for Object<'a> {
+    fn from_members<A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
+        let mut members = Vec::with_capacity(16);
+        while let Some((Name(name), value)) = access.next_entry()? {
+            members.push((name, value));
+        }
+        Ok(Some(Object(members)))
+    }
+}
+
+impl<'de: 'a, 'a> FromMembers<'de> for Opened<'a> {
+    fn from_members<A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
+        let (mut metadata, mut spec) = (Some(Object::default()), Some(Object::default()));
+        let mut rest = Vec::new();
+        while let Some(Name(name)) = access.next_key()? {
+            match &*name {
+                "metadata" => metadata = access.next_value::<Lenient<Object<'a>>>()?.0,
+                "spec" => spec = access.next_value::<Lenient<Object<'a>>>()?.0,
+                _ => rest.push((name, access.next_value()?)),
+            }
+        }
+        Ok(metadata.zip(spec).map(|(metadata, spec)| Opened { metadata, spec, rest }))
+    }
+}
+
+impl<'de, T: FromMembers<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: FromMembers<'de>> Visitor<'de> for Members<T> {
+            type Value = Lenient<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
+                formatter.write_str("any JSON")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
-                while let Some((Name(name), value)) = access.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Object(members))
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Self::Value, A::Error> {
+                T::from_members(access).map(Lenient)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                while access.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Lenient(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Lenient(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Lenient(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Lenient(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Lenient(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Lenient(None))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Lenient(None))
             }
         }
 
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_any(Members(PhantomData))
     }
 }
 

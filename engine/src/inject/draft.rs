@@ -46,7 +46,7 @@ impl<'a> Entry<'a> {
         Entry { node, change: Change::Added }
     }
 
-    fn kept(node: Node<'a>) -> Entry<'a> {
+    pub(super) fn kept(node: Node<'a>) -> Entry<'a> {
         Entry { node, change: Change::Kept }
     }
 

@@ -106,6 +106,15 @@ impl<'a> Merge<'_> {
         }
     }
 
+    /// Puts the template's value in the place of the pod's, if they differ.
+    fn overrule(&mut self, known: &mut Entry<'a>, given: Node<'a>) {
+        if known.node.to_value() != given.to_value() {
+            let here = self.here();
+            self.record.overridden.push(here);
+            known.replace(given);
+        }
+    }
+
     fn conflict(&mut self, what: &str) {
         let here = self.here();
         let owner = self.brought.iter().find(|(brought, _)| *brought == here).map(|(_, template)| template.as_str());
@@ -272,12 +281,12 @@ impl<'a> Merge<'_> {
             };
             if merges {
                 merge.into(&mut entry.node, kind, view, overrides);
-            } else if overrides || object == "PodSpec" && is_default(field, &entry.node) {
-                let (before, after) = (entry.node.to_value(), view.to_value());
-                if before != after {
-                    merge.replaced(entry);
-                    entry.replace(Node::View(view));
-                }
+            } else if overrides {
+                merge.overrule(entry, Node::View(view));
+            } else if object == "PodSpec" && is_default(field, &entry.node) && entry.node.to_value() != view.to_value()
+            {
+                merge.replaced(entry);
+                entry.replace(Node::View(view));
             }
         });
     }
@@ -297,9 +306,8 @@ impl<'a> Merge<'_> {
         for (key, entry) in members.drain(..) {
             self.at(&key.clone(), |merge| match target.member(&key) {
                 Some(known) => {
-                    if overrides && known.node.to_value() != entry.node.to_value() {
-                        merge.replaced(known);
-                        known.replace(entry.node);
+                    if overrides {
+                        merge.overrule(known, entry.node);
                     }
                 }
                 None => {
@@ -327,9 +335,8 @@ impl<'a> Merge<'_> {
                     let known = &mut items[at];
                     if merge.mounts_another(&mut known.node, &mut entry.node) {
                         merge.conflict(&format!("the mount at {key}"));
-                    } else if overrides && known.node.to_value() != entry.node.to_value() {
-                        merge.replaced(known);
-                        known.replace(entry.node);
+                    } else if overrides {
+                        merge.overrule(known, entry.node);
                     }
                 }
             });

@@ -5,45 +5,82 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::draft::{Entry, Node};
 use super::status::Status;
 use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::Subject;
-use crate::object::{self, Object};
+use crate::object::{self, Object, Opened};
 use crate::template::expression::{Failure, Root, Variables};
 
 /// A pod whose outermost members were read.
 pub(super) struct Pod<'a> {
-    pub(super) raw: &'a RawValue,
-    metadata: Object<'a>,
-    spec: Object<'a>,
+    opened: &'a Opened<'a>,
     labels: Object<'a>,
     annotations: Object<'a>,
-    pub(super) init_containers: Vec<Container<'a>>,
-    pub(super) containers: Vec<Container<'a>>,
 }
 
-/// A container and its name.
+/// A container, its name, and the list that it is in.
 pub(super) struct Container<'a> {
+    pub(super) list: &'static str,
     pub(super) name: Cow<'a, str>,
     raw: &'a RawValue,
 }
 
 impl<'a> Pod<'a> {
     /// Nothing if it is not shaped like a pod.
-    pub(super) fn parse(raw: &'a RawValue) -> Option<Pod<'a>> {
-        let pod = Object::parse(raw)?;
-        let metadata = pod.object("metadata")?;
-        let spec = pod.object("spec")?;
-        Some(Pod {
-            raw,
-            labels: metadata.object("labels")?,
-            annotations: metadata.object("annotations")?,
-            init_containers: containers(&spec, "initContainers")?,
-            containers: containers(&spec, "containers")?,
-            metadata,
-            spec,
-        })
+    pub(super) fn read(opened: &'a Opened<'a>) -> Option<Pod<'a>> {
+        let metadata = &opened.metadata;
+        Some(Pod { opened, labels: metadata.object("labels")?, annotations: metadata.object("annotations")? })
+    }
+
+    /// The containers of both lists; nothing if they are no containers.
+    pub(super) fn containers(&self) -> Option<Vec<Container<'a>>> {
+        let mut all = Vec::new();
+        for list in ["initContainers", "containers"] {
+            let Some(raw) = self.opened.spec.get(list) else { continue };
+            for raw in object::list(raw)? {
+                all.push(Container { list, name: Object::parse(raw)?.string("name")?, raw });
+            }
+        }
+        Some(all)
+    }
+
+    /// The pod as a draft to which nothing was added yet.
+    pub(super) fn draft(&self) -> Node<'a> {
+        let kept = |members: &Object<'a>| -> Vec<_> {
+            let members = members.clone().into_members().into_iter();
+            members.map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
+        };
+        let rest = self.opened.rest.iter().map(|(name, raw)| (name.clone(), Entry::kept(Node::Raw(raw))));
+        let mut members: Vec<_> = rest.collect();
+        members.push(("metadata".into(), Entry::kept(Node::Object(kept(&self.opened.metadata)))));
+        members.push(("spec".into(), Entry::kept(Node::Object(kept(&self.opened.spec)))));
+        Node::Object(members)
+    }
+
+    /// A value of the pod, by the names that lead to it.
+    fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
+        let Some((first, rest)) = path.split_first() else {
+            return Some(owned(&self.draft().to_value()));
+        };
+        let opened = match first.as_str() {
+            "metadata" => &self.opened.metadata,
+            "spec" => &self.opened.spec,
+            other => {
+                let raw = self.opened.rest.iter().find(|(name, _)| name == other).map(|(_, raw)| *raw)?;
+                return find(raw, rest).map(Cow::Borrowed);
+            }
+        };
+        match rest.split_first() {
+            None => Some(owned(
+                &Node::Object(
+                    opened.members().map(|(name, raw)| (name.to_owned().into(), Entry::kept(Node::Raw(raw)))).collect(),
+                )
+                .to_value(),
+            )),
+            Some((name, rest)) => find(opened.get(name)?, rest).map(Cow::Borrowed),
+        }
     }
 
     pub(super) fn label(&self, key: &str) -> Option<Cow<'a, str>> {
@@ -59,17 +96,17 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn uses_host_network(&self) -> bool {
-        self.spec.get("hostNetwork").is_some_and(|value| value.get() == "true")
+        self.opened.spec.get("hostNetwork").is_some_and(|value| value.get() == "true")
     }
 
     /// The operating system; Linux unless it says otherwise.
     pub(super) fn os(&self) -> Cow<'a, str> {
-        self.spec.object("os").and_then(|os| os.string("name")).unwrap_or("linux".into())
+        self.opened.spec.object("os").and_then(|os| os.string("name")).unwrap_or("linux".into())
     }
 
     pub(super) fn subject(&self, review: &Review<'_>) -> Subject {
-        let text = |name: &str| self.metadata.string(name).filter(|text| !text.is_empty());
-        let owners = self.metadata.get("ownerReferences").and_then(object::list).unwrap_or_default();
+        let text = |name: &str| self.opened.metadata.string(name).filter(|text| !text.is_empty());
+        let owners = self.opened.metadata.get("ownerReferences").and_then(object::list).unwrap_or_default();
         let controller = owners
             .into_iter()
             .filter_map(Object::parse)
@@ -85,12 +122,6 @@ impl<'a> Pod<'a> {
     }
 }
 
-fn containers<'a>(spec: &Object<'a>, list: &str) -> Option<Vec<Container<'a>>> {
-    let Some(raw) = spec.get(list) else { return Some(Vec::new()) };
-    let container = |raw: &'a RawValue| Some(Container { name: Object::parse(raw)?.string("name")?, raw });
-    object::list(raw)?.into_iter().map(container).collect()
-}
-
 /// What the expressions of one template see.
 pub(super) struct Seen<'a> {
     pub(super) pod: &'a Pod<'a>,
@@ -98,8 +129,7 @@ pub(super) struct Seen<'a> {
     pub(super) status: &'a Status,
     pub(super) namespace: &'a Namespace,
     pub(super) parameters: &'a Parameters,
-    /// The container at hand, and the list it is in.
-    pub(super) container: Option<(&'static str, &'a Container<'a>)>,
+    pub(super) container: Option<&'a Container<'a>>,
 }
 
 /// A template's parameters with their values.
@@ -126,17 +156,12 @@ impl Variables for Seen<'_> {
                 None => Err(Failure::UnknownNamespace),
             },
             Root::Container => {
-                let Some((list, container)) = self.container else { return Ok(None) };
-                let place = ["spec", list, &container.name];
-                Ok(self.without_added(&place, path, find(container.raw, path)))
+                let Some(container) = self.container else { return Ok(None) };
+                let place = ["spec", container.list, &container.name];
+                Ok(self.without_added(&place, path, find(container.raw, path).map(Cow::Borrowed)))
             }
             Root::Pod => {
-                let found = match path.first().map(String::as_str) {
-                    None => Some(self.pod.raw),
-                    Some("spec") if path.len() > 1 => self.pod.spec.get(&path[1]).and_then(|raw| find(raw, &path[2..])),
-                    Some(_) => find(self.pod.raw, path),
-                };
-                let found = self.without_added(&[], path, found);
+                let found = self.without_added(&[], path, self.pod.find(path));
                 // An API server leaves empty maps out; nobody should have to ask for each.
                 let is_map =
                     path.len() == 2 && path[0] == "metadata" && (path[1] == "labels" || path[1] == "annotations");
@@ -147,10 +172,15 @@ impl Variables for Seen<'_> {
 }
 
 impl<'a> Seen<'a> {
-    fn without_added(&self, place: &[&str], path: &[String], raw: Option<&'a RawValue>) -> Option<Cow<'a, RawValue>> {
+    fn without_added(
+        &self,
+        place: &[&str],
+        path: &[String],
+        raw: Option<Cow<'a, RawValue>>,
+    ) -> Option<Cow<'a, RawValue>> {
         let raw = raw?;
         if self.status.is_empty() {
-            return Some(Cow::Borrowed(raw));
+            return Some(raw);
         }
         let place: Vec<&str> = place.iter().copied().chain(path.iter().map(String::as_str)).collect();
         self.status.without_added(&place, raw)

@@ -34,9 +34,12 @@ pub(super) struct Record {
     /// Where: JSON pointers in which a list's item is named by its key, such as `/spec/volumes/app-logs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) added: Vec<String>,
-    /// What was there before, where a value was replaced.
+    /// What was there before, where one of the pod's own fields was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replaced: Vec<(String, Value)>,
+    /// What an entry with `override: true` replaced. What was there is not kept: it may be a secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) overridden: Vec<String>,
     /// The pod's own containers, as far as the template has seen them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) app: Vec<String>,
@@ -65,7 +68,7 @@ impl Status {
     }
 
     /// A value of the pod as it was before anything was added. `place` names it from the pod's root.
-    pub(super) fn without_added<'a>(&self, place: &[&str], raw: &'a RawValue) -> Option<Cow<'a, RawValue>> {
+    pub(super) fn without_added<'a>(&self, place: &[&str], raw: Cow<'a, RawValue>) -> Option<Cow<'a, RawValue>> {
         let mut value = None;
         let parse = || serde_json::from_str::<Value>(raw.get()).ok();
         for record in &self.templates {
@@ -107,7 +110,10 @@ impl Status {
                 annotations.retain(|key, _| key != STATUS && key != OUTCOME);
             }
         }
-        Some(value.map_or(Cow::Borrowed(raw), |value| Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON"))))
+        Some(match value {
+            Some(value) => Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON")),
+            None => raw,
+        })
     }
 }
 

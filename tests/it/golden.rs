@@ -1,0 +1,123 @@
+//! Golden cases: each folder of `tests/golden/` holds a pod, templates (the cookbook's where it has none of its own) and
+//! perhaps a namespace, and beside them what comes out. `UPDATE_GOLDEN=1` writes that anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use pillion_engine::admission::Review;
+use pillion_engine::catalog::{Catalog, Namespace};
+use pillion_engine::decision::Decision;
+use pillion_engine::template::{self, OnError};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::to_raw_value;
+
+#[test]
+fn every_case_comes_out_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut cases: Vec<_> = fs::read_dir(root.join("tests/golden")).expect("the folder is there").flatten().collect();
+    cases.sort_by_key(fs::DirEntry::path);
+    assert!(!cases.is_empty());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let folder = case.path();
+        let templates = folder.join("templates.yaml");
+        let templates = if templates.exists() { templates } else { root.join("manifests/templates") };
+        let result = serde_saphyr::to_string(&run(&folder, &templates)).expect("a result is plain data");
+        let expected = folder.join("expected.yaml");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &result).expect("the folder is writable");
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        if expected != result {
+            let diff = similar::TextDiff::from_lines(&expected, &result).unified_diff().to_string();
+            wrong.push(format!("{}\n{diff}", folder.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What comes out of a case.
+#[derive(Serialize)]
+struct Outcome {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
+    outcome: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    templates: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<Value>,
+}
+
+fn run(folder: &Path, templates: &Path) -> Outcome {
+    let read = |file: &str| -> Option<Value> {
+        let text = fs::read_to_string(folder.join(file)).ok()?;
+        Some(serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}/{file}: {error}", folder.display())))
+    };
+    let (catalog, refused) = catalog(templates);
+    let pod = read("pod.yaml").expect("a case has a pod");
+    let namespace =
+        read("namespace.yaml").map_or_else(|| Namespace::named("shop"), |object| Namespace::from_object(&object));
+    let decide = |pod: &Value| {
+        let pod = to_raw_value(pod).expect("JSON");
+        pillion_engine::review(&catalog, &namespace, &Review::of_pod("shop", &pod))
+    };
+    let decision = decide(&pod);
+    let result = applied(&pod, &decision);
+    if decision.allowed() {
+        let again = decide(&result);
+        assert!(again.patch.is_empty(), "{}: the second pass gives {}", folder.display(), again.patch.json);
+        assert_eq!(decide(&pod), decision, "{}: the same review gives the same bytes", folder.display());
+    }
+    Outcome {
+        refused,
+        outcome: decision.outcome.as_str(),
+        reason: decision.reason.as_str(),
+        message: decision.message,
+        templates: decision
+            .templates
+            .iter()
+            .map(|it| (it.name.to_string(), format!("{}: {}", it.outcome, it.reason)))
+            .collect(),
+        warnings: decision.warnings,
+        pod: (result != pod).then_some(result),
+    }
+}
+
+fn catalog(templates: &Path) -> (Catalog, Vec<String>) {
+    let mut files = match fs::read_dir(templates) {
+        Ok(folder) => folder.flatten().map(|file| file.path()).collect(),
+        Err(_) => vec![templates.to_owned()],
+    };
+    files.sort();
+    let mut catalog = Catalog::new(OnError::Deny);
+    let mut problems = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for template in template::read(&fs::read_to_string(&file).expect("a readable file"), &name) {
+            match template {
+                Ok(template) => catalog.insert(template.into()),
+                Err(refused) => {
+                    problems.extend(refused.problems.iter().map(ToString::to_string));
+                    if let Some(name) = refused.name {
+                        catalog.refuse(name, refused.problems[0].to_string());
+                    }
+                }
+            }
+        }
+    }
+    (catalog, problems)
+}
+
+fn applied(pod: &Value, decision: &Decision) -> Value {
+    let mut pod = pod.clone();
+    let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json).expect("a JSON patch");
+    json_patch::patch(&mut pod, &patch).expect("the patch applies");
+    pod
+}
