@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
     }
 
     fn run(&self, names: &[String], subject: Subject) -> Decision {
-        let mut opened = self.pod.draft();
+        let mut opened = self.pod.draft(self.containers);
         let prepared: Vec<Preparation<'_>> = names.iter().map(|name| self.prepare(name, &mut opened)).collect();
         // The draft borrows from what was prepared, so it begins only now.
         let mut draft = opened;

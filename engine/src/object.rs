@@ -41,14 +41,46 @@ impl<'a> Object<'a> {
     }
 
     /// Every member, in order.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.clone(), *value))
+    }
+
+    /// Every member's name, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_ref())
     }
 
     /// Every member, in order.
     pub(crate) fn into_members(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
         self.0
     }
+}
+
+/// One member of a JSON object, when nothing else of it matters.
+pub(crate) fn member<'a>(json: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    struct Member<'n>(&'n str);
+
+    impl<'de> Visitor<'de> for Member<'_> {
+        type Value = Option<&'de RawValue>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(Name(name)) = access.next_key()? {
+                if name == self.0 {
+                    found = Some(access.next_value()?);
+                } else {
+                    access.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    serde_json::Deserializer::from_str(json.get()).deserialize_map(Member(name)).ok()?
 }
 
 /// The text of a JSON string; nothing if it is no string.
@@ -59,6 +91,12 @@ pub(crate) fn string(json: &RawValue) -> Option<Cow<'_, str>> {
         plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
         _ => serde_json::from_str(text).ok().map(Cow::Owned),
     }
+}
+
+/// The items of a JSON list of objects, opened in one pass; nothing if it is something else.
+pub(crate) fn objects(json: &RawValue) -> Option<Vec<Object<'_>>> {
+    let items: Vec<Lenient<Object<'_>>> = serde_json::from_str(json.get()).ok()?;
+    items.into_iter().map(|Lenient(item)| item).collect()
 }
 
 /// The items of a JSON list; nothing if it is no list.
@@ -93,7 +131,7 @@ pub(crate) trait FromMembers<'de>: Sized {
 
 impl<'de: 'a, 'a> FromMembers<'de> for Object<'a> {
     fn from_members<A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        let mut members = Vec::with_capacity(16);
+        let mut members = Vec::with_capacity(8);
         while let Some((Name(name), value)) = access.next_entry()? {
             members.push((name, value));
         }

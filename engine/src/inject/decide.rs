@@ -79,8 +79,9 @@ pub(super) fn find<'c>(catalog: &'c Catalog, namespace: &Namespace, name: &str) 
         }
         Found::Unknown(near) => {
             let hint = near.map(|near| format!("; did you mean {near}?"));
-            let hint = hint.unwrap_or_else(|| "; correct pillion.dev/templates, or add the template".into());
-            let message = format!("there is no template \"{}\"{hint}", shown(name));
+            let hint = hint.unwrap_or_else(|| "; correct the annotation, or add the template".into());
+            let message =
+                format!("pillion.dev/templates asks for \"{}\", and there is no such template{hint}", shown(name));
             Err(Problem::new(Reason::UnknownTemplate, message))
         }
     }

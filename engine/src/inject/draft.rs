@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::status::{Shape, escape, key_of, tokens};
+use super::pod::opened;
+use super::status::{Shape, default_key, escape, key_of, tokens};
 use crate::decision::Patch;
 use crate::object::{self, Object};
 use crate::schema::Type;
@@ -51,8 +52,8 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether this is an object of that name.
-    pub(super) fn is_named(&mut self, wanted: &str) -> bool {
-        self.node.member("name").is_some_and(|name| name.node.string().is_some_and(|name| name == wanted))
+    pub(super) fn is_named(&self, wanted: &str) -> bool {
+        self.node.text_of("name").is_some_and(|name| name == wanted)
     }
 
     /// Puts another value in the place of this one.
@@ -98,7 +99,10 @@ impl<'a> Node<'a> {
     pub(super) fn items(&mut self) -> Option<&mut Vec<Entry<'a>>> {
         let items = match self {
             Node::List(_) => None,
-            Node::Raw(raw) => Some(object::list(raw)?.into_iter().map(|raw| Entry::kept(Node::Raw(raw))).collect()),
+            Node::Raw(raw) => Some(match object::objects(raw) {
+                Some(objects) => objects.iter().map(|members| Entry::kept(Node::Object(opened(members)))).collect(),
+                None => object::list(raw)?.into_iter().map(|raw| Entry::kept(Node::Raw(raw))).collect(),
+            }),
             Node::View(view) => match view.value() {
                 Some(Value::Array(items)) => {
                     Some(items.iter().map(|item| Entry::kept(Node::Value(item.clone()))).collect())
@@ -150,25 +154,37 @@ impl<'a> Node<'a> {
         matches!(self, Node::Raw(raw) if raw.get() == "null")
     }
 
-    /// How an item of a list is named in a pointer.
-    pub(super) fn key(&mut self, keys: &[String]) -> String {
-        match keys {
-            [] => key_of(&self.to_value(), keys),
-            [key] => self.member(key).map_or_else(String::new, |entry| entry.node.text()),
-            keys => {
-                let mut item = serde_json::Map::new();
-                for key in keys {
-                    if let Some(entry) = self.member(key) {
-                        item.insert(key.clone(), entry.node.to_value());
-                    }
-                }
-                key_of(&Value::Object(item), keys)
+    /// The text of a member that is text or a number, without opening the object for it.
+    pub(super) fn text_of(&self, name: &str) -> Option<Cow<'_, str>> {
+        let of_value = |value: &'_ Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match self {
+            Node::Raw(raw) => {
+                let raw = object::member(raw, name)?;
+                object::string(raw).or(Some(Cow::Borrowed(raw.get())))
             }
+            Node::View(view) => match view.value() {
+                Some(value) => value.get(name).map(|value| of_value(value).into()),
+                None => view.get(name)?.value().map(|value| of_value(value).into()),
+            },
+            Node::Value(value) => value.get(name).map(|value| of_value(value).into()),
+            Node::Object(members) => {
+                let (_, entry) = members.iter().rfind(|(member, _)| member == name)?;
+                entry.node.string().or_else(|| Some(entry.node.to_value().to_string().into()))
+            }
+            Node::List(_) => None,
         }
     }
 
-    fn text(&self) -> String {
-        self.string().map_or_else(|| self.to_value().to_string(), Cow::into_owned)
+    /// How an item of a list is named in a pointer.
+    pub(super) fn key(&self, keys: &[String]) -> String {
+        if keys.is_empty() {
+            return key_of(&self.to_value(), keys);
+        }
+        let part = |key: &String| match self.text_of(key) {
+            Some(text) => text,
+            None => default_key(key).into(),
+        };
+        keys.iter().map(part).collect::<Vec<_>>().join("/")
     }
 
     pub(super) fn to_value(&self) -> Value {
@@ -246,6 +262,8 @@ impl<'a> Node<'a> {
 
     fn operations(&self, path: &mut String, patch: &mut Patch) {
         let length = path.len();
+        let is_untouched =
+            |entry: &Entry<'a>| entry.change == Change::Kept && !matches!(entry.node, Node::Object(_) | Node::List(_));
         let mut visit = |path: &mut String, entry: &Entry<'a>| {
             match entry.change {
                 Change::Kept => entry.node.operations(path, patch),
@@ -256,14 +274,14 @@ impl<'a> Node<'a> {
         };
         match self {
             Node::Object(members) => {
-                for (name, entry) in members {
+                for (name, entry) in members.iter().filter(|(_, entry)| !is_untouched(entry)) {
                     path.push('/');
                     escape(name, path);
                     visit(path, entry);
                 }
             }
             Node::List(items) => {
-                for (at, entry) in items.iter().enumerate() {
+                for (at, entry) in items.iter().enumerate().filter(|(_, entry)| !is_untouched(entry)) {
                     path.push('/');
                     path.push_str(&at.to_string());
                     visit(path, entry);

@@ -1,8 +1,6 @@
 //! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use super::draft::{Change, Entry, Node};
@@ -160,7 +158,7 @@ impl<'a> Merge<'_> {
         let name = name_of(view);
         for other in ["initContainers", "containers", "ephemeralContainers"] {
             let Some(items) = spec.member(other).and_then(|entry| entry.node.items()) else { continue };
-            let Some(entry) = items.iter_mut().find_map(|entry| entry.is_named(name).then_some(entry)) else {
+            let Some(entry) = items.iter().find(|entry| entry.is_named(name)) else {
                 continue;
             };
             let Type::List { item, .. } = Schema::get().field("PodSpec", list) else {
@@ -196,7 +194,7 @@ impl<'a> Merge<'_> {
         let Some(items) = spec.member_or("volumes", Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
             return;
         };
-        let known = items.iter_mut().find_map(|entry| entry.is_named(name).then(|| entry.node.to_value()));
+        let known = items.iter().find(|entry| entry.is_named(name)).map(|entry| entry.node.to_value());
         let is_new = known.is_none();
         if is_new {
             items.push(Entry::added(Node::View(view)));
@@ -234,10 +232,9 @@ impl<'a> Merge<'_> {
         });
     }
 
-    fn app<'n>(&mut self, spec: &'n mut Node<'a>, to_app: &ToApp<'a>) {
+    fn app(&mut self, spec: &mut Node<'a>, to_app: &ToApp<'a>) {
         let items = spec.member(to_app.list).and_then(|entry| entry.node.items());
-        let named = |entry: &'n mut Entry<'a>| entry.is_named(to_app.container).then_some(entry);
-        let Some(entry) = items.into_iter().flatten().find_map(named) else { return };
+        let Some(entry) = items.into_iter().flatten().find(|entry| entry.is_named(to_app.container)) else { return };
         self.at(to_app.list, |merge| {
             merge.at(to_app.container, |merge| {
                 merge.object(&mut entry.node, to_app.view, "Container", to_app.overrides);
@@ -322,9 +319,9 @@ impl<'a> Merge<'_> {
 
     fn list(&mut self, target: &mut Node<'a>, keys: &'static [String], view: View<'a>, overrides: bool) {
         let Some(items) = target.items() else { return };
-        let mut known: Vec<String> = items.iter_mut().map(|entry| entry.node.key(keys)).collect();
+        let mut known: Vec<String> = items.iter().map(|entry| entry.node.key(keys)).collect();
         let Some(mut given) = Node::View(view).items().map(std::mem::take) else { return };
-        for mut entry in given.drain(..) {
+        for entry in given.drain(..) {
             let key = entry.node.key(keys);
             self.at(&key, |merge| match known.iter().position(|known| *known == key) {
                 None => {
@@ -333,7 +330,7 @@ impl<'a> Merge<'_> {
                 }
                 Some(at) => {
                     let known = &mut items[at];
-                    if merge.mounts_another(&mut known.node, &mut entry.node) {
+                    if merge.mounts_another(&known.node, &entry.node) {
                         merge.conflict(&format!("the mount at {key}"));
                     } else if overrides {
                         merge.overrule(known, entry.node);
@@ -345,10 +342,9 @@ impl<'a> Merge<'_> {
     }
 
     /// Two volumes cannot be mounted at one path.
-    fn mounts_another(&self, known: &mut Node<'a>, given: &mut Node<'a>) -> bool {
+    fn mounts_another(&self, known: &Node<'a>, given: &Node<'a>) -> bool {
         let list = self.path.iter().rev().nth(1).map(String::as_str);
-        let volume = |node: &mut Node<'a>| node.member("name").and_then(|name| name.node.string().map(Cow::into_owned));
-        matches!(list, Some("volumeMounts" | "volumeDevices")) && volume(known) != volume(given)
+        matches!(list, Some("volumeMounts" | "volumeDevices")) && known.text_of("name") != given.text_of("name")
     }
 }
 
@@ -357,23 +353,20 @@ fn name_of(view: View<'_>) -> &str {
 }
 
 /// Where among the init containers a new one goes: behind what earlier templates put into the same place.
-fn place(items: &mut [Entry<'_>], placement: &Placement, earlier: &Status) -> usize {
-    let is_ours = |entry: &mut Entry<'_>| {
-        let name = entry.node.member("name").map(|name| name.node.to_value());
-        let name = name.as_ref().and_then(Value::as_str).unwrap_or_default();
-        entry.change == Change::Added || earlier.added_by(&pointer(["spec", "initContainers", name])).is_some()
+fn place(items: &[Entry<'_>], placement: &Placement, earlier: &Status) -> usize {
+    let is_ours = |entry: &Entry<'_>| {
+        let recorded = |name: &str| earlier.added_by(&pointer(["spec", "initContainers", name])).is_some();
+        entry.change == Change::Added
+            || !earlier.is_empty() && entry.node.text_of("name").is_some_and(|name| recorded(&name))
     };
-    let behind_ours = |items: &mut [Entry<'_>]| {
-        let others = items.iter_mut().position(|entry| !is_ours(entry));
-        others.unwrap_or(items.len())
-    };
-    let find = |items: &mut [Entry<'_>], wanted: &str| items.iter_mut().position(|entry| entry.is_named(wanted));
+    let behind_ours = |items: &[Entry<'_>]| items.iter().take_while(|entry| is_ours(entry)).count();
+    let find = |wanted: &str| items.iter().position(|entry| entry.is_named(wanted));
     match placement {
         Placement::AfterInit => items.len(),
         Placement::BeforeInit => behind_ours(items),
-        Placement::Before(name) => find(items, name).unwrap_or_else(|| behind_ours(items)),
-        Placement::After(name) => match find(items, name) {
-            Some(at) => at + 1 + behind_ours(&mut items[at + 1..]),
+        Placement::Before(name) => find(name).unwrap_or_else(|| behind_ours(items)),
+        Placement::After(name) => match find(name) {
+            Some(at) => at + 1 + behind_ours(&items[at + 1..]),
             None => behind_ours(items),
         },
     }

@@ -24,7 +24,7 @@ pub(super) struct Pod<'a> {
 pub(super) struct Container<'a> {
     pub(super) list: &'static str,
     pub(super) name: Cow<'a, str>,
-    raw: &'a RawValue,
+    members: Object<'a>,
 }
 
 impl<'a> Pod<'a> {
@@ -39,32 +39,36 @@ impl<'a> Pod<'a> {
         let mut all = Vec::new();
         for list in ["initContainers", "containers"] {
             let Some(raw) = self.opened.spec.get(list) else { continue };
-            for raw in object::list(raw)? {
-                all.push(Container { list, name: Object::parse(raw)?.string("name")?, raw });
+            for members in object::objects(raw)? {
+                all.push(Container { list, name: members.string("name")?, members });
             }
         }
         Some(all)
     }
 
-    /// The pod as a draft to which nothing was added yet.
-    pub(super) fn draft(&self) -> Node<'a> {
-        let kept = |members: &Object<'a>| -> Vec<_> {
-            let members = members.clone().into_members().into_iter();
-            members.map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
-        };
+    /// The pod as a draft to which nothing was added yet. What was opened for the review is not opened again.
+    pub(super) fn draft(&self, containers: &[Container<'a>]) -> Node<'a> {
         let rest = self.opened.rest.iter().map(|(name, raw)| (name.clone(), Entry::kept(Node::Raw(raw))));
         let mut members: Vec<_> = rest.collect();
-        members.push(("metadata".into(), Entry::kept(Node::Object(kept(&self.opened.metadata)))));
-        members.push(("spec".into(), Entry::kept(Node::Object(kept(&self.opened.spec)))));
+        let mut spec = opened(&self.opened.spec);
+        for (name, entry) in &mut spec {
+            if name == "containers" || name == "initContainers" {
+                let list = containers.iter().filter(|container| container.list == *name);
+                let items = list.map(|container| Entry::kept(Node::Object(opened(&container.members))));
+                entry.node = Node::List(items.collect());
+            }
+        }
+        members.push(("metadata".into(), Entry::kept(Node::Object(opened(&self.opened.metadata)))));
+        members.push(("spec".into(), Entry::kept(Node::Object(spec))));
         Node::Object(members)
     }
 
     /// A value of the pod, by the names that lead to it.
     fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
         let Some((first, rest)) = path.split_first() else {
-            return Some(owned(&self.draft().to_value()));
+            return Some(owned(&self.draft(&self.containers()?).to_value()));
         };
-        let opened = match first.as_str() {
+        let members = match first.as_str() {
             "metadata" => &self.opened.metadata,
             "spec" => &self.opened.spec,
             other => {
@@ -72,15 +76,7 @@ impl<'a> Pod<'a> {
                 return find(raw, rest).map(Cow::Borrowed);
             }
         };
-        match rest.split_first() {
-            None => Some(owned(
-                &Node::Object(
-                    opened.members().map(|(name, raw)| (name.to_owned().into(), Entry::kept(Node::Raw(raw)))).collect(),
-                )
-                .to_value(),
-            )),
-            Some((name, rest)) => find(opened.get(name)?, rest).map(Cow::Borrowed),
-        }
+        find_in(members, rest)
     }
 
     pub(super) fn label(&self, key: &str) -> Option<Cow<'a, str>> {
@@ -92,7 +88,7 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.annotations.members().map(|(key, _)| key)
+        self.annotations.names()
     }
 
     pub(super) fn uses_host_network(&self) -> bool {
@@ -158,7 +154,7 @@ impl Variables for Seen<'_> {
             Root::Container => {
                 let Some(container) = self.container else { return Ok(None) };
                 let place = ["spec", container.list, &container.name];
-                Ok(self.without_added(&place, path, find(container.raw, path).map(Cow::Borrowed)))
+                Ok(self.without_added(&place, path, find_in(&container.members, path)))
             }
             Root::Pod => {
                 let found = self.without_added(&[], path, self.pod.find(path));
@@ -185,6 +181,17 @@ impl<'a> Seen<'a> {
         let place: Vec<&str> = place.iter().copied().chain(path.iter().map(String::as_str)).collect();
         self.status.without_added(&place, raw)
     }
+}
+
+fn find_in<'a>(members: &Object<'a>, path: &[String]) -> Option<Cow<'a, RawValue>> {
+    match path.split_first() {
+        None => Some(owned(&Node::Object(opened(members)).to_value())),
+        Some((name, path)) => find(members.get(name)?, path).map(Cow::Borrowed),
+    }
+}
+
+pub(super) fn opened<'a>(members: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
+    members.members().map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
 }
 
 fn owned<'b>(value: &Value) -> Cow<'b, RawValue> {

@@ -129,6 +129,10 @@ pub(super) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
 
 /// RFC 6901.
 pub(super) fn escape(token: &str, pointer: &mut String) {
+    if !token.contains(['~', '/']) {
+        pointer.push_str(token);
+        return;
+    }
     for character in token.chars() {
         match character {
             '~' => pointer.push_str("~0"),
@@ -214,11 +218,15 @@ pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
         .map(|key| match item.get(key) {
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
-            None if key == "protocol" => "TCP".into(),
-            None => String::new(),
+            None => default_key(key).to_owned(),
         })
         .collect();
     parts.join("/")
+}
+
+/// What a key is when it is left out.
+pub(super) fn default_key(key: &str) -> &'static str {
+    if key == "protocol" { "TCP" } else { "" }
 }
 
 /// Takes something out, and what it leaves empty: an API server has no empty lists.

@@ -200,14 +200,20 @@ fn an_unknown_template_is_refused_with_the_nearest_name_or_left_out() {
     pod["metadata"]["annotations"]["pillion.dev/templates"] = "lgo".into();
     let decision = decide(&catalog(LOG), &pod);
     assert_eq!((decision.outcome, decision.reason), (Outcome::Denied, Reason::UnknownTemplate));
-    assert_eq!(decision.message.as_deref(), Some("there is no template \"lgo\"; did you mean log?"));
+    assert_eq!(
+        decision.message.as_deref(),
+        Some("pillion.dev/templates asks for \"lgo\", and there is no such template; did you mean log?")
+    );
 
     let mut lenient = Catalog::new(OnError::Skip);
     lenient.insert(template::read(LOG, "log.yaml").remove(0).expect("valid").into());
     pod["metadata"]["annotations"]["pillion.dev/templates"] = "lgo,log".into();
     let decision = decide(&lenient, &pod);
     assert_eq!(decision.outcome, Outcome::Injected);
-    assert_eq!(decision.warnings, ["left out: there is no template \"lgo\"; did you mean log?"]);
+    assert_eq!(
+        decision.warnings,
+        ["left out: pillion.dev/templates asks for \"lgo\", and there is no such template; did you mean log?"]
+    );
     let pod = applied(&pod, &decision);
     assert_eq!(pod["metadata"]["annotations"]["pillion.dev/outcome"], "lgo=unknown_template,log=injected");
 }

@@ -1,0 +1,39 @@
+# What to do with this repository: `make help`.
+KUBERNETES := $(shell sed -n 's/.*k8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' tests/controlplane/go.mod | head -n 1)
+CARGO_DENY := target/tools/bin/cargo-deny
+
+.PHONY: help build demo test lint audit bench schema
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build the program
+	cargo build --locked
+
+demo: ## Send a real AdmissionReview through the webhook and show what comes back
+	@cargo build --locked --bin pillion --example demo
+	@target/debug/examples/demo
+
+test: ## Run all tests, those against a real API server too
+	@if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then \
+	  tests/controlplane/build.sh target/controlplane/$(KUBERNETES); fi
+	cargo test --locked --workspace
+
+lint: ## Check format and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+audit: $(CARGO_DENY) ## Check what we depend on: licences, sources, bans, advisories
+	$(CARGO_DENY) --locked check bans licenses sources
+	@if $(CARGO_DENY) --locked fetch db 2>/dev/null; then $(CARGO_DENY) --locked check advisories; \
+	  else echo 'advisories were not checked: their database could not be fetched'; fi
+
+bench: ## Measure the engine, and the server against a bare one
+	cargo bench --locked -p pillion-engine
+	benches/server.sh
+
+schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI document
+	UPDATE_SCHEMA=1 cargo test --locked --test it schema
+
+$(CARGO_DENY):
+	cargo install --locked cargo-deny@0.20.2 --root target/tools

@@ -1,0 +1,233 @@
+//! `pillion inject`: the webhook's engine on manifests, before they reach a cluster.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use pillion_engine::admission::Review;
+use pillion_engine::catalog::{Catalog, Namespace};
+use pillion_engine::decision::{self, Decision, Reason, TemplateDecision};
+use pillion_engine::template::{OnError, TemplateName};
+use serde_json::Value;
+use serde_json::value::to_raw_value;
+
+use super::{Outcome, print, report};
+use crate::files::{self, Found};
+use crate::live::{Library, Source};
+use crate::manifest::{self, PodSource};
+
+/// Far more than any rendered chart.
+const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The annotation by which a pod asks for templates.
+const TEMPLATES: &str = "pillion.dev/templates";
+
+/// Flags of `pillion inject`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Manifest, folder of manifests, or - for standard input; can be given several times
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    filename: Vec<PathBuf>,
+
+    /// Folder or file with templates, instead of the built-in ones; can be given several times
+    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',')]
+    templates: Vec<PathBuf>,
+
+    /// A parameter for each pod that asks for the template; can be given several times
+    #[arg(long, value_name = "TEMPLATE.PARAMETER=VALUE")]
+    set: Vec<Setting>,
+}
+
+/// A parameter, as the pod's author would have annotated it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Setting {
+    template: TemplateName,
+    parameter: String,
+    value: String,
+    /// Whether a pod asked for the template.
+    used: bool,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Setting, String> {
+        let form = "write it as template.parameter=value, such as fluent-bit.logDir=/data/logs";
+        let (key, value) = text.split_once('=').ok_or(form)?;
+        let (template, parameter) = key.split_once('.').ok_or(form)?;
+        if parameter.is_empty() {
+            return Err(form.into());
+        }
+        let template = template.parse().map_err(|_| format!("{template:?} cannot be a template's name; {form}"))?;
+        Ok(Setting { template, parameter: parameter.into(), value: value.into(), used: false })
+    }
+}
+
+/// Injects into all that was named, or prints nothing.
+pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
+    let Args { filename, templates, set } = args;
+    let loaded = Library::default().load(&Source::of(templates)?.read(), OnError::Deny);
+    for problem in &loaded.problems {
+        report(format_args!("template refused: {problem}"));
+    }
+
+    let mut injection = Injection { catalog: loaded.catalog, set, outcome: Outcome::AsAsked };
+    let mut output = String::new();
+    for file in inputs(&filename)? {
+        let name = file.path.display();
+        let text = file.text.map_err(anyhow::Error::msg).with_context(|| format!("cannot read {name}"))?;
+        let mut lines = 0;
+        for document in manifest::documents(&text) {
+            let injected = injection.document(document, lines).with_context(|| name.to_string())?;
+            append(&mut output, &injected);
+            lines += document.matches('\n').count();
+        }
+    }
+    print(output)?;
+    for Setting { template, parameter, .. } in injection.set.iter().filter(|setting| !setting.used) {
+        report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
+    }
+    Ok(injection.outcome)
+}
+
+fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
+    let mut inputs = Vec::new();
+    for name in names {
+        let found = if name == Path::new("-") {
+            let text = files::read_text(io::stdin().lock(), MANIFEST_BYTES).map_err(|error| error.to_string());
+            vec![Found { path: "standard input".into(), text }]
+        } else {
+            files::read(std::slice::from_ref(name), MANIFEST_BYTES)
+        };
+        if found.is_empty() {
+            bail!("{}: no .yaml, .yml or .json file in there", name.display());
+        }
+        inputs.extend(found);
+    }
+    Ok(inputs)
+}
+
+/// Adds a document to what goes out, and the marker between the two if neither has it.
+fn append(output: &mut String, document: &str) {
+    if !output.is_empty() {
+        if !output.ends_with('\n') {
+            output.push('\n');
+        }
+        if !document.starts_with("---") {
+            output.push_str("---\n");
+        }
+    }
+    output.push_str(document);
+}
+
+struct Injection {
+    catalog: Catalog,
+    set: Vec<Setting>,
+    outcome: Outcome,
+}
+
+impl Injection {
+    /// Injects into a document that has `lines` before it.
+    fn document(&mut self, document: &str, lines: usize) -> anyhow::Result<String> {
+        let Some(mut object) = manifest::parse(document, lines)? else { return Ok(document.to_owned()) };
+        let mut changed = false;
+        manifest::each_pod(&mut object, &mut |source| {
+            changed |= self.pod(source)?;
+            anyhow::Ok(())
+        })?;
+        if changed { Ok(manifest::write(document, &object)?) } else { Ok(document.to_owned()) }
+    }
+
+    /// Injects into one pod, reports, and says whether it was changed.
+    fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<bool> {
+        let mut pod = source.pod();
+        self.annotate(&mut pod);
+        let raw = to_raw_value(&pod)?;
+        let review = Review::of_pod(&source.namespace, &raw);
+        let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
+        let subject = format!("{} {:?}", source.kind, source.name);
+        self.tell(&subject, &decision);
+        if decision.patch.is_empty() {
+            return Ok(false);
+        }
+        let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json)?;
+        json_patch::patch(&mut pod, &patch).with_context(|| format!("{subject}: the patch does not apply"))?;
+        source.put_back(pod);
+        Ok(true)
+    }
+
+    /// Gives the pod the parameters that were set on the command line, for the templates that it asks for.
+    fn annotate(&mut self, pod: &mut Value) {
+        let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() else { return };
+        let asked: Vec<String> = annotations
+            .get(TEMPLATES)
+            .and_then(Value::as_str)
+            .map(|names| names.split(',').map(|name| name.trim().trim_start_matches('+').to_owned()).collect())
+            .unwrap_or_default();
+        for Setting { template, parameter, value, used } in &mut self.set {
+            if asked.iter().any(|name| name == template.as_str()) {
+                *used = true;
+                annotations.insert(format!("{template}.pillion.dev/{parameter}"), value.as_str().into());
+            }
+        }
+    }
+
+    fn tell(&mut self, subject: &str, decision: &Decision) {
+        let Decision { outcome, reason, message, templates, warnings, .. } = decision;
+        let say = |text: &str| report(format_args!("{subject}: {text}"));
+        let came_out = |outcome: decision::Outcome, reason: Reason, message: &Option<String>| match message {
+            Some(message) => format!("{outcome}: {reason}: {message}"),
+            None => format!("{outcome}: {reason}"),
+        };
+
+        let (injected, others): (Vec<_>, Vec<_>) =
+            templates.iter().partition(|template| template.outcome == decision::Outcome::Injected);
+        if injected.is_empty() {
+            say(&came_out(*outcome, *reason, message));
+        } else {
+            let names: Vec<&str> = injected.iter().map(|template| template.name.as_str()).collect();
+            say(&format!("injected {}", names.join(", ")));
+        }
+        for TemplateDecision { name, outcome, reason, message } in others {
+            // Otherwise it has been said already.
+            if *reason != decision.reason {
+                say(&format!("{name}: {}", came_out(*outcome, *reason, message)));
+            }
+        }
+        for warning in warnings {
+            say(&format!("warning: {warning}"));
+        }
+
+        let failed = |outcome| matches!(outcome, decision::Outcome::Denied | decision::Outcome::Error);
+        if failed(*outcome) || templates.iter().any(|template| failed(template.outcome)) {
+            self.outcome = Outcome::NotAsAsked;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_names_template_and_parameter() {
+        let setting: Setting = "fluent-bit.logDir=/a=b.c".parse().unwrap();
+        assert_eq!(
+            (setting.template.as_str(), &*setting.parameter, &*setting.value),
+            ("fluent-bit", "logDir", "/a=b.c")
+        );
+        for wrong in ["fluent-bit", "fluent-bit.logDir", "logDir=1", "fluent-bit.=1", "Fluent.x=1"] {
+            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn documents_are_kept_apart() {
+        let mut output = String::new();
+        for document in ["a: 1\n", "---\nb: 2", "{\"c\": 3}\n", "{\"d\": 4}\n"] {
+            append(&mut output, document);
+        }
+        assert_eq!(output, "a: 1\n---\nb: 2\n---\n{\"c\": 3}\n---\n{\"d\": 4}\n");
+    }
+}

@@ -1,0 +1,136 @@
+//! Template files and manifests: single files, and folders that are read with all that is in them.
+//!
+//! A folder is polled for its contents rather than watched, because a mounted ConfigMap is swapped as a whole by a link
+//! that no watch on its files would see. Names that begin with a dot are left out: behind them such a mount keeps its
+//! real files (`..data`), and an editor its own.
+
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The largest template file: as much as a ConfigMap can hold.
+pub(crate) const TEMPLATE_BYTES: u64 = 1024 * 1024;
+/// No platform team has more; a folder with more of them is not the one that was meant.
+const MAX_FILES: usize = 1000;
+/// A link that leads back up must end somewhere.
+const MAX_DEPTH: usize = 16;
+
+/// A file that was found, or a place where nothing could be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    /// Where it is; when `text` is an error, this can be a folder.
+    pub(crate) path: PathBuf,
+    /// What it says, or why that cannot be told.
+    pub(crate) text: Result<String, String>,
+}
+
+/// Reads `roots` in order, each file up to `max_bytes`; within a folder the files are sorted by path.
+pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<Found> {
+    let mut found = Vec::new();
+    for root in roots {
+        if root.is_dir() {
+            read_folder(root, 0, max_bytes, &mut found);
+        } else {
+            let text = File::open(root).and_then(|file| read_text(file, max_bytes)).map_err(|error| error.to_string());
+            found.push(Found { path: root.clone(), text });
+        }
+    }
+    found
+}
+
+/// Reads UTF-8 text, up to `max_bytes` of it.
+pub(crate) fn read_text(source: impl Read, max_bytes: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    source.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(io::Error::other(format!("larger than {max_bytes} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))
+}
+
+/// The built-in cookbook, as files.
+pub(crate) fn cookbook() -> Vec<Found> {
+    macro_rules! built_in {
+        ($($name:literal),*) => {
+            [$(($name, include_str!(concat!("../manifests/templates/", $name)))),*]
+        };
+    }
+    let files = built_in!["envoy.yaml", "fluent-bit.yaml", "otel-collector.yaml"];
+    files.map(|(name, text)| Found { path: name.into(), text: Ok(text.to_owned()) }).into()
+}
+
+fn read_folder(folder: &Path, depth: usize, max_bytes: u64, found: &mut Vec<Found>) {
+    let refused = |why: String| Found { path: folder.to_owned(), text: Err(why) };
+    if depth > MAX_DEPTH {
+        return found.push(refused(format!("more than {MAX_DEPTH} folders deep")));
+    }
+    let mut entries: Vec<DirEntry> = match fs::read_dir(folder).and_then(Iterator::collect) {
+        Ok(entries) => entries,
+        Err(error) => return found.push(refused(error.to_string())),
+    };
+    entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    entries.sort_by_key(DirEntry::path);
+    for path in entries.iter().map(DirEntry::path) {
+        if path.is_dir() {
+            read_folder(&path, depth + 1, max_bytes, found);
+        } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
+            if found.len() >= MAX_FILES {
+                return found.push(refused(format!("not read to its end: more than {MAX_FILES} files")));
+            }
+            match File::open(&path).and_then(|file| read_text(file, max_bytes)) {
+                Ok(text) => found.push(Found { path, text: Ok(text) }),
+                // Deleted since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => found.push(Found { path, text: Err(error.to_string()) }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn names(root: &Path) -> Vec<String> {
+        let found = read(&[root.to_owned()], TEMPLATE_BYTES);
+        found.iter().map(|file| file.path.strip_prefix(root).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_folder_is_read_with_its_folders_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("more")).unwrap();
+        for name in ["b.yaml", "a.yml", "c.json", "notes.txt", ".hidden.yaml", "more/d.yaml"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["a.yml", "b.yaml", "c.json", "more/d.yaml"]);
+    }
+
+    #[test]
+    fn a_mounted_config_map_is_read_once_through_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("..2026_01");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("envoy.yaml"), "envoy").unwrap();
+        symlink("..2026_01", folder.path().join("..data")).unwrap();
+        symlink("..data/envoy.yaml", folder.path().join("envoy.yaml")).unwrap();
+        symlink("..data/removed.yaml", folder.path().join("removed.yaml")).unwrap();
+        assert_eq!(names(folder.path()), ["envoy.yaml"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("big.yaml"), "x".repeat(11)).unwrap();
+        fs::write(folder.path().join("latin.yaml"), [0xe9]).unwrap();
+        symlink(".", folder.path().join("loop")).unwrap();
+        let found = read(&[folder.path().to_owned(), folder.path().join("absent")], 10);
+        let whys: Vec<&str> = found.iter().filter_map(|file| file.text.as_ref().err()).map(String::as_str).collect();
+        assert!(whys.contains(&"larger than 10 bytes"), "{whys:?}");
+        assert!(whys.contains(&"not UTF-8 text"), "{whys:?}");
+        assert!(whys.contains(&"more than 16 folders deep"), "{whys:?}");
+        assert!(whys.iter().any(|why| why.contains("No such file")), "{whys:?}");
+    }
+}

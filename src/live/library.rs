@@ -1,0 +1,265 @@
+//! What the template files amount to, now and since the process began.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pillion_engine::catalog::Catalog;
+use pillion_engine::template::{self, OnError, Refused, Template, TemplateName};
+
+use crate::files::Found;
+
+/// The last good templates. Lives as long as the process.
+#[derive(Default)]
+pub(crate) struct Library {
+    good: BTreeMap<Key, Good>,
+}
+
+/// A name, and the namespace if the template is for one.
+type Key = (TemplateName, Option<String>);
+
+#[derive(Clone)]
+struct Good {
+    template: Arc<Template>,
+    path: PathBuf,
+}
+
+/// What a set of files amounts to.
+pub(crate) struct Loaded {
+    /// The templates in force, and the names of those that are broken.
+    pub(crate) catalog: Catalog,
+    /// What is wrong with the files, in their order, one line each.
+    pub(crate) problems: Vec<String>,
+    /// How many documents and files are refused.
+    pub(crate) refused: usize,
+}
+
+impl Library {
+    /// Makes a catalog of `files`, which are all the files there are, and remembers what is good in them.
+    pub(crate) fn load(&mut self, files: &[Found], on_error: OnError) -> Loaded {
+        let mut reading = Reading::of(&self.good);
+        for file in files {
+            reading.file(file);
+        }
+        let Reading { mut good, broken, problems, refused, .. } = reading;
+
+        let mut catalog = Catalog::new(on_error);
+        for (name, why) in broken {
+            // Where it moved and was broken in one step, the file differs from the one that was good.
+            for (key, last) in self.good.iter().filter(|((last, _), _)| *last == name) {
+                good.entry(key.clone()).or_insert_with(|| last.clone());
+            }
+            catalog.refuse(name, why);
+        }
+        for good in good.values() {
+            catalog.insert(Arc::clone(&good.template));
+        }
+        self.good = good;
+        Loaded { catalog, problems, refused }
+    }
+}
+
+/// One pass over the files. Whoever has a name first, has it.
+struct Reading<'a> {
+    last: &'a BTreeMap<Key, Good>,
+    good: BTreeMap<Key, Good>,
+    /// By name, with the first thing that is wrong.
+    broken: Vec<(TemplateName, String)>,
+    problems: Vec<String>,
+    refused: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn of(last: &'a BTreeMap<Key, Good>) -> Reading<'a> {
+        Reading { last, good: BTreeMap::new(), broken: Vec::new(), problems: Vec::new(), refused: 0 }
+    }
+
+    fn file(&mut self, file: &Found) {
+        let path = &file.path;
+        let text = match &file.text {
+            Ok(text) => text,
+            Err(why) => {
+                self.refuse(format!("{}: {why}", path.display()));
+                self.keep(|_, last| last.path.starts_with(path));
+                return;
+            }
+        };
+        let mut named = 0;
+        let mut unnamed = None;
+        for document in template::read(text, &path.display().to_string()) {
+            match document {
+                Ok(template) => {
+                    named += 1;
+                    self.accept(template, path);
+                }
+                Err(Refused { name, problems }) => {
+                    self.refused += 1;
+                    let mut problems = problems.iter().map(ToString::to_string);
+                    let why = problems.next().unwrap_or_default();
+                    self.problems.push(why.clone());
+                    self.problems.extend(problems);
+                    let Some(name) = name else {
+                        unnamed.get_or_insert(why);
+                        continue;
+                    };
+                    named += 1;
+                    self.keep(|(last, _), good| *last == name && good.path == *path);
+                    self.broken.push((name, why));
+                }
+            }
+        }
+        let Some(why) = unnamed else { return };
+        // A document that cannot be read may still mean to be any of those that it was.
+        let kept = self.keep(|_, last| last.path == *path);
+        if named == 0
+            && !kept
+            && let Some(name) = stem(path)
+        {
+            // All that is left to go by: most files are called as the one template in them.
+            self.broken.push((name, why));
+        }
+    }
+
+    fn accept(&mut self, template: Template, path: &Path) {
+        let key = (template.name().clone(), template.namespace().map(str::to_owned));
+        match self.good.get(&key) {
+            None => {
+                self.good.insert(key, Good { template: Arc::new(template), path: path.to_owned() });
+            }
+            Some(first) => {
+                let (path, first, name) = (path.display(), first.path.display(), key.0);
+                self.refuse(format!("{path}: template {name} is in {first} already, which wins; rename or remove one"));
+            }
+        }
+    }
+
+    /// Keeps those of the last good templates, and says whether there are any.
+    fn keep(&mut self, those: impl Fn(&Key, &Good) -> bool) -> bool {
+        let mut any = false;
+        for (key, last) in self.last.iter().filter(|(key, last)| those(key, last)) {
+            any = true;
+            self.good.entry(key.clone()).or_insert_with(|| last.clone());
+        }
+        any
+    }
+
+    fn refuse(&mut self, problem: String) {
+        self.refused += 1;
+        self.problems.push(problem);
+    }
+}
+
+fn stem(path: &Path) -> Option<TemplateName> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use pillion_engine::admission::Review;
+    use pillion_engine::catalog::Namespace;
+    use pillion_engine::decision::Reason;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    const UNREADABLE: &str = "metadata: [\n";
+
+    fn template(name: &str, description: &str) -> String {
+        format!(
+            "---\napiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata:\n  name: {name}\n\
+             spec:\n  description: {description}\n  pod: {{metadata: {{labels: {{a: b}}}}}}\n"
+        )
+    }
+
+    fn broken(name: &str) -> String {
+        template(name, "broken").replace("pod:", "pood:")
+    }
+
+    impl Library {
+        fn see(&mut self, files: &[(&str, &str)]) -> Loaded {
+            let found = |(path, text): &(&str, &str)| Found { path: path.into(), text: Ok((*text).to_owned()) };
+            self.load(&files.iter().map(found).collect::<Vec<_>>(), OnError::Deny)
+        }
+
+        /// Each template in force, with its description.
+        fn in_force(&self) -> Vec<String> {
+            self.good
+                .values()
+                .map(|good| format!("{}: {}", good.template.name(), good.template.description()))
+                .collect()
+        }
+    }
+
+    impl Loaded {
+        /// The reason that a pod gets which asks for `name`.
+        fn reason(&self, name: &str) -> Reason {
+            let pod = serde_json::json!({
+                "metadata": {"name": "web", "annotations": {"pillion.dev/templates": name}},
+                "spec": {"containers": [{"name": "app", "image": "app"}]},
+            });
+            let pod = to_raw_value(&pod).unwrap();
+            pillion_engine::review(&self.catalog, &Namespace::named("shop"), &Review::of_pod("shop", &pod)).reason
+        }
+    }
+
+    #[test]
+    fn a_broken_template_stays_as_it_last_was() {
+        let mut library = Library::default();
+        library.see(&[("a.yaml", &(template("one", "first") + &template("two", "first")))]);
+        let loaded = library.see(&[("a.yaml", &(broken("one") + &template("two", "second")))]);
+        assert_eq!(library.in_force(), ["one: first", "two: second"]);
+        assert_eq!(loaded.refused, 1);
+        assert_eq!(loaded.reason("one"), Reason::Injected);
+        library.see(&[("b.yaml", &broken("one"))]);
+        assert_eq!(library.in_force(), ["one: first"]);
+        library.see(&[("a.yaml", &template("one", "mended"))]);
+        assert_eq!(library.in_force(), ["one: mended"]);
+    }
+
+    #[test]
+    fn a_deleted_template_goes_at_once() {
+        let mut library = Library::default();
+        library.see(&[("a.yaml", &(template("one", "") + &template("two", ""))), ("b.yaml", &template("three", ""))]);
+        let loaded = library.see(&[("a.yaml", &template("one", ""))]);
+        assert_eq!(library.in_force(), ["one: "]);
+        assert_eq!(loaded.reason("three"), Reason::UnknownTemplate);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_parsed_says_what_it_last_said() {
+        let mut library = Library::default();
+        library.see(&[("a.yaml", &(template("one", "first") + &template("two", "first")))]);
+        let loaded = library.see(&[("a.yaml", UNREADABLE)]);
+        assert_eq!(library.in_force(), ["one: first", "two: first"]);
+        assert_eq!(loaded.refused, 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_says_what_it_last_said() {
+        let mut library = Library::default();
+        library.see(&[("templates/a.yaml", &template("one", "first"))]);
+        let loaded = library.load(&[Found { path: "templates".into(), text: Err("gone".into()) }], OnError::Deny);
+        assert_eq!(library.in_force(), ["one: first"]);
+        assert_eq!(loaded.problems, ["templates: gone"]);
+    }
+
+    #[test]
+    fn what_was_never_good_is_known_to_be_broken() {
+        let mut library = Library::default();
+        let loaded = library.see(&[("a.yaml", &broken("one")), ("two.yaml", UNREADABLE)]);
+        assert_eq!(library.in_force(), [""; 0]);
+        assert_eq!(loaded.reason("one"), Reason::InvalidTemplate);
+        assert_eq!(loaded.reason("two"), Reason::InvalidTemplate);
+        assert_eq!(loaded.reason("three"), Reason::UnknownTemplate);
+    }
+
+    #[test]
+    fn the_first_of_a_name_wins_even_while_it_is_broken() {
+        let mut library = Library::default();
+        let loaded = library.see(&[("a.yaml", &template("one", "a")), ("b.yaml", &template("one", "b"))]);
+        assert_eq!(library.in_force(), ["one: a"]);
+        assert_eq!(loaded.problems, ["b.yaml: template one is in a.yaml already, which wins; rename or remove one"]);
+        library.see(&[("a.yaml", &broken("one")), ("b.yaml", &template("one", "b"))]);
+        assert_eq!(library.in_force(), ["one: a"]);
+    }
+}

@@ -1,0 +1,31 @@
+//! Pillion, the program: a mutating admission webhook, and the same engine on the command line.
+//!
+//! What happens to a pod is decided in the crate `pillion-engine`. Here is what surrounds that: sockets, certificates,
+//! template files, metrics, logs and commands.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails says where"))]
+
+mod certs;
+mod cli;
+mod files;
+mod live;
+mod manifest;
+mod metrics;
+mod server;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The version of this build.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit of this build, when whoever built it said so.
+const REVISION: &str = match option_env!("PILLION_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+fn main() -> ExitCode {
+    cli::run(cli::Command::parse())
+}

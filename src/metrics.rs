@@ -1,0 +1,199 @@
+//! What the server counts. Every label takes its values from a closed set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pillion_engine::admission::Operation;
+use pillion_engine::catalog::Catalog;
+use pillion_engine::decision::{Decision, Outcome, Reason};
+use pillion_engine::template::TemplateName;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// From half a millisecond, which is long for a review, to five seconds, when API servers are told to give up.
+const DURATION_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// All series of the process.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    injections: IntCounterVec,
+    injectable: Mutex<BTreeSet<TemplateName>>,
+    duration: Histogram,
+    in_flight: IntGauge,
+    loaded: IntGauge,
+    refused: IntGauge,
+    config_reloads: IntCounterVec,
+    config_reload_success: IntGauge,
+    certificate_expiration: IntGauge,
+    certificate_reloads: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers every series.
+    pub(crate) fn new() -> Result<Metrics, Error> {
+        let registry = Registry::new();
+        let build = register(
+            &registry,
+            IntGaugeVec::new(Opts::new("pillion_build_info", "What runs here; always 1."), &["version", "revision"])?,
+        )?;
+        build.with_label_values(&[crate::VERSION, crate::REVISION]).set(1);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+
+        let metrics = Metrics {
+            requests: register(
+                &registry,
+                counter(
+                    "pillion_admission_requests_total",
+                    "Requests to /mutate, by operation and by how and why they came out.",
+                    &["operation", "result", "reason"],
+                )?,
+            )?,
+            injections: register(
+                &registry,
+                counter("pillion_injections_total", "Pods into which a template was injected.", &["template"])?,
+            )?,
+            injectable: Mutex::default(),
+            duration: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "pillion_admission_duration_seconds",
+                        "Time from the head of a request to its answer.",
+                    )
+                    .buckets(DURATION_BUCKETS.into()),
+                )?,
+            )?,
+            in_flight: register(&registry, gauge("pillion_inflight_requests", "Requests to /mutate in progress.")?)?,
+            loaded: register(&registry, gauge("pillion_templates_loaded", "Templates in force.")?)?,
+            refused: register(
+                &registry,
+                gauge("pillion_templates_refused", "Template documents and files that are refused at present.")?,
+            )?,
+            config_reloads: register(
+                &registry,
+                counter("pillion_config_reloads_total", "Loads of changed template files.", &["result"])?,
+            )?,
+            config_reload_success: register(
+                &registry,
+                gauge(
+                    "pillion_config_last_reload_success_timestamp_seconds",
+                    "When the template files were last loaded without a complaint.",
+                )?,
+            )?,
+            certificate_expiration: register(
+                &registry,
+                gauge("pillion_certificate_expiration_timestamp_seconds", "When the serving certificate expires.")?,
+            )?,
+            certificate_reloads: register(
+                &registry,
+                counter("pillion_certificate_reloads_total", "Loads of changed certificate files.", &["result"])?,
+            )?,
+            registry,
+        };
+        for result in ["success", "failure"] {
+            metrics.config_reloads.with_label_values(&[result]);
+            metrics.certificate_reloads.with_label_values(&[result]);
+        }
+        Ok(metrics)
+    }
+
+    /// All of it, in Prometheus' text format.
+    pub(crate) fn text(&self) -> Result<String, Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Counts a request as in progress until the guard goes.
+    pub(crate) fn in_flight(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// Counts an answered review.
+    pub(crate) fn answered(&self, operation: Operation, decision: &Decision, took: Duration) {
+        self.count(operation, decision.outcome, decision.reason.as_str());
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that could not be understood.
+    pub(crate) fn malformed(&self) {
+        self.count(Operation::Other, Outcome::Error, Reason::MalformedReview.as_str());
+    }
+
+    /// Counts a request whose answer failed for a fault of ours.
+    pub(crate) fn panicked(&self) {
+        self.count(Operation::Other, Outcome::Error, "internal_error");
+    }
+
+    fn count(&self, operation: Operation, outcome: Outcome, reason: &str) {
+        self.requests.with_label_values(&[operation.as_str(), outcome.as_str(), reason]).inc();
+    }
+
+    /// Notes which templates are in force, and gives each its counter. The series of a template that is gone is dropped.
+    pub(crate) fn templates_loaded(&self, catalog: &Catalog, refused: usize) -> BTreeMap<TemplateName, IntCounter> {
+        self.loaded.set(catalog.len() as i64);
+        self.refused.set(refused as i64);
+        if refused == 0 {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.config_reload_success.set(now.as_secs() as i64);
+        }
+        let now: BTreeSet<TemplateName> = catalog.names().cloned().collect();
+        let mut injectable = self.injectable.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in injectable.difference(&now) {
+            // An error would only say that there is no such series.
+            let _ = self.injections.remove_label_values(&[gone.as_str()]);
+        }
+        injectable.clone_from(&now);
+        now.into_iter()
+            .map(|name| {
+                let counter = self.injections.with_label_values(&[name.as_str()]);
+                (name, counter)
+            })
+            .collect()
+    }
+
+    /// Counts a load of template files.
+    pub(crate) fn config_reloaded(&self, success: bool) {
+        self.config_reloads.with_label_values(&[result(success)]).inc();
+    }
+
+    /// Counts a load of certificate files.
+    pub(crate) fn certificate_reloaded(&self, success: bool) {
+        self.certificate_reloads.with_label_values(&[result(success)]).inc();
+    }
+
+    /// Notes until when the certificate in force is valid.
+    pub(crate) fn certificate_expires(&self, not_after: i64) {
+        self.certificate_expiration.set(not_after);
+    }
+}
+
+/// A request in progress.
+pub(crate) struct InFlight<'a>(&'a IntGauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn result(success: bool) -> &'static str {
+    if success { "success" } else { "failure" }
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+fn gauge(name: &str, help: &str) -> Result<IntGauge, Error> {
+    IntGauge::new(name, help)
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}

@@ -1,0 +1,99 @@
+//! The plain listener for kubelet and Prometheus. Nothing can be changed here.
+//!
+//! Ready means: reviews are answered, and with a certificate that clients take. A broken template shows in the verbose
+//! list but does not make a replica unready, because the others are still served, and an unready one serves none.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::watch;
+
+use super::listener::Phase;
+use crate::certs::Serving;
+use crate::live::Live;
+use crate::metrics::Metrics;
+
+/// What can be seen from outside.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    /// The certificate in force.
+    pub(crate) certificate: Arc<Serving>,
+    /// The templates in force.
+    pub(crate) live: Arc<Live>,
+    /// The counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether the server is on its way out.
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Admin {
+    /// The routes of the admin listener.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/livez", get(async || "ok\n"))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .with_state(self)
+    }
+
+    /// Each check by name, with what is wrong. The webhook's socket is bound before this listener answers at all.
+    fn checks(&self) -> [(&'static str, Result<(), String>); 2] {
+        let shutdown = match *self.phase.borrow() {
+            Phase::Serving => Ok(()),
+            Phase::Draining | Phase::Closing => Err("the server is shutting down".to_owned()),
+        };
+        let certificate = self.certificate.pair().check_validity().map_err(|why| why.to_string());
+        [("certificate", certificate), ("shutdown", shutdown)]
+    }
+
+    /// What is wrong, but can be lived with.
+    fn remarks(&self) -> Vec<String> {
+        let templates = self.live.in_force().problems.iter().map(|why| format!("templates: {why}")).collect::<Vec<_>>();
+        let certificate = self.certificate.refused().map(|why| format!("certificate: not replaced: {why}"));
+        templates.into_iter().chain(certificate).collect()
+    }
+}
+
+async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let checks = admin.checks();
+    let ready = checks.iter().all(|(_, result)| result.is_ok());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));
+    if ready && !verbose {
+        return (status, "ok\n").into_response();
+    }
+    let mut text = String::new();
+    for (name, result) in checks {
+        // Writing to a string cannot fail.
+        let _ = match result {
+            Ok(()) => writeln!(text, "[+]{name} ok"),
+            Err(why) => writeln!(text, "[-]{name} failed: {why}"),
+        };
+    }
+    for remark in admin.remarks() {
+        let _ = writeln!(text, "[!]{remark}");
+    }
+    text.push_str(if ready { "readyz check passed\n" } else { "readyz check failed\n" });
+    (status, text).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    match admin.metrics.text() {
+        Ok(text) => {
+            let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            ([(CONTENT_TYPE, format)], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A client of the API server: JSON in, JSON out, and the warnings.
+
+use serde_json::Value;
+use ureq::Agent;
+
+use super::http::{self, Answer};
+
+pub(crate) struct Kubernetes {
+    agent: Agent,
+    server: String,
+    bearer: String,
+}
+
+impl Kubernetes {
+    pub(crate) fn new(server: &str, authority_pem: &str, token: &str) -> Kubernetes {
+        Kubernetes { agent: http::agent(authority_pem), server: server.to_owned(), bearer: format!("Bearer {token}") }
+    }
+
+    /// Any path, e.g. `/openapi/v3/api/v1`.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[])
+    }
+
+    /// As `get`, but `None` when the server does not take the connection.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
+        let request = self.agent.get(format!("{}{path}", self.server)).header("authorization", &self.bearer);
+        http::read(request.call().ok()?).into()
+    }
+
+    /// Creates an object in the collection at `path`; `?dryRun=All` may be part of it.
+    #[track_caller]
+    pub(crate) fn create(&self, path: &str, object: &Value) -> Answer {
+        self.send("POST", path, object.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
+        http::send(&self.agent, method, &format!("{}{path}", self.server), &headers, body)
+    }
+}
+
+impl Answer {
+    /// The texts of the `Warning` headers.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let headers = self.headers.get_all("warning").iter();
+        headers
+            .map(|header| {
+                // RFC 7234: 299 - "text", with quotes and backslashes of the text escaped.
+                let header = String::from_utf8_lossy(header.as_bytes());
+                let text = header.strip_prefix("299 - \"").and_then(|text| text.strip_suffix('"'));
+                let text = text.unwrap_or_else(|| panic!("not a warning: {header}"));
+                text.replace("\\\"", "\"").replace("\\\\", "\\")
+            })
+            .collect()
+    }
+}
