@@ -1,6 +1,7 @@
 #!/bin/bash
 # The server against the floor: CPU time per review of both, from the processes' own accounting, in one run.
-# Server and load generator (wrk) are pinned to different cores; 16 kept-alive TLS connections on loopback.
+# Server and load generator (wrk) are pinned to different cores; 16 kept-alive TLS connections on loopback. Each pod
+# asks for the cookbook's fluent-bit and gets it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v wrk >/dev/null || { echo 'benches/server.sh needs wrk (Debian: apt-get install wrk)' >&2; exit 2; }
@@ -13,22 +14,13 @@ pids=()
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
   -addext subjectAltName=IP:127.0.0.1 -keyout "$folder/key" -out "$folder/certificate" 2>/dev/null
-cp tests/fixtures/templates/log-shipper.yaml "$folder/log-shipper.yaml"
-# The typical pod has a container of that name already.
-sed 's/name: log-shipper/name: shipper/' tests/fixtures/templates/log-shipper.yaml > "$folder/log-shipper.yaml"
-for size in small typical large; do
-  # The pod asks for the template.
-  sed 's|"annotations":{|"annotations":{"pillion.dev/templates":"shipper",|; t; s|"metadata":{|&"annotations":{"pillion.dev/templates":"shipper"},|' \
-    "tests/fixtures/reviews/$size.json" > "$folder/$size.json"
-done
-
 wait_for() { for _ in $(seq 100); do (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.05; done; echo "nothing on port $1" >&2; exit 1; }
 # User and system time of a process, in ticks of 10 ms.
 ticks() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 resident() { awk '/VmRSS/ { print $2 }' "/proc/$1/status"; }
 
 taskset -c 0 target/release/examples/floor 127.0.0.1:18443 "$folder/certificate" "$folder/key" & floor=$!; pids+=($!)
-taskset -c 0 target/release/pillion serve --templates "$folder/log-shipper.yaml" --tls-cert "$folder/certificate" \
+taskset -c 0 target/release/pillion serve --templates manifests/templates/fluent-bit.yaml --tls-cert "$folder/certificate" \
   --tls-key "$folder/key" --listen 127.0.0.1:18444 --admin-listen 127.0.0.1:18445 --log-format json 2>"$folder/log" & pillion=$!; pids+=($!)
 wait_for 18443; wait_for 18444
 echo "resident memory of pillion, idle: $(resident "$pillion") kB"
@@ -41,9 +33,9 @@ for size in small typical large; do
   base=
   for server in floor pillion; do
     [ $server = floor ] && { port=18443 pid=$floor; } || { port=18444 pid=$pillion; }
-    load $port "$folder/$size.json" 1 > /dev/null
+    load $port "tests/fixtures/reviews/$size.json" 1 > /dev/null
     before=$(ticks "$pid")
-    read -r _ requests _ errors _ < <(load $port "$folder/$size.json" "$seconds")
+    read -r _ requests _ errors _ < <(load $port "tests/fixtures/reviews/$size.json" "$seconds")
     after=$(ticks "$pid")
     [ "$errors" = 0 ] || { echo "$server: $errors errors" >&2; exit 1; }
     each=$(awk -v t=$((after - before)) -v n="$requests" 'BEGIN { printf "%.1f", t * 10000 / n }')

@@ -13,7 +13,7 @@ const REVIEWS: [(&str, &str); 3] = [
     ("typical", include_str!("../../tests/fixtures/reviews/typical.json")),
     ("large", include_str!("../../tests/fixtures/reviews/large.json")),
 ];
-const TEMPLATE: &str = include_str!("../../tests/fixtures/templates/log-shipper.yaml");
+const TEMPLATE: &str = include_str!("../../manifests/templates/fluent-bit.yaml");
 
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("review");
@@ -39,8 +39,7 @@ fn benchmark(criterion: &mut Criterion) {
 fn catalog(templates: usize) -> Catalog {
     let mut catalog = Catalog::new(OnError::Deny);
     for number in 0..templates {
-        let text =
-            TEMPLATE.replace("log-shipper", &name(number)).replace("/var/log/app", &format!("/var/log/{number}"));
+        let text = TEMPLATE.replace("fluent-bit", &name(number)).replace("/var/log/app", &format!("/var/log/{number}"));
         for template in template::read(&text, "bench.yaml") {
             catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
         }

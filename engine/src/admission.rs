@@ -222,7 +222,9 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
         audit_annotations: AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() },
     };
     let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
-    serde_json::to_vec(&answer).expect("strings and booleans are always JSON")
+    let mut json = Vec::with_capacity(512 + decision.patch.json.len() * 4 / 3);
+    serde_json::to_writer(&mut json, &answer).expect("strings and booleans are always JSON");
+    json
 }
 
 #[cfg(test)]

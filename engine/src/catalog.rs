@@ -126,6 +126,10 @@ impl Namespace {
         Namespace { name: metadata["name"].as_str().unwrap_or_default().to_owned(), known: Some(known) }
     }
 
+    pub(crate) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
+        self.known.iter().flat_map(|known| known.annotations.keys()).map(String::as_str)
+    }
+
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.known.as_ref()?.annotations.get(key).map(String::as_str)
     }

@@ -7,6 +7,7 @@ mod merge;
 mod pod;
 mod status;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,14 +15,14 @@ use serde_json::Value;
 use self::decide::Problem;
 use self::draft::{Entry, Node};
 use self::merge::{Given, ToApp};
-use self::pod::{Container, Parameters, Pod, Seen};
+use self::pod::{Container, Pod, Seen};
 use self::status::{OUTCOME, Record, STATUS, Status};
 use crate::admission::{Operation, Review};
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::{Decision, Outcome, Patch, Reason, Subject, TemplateDecision};
 use crate::template::expression::Failure;
-use crate::template::fragment::{RenderError, View, fill};
-use crate::template::{AppEntry, OnError, Template, digest};
+use crate::template::fragment::{Fragment, RenderError, View, fill};
+use crate::template::{OnError, Parameters, PodPart, Template};
 
 /// The longest warning that reaches a user in one piece.
 /// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
@@ -97,18 +98,20 @@ enum Verdict {
     Failed(Problem, Option<OnError>),
 }
 
-/// What one of the pod's own containers receives from an entry of `app`: the container, and the entry with
-/// its holes' values.
+/// What one of the pod's own containers receives from an entry of `app`: the container, and the entry with its
+/// holes' values.
 struct Received<'a> {
     container: &'a Container<'a>,
-    entry: &'a AppEntry,
+    fragment: &'a Fragment,
     values: Vec<Value>,
+    overrides: bool,
 }
 
 /// A template that is ready to be merged.
 struct Prepared<'a> {
     template: &'a Template,
-    digest: String,
+    digest: Cow<'a, str>,
+    pod: &'a PodPart,
     values: Vec<Value>,
     app: Vec<Received<'a>>,
 }
@@ -163,7 +166,10 @@ impl<'a> Pass<'a> {
             Ok(parameters) => parameters,
             Err(problem) => return failed(problem, policy),
         };
-        let digest = effective_digest(template, &parameters);
+        let digest = match (&parameters, &template.defaults) {
+            (Cow::Borrowed(_), Some(defaults)) => Cow::Borrowed(defaults.digest.as_str()),
+            _ => Cow::Owned(template.digest_with(&parameters)),
+        };
         if self.is_done(template, &digest, draft) {
             return Preparation::Settled(Verdict::Skipped(Reason::AlreadyInjected));
         }
@@ -210,21 +216,25 @@ impl<'a> Pass<'a> {
     fn render(
         &self,
         template: &'a Template,
-        parameters: &Parameters,
-        digest: String,
+        parameters: &Cow<'a, Parameters>,
+        digest: Cow<'a, str>,
     ) -> Result<Option<Prepared<'a>>, Problem> {
         let seen = Seen { pod: self.pod, status: &self.status, namespace: self.namespace, parameters, container: None };
-        let value = |name: &str| parameters.get(name).clone();
+        let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
         if let Some(when) = &template.when
             && !when.holds(&seen).map_err(|failure| expression_problem(template, "when", when.source(), failure))?
         {
             return Ok(None);
         }
-        let values = fill(&template.pod.holes, &seen, &value).map_err(|error| render_problem(template, error))?;
+        let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
+        let render =
+            |holes, seen: &Seen<'_>| fill(holes, seen, parameters).map_err(|error| render_problem(template, error));
+        let values = render(&pod.holes, &seen)?;
         let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
         let overridden = earlier.map(|record| record.app.as_slice()).unwrap_or_default();
         let mut app = Vec::new();
-        for entry in &template.app {
+        for (at, entry) in template.app.iter().enumerate() {
+            let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
             for container in self.own_containers() {
                 let globs = if container.list == "containers" { &entry.containers } else { &entry.init_containers };
                 // What was overridden once comes back with the API server's defaults in it, and would never look done.
@@ -240,11 +250,14 @@ impl<'a> Pass<'a> {
                 {
                     continue;
                 }
-                let values = fill(&entry.holes, &seen, &value).map_err(|error| render_problem(template, error))?;
-                app.push(Received { container, entry, values });
+                let (fragment, values) = match resolved {
+                    Some(fragment) => (fragment, Vec::new()),
+                    None => (&entry.container, render(&entry.holes, &seen)?),
+                };
+                app.push(Received { container, fragment, values, overrides: entry.overrides });
             }
         }
-        Ok(Some(Prepared { template, digest, values, app }))
+        Ok(Some(Prepared { template, digest, pod, values, app }))
     }
 
     /// Merges into the draft, or leaves the draft as it was.
@@ -262,26 +275,28 @@ impl<'a> Pass<'a> {
         let to_app = |received: &'p Received<'a>| ToApp {
             list: received.container.list,
             container: &received.container.name,
-            view: View::new(&received.entry.container, &received.values),
-            overrides: received.entry.overrides,
+            view: View::new(received.fragment, &received.values),
+            overrides: received.overrides,
         };
         let given = Given {
             template,
-            metadata: template.pod.metadata.as_ref().map(view),
-            spec: template.pod.spec.as_ref().map(view),
+            metadata: prepared.pod.metadata.as_ref().map(view),
+            spec: prepared.pod.spec.as_ref().map(view),
             app: prepared.app.iter().map(to_app).collect(),
         };
         let name = template.name().as_str();
         let earlier = self.status.record(name).filter(|record| record.digest == prepared.digest);
         let mut record = earlier.cloned().unwrap_or_default();
         record.name = name.to_owned();
-        record.digest.clone_from(&prepared.digest);
+        record.digest = prepared.digest.clone().into_owned();
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {
             self.own_containers().map(|container| container.name.clone().into_owned()).collect()
         };
-        let before = draft.clone();
+        // Only a pod that is let through without this template needs the draft as it was.
+        let policy = self.policy(template);
+        let before = (policy == OnError::Skip).then(|| draft.clone());
         let earlier = record.clone();
         let merged = merge::merge(draft, &given, &self.status, brought, &mut record)
             .map_err(|message| Problem::new(Reason::Conflict, message))
@@ -290,8 +305,8 @@ impl<'a> Pass<'a> {
                     .map_err(|message| Problem::new(Reason::InvalidResult, format!("template \"{name}\": {message}")))
             });
         if let Err(problem) = merged {
-            *draft = before;
-            return Verdict::Failed(problem, Some(self.policy(template)));
+            *draft = before.unwrap_or_else(|| self.pod.draft(self.containers));
+            return Verdict::Failed(problem, Some(policy));
         }
         if (&record.added, &record.replaced, &record.overridden)
             == (&earlier.added, &earlier.replaced, &earlier.overridden)
@@ -375,18 +390,6 @@ impl<'a> Pass<'a> {
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
     }
-}
-
-/// Of the template and what its parameters are for this pod.
-fn effective_digest(template: &Template, parameters: &Parameters) -> String {
-    let mut text = String::new();
-    for (name, value) in &parameters.0 {
-        text.push_str(name);
-        text.push('=');
-        text.push_str(&value.to_string());
-        text.push('\n');
-    }
-    digest(&[template.digest().as_bytes(), text.as_bytes()])
 }
 
 fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {

@@ -18,8 +18,8 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use self::expression::{Expression, Scope};
-use self::fragment::{Compiler, Fragment, Hole};
-pub(crate) use self::parameter::{Parameter, SettableBy};
+use self::fragment::{Compiler, Fragment, Hole, View, fill};
+pub(crate) use self::parameter::{Parameter, Parameters, SettableBy};
 pub use self::reader::Problem;
 use self::reader::{Fields, Reader};
 pub(crate) use self::selector::Selector;
@@ -117,6 +117,19 @@ pub struct Template {
     pub(crate) host_network: bool,
     pub(crate) pod: PodPart,
     pub(crate) app: Vec<AppEntry>,
+    /// How it looks for a pod that sets no parameter, if every parameter can be left out.
+    pub(crate) defaults: Option<Defaults>,
+}
+
+/// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
+#[derive(Debug)]
+pub(crate) struct Defaults {
+    pub(crate) parameters: Parameters,
+    pub(crate) digest: String,
+    /// Without holes; nothing if a hole reads more than parameters.
+    pub(crate) pod: Option<PodPart>,
+    /// The same for each entry of `app`.
+    pub(crate) app: Vec<Option<Fragment>>,
 }
 
 /// Where added init containers go.
@@ -193,6 +206,42 @@ impl Template {
     /// Whether a namespace may have its own template of this name.
     pub(crate) fn allows_shadowing(&self) -> bool {
         self.allows_shadowing
+    }
+
+    /// What tells this template with these parameters from any other.
+    pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
+        let mut values = Vec::new();
+        for (name, value) in &parameters.0 {
+            values.extend_from_slice(name.as_bytes());
+            values.push(b'=');
+            fragment::write_json(&mut values, value);
+            values.push(b'\n');
+        }
+        digest(&[self.digest.as_bytes(), &values])
+    }
+
+    fn with_defaults(mut self) -> Template {
+        let value = |parameter: &Parameter| match &parameter.default {
+            Some(default) => Some((parameter.name.clone(), default.clone())),
+            None => parameter.optional.then(|| (parameter.name.clone(), serde_json::Value::Null)),
+        };
+        let Some(parameters) = self.parameters.iter().map(value).collect::<Option<_>>().map(Parameters) else {
+            return self;
+        };
+        let resolve = |holes: &[Hole]| {
+            let all = holes.iter().all(Hole::reads_only_parameters);
+            // What cannot be rendered is reported to the pod that asks for it.
+            all.then(|| fill(holes, &parameters, &parameters).ok()).flatten()
+        };
+        let pod = resolve(&self.pod.holes).map(|values| {
+            let resolved = |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, &values).resolve());
+            PodPart { metadata: resolved(&self.pod.metadata), spec: resolved(&self.pod.spec), holes: Vec::new() }
+        });
+        let entry =
+            |entry: &AppEntry| resolve(&entry.holes).map(|values| View::new(&entry.container, &values).resolve());
+        let app = self.app.iter().map(entry).collect();
+        self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
+        self
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
@@ -358,9 +407,10 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         placement,
         shares,
         app,
+        defaults: None,
     };
     check::render_sample(reader, node, &template);
-    Some(template)
+    Some(template.with_defaults())
 }
 
 /// A short hash: 12 hexadecimal digits tell the versions of one template apart.

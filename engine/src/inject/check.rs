@@ -27,11 +27,10 @@ pub(super) fn check(draft: &mut Node<'_>) -> Result<(), String> {
         let Some(containers) = spec.node.member(list).and_then(|entry| entry.node.items()) else { continue };
         for container in containers {
             let is_new = container.change == Change::Added;
-            let name = container.node.member("name").map(|name| name.node.to_value()).unwrap_or_default();
-            let name = name.as_str().unwrap_or_default();
+            let name = container.node.text_of("name").map(std::borrow::Cow::into_owned).unwrap_or_default();
             let place = format!("{list}[{name}]");
             if is_new {
-                check_container(&mut container.node, name, &place, grace_period)?;
+                check_container(&mut container.node, &name, &place, grace_period)?;
             }
             check_mounts(&mut container.node, is_new, &place, &volumes)?;
         }

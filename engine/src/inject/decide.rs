@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::pod::{Parameters, Pod};
+use super::pod::Pod;
 use super::status::{OUTCOME, STATUS};
 use crate::catalog::{Catalog, Found, Namespace};
 use crate::decision::Reason;
 use crate::nearest;
-use crate::template::{Parameter, SettableBy, Template, TemplateName};
+use crate::template::{Parameter, Parameters, SettableBy, Template, TemplateName};
 
 const INJECT: &str = "pillion.dev/inject";
 const TEMPLATES: &str = "pillion.dev/templates";
@@ -119,12 +119,27 @@ pub(super) fn suits(template: &Template, pod: &Pod<'_>) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The values of a template's parameters: the pod's annotation, else the namespace's, else the default.
+/// The values of a template's parameters: the pod's annotation, else the namespace's, else the default. Borrowed when
+/// nobody has set one.
 ///
 /// # Errors
 ///
 /// With the first reason, and everything that is wrong.
-pub(super) fn parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Result<Parameters, Problem> {
+pub(super) fn parameters<'t>(
+    template: &'t Template,
+    pod: &Pod<'_>,
+    namespace: &Namespace,
+) -> Result<Cow<'t, Parameters>, Problem> {
+    let is_own = |key: &str| {
+        let parameter = key.strip_prefix(template.name().as_str());
+        parameter.is_some_and(|rest| rest.starts_with(PARAMETERS))
+    };
+    if let Some(defaults) = &template.defaults
+        && !pod.annotation_keys().any(is_own)
+        && !namespace.annotation_keys().any(is_own)
+    {
+        return Ok(Cow::Borrowed(&defaults.parameters));
+    }
     let mut problems = unknown_parameters(template, pod);
     let mut values = Vec::with_capacity(template.parameters.len());
     for parameter in &template.parameters {
@@ -134,7 +149,7 @@ pub(super) fn parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespa
         }
     }
     match problems.first() {
-        None => Ok(Parameters(values)),
+        None => Ok(Cow::Owned(Parameters(values))),
         Some(first) => {
             let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
             Err(Problem::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))

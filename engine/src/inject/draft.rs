@@ -13,7 +13,7 @@ use super::status::{Shape, default_key, escape, key_of, tokens};
 use crate::decision::Patch;
 use crate::object::{self, Object};
 use crate::schema::Type;
-use crate::template::fragment::View;
+use crate::template::fragment::{View, write_json};
 
 /// A value of the draft.
 #[derive(Clone, Debug)]
@@ -218,32 +218,32 @@ impl<'a> Node<'a> {
     }
 
     /// Appends the JSON.
-    fn write(&self, json: &mut String) {
+    fn write(&self, json: &mut Vec<u8>) {
         match self {
-            Node::Raw(raw) => json.push_str(raw.get()),
+            Node::Raw(raw) => json.extend_from_slice(raw.get().as_bytes()),
             Node::View(view) => view.write(json),
-            Node::Value(value) => json.push_str(&value.to_string()),
+            Node::Value(value) => write_json(json, value),
             Node::Object(members) => {
-                json.push('{');
+                json.push(b'{');
                 for (at, (name, entry)) in members.iter().enumerate() {
                     if at > 0 {
-                        json.push(',');
+                        json.push(b',');
                     }
-                    json.push_str(&Value::from(&**name).to_string());
-                    json.push(':');
+                    write_json(json, &**name);
+                    json.push(b':');
                     entry.node.write(json);
                 }
-                json.push('}');
+                json.push(b'}');
             }
             Node::List(items) => {
-                json.push('[');
+                json.push(b'[');
                 for (at, entry) in items.iter().enumerate() {
                     if at > 0 {
-                        json.push(',');
+                        json.push(b',');
                     }
                     entry.node.write(json);
                 }
-                json.push(']');
+                json.push(b']');
             }
         }
     }
@@ -254,21 +254,37 @@ impl<'a> Node<'a> {
     /// The API server answers 500, even under `failurePolicy: Ignore`, when a patch does not apply. So there are no
     /// `test` operations.
     pub(super) fn patch(&self) -> Patch {
-        let mut patch = Patch { operations: 0, json: String::from("[") };
-        self.operations(&mut String::new(), &mut patch);
-        patch.json.push(']');
-        patch
+        // Most patches fit.
+        let mut json = Vec::with_capacity(4096);
+        let mut operations = 0;
+        self.operations(&mut String::new(), &mut operations, &mut json);
+        json.extend_from_slice(if operations == 0 { b"[]" } else { b"]" });
+        Patch { operations, json: String::from_utf8(json).expect("JSON is UTF-8") }
     }
 
-    fn operations(&self, path: &mut String, patch: &mut Patch) {
+    fn operations(&self, path: &mut String, operations: &mut usize, json: &mut Vec<u8>) {
         let length = path.len();
         let is_untouched =
             |entry: &Entry<'a>| entry.change == Change::Kept && !matches!(entry.node, Node::Object(_) | Node::List(_));
         let mut visit = |path: &mut String, entry: &Entry<'a>| {
-            match entry.change {
-                Change::Kept => entry.node.operations(path, patch),
-                Change::Added => operation("add", path, &entry.node, patch),
-                Change::Replaced => operation("replace", path, &entry.node, patch),
+            let op = match entry.change {
+                Change::Kept => None,
+                Change::Added => Some("add"),
+                Change::Replaced => Some("replace"),
+            };
+            match op {
+                None => entry.node.operations(path, operations, json),
+                Some(op) => {
+                    json.extend_from_slice(if *operations == 0 { b"[" } else { b"," });
+                    *operations += 1;
+                    json.extend_from_slice(br#"{"op":""#);
+                    json.extend_from_slice(op.as_bytes());
+                    json.extend_from_slice(br#"","path":"#);
+                    write_json(json, path.as_str());
+                    json.extend_from_slice(br#","value":"#);
+                    entry.node.write(json);
+                    json.push(b'}');
+                }
             }
             path.truncate(length);
         };
@@ -294,18 +310,4 @@ impl<'a> Node<'a> {
 
 fn from_value<'a>(members: &serde_json::Map<String, Value>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
     members.iter().map(|(name, value)| (name.clone().into(), Entry::kept(Node::Value(value.clone())))).collect()
-}
-
-fn operation(op: &str, path: &str, node: &Node<'_>, patch: &mut Patch) {
-    if patch.operations > 0 {
-        patch.json.push(',');
-    }
-    patch.operations += 1;
-    patch.json.push_str(r#"{"op":""#);
-    patch.json.push_str(op);
-    patch.json.push_str(r#"","path":"#);
-    patch.json.push_str(&Value::from(path).to_string());
-    patch.json.push_str(r#","value":"#);
-    node.write(&mut patch.json);
-    patch.json.push('}');
 }

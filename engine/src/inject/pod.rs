@@ -11,6 +11,7 @@ use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::Subject;
 use crate::object::{self, Object, Opened};
+use crate::template::Parameters;
 use crate::template::expression::{Failure, Root, Variables};
 
 /// A pod whose outermost members were read.
@@ -128,24 +129,10 @@ pub(super) struct Seen<'a> {
     pub(super) container: Option<&'a Container<'a>>,
 }
 
-/// A template's parameters with their values.
-#[derive(Debug, Default)]
-pub(super) struct Parameters(pub(super) Vec<(String, Value)>);
-
-impl Parameters {
-    pub(super) fn get(&self, name: &str) -> &Value {
-        self.0.iter().find(|(parameter, _)| parameter == name).map_or(&Value::Null, |(_, value)| value)
-    }
-}
-
 impl Variables for Seen<'_> {
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
         match root {
-            Root::Params => {
-                let Some((name, path)) = path.split_first() else { return Ok(None) };
-                let value = path.iter().try_fold(self.parameters.get(name), |value, name| value.get(name));
-                Ok(value.filter(|value| !value.is_null()).map(owned))
-            }
+            Root::Params => Ok(self.parameters.find(path)),
             Root::NamespaceObject => match &self.namespace.known {
                 Some(known) => Ok(find(&known.object, path).map(Cow::Borrowed)),
                 None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name.as_str().into()))),

@@ -1,14 +1,10 @@
 //! What a template must not hold, and what its parts must agree on. Everything here can be known without a pod.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::value::RawValue;
 
 use super::fragment::{RenderError, fill};
 use super::reader::{Reader, member};
-use super::{Template, is_dns_label};
-use crate::template::expression::{Failure, Root, Variables};
+use super::{Parameters, Template, is_dns_label};
 use crate::yaml::{Key, Node, Position, Value};
 
 /// What a pod's own containers can receive.
@@ -225,16 +221,13 @@ pub(super) fn render_sample(reader: &mut Reader<'_>, node: &Node, template: &Tem
     if !template.parameters.iter().all(super::Parameter::has_sample) || !reader.is_clean() {
         return;
     }
-    let value = |name: &str| template.parameter(name).map(super::Parameter::sample).unwrap_or_default();
-    struct Nothing;
-    impl Variables for Nothing {
-        fn lookup(&self, _: Root, _: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
-            Ok(None)
-        }
-    }
+    let sample = |parameter: &super::Parameter| (parameter.name.clone(), parameter.sample());
+    let parameters = Parameters(template.parameters.iter().map(sample).collect());
     for hole in &template.pod.holes {
         // What an expression makes of a real pod cannot be told from a sample, so only types count.
-        if let Err(RenderError::WrongType { place, message }) = fill(std::slice::from_ref(hole), &Nothing, &value) {
+        if let Err(RenderError::WrongType { place, message }) =
+            fill(std::slice::from_ref(hole), &parameters, &parameters)
+        {
             let path = format!("spec.pod.{place}");
             reader.problem(node.position, &path, format!("{message}, when rendered with defaults and examples"));
         }

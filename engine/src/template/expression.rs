@@ -127,6 +127,11 @@ impl Expression {
         &self.source
     }
 
+    /// Whether it reads nothing but parameters, so that it has one value for all pods with the same ones.
+    pub fn reads_only_parameters(&self) -> bool {
+        self.inputs.iter().all(|input| input.root == Root::Params)
+    }
+
     /// The expression's value for these variables.
     ///
     /// # Errors

@@ -4,10 +4,12 @@
 //! and each hole knows what its place in a pod must hold. So a review evaluates the holes and checks their values, and
 //! nothing else.
 
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::expression::{Expression, Failure, Scope, Variables};
+use super::parameter::Parameters;
 use super::reader::{Reader, did_you_mean, member};
 use crate::nearest;
 use crate::quantity::parse_quantity;
@@ -193,6 +195,16 @@ impl Fragment {
         Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value) }
     }
 
+    fn of_value(value: &Value) -> Fragment {
+        match value {
+            Value::Object(members) => Fragment::object(
+                members.iter().map(|(name, value)| (name.as_str().into(), Fragment::of_value(value))).collect(),
+            ),
+            Value::Array(items) => Fragment::list(items.iter().map(Fragment::of_value).collect()),
+            scalar => Fragment::scalar(scalar.clone()),
+        }
+    }
+
     fn object(members: Vec<(Box<str>, Fragment)>) -> Fragment {
         Fragment::with_shape(Shape::Object(members))
     }
@@ -209,9 +221,9 @@ impl Fragment {
         };
         let mut fragment = Fragment { shape, fixed: None };
         if !varies {
-            let mut json = String::new();
+            let mut json = Vec::new();
             View { fragment: &fragment, values: &[] }.write(&mut json);
-            fragment.fixed = RawValue::from_string(json).ok();
+            fragment.fixed = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
         }
         fragment
     }
@@ -238,9 +250,22 @@ impl Fragment {
     }
 }
 
+/// Appends a value that is always JSON: a string, or a value that came from JSON.
+pub(crate) fn write_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value).expect("a byte vector takes everything");
+}
+
 impl Hole {
+    /// Whether it has one value for all pods with the same parameters.
+    pub(crate) fn reads_only_parameters(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Text(_) | Part::Parameter(_) => true,
+            Part::Expression(expression) => expression.reads_only_parameters(),
+        })
+    }
+
     /// The value of a hole, checked against its place.
-    fn fill(&self, variables: &dyn Variables, parameters: &dyn Fn(&str) -> Value) -> Result<Value, RenderError> {
+    fn fill(&self, variables: &dyn Variables, parameters: &Parameters) -> Result<Value, RenderError> {
         let value = match self.parts.as_slice() {
             [part] => self.evaluate(part, variables, parameters)?,
             parts => {
@@ -267,15 +292,10 @@ impl Hole {
         })
     }
 
-    fn evaluate(
-        &self,
-        part: &Part,
-        variables: &dyn Variables,
-        parameters: &dyn Fn(&str) -> Value,
-    ) -> Result<Value, RenderError> {
+    fn evaluate(&self, part: &Part, variables: &dyn Variables, parameters: &Parameters) -> Result<Value, RenderError> {
         match part {
             Part::Text(text) => Ok(text.as_str().into()),
-            Part::Parameter(name) => Ok(parameters(name)),
+            Part::Parameter(name) => Ok(parameters.get(name).clone()),
             Part::Expression(expression) => expression.evaluate(variables).map_err(|failure| RenderError::Expression {
                 place: self.place.clone(),
                 source: expression.source().to_owned(),
@@ -289,7 +309,7 @@ impl Hole {
 pub(crate) fn fill(
     holes: &[Hole],
     variables: &dyn Variables,
-    parameters: &dyn Fn(&str) -> Value,
+    parameters: &Parameters,
 ) -> Result<Vec<Value>, RenderError> {
     holes.iter().map(|hole| hole.fill(variables, parameters)).collect()
 }
@@ -345,36 +365,48 @@ impl<'a> View<'a> {
     }
 
     /// Appends the JSON.
-    pub(crate) fn write(self, json: &mut String) {
+    pub(crate) fn write(self, json: &mut Vec<u8>) {
         if let Some(fixed) = &self.fragment.fixed {
-            json.push_str(fixed.get());
+            json.extend_from_slice(fixed.get().as_bytes());
             return;
         }
         match &self.fragment.shape {
-            Shape::Scalar(value) => json.push_str(&value.to_string()),
-            Shape::Hole(at) => json.push_str(&self.values[*at].to_string()),
+            Shape::Scalar(value) => write_json(json, value),
+            Shape::Hole(at) => write_json(json, &self.values[*at]),
             Shape::Object(_) => {
-                json.push('{');
+                json.push(b'{');
                 for (at, (name, view)) in self.members().enumerate() {
                     if at > 0 {
-                        json.push(',');
+                        json.push(b',');
                     }
-                    json.push_str(&Value::from(name).to_string());
-                    json.push(':');
+                    write_json(json, name);
+                    json.push(b':');
                     view.write(json);
                 }
-                json.push('}');
+                json.push(b'}');
             }
             Shape::List(_) => {
-                json.push('[');
+                json.push(b'[');
                 for (at, view) in self.items().enumerate() {
                     if at > 0 {
-                        json.push(',');
+                        json.push(b',');
                     }
                     view.write(json);
                 }
-                json.push(']');
+                json.push(b']');
             }
+        }
+    }
+
+    /// The same fragment without holes: what does not vary any more is checked and serialized once.
+    pub(crate) fn resolve(self) -> Fragment {
+        match &self.fragment.shape {
+            Shape::Scalar(value) => Fragment::scalar(value.clone()),
+            Shape::Hole(at) => Fragment::of_value(&self.values[*at]),
+            Shape::Object(_) => {
+                Fragment::object(self.members().map(|(name, view)| (name.into(), view.resolve())).collect())
+            }
+            Shape::List(_) => Fragment::list(self.items().map(View::resolve).collect()),
         }
     }
 

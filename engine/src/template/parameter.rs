@@ -3,9 +3,13 @@
 //! A value comes from an annotation, so it is text that somebody else wrote. It becomes a typed value here, or is
 //! refused with the rule that it breaks.
 
+use std::borrow::Cow;
+
 use regex::Regex;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
+use super::expression::{Failure, Root, Variables};
 use super::reader::{Fields, Reader};
 use crate::quantity::{parse_duration, parse_quantity};
 use crate::yaml::Node;
@@ -60,6 +64,31 @@ pub(crate) struct Parameter {
     pub(crate) settable_by: SettableBy,
     example: Option<Value>,
     rules: Rules,
+}
+
+/// A template's parameters with their values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parameters(pub(crate) Vec<(String, Value)>);
+
+impl Parameters {
+    /// The value of a parameter; `null` for one that was left out.
+    pub(crate) fn get(&self, name: &str) -> &Value {
+        self.0.iter().find(|(parameter, _)| parameter == name).map_or(&Value::Null, |(_, value)| value)
+    }
+
+    /// What an expression finds at a path.
+    pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'static, RawValue>> {
+        let (name, path) = path.split_first()?;
+        let value = path.iter().try_fold(self.get(name), |value, name| value.get(name))?;
+        (!value.is_null()).then(|| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON")))
+    }
+}
+
+/// Expressions that read nothing else can be evaluated without a pod.
+impl Variables for Parameters {
+    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
+        Ok(if root == Root::Params { self.find(path) } else { None })
+    }
 }
 
 #[derive(Debug, Default)]
