@@ -28,9 +28,10 @@ audit: $(CARGO_DENY) ## Check what we depend on: licences, sources, bans, adviso
 	@if $(CARGO_DENY) --locked fetch db 2>/dev/null; then $(CARGO_DENY) --locked check advisories; \
 	  else echo 'advisories were not checked: their database could not be fetched'; fi
 
-bench: ## Measure the engine, and the server against a bare one
+bench: ## Measure the engine, the server against a bare one, and creating pods on a real API server
 	cargo bench --locked -p pillion-engine
 	benches/server.sh
+	cargo bench --locked --bench apiserver
 
 schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI document
 	UPDATE_SCHEMA=1 cargo test --locked --test it schema

@@ -115,22 +115,22 @@ impl Metrics {
 
     /// Counts an answered review.
     pub(crate) fn answered(&self, operation: Operation, decision: &Decision, took: Duration) {
-        self.count(operation, decision.outcome, decision.reason.as_str());
+        self.count(operation, decision.outcome, decision.reason);
         self.duration.observe(took.as_secs_f64());
     }
 
     /// Counts a request that could not be understood.
     pub(crate) fn malformed(&self) {
-        self.count(Operation::Other, Outcome::Error, Reason::MalformedReview.as_str());
+        self.count(Operation::Other, Outcome::Error, Reason::MalformedReview);
     }
 
     /// Counts a request whose answer failed for a fault of ours.
     pub(crate) fn panicked(&self) {
-        self.count(Operation::Other, Outcome::Error, "internal_error");
+        self.count(Operation::Other, Outcome::Error, Reason::InternalError);
     }
 
-    fn count(&self, operation: Operation, outcome: Outcome, reason: &str) {
-        self.requests.with_label_values(&[operation.as_str(), outcome.as_str(), reason]).inc();
+    fn count(&self, operation: Operation, outcome: Outcome, reason: Reason) {
+        self.requests.with_label_values(&[operation.as_str(), outcome.as_str(), reason.as_str()]).inc();
     }
 
     /// Notes which templates are in force, and gives each its counter. The series of a template that is gone is dropped.

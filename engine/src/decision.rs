@@ -120,6 +120,8 @@ reasons! {
         "The review is about a subresource of a pod." "Restrict the webhook's rules to the resource pods.";
     UnsupportedVersion "unsupported_version"
         "The review is not of the version admission.k8s.io/v1." "Set admissionReviewVersions: [v1] in the webhook's configuration.";
+    InternalError "internal_error"
+        "Pillion failed on this review, for a fault of its own." "Report it; the server's log says where in the code.";
     MalformedReview "malformed_review"
         "The request is not an AdmissionReview with a pod in it." "Send what an API server sends.";
 }
