@@ -2,6 +2,8 @@
 //! `dryRun=All`, with nothing extra, with a MutatingAdmissionPolicy that adds the same sidecar and volume, and with
 //! Pillion; and reviews alone, one at a time, 100 a second over one kept-alive connection.
 
+#![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

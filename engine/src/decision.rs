@@ -86,6 +86,8 @@ reasons! {
         "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's.";
     NoTemplatesRequested "no_templates_requested"
         "Neither the pod nor its namespace names a template." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
+    TooManyTemplates "too_many_templates"
+        "The pod asks for more than 32 templates." "Ask for fewer in pillion.dev/templates.";
     UnknownTemplate "unknown_template"
         "There is no template of that name." "Correct the name in pillion.dev/templates, or add the template.";
     UnknownNamespace "unknown_namespace"

@@ -8,6 +8,8 @@ mod pod;
 mod status;
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -29,6 +31,9 @@ use crate::template::{OnError, Parameters, PodPart, Template};
 const MAX_WARNING: usize = 120;
 /// The same for all warnings of one answer.
 const MAX_WARNINGS: usize = 4096;
+
+/// What the expressions of one review may work on, in bytes of input and of results.
+const MAX_WORK: usize = 16 << 20;
 
 /// Decides what becomes of a pod. It knows no clock, no network and no state, and it has an answer to everything.
 pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> Decision {
@@ -59,6 +64,11 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
             Some(containers) => Pass::new(catalog, namespace, &pod, &containers).run(&names, subject),
             None => untouched(Outcome::Error, Reason::MalformedReview, subject),
         },
+        Err(Reason::TooManyTemplates) => {
+            let denied = catalog.on_error() == OnError::Deny;
+            let outcome = if denied { Outcome::Denied } else { Outcome::Error };
+            untouched(outcome, Reason::TooManyTemplates, subject)
+        }
         Err(reason) => {
             let warnings = limited(decide::stray_keys(&pod, &[]));
             Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
@@ -85,6 +95,8 @@ struct Pass<'a> {
     pod: &'a Pod<'a>,
     containers: &'a [Container<'a>],
     status: Status,
+    /// The bytes that expressions may still work on.
+    budget: Cell<usize>,
 }
 
 /// What became of a template that was asked for.
@@ -129,7 +141,7 @@ impl<'a> Pass<'a> {
         containers: &'a [Container<'a>],
     ) -> Pass<'a> {
         let status = Status::parse(pod.annotation(STATUS).as_deref());
-        Pass { catalog, namespace, pod, containers, status }
+        Pass { catalog, namespace, pod, containers, status, budget: Cell::new(MAX_WORK) }
     }
 
     fn run(&self, names: &[String], subject: Subject) -> Decision {
@@ -196,11 +208,14 @@ impl<'a> Pass<'a> {
                 .into_iter()
                 .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
         });
+        let has_seen_all = || {
+            let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
+            self.own_containers().all(|container| seen.contains(&*container.name))
+        };
         !record.added.is_empty()
             && own.all(|pointer| draft.holds(&pointer))
             && record.added.iter().all(|added| draft.holds(added))
-            && (template.app.is_empty()
-                || self.own_containers().all(|container| record.app.iter().any(|seen| *seen == container.name)))
+            && (template.app.is_empty() || has_seen_all())
     }
 
     /// The pod's containers without those that templates brought.
@@ -219,7 +234,14 @@ impl<'a> Pass<'a> {
         parameters: &Cow<'a, Parameters>,
         digest: Cow<'a, str>,
     ) -> Result<Option<Prepared<'a>>, Problem> {
-        let seen = Seen { pod: self.pod, status: &self.status, namespace: self.namespace, parameters, container: None };
+        let seen = Seen {
+            pod: self.pod,
+            status: &self.status,
+            namespace: self.namespace,
+            parameters,
+            container: None,
+            budget: &self.budget,
+        };
         let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
         if let Some(when) = &template.when
             && !when.holds(&seen).map_err(|failure| expression_problem(template, "when", when.source(), failure))?
@@ -231,14 +253,14 @@ impl<'a> Pass<'a> {
             |holes, seen: &Seen<'_>| fill(holes, seen, parameters).map_err(|error| render_problem(template, error));
         let values = render(&pod.holes, &seen)?;
         let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
-        let overridden = earlier.map(|record| record.app.as_slice()).unwrap_or_default();
+        let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
         let mut app = Vec::new();
         for (at, entry) in template.app.iter().enumerate() {
             let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
             for container in self.own_containers() {
                 let globs = if container.list == "containers" { &entry.containers } else { &entry.init_containers };
                 // What was overridden once comes back with the API server's defaults in it, and would never look done.
-                let is_done = entry.overrides && overridden.iter().any(|done| *done == container.name);
+                let is_done = entry.overrides && seen_before.contains(&*container.name);
                 if is_done || !globs.iter().any(|glob| glob.matches(&container.name)) {
                     continue;
                 }

@@ -3,6 +3,8 @@
 //! A value that the API server cannot read makes it answer 500 even under `failurePolicy: Ignore`, and one that it
 //! refuses is reported to whoever made the pod, who cannot see that it came from a template.
 
+use std::collections::HashSet;
+
 use super::draft::{Change, Entry, Node};
 use crate::template::is_dns_label;
 
@@ -53,7 +55,7 @@ pub(super) fn check_annotations(draft: &mut Node<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn names(node: &mut Node<'_>, list: &str) -> Vec<String> {
+fn names(node: &mut Node<'_>, list: &str) -> HashSet<String> {
     let items = node.member(list).and_then(|entry| entry.node.items());
     items.into_iter().flatten().map(|entry| text(&mut entry.node, "name").unwrap_or_default()).collect()
 }
@@ -116,7 +118,7 @@ fn check_container(container: &mut Node<'_>, name: &str, place: &str, grace_peri
     Ok(())
 }
 
-fn check_mounts(container: &mut Node<'_>, is_new: bool, place: &str, volumes: &[String]) -> Result<(), String> {
+fn check_mounts(container: &mut Node<'_>, is_new: bool, place: &str, volumes: &HashSet<String>) -> Result<(), String> {
     for list in ["volumeMounts", "volumeDevices"] {
         let Some(entry) = container.member(list) else { continue };
         let all_new = is_new || entry.change == Change::Added;

@@ -20,6 +20,11 @@ const PARAMETERS: &str = ".pillion.dev/";
 /// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// The most templates that a pod may ask for. Each is looked up, and a name that is none is compared with all others.
+const MAX_TEMPLATES: usize = 32;
+/// The most wrong keys that are named. One is enough to see what is wrong.
+const MAX_WRONG_KEYS: usize = 8;
+
 /// Why something cannot be done, in one sentence for the user.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
@@ -45,7 +50,7 @@ pub(super) fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<Stri
     let by_pod = pod.annotation(TEMPLATES);
     let mut names: Vec<String> = Vec::new();
     let mut add = |name: &str| {
-        if !name.is_empty() && !names.iter().any(|known| known == name) {
+        if !name.is_empty() && names.len() <= MAX_TEMPLATES && !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
     };
@@ -58,10 +63,11 @@ pub(super) fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<Stri
         }
         list(asked).for_each(|name| add(name.trim_start_matches('+')));
     }
-    match names.is_empty() {
-        false => Ok(names),
-        true if opted_out => Err(Reason::PodOptedOut),
-        true => Err(Reason::NoTemplatesRequested),
+    match names.len() {
+        0 if opted_out => Err(Reason::PodOptedOut),
+        0 => Err(Reason::NoTemplatesRequested),
+        1..=MAX_TEMPLATES => Ok(names),
+        _ => Err(Reason::TooManyTemplates),
     }
 }
 
@@ -192,6 +198,9 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for key in pod.annotation_keys() {
         let Some((name, parameter)) = key.split_once(PARAMETERS) else { continue };
+        if problems.len() == MAX_WRONG_KEYS {
+            break;
+        }
         if name == template.name().as_str() && template.parameter(parameter).is_none() {
             let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
@@ -206,16 +215,19 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>) -> Vec<Problem> {
 pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     for key in pod.annotation_keys() {
+        if warnings.len() == MAX_WRONG_KEYS {
+            break;
+        }
         if let Some((name, _)) = key.split_once(PARAMETERS) {
             if !chosen.iter().any(|chosen| chosen == name) {
                 let near = nearest(name, chosen.iter().map(String::as_str));
                 let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                warnings.push(format!("annotation {key} is for a template that was not asked for{hint}"));
+                warnings.push(format!("annotation {} is for a template that was not asked for{hint}", shown(key)));
             }
         } else if key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&key) {
             let hint =
                 nearest(key, OWN_KEYS.into_iter()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            warnings.push(format!("annotation {key} means nothing to Pillion{hint}"));
+            warnings.push(format!("annotation {} means nothing to Pillion{hint}", shown(key)));
         }
     }
     warnings

@@ -1,6 +1,9 @@
 //! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::draft::{Change, Entry, Node};
@@ -74,7 +77,9 @@ pub(super) fn merge<'a>(
             if let Some(view) = given.spec {
                 merge.spec(&mut spec.node, view);
             }
-            given.app.iter().for_each(|to_app| merge.app(&mut spec.node, to_app));
+            for list in ["initContainers", "containers"] {
+                merge.app(&mut spec.node, list, &given.app);
+            }
         });
     }
     if merge.conflicts.is_empty() { Ok(()) } else { Err(merge.conflicts.join("; ")) }
@@ -126,7 +131,7 @@ impl<'a> Merge<'_> {
 
     /// Whether this template brought what is here in an earlier call.
     fn is_ours(&self) -> bool {
-        self.earlier.record(self.template.name().as_str()).is_some_and(|record| record.added.contains(&self.here()))
+        self.earlier.added_by(&self.here()) == Some(self.template.name().as_str())
     }
 
     fn spec(&mut self, spec: &mut Node<'a>, view: View<'a>) {
@@ -232,14 +237,21 @@ impl<'a> Merge<'_> {
         });
     }
 
-    fn app(&mut self, spec: &mut Node<'a>, to_app: &ToApp<'a>) {
-        let items = spec.member(to_app.list).and_then(|entry| entry.node.items());
-        let Some(entry) = items.into_iter().flatten().find(|entry| entry.is_named(to_app.container)) else { return };
-        self.at(to_app.list, |merge| {
-            merge.at(to_app.container, |merge| {
-                merge.object(&mut entry.node, to_app.view, "Container", to_app.overrides);
+    /// Gives the containers of one list what is meant for them.
+    fn app(&mut self, spec: &mut Node<'a>, list: &'static str, given: &[ToApp<'a>]) {
+        if !given.iter().any(|to_app| to_app.list == list) {
+            return;
+        }
+        let Some(items) = spec.member(list).and_then(|entry| entry.node.items()) else { return };
+        let name = |entry: &Entry<'a>| entry.node.text_of("name").map(Cow::into_owned);
+        let places: HashMap<_, _> = items.iter().enumerate().map(|(at, entry)| (name(entry), at)).collect();
+        for to_app in given.iter().filter(|to_app| to_app.list == list) {
+            let Some(&at) = places.get(&Some(to_app.container.to_owned())) else { continue };
+            let container = &mut items[at].node;
+            self.at(list, |merge| {
+                merge.at(to_app.container, |merge| merge.object(container, to_app.view, "Container", to_app.overrides));
             });
-        });
+        }
     }
 
     fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static str, overrides: bool) {

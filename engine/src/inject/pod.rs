@@ -1,6 +1,7 @@
 //! The pod under review, as far as somebody has asked.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -127,9 +128,17 @@ pub(super) struct Seen<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) parameters: &'a Parameters,
     pub(super) container: Option<&'a Container<'a>>,
+    /// The bytes that this review may still work on.
+    pub(super) budget: &'a Cell<usize>,
 }
 
 impl Variables for Seen<'_> {
+    fn spend(&self, bytes: usize) -> Result<(), Failure> {
+        let left = self.budget.get().checked_sub(bytes);
+        self.budget.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| Failure::Limit("the pod's templates work on more than 16 MiB altogether".into()))
+    }
+
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
         match root {
             Root::Params => Ok(self.parameters.find(path)),

@@ -4,6 +4,7 @@
 //! it records is looked for in the pod.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +15,9 @@ use crate::schema::{Schema, Type};
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
 
+/// The most additions that a status may record: a pod of fifty containers with a dozen templates has fewer.
+const MAX_ADDITIONS: usize = 4096;
+
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Status {
@@ -22,6 +26,9 @@ pub(super) struct Status {
     pub(super) version: String,
     #[serde(default)]
     pub(super) templates: Vec<Record>,
+    /// Which record speaks of an addition, as read from the pod.
+    #[serde(skip)]
+    owners: HashMap<String, usize>,
 }
 
 /// What one template added.
@@ -48,7 +55,13 @@ pub(super) struct Record {
 impl Status {
     /// A status that cannot be read records nothing.
     pub(super) fn parse(annotation: Option<&str>) -> Status {
-        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let mut status: Status = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let additions = |(at, record): (usize, &Record)| {
+            record.added.iter().map(move |added| (added.clone(), at)).collect::<Vec<_>>()
+        };
+        status.owners = status.templates.iter().enumerate().flat_map(additions).collect();
+        // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
+        if status.owners.len() > MAX_ADDITIONS { Status::default() } else { status }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,10 +74,7 @@ impl Status {
 
     /// The template that added something, if one is recorded for it.
     pub(super) fn added_by(&self, pointer: &str) -> Option<&str> {
-        self.templates
-            .iter()
-            .find(|record| record.added.iter().any(|added| added == pointer))
-            .map(|record| &*record.name)
+        self.owners.get(pointer).and_then(|&at| self.templates.get(at)).map(|record| &*record.name)
     }
 
     /// A value of the pod as it was before anything was added. `place` names it from the pod's root.

@@ -301,3 +301,33 @@ fn reviews_of_other_things_are_let_through() {
         assert_eq!((decision.reason, decision.allowed(), decision.patch.is_empty()), (reason, true, true));
     }
 }
+
+#[test]
+fn a_pod_that_is_made_to_keep_us_busy_is_answered() {
+    let catalog = catalog(LOG);
+    let names: Vec<_> = (0..20_000).map(|number| format!("t{number}")).collect();
+    let mut many = pod();
+    many["metadata"]["annotations"]["pillion.dev/templates"] = names.join(",").into();
+    assert_eq!(decide(&catalog, &many).reason, Reason::TooManyTemplates);
+
+    let mut containers = pod();
+    let list = (0..20_000).map(|number| json!({"name": format!("c{number}"), "image": "c:1"}));
+    containers["spec"]["containers"] = list.collect();
+    // What was added could not be written down in 256 KiB of annotations.
+    assert_eq!(decide(&catalog, &containers).reason, Reason::InvalidResult);
+    containers["metadata"]["annotations"]["log.pillion.dev/logDir"] = format!("/{}", "x".repeat(100_000)).into();
+    assert_eq!(decide(&catalog, &containers).reason, Reason::ExpressionLimit);
+
+    let added: Vec<_> = (0..20_000).map(|number| format!("/spec/containers/web/env/{number}")).collect();
+    let mut liar = pod();
+    let status = json!({"templates": [{"name": "log", "added": added}]}).to_string();
+    liar["metadata"]["annotations"]["pillion.dev/status"] = status.into();
+    assert_eq!(decide(&catalog, &liar).outcome, Outcome::Injected);
+
+    let mut keys = pod();
+    for number in 0..20_000 {
+        keys["metadata"]["annotations"][format!("log.pillion.dev/p{number}")] = "".into();
+        keys["metadata"]["annotations"][format!("lug.pillion.dev/p{number}")] = "".into();
+    }
+    assert_eq!(decide(&catalog, &keys).reason, Reason::UnknownParameter);
+}

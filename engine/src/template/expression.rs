@@ -51,6 +51,14 @@ pub trait Variables {
     ///
     /// When the root itself cannot be had, such as a namespace that nobody has told us of.
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure>;
+
+    /// Takes so many bytes, of input or of a result, from what one review may work on. What is small for one container
+    /// is not for ten thousand.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is left.
+    fn spend(&self, bytes: usize) -> Result<(), Failure>;
 }
 
 /// An expression that was accepted.
@@ -147,6 +155,7 @@ impl Expression {
             }
         }
         self.cost.allows(&weight)?;
+        variables.spend(weight.bytes as usize)?;
         // The crate's own faults must not take the server down with them.
         let value = catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.tree, &context)))
             .map_err(|_| Failure::Failed("the expression could not be evaluated".into()))?

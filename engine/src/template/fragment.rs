@@ -286,6 +286,14 @@ impl Hole {
         if value.is_null() {
             return Ok(value);
         }
+        let size = value
+            .as_str()
+            .map_or_else(|| if value.is_object() || value.is_array() { value.to_string().len() } else { 8 }, str::len);
+        variables.spend(size).map_err(|failure| RenderError::Expression {
+            place: self.place.clone(),
+            source: "${{ }}".into(),
+            failure,
+        })?;
         conform(value, self.kind, true).map_err(|mismatch| RenderError::WrongType {
             place: format!("{}{}", self.place, mismatch.path),
             message: mismatch.message,

@@ -13,6 +13,10 @@ impl Variables for Values {
         }
         Ok(value.map(|value| Cow::Owned(to_raw_value(value).expect("JSON"))))
     }
+
+    fn spend(&self, _: usize) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 fn scope() -> Scope<'static> {
@@ -177,6 +181,10 @@ fn a_giant_input_is_a_limit_and_not_a_hang() {
     impl Variables for Deep {
         fn lookup(&self, _: Root, _: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
             Ok(Some(Cow::Borrowed(&self.0)))
+        }
+
+        fn spend(&self, _: usize) -> Result<(), Failure> {
+            Ok(())
         }
     }
     let size = compile("size(params.text)").expect("valid");
