@@ -110,6 +110,15 @@ enum Verdict {
     Failed(Problem, Option<OnError>),
 }
 
+impl Verdict {
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Verdict::Injected(record) => Some(record),
+            Verdict::Skipped(_) | Verdict::Failed(..) => None,
+        }
+    }
+}
+
 /// What one of the pod's own containers receives from an entry of `app`: the container, and the entry with its
 /// holes' values.
 struct Received<'a> {
@@ -149,11 +158,10 @@ impl<'a> Pass<'a> {
         let prepared: Vec<Preparation<'_>> = names.iter().map(|name| self.prepare(name, &mut opened)).collect();
         // The draft borrows from what was prepared, so it begins only now.
         let mut draft = opened;
-        let mut brought = Vec::new();
-        let mut verdicts = Vec::with_capacity(names.len());
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(names.len());
         for preparation in &prepared {
             verdicts.push(match preparation {
-                Preparation::Ready(prepared) => self.merge(prepared, &mut draft, &mut brought),
+                Preparation::Ready(prepared) => self.merge(prepared, &mut draft, &verdicts),
                 Preparation::Settled(verdict) => verdict.clone(),
             });
         }
@@ -283,12 +291,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Merges into the draft, or leaves the draft as it was.
-    fn merge<'p>(
-        &self,
-        prepared: &'p Prepared<'a>,
-        draft: &mut Node<'p>,
-        brought: &mut Vec<(String, String)>,
-    ) -> Verdict
+    fn merge<'p>(&self, prepared: &'p Prepared<'a>, draft: &mut Node<'p>, verdicts: &[Verdict]) -> Verdict
     where
         'a: 'p,
     {
@@ -320,7 +323,8 @@ impl<'a> Pass<'a> {
         let policy = self.policy(template);
         let before = (policy == OnError::Skip).then(|| draft.clone());
         let earlier = record.clone();
-        let merged = merge::merge(draft, &given, &self.status, brought, &mut record)
+        let others: Vec<&Record> = verdicts.iter().filter_map(Verdict::record).collect();
+        let merged = merge::merge(draft, &given, &self.status, &others, &mut record)
             .map_err(|message| Problem::new(Reason::Conflict, message))
             .and_then(|()| {
                 check::check(draft)
@@ -335,7 +339,6 @@ impl<'a> Pass<'a> {
         {
             return Verdict::Skipped(Reason::AlreadyInjected);
         }
-        brought.extend(record.added[earlier.added.len()..].iter().map(|added| (added.clone(), name.to_owned())));
         record.added.dedup();
         Verdict::Injected(record)
     }

@@ -45,8 +45,8 @@ pub(super) struct Merge<'s> {
     /// What was recorded before: what this template brought then is not in its own way now.
     earlier: &'s Status,
     record: &'s mut Record,
-    /// Who brought what, of the templates before this one: pointer and template.
-    brought: &'s [(String, String)],
+    /// What the templates before this one added.
+    before: &'s [&'s Record],
     path: Vec<String>,
     conflicts: Vec<String>,
 }
@@ -60,11 +60,11 @@ pub(super) fn merge<'a>(
     draft: &mut Node<'a>,
     given: &Given<'a>,
     earlier: &Status,
-    brought: &[(String, String)],
+    before: &[&Record],
     record: &mut Record,
 ) -> Result<(), String> {
     let template = given.template;
-    let mut merge = Merge { template, earlier, record, brought, path: Vec::new(), conflicts: Vec::new() };
+    let mut merge = Merge { template, earlier, record, before, path: Vec::new(), conflicts: Vec::new() };
     if let Some(view) = given.metadata {
         merge.at("metadata", |merge| {
             if let Some(entry) = draft.member_or("metadata", Node::Object(Vec::new())) {
@@ -120,7 +120,7 @@ impl<'a> Merge<'_> {
 
     fn conflict(&mut self, what: &str) {
         let here = self.here();
-        let owner = self.brought.iter().find(|(brought, _)| *brought == here).map(|(_, template)| template.as_str());
+        let owner = self.before.iter().find(|record| record.added.contains(&here)).map(|record| record.name.as_str());
         let owner = owner.or_else(|| self.earlier.added_by(&here));
         let other = owner.map_or("the pod itself".into(), |template| format!("template \"{template}\""));
         self.conflicts.push(format!(
