@@ -77,6 +77,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a number of seconds, such as 10, 10s or 200ms".to_owned())
 }
 
+/// As [`duration`], but some time must pass.
+fn interval(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|it| if it.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(it) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

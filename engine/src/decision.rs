@@ -86,8 +86,8 @@ reasons! {
         "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's.";
     NoTemplatesRequested "no_templates_requested"
         "Neither the pod nor its namespace names a template." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
-    TooManyTemplates "too_many_templates"
-        "The pod asks for more than 32 templates." "Ask for fewer in pillion.dev/templates.";
+    TooLarge "too_large"
+        "The pod asks for more than 32 templates, or has more than 256 containers and asks for any." "Ask for fewer templates in pillion.dev/templates, or for none.";
     UnknownTemplate "unknown_template"
         "There is no template of that name." "Correct the name in pillion.dev/templates, or add the template.";
     UnknownNamespace "unknown_namespace"
@@ -149,7 +149,7 @@ pub struct Decision {
     pub templates: Vec<TemplateDecision>,
     /// For the person who creates the pod: kubectl shows them. Each has at most 120 characters.
     pub warnings: Vec<String>,
-    /// The changes; empty unless something was injected.
+    /// The changes: what was injected, and what is written down about it.
     pub patch: Patch,
 }
 

@@ -12,8 +12,6 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use self::decide::Problem;
 use self::draft::{Entry, Node};
 use self::merge::{Given, ToApp};
@@ -31,6 +29,9 @@ use crate::template::{OnError, Parameters, PodPart, Template};
 const MAX_WARNING: usize = 120;
 /// The same for all warnings of one answer.
 const MAX_WARNINGS: usize = 4096;
+
+/// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
+const MAX_CONTAINERS: usize = 256;
 
 /// What the expressions of one review may work on, in bytes of input and of results.
 const MAX_WORK: usize = 16 << 20;
@@ -61,14 +62,13 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
     let subject = pod.subject(review);
     match decide::requested(&pod, namespace) {
         Ok(names) => match pod.containers() {
+            Some(containers) if containers.len() > MAX_CONTAINERS => {
+                untouched(Outcome::Denied, Reason::TooLarge, subject)
+            }
             Some(containers) => Pass::new(catalog, namespace, &pod, &containers).run(&names, subject),
             None => untouched(Outcome::Error, Reason::MalformedReview, subject),
         },
-        Err(Reason::TooManyTemplates) => {
-            let denied = catalog.on_error() == OnError::Deny;
-            let outcome = if denied { Outcome::Denied } else { Outcome::Error };
-            untouched(outcome, Reason::TooManyTemplates, subject)
-        }
+        Err(Reason::TooLarge) => untouched(Outcome::Denied, Reason::TooLarge, subject),
         Err(reason) => {
             let warnings = limited(decide::stray_keys(&pod, &[]));
             Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
@@ -104,6 +104,8 @@ struct Pass<'a> {
 enum Verdict {
     /// It is in the pod now, and this is what it added.
     Injected(Record),
+    /// An earlier call injected it, and nothing is missing.
+    Done,
     /// It adds nothing, for this reason.
     Skipped(Reason),
     /// It cannot be applied. The policy is the template's; there is none for a name that leads to no template.
@@ -114,7 +116,7 @@ impl Verdict {
     fn record(&self) -> Option<&Record> {
         match self {
             Verdict::Injected(record) => Some(record),
-            Verdict::Skipped(_) | Verdict::Failed(..) => None,
+            Verdict::Done | Verdict::Skipped(_) | Verdict::Failed(..) => None,
         }
     }
 }
@@ -124,7 +126,7 @@ impl Verdict {
 struct Received<'a> {
     container: &'a Container<'a>,
     fragment: &'a Fragment,
-    values: Vec<Value>,
+    values: Vec<Fragment>,
     overrides: bool,
 }
 
@@ -133,7 +135,7 @@ struct Prepared<'a> {
     template: &'a Template,
     digest: Cow<'a, str>,
     pod: &'a PodPart,
-    values: Vec<Value>,
+    values: Vec<Fragment>,
     app: Vec<Received<'a>>,
 }
 
@@ -191,7 +193,7 @@ impl<'a> Pass<'a> {
             _ => Cow::Owned(template.digest_with(&parameters)),
         };
         if self.is_done(template, &digest, draft) {
-            return Preparation::Settled(Verdict::Skipped(Reason::AlreadyInjected));
+            return Preparation::Settled(Verdict::Done);
         }
         match self.render(template, &parameters, digest) {
             Ok(Some(prepared)) => Preparation::Ready(Box::new(prepared)),
@@ -203,19 +205,15 @@ impl<'a> Pass<'a> {
     /// Whether an earlier call did all that there is to do. Nothing is topped up from a template that has changed since.
     fn is_done(&self, template: &Template, digest: &str, draft: &mut Node<'a>) -> bool {
         let Some(record) = self.status.record(template.name().as_str()) else { return false };
-        if record.digest != digest {
-            return record.added.iter().any(|added| {
-                let is_whole = matches!(status::tokens(added).as_slice(), [spec, list, _]
-                    if spec == "spec" && ["initContainers", "containers", "volumes"].contains(&list.as_str()));
-                is_whole && draft.holds(added)
-            });
-        }
-        // A status that leaves something out is no proof that it is there.
+        // What the template brings by itself must be there: a status can be written by anybody.
         let mut own = template.pod.spec.iter().flat_map(|spec| {
             ["initContainers", "containers", "volumes"]
                 .into_iter()
                 .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
         });
+        if record.digest != digest {
+            return own.any(|pointer| record.added.contains(&pointer) && draft.holds(&pointer));
+        }
         let has_seen_all = || {
             let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
             self.own_containers().all(|container| seen.contains(&*container.name))
@@ -319,10 +317,8 @@ impl<'a> Pass<'a> {
         } else {
             self.own_containers().map(|container| container.name.clone().into_owned()).collect()
         };
-        // Only a pod that is let through without this template needs the draft as it was.
-        let policy = self.policy(template);
-        let before = (policy == OnError::Skip).then(|| draft.clone());
-        let earlier = record.clone();
+        let before = draft.clone();
+        let recorded = record.entries();
         let others: Vec<&Record> = verdicts.iter().filter_map(Verdict::record).collect();
         let merged = merge::merge(draft, &given, &self.status, &others, &mut record)
             .map_err(|message| Problem::new(Reason::Conflict, message))
@@ -331,78 +327,69 @@ impl<'a> Pass<'a> {
                     .map_err(|message| Problem::new(Reason::InvalidResult, format!("template \"{name}\": {message}")))
             });
         if let Err(problem) = merged {
-            *draft = before.unwrap_or_else(|| self.pod.draft(self.containers));
-            return Verdict::Failed(problem, Some(policy));
+            *draft = before;
+            return Verdict::Failed(problem, Some(self.policy(template)));
         }
-        if (&record.added, &record.replaced, &record.overridden)
-            == (&earlier.added, &earlier.replaced, &earlier.overridden)
-        {
-            return Verdict::Skipped(Reason::AlreadyInjected);
+        match (record.entries() > recorded, earlier) {
+            (true, _) => Verdict::Injected(record),
+            (false, Some(_)) => Verdict::Done,
+            (false, None) => Verdict::Skipped(Reason::AlreadyInjected),
         }
-        record.added.dedup();
-        Verdict::Injected(record)
     }
 
     fn conclude(&self, names: &[String], verdicts: Vec<Verdict>, mut draft: Node<'_>, subject: Subject) -> Decision {
-        let mut templates = Vec::with_capacity(names.len());
+        let mut decision = untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject);
         let mut words = Vec::with_capacity(names.len());
         let mut status = self.status.clone();
-        let mut warnings = Vec::new();
-        let mut problems: Vec<Problem> = Vec::new();
-        let fallback = self.fallback_policy(names);
+        let mut denials: Vec<Problem> = Vec::new();
         for (name, verdict) in names.iter().zip(verdicts) {
             let (outcome, reason, message) = match verdict {
                 Verdict::Injected(record) => {
-                    status.templates.retain(|known| known.name != record.name);
-                    status.templates.push(record);
+                    status.put(record);
                     (Outcome::Injected, Reason::Injected, None)
                 }
+                Verdict::Done => (Outcome::Skipped, Reason::AlreadyInjected, None),
                 Verdict::Skipped(reason) => (Outcome::Skipped, reason, None),
                 Verdict::Failed(problem, policy) => {
-                    let denied = policy.unwrap_or(fallback) == OnError::Deny;
-                    if denied {
-                        problems.push(problem.clone());
-                    } else {
-                        warnings.push(format!("left out: {}", problem.message));
+                    let message = Some(problem.message.clone());
+                    match policy.unwrap_or_else(|| self.fallback_policy(names)) {
+                        OnError::Deny => {
+                            denials.push(problem.clone());
+                            (Outcome::Denied, problem.reason, message)
+                        }
+                        OnError::Skip => {
+                            decision.warnings.push(format!("left out: {}", problem.message));
+                            (Outcome::Error, problem.reason, message)
+                        }
                     }
-                    (if denied { Outcome::Denied } else { Outcome::Error }, problem.reason, Some(problem.message))
                 }
             };
-            // What was injected by an earlier call has the word of that call.
-            let kept = reason == Reason::AlreadyInjected && self.status.record(name).is_some();
-            words.push((name, if kept { Reason::Injected } else { reason }));
-            if let Some(name) = decide::checked_name(name) {
-                templates.push(TemplateDecision { name, outcome, reason, message });
-            }
+            // What is no name cannot stand among names.
+            let Some(name) = decide::checked_name(name) else {
+                (decision.outcome, decision.reason) = (outcome, reason);
+                continue;
+            };
+            // What an earlier call injected keeps the word of that call.
+            let is_kept = reason == Reason::AlreadyInjected && self.status.record(name.as_str()).is_some();
+            words.push(format!("{name}={}", if is_kept { Reason::Injected } else { reason }));
+            decision.templates.push(TemplateDecision { name, outcome, reason, message });
         }
-        warnings.extend(decide::stray_keys(self.pod, names));
-        let decision = |outcome, reason, message, patch| Decision {
-            outcome,
-            reason,
-            message,
-            subject: subject.clone(),
-            templates: templates.clone(),
-            warnings: limited(warnings.clone()),
-            patch,
-        };
-        if let Some(first) = problems.first() {
-            let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-            return decision(Outcome::Denied, first.reason, Some(messages.join("; ")), Patch::empty());
+        decision.warnings.extend(decide::stray_keys(self.pod, names));
+        decision.warnings = limited(std::mem::take(&mut decision.warnings));
+        if !denials.is_empty() {
+            return denied(decision, &denials);
         }
-        annotate(&mut draft, &words, &self.status, &mut status);
+        annotate(&mut draft, words, &self.status, &mut status);
         if let Err(message) = check::check_annotations(&mut draft) {
-            let outcome = if self.catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
-            return decision(outcome, Reason::InvalidResult, Some(message), Patch::empty());
+            return denied(decision, &[Problem::new(Reason::InvalidResult, message)]);
         }
-        let found = |wanted: Outcome| templates.iter().find(|template| template.outcome == wanted);
-        let whole = found(Outcome::Injected).or_else(|| found(Outcome::Error)).or(templates.first());
-        let (outcome, reason) = match whole {
-            Some(template) => (template.outcome, template.reason),
-            // Names that are no names at all, left out.
-            None => (Outcome::Error, Reason::UnknownTemplate),
-        };
-        let message = found(Outcome::Error).and_then(|template| template.message.clone());
-        decision(outcome, reason, message, draft.patch())
+        let of = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
+        if let Some(template) = of(Outcome::Injected).or(of(Outcome::Error)).or(decision.templates.first()) {
+            (decision.outcome, decision.reason) = (template.outcome, template.reason);
+        }
+        decision.message = of(Outcome::Error).and_then(|template| template.message.clone());
+        decision.patch = draft.patch();
+        decision
     }
 
     fn policy(&self, template: &Template) -> OnError {
@@ -415,6 +402,15 @@ impl<'a> Pass<'a> {
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
     }
+}
+
+/// The pod is refused, and gets nothing of what was ready for it.
+fn denied(mut decision: Decision, problems: &[Problem]) -> Decision {
+    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    decision.message = Some(messages.join("; "));
+    decision.outcome = Outcome::Denied;
+    decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);
+    decision
 }
 
 fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {
@@ -437,8 +433,10 @@ fn render_problem(template: &Template, error: RenderError) -> Problem {
 }
 
 /// Writes down what was done: a word for each template, and what was added where.
-fn annotate(draft: &mut Node<'_>, words: &[(&String, Reason)], before: &Status, status: &mut Status) {
-    let words: Vec<_> = words.iter().map(|(name, reason)| format!("{name}={reason}")).collect();
+fn annotate(draft: &mut Node<'_>, words: Vec<String>, before: &Status, status: &mut Status) {
+    if words.is_empty() {
+        return;
+    }
     set_annotation(draft, OUTCOME, words.join(","));
     if status != before {
         status.version = env!("CARGO_PKG_VERSION").to_owned();

@@ -32,8 +32,9 @@ pub use inject::review;
 /// The name that is nearest to one that is none, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
-    let name = if name.len() <= 128 { name } else { "" };
+    const LONGEST: usize = 128;
     known
+        .filter(|candidate| name.len().max(candidate.len()) <= LONGEST)
         .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 4)
         .min()

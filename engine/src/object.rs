@@ -107,8 +107,8 @@ pub(crate) fn list(json: &RawValue) -> Option<Vec<&RawValue>> {
 /// An object of Kubernetes whose `metadata` and `spec` were opened in the same pass over the text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opened<'a> {
-    pub(crate) metadata: Object<'a>,
-    pub(crate) spec: Object<'a>,
+    pub(crate) metadata: Option<Object<'a>>,
+    pub(crate) spec: Option<Object<'a>>,
     /// The other members.
     pub(crate) rest: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
@@ -141,16 +141,21 @@ impl<'de: 'a, 'a> FromMembers<'de> for Object<'a> {
 
 impl<'de: 'a, 'a> FromMembers<'de> for Opened<'a> {
     fn from_members<A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        let (mut metadata, mut spec) = (Some(Object::default()), Some(Object::default()));
-        let mut rest = Vec::new();
+        let mut opened = Opened::default();
+        let mut is_shaped = true;
         while let Some(Name(name)) = access.next_key()? {
-            match &*name {
-                "metadata" => metadata = access.next_value::<Lenient<Object<'a>>>()?.0,
-                "spec" => spec = access.next_value::<Lenient<Object<'a>>>()?.0,
-                _ => rest.push((name, access.next_value()?)),
-            }
+            let part = match &*name {
+                "metadata" => &mut opened.metadata,
+                "spec" => &mut opened.spec,
+                _ => {
+                    opened.rest.push((name, access.next_value()?));
+                    continue;
+                }
+            };
+            *part = access.next_value::<Lenient<Object<'a>>>()?.0;
+            is_shaped &= part.is_some();
         }
-        Ok(metadata.zip(spec).map(|(metadata, spec)| Opened { metadata, spec, rest }))
+        Ok(is_shaped.then_some(opened))
     }
 }
 

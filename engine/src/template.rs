@@ -381,7 +381,10 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         fields.problem(reader, "os", "must hold linux, windows or both");
     }
     let shares = fields.strings(reader, "shares").into_iter().map(str::to_owned).collect();
-    let body = if token { None } else { Some(check::without_token(node, name.as_str())) };
+    let body = (!token).then(|| check::without_token(node, name.as_str()));
+    if body.is_some() {
+        check::check_mounts_are_lists(reader, node);
+    }
     check::check(reader, body.as_ref().unwrap_or(node), &shares);
     let pod = body.as_ref().unwrap_or(node).get("pod").and_then(|node| parse_pod(reader, node, &scope));
     let scope = Scope { container: true, ..scope };

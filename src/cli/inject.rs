@@ -159,7 +159,8 @@ impl Injection {
 
     /// Gives the pod the parameters that were set on the command line, for the templates that it asks for.
     fn annotate(&mut self, pod: &mut Value) {
-        let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() else { return };
+        let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+        let Some(annotations) = annotations else { return };
         let asked: Vec<String> = annotations
             .get(TEMPLATES)
             .and_then(Value::as_str)
@@ -183,7 +184,7 @@ impl Injection {
 
         let (injected, others): (Vec<_>, Vec<_>) =
             templates.iter().partition(|template| template.outcome == decision::Outcome::Injected);
-        if injected.is_empty() {
+        if injected.is_empty() || !decision.allowed() {
             say(&came_out(*outcome, *reason, message));
         } else {
             let names: Vec<&str> = injected.iter().map(|template| template.name.as_str()).collect();
@@ -191,7 +192,7 @@ impl Injection {
         }
         for TemplateDecision { name, outcome, reason, message } in others {
             // Otherwise it has been said already.
-            if *reason != decision.reason {
+            if *reason != decision.reason && decision.allowed() {
                 say(&format!("{name}: {}", came_out(*outcome, *reason, message)));
             }
         }

@@ -62,7 +62,7 @@ pub(crate) struct Args {
     drain_seconds: Duration,
 
     /// How often template and certificate files are looked at
-    #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = super::duration)]
+    #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = super::interval)]
     reload_interval: Duration,
 
     /// How long the body of a request may take to arrive

@@ -28,7 +28,7 @@ pub(super) fn check(draft: &mut Node<'_>) -> Result<(), String> {
     for list in ["initContainers", "containers"] {
         let Some(containers) = spec.node.member(list).and_then(|entry| entry.node.items()) else { continue };
         for container in containers {
-            let is_new = container.change == Change::Added;
+            let is_new = container.is_new();
             let name = container.node.text_of("name").map(std::borrow::Cow::into_owned).unwrap_or_default();
             let place = format!("{list}[{name}]");
             if is_new {
@@ -70,7 +70,7 @@ fn number(node: &mut Node<'_>, field: &str) -> Option<i64> {
 
 fn check_volumes(spec: &mut Node<'_>) -> Result<(), String> {
     let volumes = spec.member("volumes").and_then(|entry| entry.node.items());
-    for volume in volumes.into_iter().flatten().filter(|volume| volume.change == Change::Added) {
+    for volume in volumes.into_iter().flatten().filter(|volume| volume.is_new()) {
         let name = text(&mut volume.node, "name").unwrap_or_default();
         if !is_dns_label(&name) {
             return Err(format!("volumes[{name}].name is no DNS label"));
@@ -121,9 +121,12 @@ fn check_container(container: &mut Node<'_>, name: &str, place: &str, grace_peri
 fn check_mounts(container: &mut Node<'_>, is_new: bool, place: &str, volumes: &HashSet<String>) -> Result<(), String> {
     for list in ["volumeMounts", "volumeDevices"] {
         let Some(entry) = container.member(list) else { continue };
-        let all_new = is_new || entry.change == Change::Added;
+        if !is_new && matches!(entry.node, Node::Raw(_)) {
+            continue;
+        }
+        let all_new = is_new || entry.is_new();
         let Some(items) = entry.node.items() else { continue };
-        let is_added = |mount: &&mut Entry<'_>| all_new || mount.change == Change::Added;
+        let is_added = |mount: &&mut Entry<'_>| all_new || mount.is_new();
         for mount in items.iter_mut().filter(is_added) {
             let name = text(&mut mount.node, "name").unwrap_or_default();
             if !volumes.contains(&name) {

@@ -67,7 +67,7 @@ pub(super) fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<Stri
         0 if opted_out => Err(Reason::PodOptedOut),
         0 => Err(Reason::NoTemplatesRequested),
         1..=MAX_TEMPLATES => Ok(names),
-        _ => Err(Reason::TooManyTemplates),
+        _ => Err(Reason::TooLarge),
     }
 }
 
@@ -146,7 +146,7 @@ pub(super) fn parameters<'t>(
     {
         return Ok(Cow::Borrowed(&defaults.parameters));
     }
-    let mut problems = unknown_parameters(template, pod);
+    let mut problems = unknown_parameters(template, pod, namespace);
     let mut values = Vec::with_capacity(template.parameters.len());
     for parameter in &template.parameters {
         match value(template, parameter, pod, namespace) {
@@ -194,9 +194,9 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
     }
 }
 
-fn unknown_parameters(template: &Template, pod: &Pod<'_>) -> Vec<Problem> {
+fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for key in pod.annotation_keys() {
+    for key in pod.annotation_keys().chain(namespace.annotation_keys()) {
         let Some((name, parameter)) = key.split_once(PARAMETERS) else { continue };
         if problems.len() == MAX_WRONG_KEYS {
             break;

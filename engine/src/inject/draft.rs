@@ -39,12 +39,19 @@ pub(super) struct Entry<'a> {
 pub(super) enum Change {
     Kept,
     Added,
+    /// Added to the end of the init containers: what goes before them goes before this.
+    Appended,
     Replaced,
 }
 
 impl<'a> Entry<'a> {
     pub(super) fn added(node: Node<'a>) -> Entry<'a> {
         Entry { node, change: Change::Added }
+    }
+
+    /// Whether the pod had nothing here.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.change, Change::Added | Change::Appended)
     }
 
     pub(super) fn kept(node: Node<'a>) -> Entry<'a> {
@@ -78,13 +85,11 @@ impl<'a> Node<'a> {
                     .map(|(name, raw)| (name, Entry::kept(Node::Raw(raw))))
                     .collect(),
             ),
-            Node::View(view) => match view.value() {
-                Some(Value::Object(members)) => Some(from_value(members)),
-                Some(_) => return None,
-                None => Some(view.members().map(|(name, view)| (name.into(), Entry::kept(Node::View(view)))).collect()),
-            },
+            Node::View(view) if view.is_object() => {
+                Some(view.members().map(|(name, view)| (name.into(), Entry::kept(Node::View(view)))).collect())
+            }
             Node::Value(Value::Object(members)) => Some(from_value(members)),
-            Node::Value(_) | Node::List(_) => return None,
+            Node::Value(_) | Node::View(_) | Node::List(_) => return None,
         };
         if let Some(members) = members {
             *self = Node::Object(members);
@@ -103,17 +108,13 @@ impl<'a> Node<'a> {
                 Some(objects) => objects.iter().map(|members| Entry::kept(Node::Object(opened(members)))).collect(),
                 None => object::list(raw)?.into_iter().map(|raw| Entry::kept(Node::Raw(raw))).collect(),
             }),
-            Node::View(view) => match view.value() {
-                Some(Value::Array(items)) => {
-                    Some(items.iter().map(|item| Entry::kept(Node::Value(item.clone()))).collect())
-                }
-                Some(_) => return None,
-                None => Some(view.items().map(|view| Entry::kept(Node::View(view))).collect()),
-            },
+            Node::View(view) if view.is_list() => {
+                Some(view.items().map(|view| Entry::kept(Node::View(view))).collect())
+            }
             Node::Value(Value::Array(items)) => {
                 Some(items.iter().map(|item| Entry::kept(Node::Value(item.clone()))).collect())
             }
-            Node::Value(_) | Node::Object(_) => return None,
+            Node::Value(_) | Node::View(_) | Node::Object(_) => return None,
         };
         if let Some(items) = items {
             *self = Node::List(items);
@@ -150,6 +151,15 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether this is an opened object or list with nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Node::Object(members) => members.is_empty(),
+            Node::List(items) => items.is_empty(),
+            Node::Raw(_) | Node::View(_) | Node::Value(_) => false,
+        }
+    }
+
     fn is_null(&self) -> bool {
         matches!(self, Node::Raw(raw) if raw.get() == "null")
     }
@@ -162,10 +172,7 @@ impl<'a> Node<'a> {
                 let raw = object::member(raw, name)?;
                 object::string(raw).or(Some(Cow::Borrowed(raw.get())))
             }
-            Node::View(view) => match view.value() {
-                Some(value) => value.get(name).map(|value| of_value(value).into()),
-                None => view.get(name)?.value().map(|value| of_value(value).into()),
-            },
+            Node::View(view) => view.get(name)?.value().map(|value| of_value(value).into()),
             Node::Value(value) => value.get(name).map(|value| of_value(value).into()),
             Node::Object(members) => {
                 let (_, entry) = members.iter().rfind(|(member, _)| member == name)?;
@@ -269,7 +276,7 @@ impl<'a> Node<'a> {
         let mut visit = |path: &mut String, entry: &Entry<'a>| {
             let op = match entry.change {
                 Change::Kept => None,
-                Change::Added => Some("add"),
+                Change::Added | Change::Appended => Some("add"),
                 Change::Replaced => Some("replace"),
             };
             match op {

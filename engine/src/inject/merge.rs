@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::draft::{Change, Entry, Node};
 use super::status::{Record, Status, pointer};
 use crate::quantity::parse_quantity;
-use crate::schema::{Schema, Type};
+use crate::schema::{Scalar, ScalarKind, Schema, Type};
 use crate::template::fragment::View;
 use crate::template::{Placement, Template};
 
@@ -185,7 +185,8 @@ impl<'a> Merge<'_> {
             return false;
         };
         let at = if list == "containers" { items.len() } else { place(items, &placement, earlier) };
-        items.insert(at, Entry::added(Node::View(view)));
+        let change = if placement == Placement::AfterInit { Change::Appended } else { Change::Added };
+        items.insert(at, Entry { node: Node::View(view), change });
         self.at(list, |merge| merge.at(name, Merge::added));
         false
     }
@@ -271,20 +272,21 @@ impl<'a> Merge<'_> {
         };
         self.at(field, |merge| {
             let Some(entry) = target.member(field) else {
-                let Some(members) = target.members() else { return };
-                members.retain(|(name, _)| name != field);
-                let empty = match kind {
+                let mut entry = Entry::added(match kind {
                     Type::Map { .. } => Node::Object(Vec::new()),
                     Type::List { .. } if merges => Node::List(Vec::new()),
                     _ => {
-                        members.push((field.into(), Entry::added(Node::View(view))));
                         merge.added();
-                        return;
+                        Node::View(view)
                     }
-                };
-                members.push((field.into(), Entry::added(empty)));
-                if let Some(entry) = target.member(field) {
+                });
+                if !matches!(entry.node, Node::View(_)) {
                     merge.into(&mut entry.node, kind, view, overrides);
+                }
+                // An API server would drop what is empty, and the next call would bring it again.
+                if let Some(members) = target.members().filter(|_| !entry.node.is_empty()) {
+                    members.retain(|(name, _)| name != field);
+                    members.push((field.into(), entry));
                 }
                 return;
             };
@@ -335,7 +337,8 @@ impl<'a> Merge<'_> {
         let Some(mut given) = Node::View(view).items().map(std::mem::take) else { return };
         for entry in given.drain(..) {
             let key = entry.node.key(keys);
-            self.at(&key, |merge| match known.iter().position(|known| *known == key) {
+            let place = known.iter().position(|known| *known == key);
+            self.at(&key, |merge| match place {
                 None => {
                     merge.added();
                     items.push(Entry::added(entry.node));
@@ -349,7 +352,10 @@ impl<'a> Merge<'_> {
                     }
                 }
             });
-            known.push(key);
+            // The two lists have the same length.
+            if place.is_none() {
+                known.push(key);
+            }
         }
     }
 
@@ -394,10 +400,10 @@ fn is_default(field: &str, node: &Node<'_>) -> bool {
 /// quantities (`0.5` is `500m`) and left out empty values.
 fn covers(there: &Value, asked: &Value, kind: &'static Type) -> bool {
     match (kind, there, asked) {
-        (Type::Scalar(_), Value::String(there), Value::String(asked)) if there != asked => {
+        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Value::String(there), Value::String(asked)) => {
             matches!((parse_quantity(there), parse_quantity(asked)), (Some(one), Some(other)) if one == other)
         }
-        (Type::Scalar(_), Value::String(there), Value::Number(asked)) => {
+        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Value::String(there), Value::Number(asked)) => {
             parse_quantity(there).is_some_and(|there| Some(there) == asked.as_f64())
         }
         (Type::Ref { name }, Value::Object(there), Value::Object(asked)) => {

@@ -18,6 +18,7 @@ use crate::template::expression::{Failure, Root, Variables};
 /// A pod whose outermost members were read.
 pub(super) struct Pod<'a> {
     opened: &'a Opened<'a>,
+    spec: &'a Object<'a>,
     labels: Object<'a>,
     annotations: Object<'a>,
 }
@@ -32,15 +33,19 @@ pub(super) struct Container<'a> {
 impl<'a> Pod<'a> {
     /// Nothing if it is not shaped like a pod.
     pub(super) fn read(opened: &'a Opened<'a>) -> Option<Pod<'a>> {
-        let metadata = &opened.metadata;
-        Some(Pod { opened, labels: metadata.object("labels")?, annotations: metadata.object("annotations")? })
+        let part = |name: &str| opened.metadata.as_ref().map_or_else(|| Some(Object::default()), |it| it.object(name));
+        Some(Pod { labels: part("labels")?, annotations: part("annotations")?, spec: opened.spec.as_ref()?, opened })
+    }
+
+    fn metadata_text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.opened.metadata.as_ref()?.string(name).filter(|text| !text.is_empty())
     }
 
     /// The containers of both lists; nothing if they are no containers.
     pub(super) fn containers(&self) -> Option<Vec<Container<'a>>> {
         let mut all = Vec::new();
         for list in ["initContainers", "containers"] {
-            let Some(raw) = self.opened.spec.get(list) else { continue };
+            let Some(raw) = self.spec.get(list) else { continue };
             for members in object::objects(raw)? {
                 all.push(Container { list, name: members.string("name")?, members });
             }
@@ -52,17 +57,32 @@ impl<'a> Pod<'a> {
     pub(super) fn draft(&self, containers: &[Container<'a>]) -> Node<'a> {
         let rest = self.opened.rest.iter().map(|(name, raw)| (name.clone(), Entry::kept(Node::Raw(raw))));
         let mut members: Vec<_> = rest.collect();
-        let mut spec = opened(&self.opened.spec);
+        let mut spec = opened(self.spec);
         for (name, entry) in &mut spec {
-            if name == "containers" || name == "initContainers" {
+            // A list that is null is not there: Go writes an empty one so.
+            let is_null = matches!(entry.node, Node::Raw(raw) if raw.get() == "null");
+            if !is_null && (name == "containers" || name == "initContainers") {
                 let list = containers.iter().filter(|container| container.list == *name);
                 let items = list.map(|container| Entry::kept(Node::Object(opened(&container.members))));
                 entry.node = Node::List(items.collect());
             }
         }
-        members.push(("metadata".into(), Entry::kept(Node::Object(opened(&self.opened.metadata)))));
+        if let Some(metadata) = &self.opened.metadata {
+            members.push(("metadata".into(), Entry::kept(Node::Object(opened(metadata)))));
+        }
         members.push(("spec".into(), Entry::kept(Node::Object(spec))));
         Node::Object(members)
+    }
+
+    /// How much text is read to find a value: of a member of `metadata` or `spec`, all of it.
+    fn scanned(&self, path: &[String]) -> usize {
+        let members = match path.first().map(String::as_str) {
+            Some("metadata") => self.opened.metadata.as_ref(),
+            Some("spec") => Some(self.spec),
+            _ => None,
+        };
+        let member = members.zip(path.get(1)).and_then(|(members, name)| members.get(name));
+        member.map_or(0, |raw| raw.get().len())
     }
 
     /// A value of the pod, by the names that lead to it.
@@ -71,8 +91,8 @@ impl<'a> Pod<'a> {
             return Some(owned(&self.draft(&self.containers()?).to_value()));
         };
         let members = match first.as_str() {
-            "metadata" => &self.opened.metadata,
-            "spec" => &self.opened.spec,
+            "metadata" => self.opened.metadata.as_ref()?,
+            "spec" => self.spec,
             other => {
                 let raw = self.opened.rest.iter().find(|(name, _)| name == other).map(|(_, raw)| *raw)?;
                 return find(raw, rest).map(Cow::Borrowed);
@@ -94,17 +114,18 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn uses_host_network(&self) -> bool {
-        self.opened.spec.get("hostNetwork").is_some_and(|value| value.get() == "true")
+        self.spec.get("hostNetwork").is_some_and(|value| value.get() == "true")
     }
 
     /// The operating system; Linux unless it says otherwise.
     pub(super) fn os(&self) -> Cow<'a, str> {
-        self.opened.spec.object("os").and_then(|os| os.string("name")).unwrap_or("linux".into())
+        self.spec.object("os").and_then(|os| os.string("name")).unwrap_or("linux".into())
     }
 
     pub(super) fn subject(&self, review: &Review<'_>) -> Subject {
-        let text = |name: &str| self.opened.metadata.string(name).filter(|text| !text.is_empty());
-        let owners = self.opened.metadata.get("ownerReferences").and_then(object::list).unwrap_or_default();
+        let text = |name: &str| self.metadata_text(name);
+        let owners = self.opened.metadata.as_ref().and_then(|metadata| metadata.get("ownerReferences"));
+        let owners = owners.and_then(object::list).unwrap_or_default();
         let controller = owners
             .into_iter()
             .filter_map(Object::parse)
@@ -133,6 +154,12 @@ pub(super) struct Seen<'a> {
 }
 
 impl Variables for Seen<'_> {
+    fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
+        // Every pod has metadata and a spec, and they need not be put together to know it.
+        let is_whole = root == Root::Pod && path.len() == 1 && (path[0] == "metadata" || path[0] == "spec");
+        Ok(path.is_empty() || is_whole || self.lookup(root, path)?.is_some())
+    }
+
     fn spend(&self, bytes: usize) -> Result<(), Failure> {
         let left = self.budget.get().checked_sub(bytes);
         self.budget.set(left.unwrap_or_default());
@@ -153,6 +180,7 @@ impl Variables for Seen<'_> {
                 Ok(self.without_added(&place, path, find_in(&container.members, path)))
             }
             Root::Pod => {
+                self.spend(self.pod.scanned(path))?;
                 let found = self.without_added(&[], path, self.pod.find(path));
                 // An API server leaves empty maps out; nobody should have to ask for each.
                 let is_map =
@@ -195,5 +223,5 @@ fn owned<'b>(value: &Value) -> Cow<'b, RawValue> {
 }
 
 fn find<'a>(raw: &'a RawValue, path: &[String]) -> Option<&'a RawValue> {
-    path.iter().try_fold(raw, |raw, name| Object::parse(raw)?.get(name))
+    path.iter().try_fold(raw, |raw, name| object::member(raw, name).filter(|value| value.get() != "null"))
 }

@@ -4,7 +4,7 @@
 //! it records is looked for in the pod.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,8 +15,11 @@ use crate::schema::{Schema, Type};
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
 
-/// The most additions that a status may record: a pod of fifty containers with a dozen templates has fewer.
-const MAX_ADDITIONS: usize = 4096;
+/// The most that a status may record: a pod of fifty containers with a dozen templates has fewer entries.
+const MAX_ENTRIES: usize = 4096;
+
+/// The same for fields of the pod that were replaced: there are not so many.
+const MAX_REPLACED: usize = 32;
 
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -28,7 +31,7 @@ pub(super) struct Status {
     pub(super) templates: Vec<Record>,
     /// Which record speaks of an addition, as read from the pod.
     #[serde(skip)]
-    owners: HashMap<String, usize>,
+    owners: BTreeMap<String, usize>,
 }
 
 /// What one template added.
@@ -52,6 +55,13 @@ pub(super) struct Record {
     pub(super) app: Vec<String>,
 }
 
+impl Record {
+    /// How much was added and changed.
+    pub(super) fn entries(&self) -> usize {
+        self.added.len() + self.replaced.len() + self.overridden.len()
+    }
+}
+
 impl Status {
     /// A status that cannot be read records nothing.
     pub(super) fn parse(annotation: Option<&str>) -> Status {
@@ -61,11 +71,19 @@ impl Status {
         };
         status.owners = status.templates.iter().enumerate().flat_map(additions).collect();
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
-        if status.owners.len() > MAX_ADDITIONS { Status::default() } else { status }
+        let entries: usize = status.templates.iter().map(Record::entries).sum();
+        let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
+        if entries > MAX_ENTRIES || replaced > MAX_REPLACED { Status::default() } else { status }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.templates.is_empty()
+    }
+
+    /// Puts a record in place of the template's earlier one.
+    pub(super) fn put(&mut self, record: Record) {
+        self.templates.retain(|known| known.name != record.name);
+        self.templates.push(record);
     }
 
     pub(super) fn record(&self, template: &str) -> Option<&Record> {
@@ -79,36 +97,33 @@ impl Status {
 
     /// A value of the pod as it was before anything was added. `place` names it from the pod's root.
     pub(super) fn without_added<'a>(&self, place: &[&str], raw: Cow<'a, RawValue>) -> Option<Cow<'a, RawValue>> {
+        let around = (1..=place.len()).map(|length| pointer(place[..length].iter().copied()));
+        if around.into_iter().any(|pointer| self.owners.contains_key(&pointer)) {
+            return None;
+        }
+        let parse = || serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
         let mut value = None;
-        let parse = || serde_json::from_str::<Value>(raw.get()).ok();
-        for record in &self.templates {
-            for added in &record.added {
-                match below(place, &tokens(added)) {
-                    Below::Not => {}
-                    Below::Inside => return None,
-                    Below::At(path) => {
-                        remove(value.get_or_insert_with(|| parse().unwrap_or_default()), kind_of(place)?, &path);
-                    }
-                }
+        let kind = kind_of(place)?;
+        let inside = pointer(place.iter().copied()) + "/";
+        let below =
+            self.owners.range(inside.clone()..).map(|(added, _)| added).take_while(|it| it.starts_with(&inside));
+        for added in below {
+            remove(value.get_or_insert_with(parse), kind, &tokens(&added[inside.len() - 1..]));
+        }
+        for (replaced, before) in self.templates.iter().flat_map(|record| &record.replaced) {
+            if *replaced == inside[..inside.len() - 1] {
+                value = Some(before.clone());
+            } else if let Some(path) = replaced.strip_prefix(&inside) {
+                restore(value.get_or_insert_with(parse), kind, &tokens(&format!("/{path}")), before);
             }
-            for (replaced, before) in &record.replaced {
-                match below(place, &tokens(replaced)) {
-                    Below::Inside if tokens(replaced).len() == place.len() => value = Some(before.clone()),
-                    Below::At(path) => {
-                        restore(
-                            value.get_or_insert_with(|| parse().unwrap_or_default()),
-                            kind_of(place)?,
-                            &path,
-                            before,
-                        );
-                    }
-                    _ => {}
-                }
-            }
+        }
+        // What only held additions was not there before.
+        if value.as_ref().is_some_and(is_empty) {
+            return None;
         }
         // Our own two annotations are additions, too, though not recorded as such.
         if place.first() == Some(&"metadata") || place.is_empty() {
-            let whole = value.get_or_insert_with(|| parse().unwrap_or_default());
+            let whole = value.get_or_insert_with(parse);
             let annotations = match place {
                 [] => whole.pointer_mut("/metadata/annotations"),
                 ["metadata"] => whole.get_mut("annotations"),
@@ -154,27 +169,6 @@ pub(super) fn escape(token: &str, pointer: &mut String) {
 
 pub(super) fn tokens(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
-}
-
-/// Where something lies, seen from a place.
-enum Below {
-    /// Elsewhere.
-    Not,
-    /// The place itself, or something around it.
-    Inside,
-    /// Below the place, at this path.
-    At(Vec<String>),
-}
-
-fn below(place: &[&str], tokens: &[String]) -> Below {
-    let shared = place.iter().zip(tokens).take_while(|(name, token)| name == token).count();
-    if shared == tokens.len() {
-        Below::Inside
-    } else if shared == place.len() {
-        Below::At(tokens[shared..].to_vec())
-    } else {
-        Below::Not
-    }
 }
 
 /// The type of a place: each name is a field, a map's key, or the key of a list's item.
@@ -246,13 +240,8 @@ fn remove(value: &mut Value, shape: Shape, path: &[String]) {
         let Some(inner) = shape.child(token) else { return };
         let Some(child) = shape.find(value, token) else { return };
         remove(child, inner, rest);
-        let emptied = match child {
-            Value::Array(items) => items.is_empty(),
-            Value::Object(members) => members.is_empty(),
-            _ => false,
-        };
         // The item of a list stays: it was there before.
-        if !emptied || value.is_array() {
+        if !is_empty(child) || value.is_array() {
             return;
         }
     }
@@ -264,6 +253,14 @@ fn remove(value: &mut Value, shape: Shape, path: &[String]) {
         }
         (_, Value::Object(members)) => drop(members.shift_remove(token.as_str())),
         _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
     }
 }
 

@@ -308,13 +308,13 @@ fn a_pod_that_is_made_to_keep_us_busy_is_answered() {
     let names: Vec<_> = (0..20_000).map(|number| format!("t{number}")).collect();
     let mut many = pod();
     many["metadata"]["annotations"]["pillion.dev/templates"] = names.join(",").into();
-    assert_eq!(decide(&catalog, &many).reason, Reason::TooManyTemplates);
+    assert_eq!(decide(&catalog, &many).reason, Reason::TooLarge);
 
     let mut containers = pod();
     let list = (0..20_000).map(|number| json!({"name": format!("c{number}"), "image": "c:1"}));
     containers["spec"]["containers"] = list.collect();
-    // What was added could not be written down in 256 KiB of annotations.
-    assert_eq!(decide(&catalog, &containers).reason, Reason::InvalidResult);
+    assert_eq!(decide(&catalog, &containers).reason, Reason::TooLarge);
+    containers["spec"]["containers"].as_array_mut().expect("a list").truncate(200);
     containers["metadata"]["annotations"]["log.pillion.dev/logDir"] = format!("/{}", "x".repeat(100_000)).into();
     assert_eq!(decide(&catalog, &containers).reason, Reason::ExpressionLimit);
 
@@ -330,4 +330,223 @@ fn a_pod_that_is_made_to_keep_us_busy_is_answered() {
         keys["metadata"]["annotations"][format!("lug.pillion.dev/p{number}")] = "".into();
     }
     assert_eq!(decide(&catalog, &keys).reason, Reason::UnknownParameter);
+}
+
+#[test]
+fn expressions_see_the_pod_as_the_first_call_saw_it() {
+    let template = r#"
+apiVersion: pillion.dev/v1alpha1
+kind: ClusterInjectionTemplate
+metadata: {name: log}
+spec:
+  when: >-
+    !has(pod.spec.initContainers) && size(pod.spec.containers) == 1 && !('team' in pod.metadata.labels) &&
+    !has(pod.spec.containers[0].env) && pod.spec.?terminationGracePeriodSeconds.orValue(30) == 30 &&
+    size(pod.metadata.annotations) == 1
+  pod:
+    metadata: {labels: {team: ops}}
+    spec:
+      terminationGracePeriodSeconds: 60
+      initContainers: [{name: log, image: "log:${{ size(pod.spec.containers) }}", restartPolicy: Always}]
+      containers: [{name: extra, image: "extra:1"}]
+  app:
+    - containers: ["*"]
+      env: [{name: COUNT, value: "${{ size(pod.spec.containers) }}"}]
+"#;
+    let catalog = catalog(template);
+    let mut pod = pod();
+    pod["spec"]["initContainers"].take();
+    pod["spec"]["terminationGracePeriodSeconds"] = 30.into();
+    let mut injected = applied(&pod, &decide(&catalog, &pod));
+    assert_eq!(injected["spec"]["terminationGracePeriodSeconds"], 60);
+    assert_eq!(injected["spec"]["containers"][0]["env"][0]["value"], "1");
+    assert!(decide(&catalog, &injected).patch.is_empty());
+
+    // Something that is missing makes it render again.
+    injected["spec"]["containers"].as_array_mut().expect("a list").remove(1);
+    let again = decide(&catalog, &injected);
+    assert_eq!(again.outcome, Outcome::Injected, "{:?}", again.templates);
+    let restored = applied(&injected, &again);
+    assert_eq!(restored["spec"]["containers"][1]["name"], "extra");
+    assert_eq!(restored["spec"]["initContainers"][0]["image"], "log:1");
+    assert!(decide(&catalog, &restored).patch.is_empty());
+}
+
+fn template(name: &str, spec: &str) -> String {
+    let spec = spec.trim().replace('\n', "\n  ");
+    format!(
+        "---\napiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: {name}}}\nspec:\n  {spec}\n"
+    )
+}
+
+fn asking(templates: &str) -> Value {
+    let mut pod = pod();
+    pod["metadata"]["annotations"]["pillion.dev/templates"] = templates.into();
+    pod
+}
+
+#[test]
+fn keys_that_become_equal_only_when_rendered_are_merged_once() {
+    let catalog = catalog(&template(
+        "a",
+        r#"
+parameters: [{name: b, type: string, default: /b}, {name: c, type: string, default: /c}]
+shares: [data]
+app:
+  - containers: ["*"]
+    volumeMounts: [{name: data, mountPath: /a}, {name: data, mountPath: "${{ params.b }}"}, {name: data, mountPath: "${{ params.c }}"}]
+"#,
+    ));
+    let mut pod = asking("a");
+    pod["spec"]["volumes"] = json!([{"name": "data", "emptyDir": {}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/a"}]);
+    for parameter in ["b", "c"] {
+        pod["metadata"]["annotations"][format!("a.pillion.dev/{parameter}")] = "/x".into();
+    }
+    let injected = applied(&pod, &decide(&catalog, &pod));
+    let paths: Vec<_> = injected["spec"]["containers"][0]["volumeMounts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| &it["mountPath"])
+        .collect();
+    assert_eq!(paths, ["/a", "/x"]);
+    assert!(decide(&catalog, &injected).patch.is_empty());
+}
+
+#[test]
+fn a_record_of_another_version_counts_only_for_what_the_template_brings() {
+    let catalog = catalog(LOG);
+    let mut liar = pod();
+    let status = json!({"templates": [{"name": "log", "digest": "x", "added": ["/spec/containers/web"]}]});
+    liar["metadata"]["annotations"]["pillion.dev/status"] = status.to_string().into();
+    assert_eq!(decide(&catalog, &liar).outcome, Outcome::Injected);
+}
+
+#[test]
+fn objects_and_lists_from_parameters_are_merged_like_written_ones() {
+    let catalog = catalog(&template(
+        "a",
+        r#"
+parameters:
+  - {name: resources, type: object, default: {limits: {memory: 1Gi}}}
+  - {name: volume, type: object, default: {name: data, emptyDir: {}}}
+  - {name: tolerations, type: list, default: []}
+  - {name: labels, type: object, optional: true}
+pod:
+  metadata: {labels: "${{ params.labels }}"}
+  spec:
+    volumes: ["${{ params.volume }}"]
+    tolerations: "${{ params.tolerations }}"
+app:
+  - containers: ["*"]
+    resources: "${{ params.resources }}"
+"#,
+    ));
+    let mut pod = asking("a");
+    pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1"}});
+    let injected = applied(&pod, &decide(&catalog, &pod));
+    assert_eq!(injected["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "1", "memory": "1Gi"}}));
+    assert!(injected["spec"].get("tolerations").is_none() && injected["metadata"].get("labels").is_none());
+    assert!(decide(&catalog, &injected).patch.is_empty());
+
+    for (parameter, value) in [
+        ("resources", json!({"limits": {"memory": "2Gi"}})),
+        ("volume", json!({"name": "other", "emptyDir": {}})),
+        ("tolerations", json!([{"key": "a", "operator": "Exists"}])),
+        ("labels", json!({"team": "ops"})),
+    ] {
+        pod["metadata"]["annotations"][format!("a.pillion.dev/{parameter}")] = value.to_string().into();
+    }
+    let injected = applied(&pod, &decide(&catalog, &pod));
+    assert_eq!(injected["spec"]["containers"][0]["resources"]["limits"]["memory"], "2Gi");
+    assert_eq!(injected["spec"]["volumes"][0]["name"], "other");
+    assert_eq!(injected["spec"]["tolerations"][0]["key"], "a");
+    assert_eq!(injected["metadata"]["labels"]["team"], "ops");
+    assert!(decide(&catalog, &injected).patch.is_empty());
+}
+
+#[test]
+fn parameters_can_be_asked_for() {
+    let spec = r#"
+parameters: [{name: x, type: string, optional: true}]
+when: "has(params.x) && params.?x.orValue('') == 'y'"
+pod: {spec: {initContainers: [{name: a, image: "a:1"}]}}
+"#;
+    let catalog = catalog(&template("a", spec));
+    let mut pod = asking("a");
+    assert_eq!(decide(&catalog, &pod).reason, Reason::GuardFalse);
+    pod["metadata"]["annotations"]["a.pillion.dev/x"] = "y".into();
+    assert_eq!(decide(&catalog, &pod).outcome, Outcome::Injected);
+}
+
+#[test]
+fn the_problem_of_one_template_is_not_another_ones() {
+    let brings = template("brings", "pod: {spec: {volumes: [{name: logs, emptyDir: {}}]}}");
+    let clash = template("clash", "pod: {spec: {initContainers: [{name: web, image: \"a:1\"}]}}");
+    let uses = template(
+        "uses",
+        "shares: [logs]\napp: [{containers: [\"*\"], volumeMounts: [{name: logs, mountPath: /logs}]}]",
+    );
+    let decision = decide(&catalog(&(brings + &clash + &uses)), &asking("brings,clash,uses"));
+    let message = decision.message.expect("a refusal says why");
+    assert!(message.contains("container \"web\"") && !message.contains("logs"), "{message}");
+}
+
+#[test]
+fn null_is_a_list_with_nothing_in_it() {
+    let catalog = catalog(&template(
+        "a",
+        "pod: {spec: {initContainers: [{name: a, image: \"a:1\"}], volumes: [{name: v, emptyDir: {}}]}}",
+    ));
+    let mut pod = asking("a");
+    pod["spec"]["initContainers"] = Value::Null;
+    pod["spec"]["volumes"] = Value::Null;
+    let injected = applied(&pod, &decide(&catalog, &pod));
+    assert_eq!(injected["spec"]["initContainers"][0]["name"], "a");
+    assert_eq!(injected["spec"]["volumes"][0]["name"], "v");
+}
+
+#[test]
+fn what_is_no_name_is_not_written_among_names() {
+    let mut lenient = Catalog::new(OnError::Skip);
+    lenient.insert(template::read(LOG, "log.yaml").remove(0).expect("valid").into());
+    let pod = asking("log=injected,log");
+    let injected = applied(&pod, &decide(&lenient, &pod));
+    assert_eq!(injected["metadata"]["annotations"]["pillion.dev/outcome"], "log=injected");
+}
+
+#[test]
+fn only_quantities_are_compared_as_quantities() {
+    let spec = r#"pod: {spec: {initContainers: [{name: a, image: "a:1", args: ["1"]}]}}"#;
+    let catalog = catalog(&template("a", spec));
+    let mut pod = asking("a");
+    pod["spec"]["initContainers"] = json!([{"name": "a", "image": "a:1", "args": ["1000m"]}]);
+    assert_eq!(decide(&catalog, &pod).reason, Reason::Conflict);
+}
+
+#[test]
+fn a_secret_is_not_in_a_message() {
+    let spec = r#"
+parameters: [{name: token, type: string, sensitive: true, default: x}]
+pod: {spec: {initContainers: [{name: a, image: "${{ {'b': 'c'}[params.token] }}"}]}}
+"#;
+    let mut pod = asking("a");
+    pod["metadata"]["annotations"]["a.pillion.dev/token"] = "hunter2".into();
+    let decision = decide(&catalog(&template("a", spec)), &pod);
+    assert_eq!(decision.reason, Reason::ExpressionFailed);
+    assert!(!decision.message.expect("a message").contains("hunter2"));
+}
+
+#[test]
+fn whatever_goes_before_goes_before_what_was_appended() {
+    let after = template(
+        "after",
+        "placement: {position: AfterInit}\npod: {spec: {initContainers: [{name: after, image: \"a:1\"}]}}",
+    );
+    let before = template("before", "pod: {spec: {initContainers: [{name: before, image: \"a:1\"}]}}");
+    let mut pod = asking("after,before");
+    pod["spec"].as_object_mut().expect("an object").remove("initContainers");
+    let injected = applied(&pod, &decide(&catalog(&(after + &before)), &pod));
+    assert_eq!(injected["spec"]["initContainers"][0]["name"], "before");
 }

@@ -200,6 +200,21 @@ pub(super) fn without_token(spec: &Node, template: &str) -> Node {
     spec
 }
 
+/// An expression for all of a container's mounts leaves no place for one more.
+pub(super) fn check_mounts_are_lists(reader: &mut Reader<'_>, spec: &Node) {
+    let Some(pod_spec) = spec.get("pod").and_then(|pod| pod.get("spec")) else { return };
+    for list in ["initContainers", "containers"] {
+        for (at, mounts) in
+            items(pod_spec, list).iter().enumerate().filter_map(|(at, it)| Some((at, it.get("volumeMounts")?)))
+        {
+            if mounts.as_str().is_some() {
+                let path = format!("spec.pod.spec.{list}[{at}].volumeMounts");
+                reader.problem(mounts.position, &path, "must be written out with serviceAccountToken: false");
+            }
+        }
+    }
+}
+
 fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
     match &mut node.value {
         Value::Object(members) => members.iter_mut().find(|(key, _)| key.name == name).map(|(_, node)| node),
@@ -208,8 +223,11 @@ fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
 }
 
 fn push(node: &mut Node, list: &str, item: Node) {
-    if let Some(Node { value: Value::List(items), .. }) = child(node, list) {
-        items.push(item);
+    if let Some(known) = child(node, list) {
+        // An expression that stands for the whole list was reported.
+        if let Value::List(items) = &mut known.value {
+            items.push(item);
+        }
     } else if let Value::Object(members) = &mut node.value {
         let key = Key { name: list.to_owned(), position: node.position };
         members.push((key, Node { value: Value::List(vec![item]), position: node.position }));

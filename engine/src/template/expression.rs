@@ -52,6 +52,15 @@ pub trait Variables {
     /// When the root itself cannot be had, such as a namespace that nobody has told us of.
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure>;
 
+    /// Whether there is a value at a path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Variables::lookup`].
+    fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
+        Ok(path.is_empty() || self.lookup(root, path)?.is_some())
+    }
+
     /// Takes so many bytes, of input or of a result, from what one review may work on. What is small for one container
     /// is not for ten thousand.
     ///
@@ -184,7 +193,7 @@ impl Expression {
                     None => format!("{name} is not known"),
                 }
             }
-            ExecutionError::NoSuchKey(key) => format!("there is no {key}; ask with has() or use .?"),
+            ExecutionError::NoSuchKey(_) => "a key that it asks for is not there; ask with has() or use .?".into(),
             ExecutionError::IndexOutOfBounds(_) => "a list has fewer items than the index asks for".into(),
             ExecutionError::NoSuchOverload
             | ExecutionError::UnsupportedBinaryOperator(..)
@@ -200,23 +209,16 @@ impl Expression {
 
 impl Input {
     fn value(&self, variables: &dyn Variables, weight: &mut convert::Weight) -> Result<Option<Value>, Failure> {
-        let there = |path: &[String]| variables.lookup(self.root, path);
+        let has = |path: &[String]| variables.has(self.root, path);
+        let mut value = || -> Result<Option<Value>, Failure> {
+            let json = variables.lookup(self.root, &self.path)?;
+            json.map(|json| convert::from_json(&json, weight)).transpose()
+        };
         match self.wanted {
-            Wanted::Presence => {
-                let parent = &self.path[..self.path.len() - 1];
-                match there(parent)? {
-                    Some(_) => Ok(Some(Value::Bool(there(&self.path)?.is_some()))),
-                    None => Ok(None),
-                }
-            }
-            Wanted::Value => there(&self.path)?.map(|json| convert::from_json(&json, weight)).transpose(),
-            Wanted::Optional { from } => {
-                if there(&self.path[..from])?.is_none() {
-                    return Ok(None);
-                }
-                let value = there(&self.path)?.map(|json| convert::from_json(&json, weight)).transpose()?;
-                Ok(Some(convert::optional(value)))
-            }
+            Wanted::Presence if has(&self.path[..self.path.len() - 1])? => Ok(Some(Value::Bool(has(&self.path)?))),
+            Wanted::Optional { from } if has(&self.path[..from])? => Ok(Some(convert::optional(value()?))),
+            Wanted::Presence | Wanted::Optional { .. } => Ok(None),
+            Wanted::Value => value(),
         }
     }
 }

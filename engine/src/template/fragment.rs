@@ -162,6 +162,12 @@ impl Compiler<'_, '_> {
     }
 
     fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, path: &str) -> Option<Fragment> {
+        // What a container holds is checked when the template is loaded.
+        let item = if let Type::List { item, .. } = kind { item } else { kind };
+        if matches!(item, Type::Ref { name } if name == "Container") {
+            self.reader.problem(node.position, path, "must be written out; expressions can stand inside of it");
+            return None;
+        }
         let mut parts = Vec::with_capacity(pieces.len());
         for piece in pieces {
             parts.push(match piece {
@@ -195,14 +201,17 @@ impl Fragment {
         Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value) }
     }
 
-    fn of_value(value: &Value) -> Fragment {
-        match value {
-            Value::Object(members) => Fragment::object(
-                members.iter().map(|(name, value)| (name.as_str().into(), Fragment::of_value(value))).collect(),
-            ),
-            Value::Array(items) => Fragment::list(items.iter().map(Fragment::of_value).collect()),
-            scalar => Fragment::scalar(scalar.clone()),
-        }
+    /// What a hole gave. It is written once, so it is not serialized beforehand.
+    fn filled(value: Value) -> Fragment {
+        let shape = match value {
+            Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name.into(), Fragment::filled(value)));
+                Shape::Object(members.collect())
+            }
+            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
+            scalar => Shape::Scalar(scalar),
+        };
+        Fragment { shape, fixed: None }
     }
 
     fn object(members: Vec<(Box<str>, Fragment)>) -> Fragment {
@@ -286,18 +295,25 @@ impl Hole {
         if value.is_null() {
             return Ok(value);
         }
-        let size = value
-            .as_str()
-            .map_or_else(|| if value.is_object() || value.is_array() { value.to_string().len() } else { 8 }, str::len);
-        variables.spend(size).map_err(|failure| RenderError::Expression {
+        variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
             place: self.place.clone(),
-            source: "${{ }}".into(),
+            source: self.source(),
             failure,
         })?;
         conform(value, self.kind, true).map_err(|mismatch| RenderError::WrongType {
             place: format!("{}{}", self.place, mismatch.path),
             message: mismatch.message,
         })
+    }
+
+    /// What was written there, for messages.
+    fn source(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Parameter(name) => format!("${{{{ params.{name} }}}}"),
+            Part::Expression(expression) => format!("${{{{ {} }}}}", expression.source()),
+        });
+        parts.collect()
     }
 
     fn evaluate(&self, part: &Part, variables: &dyn Variables, parameters: &Parameters) -> Result<Value, RenderError> {
@@ -318,34 +334,47 @@ pub(crate) fn fill(
     holes: &[Hole],
     variables: &dyn Variables,
     parameters: &Parameters,
-) -> Result<Vec<Value>, RenderError> {
-    holes.iter().map(|hole| hole.fill(variables, parameters)).collect()
+) -> Result<Vec<Fragment>, RenderError> {
+    holes.iter().map(|hole| hole.fill(variables, parameters).map(Fragment::filled)).collect()
 }
 
 /// A fragment with its holes filled: what a template gives to one pod. A hole that gave `null` is not there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     fragment: &'a Fragment,
-    values: &'a [Value],
+    values: &'a [Fragment],
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(fragment: &'a Fragment, values: &'a [Value]) -> View<'a> {
+    pub(crate) fn new(fragment: &'a Fragment, values: &'a [Fragment]) -> View<'a> {
         View { fragment, values }
     }
 
+    /// A part of this fragment; what stands for a hole is its value.
     fn child(self, fragment: &'a Fragment) -> Option<View<'a>> {
-        let there = !matches!(fragment.shape, Shape::Hole(at) if self.values[at].is_null());
+        let fragment = match fragment.shape {
+            Shape::Hole(at) => &self.values[at],
+            _ => fragment,
+        };
+        let there = !matches!(fragment.shape, Shape::Scalar(Value::Null));
         there.then_some(View { fragment, ..self })
     }
 
-    /// The value, where it is one: a scalar, or whatever a hole gave.
+    /// The value of a scalar.
     pub(crate) fn value(self) -> Option<&'a Value> {
         match &self.fragment.shape {
             Shape::Scalar(value) => Some(value),
-            Shape::Hole(at) => self.values.get(*at),
             Shape::Object(_) | Shape::List(_) => None,
+            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
         }
+    }
+
+    pub(crate) fn is_object(self) -> bool {
+        matches!(self.fragment.shape, Shape::Object(_))
+    }
+
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self.fragment.shape, Shape::List(_))
     }
 
     pub(crate) fn as_str(self) -> Option<&'a str> {
@@ -380,7 +409,7 @@ impl<'a> View<'a> {
         }
         match &self.fragment.shape {
             Shape::Scalar(value) => write_json(json, value),
-            Shape::Hole(at) => write_json(json, &self.values[*at]),
+            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
             Shape::Object(_) => {
                 json.push(b'{');
                 for (at, (name, view)) in self.members().enumerate() {
@@ -410,7 +439,7 @@ impl<'a> View<'a> {
     pub(crate) fn resolve(self) -> Fragment {
         match &self.fragment.shape {
             Shape::Scalar(value) => Fragment::scalar(value.clone()),
-            Shape::Hole(at) => Fragment::of_value(&self.values[*at]),
+            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
             Shape::Object(_) => {
                 Fragment::object(self.members().map(|(name, view)| (name.into(), view.resolve())).collect())
             }
@@ -422,10 +451,20 @@ impl<'a> View<'a> {
     pub(crate) fn to_value(self) -> Value {
         match &self.fragment.shape {
             Shape::Scalar(value) => value.clone(),
-            Shape::Hole(at) => self.values[*at].clone(),
+            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
             Shape::Object(_) => self.members().map(|(name, view)| (name.to_owned(), view.to_value())).collect(),
             Shape::List(_) => self.items().map(View::to_value).collect(),
         }
+    }
+}
+
+/// About how much text a value is.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }
 
