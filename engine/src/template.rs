@@ -4,7 +4,7 @@
 //! template that was not checked: every field and every expression is known to be right for some pod, and only what a
 //! single pod can tell is left for the review.
 
-mod check;
+pub(crate) mod check;
 pub mod expression;
 pub(crate) mod fragment;
 pub(crate) mod parameter;
@@ -412,7 +412,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         app,
         defaults: None,
     };
-    check::render_sample(reader, node, &template);
+    check::render_sample(reader, &template);
     Some(template.with_defaults())
 }
 

@@ -214,6 +214,11 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
 /// Keys of ours that concern nothing that was chosen: a slip of the pen, most likely.
 pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
+    for value in [pod.label(INJECT), pod.annotation(INJECT)].into_iter().flatten() {
+        if !["enabled", "true", "disabled", "false"].contains(&&*value) {
+            warnings.push(format!("{INJECT} is \"{}\", which means nothing; to opt out, say disabled", shown(&value)));
+        }
+    }
     for key in pod.annotation_keys() {
         if warnings.len() == MAX_WRONG_KEYS {
             break;

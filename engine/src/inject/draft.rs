@@ -49,9 +49,9 @@ impl<'a> Entry<'a> {
         Entry { node, change: Change::Added }
     }
 
-    /// Whether the pod had nothing here.
-    pub(super) fn is_new(&self) -> bool {
-        matches!(self.change, Change::Added | Change::Appended)
+    /// Whether it comes from a template.
+    pub(super) fn is_ours(&self) -> bool {
+        self.change != Change::Kept
     }
 
     pub(super) fn kept(node: Node<'a>) -> Entry<'a> {

@@ -20,7 +20,7 @@ const MERGED: &[&str] = &["PodSecurityContext", "SecurityContext", "Capabilities
 /// Source: kubernetes pkg/apis/core/v1/defaults.go.
 const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
-const DEFAULT_GRACE_PERIOD: i64 = 30;
+pub(super) const DEFAULT_GRACE_PERIOD: i64 = 30;
 
 /// What a template gives to a pod: its fragments with their holes filled.
 pub(super) struct Given<'a> {

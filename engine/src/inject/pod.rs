@@ -155,6 +155,9 @@ pub(super) struct Seen<'a> {
 
 impl Variables for Seen<'_> {
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
+        if root == Root::Params {
+            return Ok(self.parameters.has(path));
+        }
         // Every pod has metadata and a spec, and they need not be put together to know it.
         let is_whole = root == Root::Pod && path.len() == 1 && (path[0] == "metadata" || path[0] == "spec");
         Ok(path.is_empty() || is_whole || self.lookup(root, path)?.is_some())

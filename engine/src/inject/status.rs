@@ -215,7 +215,15 @@ impl Shape {
 /// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
 pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
     if keys.is_empty() {
-        return item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+        // An item of envFrom is known by its source.
+        let source = ["configMapRef", "secretRef"]
+            .into_iter()
+            .find_map(|kind| Some((kind, item.get(kind)?.get("name")?.as_str()?)));
+        return match (source, item) {
+            (Some((kind, name)), _) => format!("{kind}/{name}"),
+            (None, Value::String(text)) => text.clone(),
+            (None, item) => sorted(item).to_string(),
+        };
     }
     let parts: Vec<_> = keys
         .iter()
@@ -226,6 +234,19 @@ pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
         })
         .collect();
     parts.join("/")
+}
+
+/// The same value with the members of each object in the order of their names: the API server has an order of its own.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            members.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        scalar => scalar.clone(),
+    }
 }
 
 /// What a key is when it is left out.

@@ -550,3 +550,76 @@ fn whatever_goes_before_goes_before_what_was_appended() {
     let injected = applied(&pod, &decide(&catalog(&(after + &before)), &pod));
     assert_eq!(injected["spec"]["initContainers"][0]["name"], "before");
 }
+
+#[test]
+fn what_the_api_server_would_refuse_is_refused_here_and_named() {
+    for (spec, message) in [
+        (
+            "app: [{containers: [\"*\"], ports: [{containerPort: 70000}]}]",
+            "containers[web].ports need a containerPort between 1 and 65535",
+        ),
+        (
+            "app: [{containers: [\"*\"], ports: [{containerPort: 1, name: http}]}]",
+            "containers[web].ports would have one name twice",
+        ),
+        ("app: [{containers: [\"*\"], env: [{name: \"A=B\", value: x}]}]", "has the name \"A=B\""),
+        (
+            "app: [{containers: [\"*\"], lifecycle: {preStop: {sleep: {seconds: 60}}}}]",
+            "takes 60 seconds, and the pod has 30 seconds to end",
+        ),
+        ("app: [{containers: [\"*\"], resources: {limits: {cpu: 1}}}]", "would request more cpu than the limit allows"),
+        (
+            "app: [{initContainers: [\"*\"], readinessProbe: {tcpSocket: {port: 1}}}]",
+            "initContainers[migrate].restartPolicy must be Always for a readinessProbe",
+        ),
+        (
+            "shares: [v]\napp: [{containers: [\"*\"], volumeMounts: [{name: v, mountPath: /v}]}]",
+            "name the volume v, which the pod does not have",
+        ),
+        (
+            "pod: {spec: {volumes: [{name: v, emptyDir: {}}]}}\napp: [{containers: [\"*\"], volumeMounts: [{name: v, mountPath: /v, subPath: ../x}]}]",
+            "need a subPath inside of the volume v",
+        ),
+        (
+            "parameters: [{name: l, type: object, default: {pod-template-hash: x}}]\npod: {metadata: {labels: \"${{ params.l }}\"}}",
+            "metadata.labels[pod-template-hash] is a label that controllers own",
+        ),
+        (
+            "parameters: [{name: l, type: string, default: a b}]\npod: {metadata: {labels: {a: \"${{ params.l }}\"}}}",
+            "is \"a b\", which is no label's value",
+        ),
+    ] {
+        let mut pod = asking("a");
+        pod["spec"]["containers"][0]["ports"][0]["name"] = "http".into();
+        pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "2"}});
+        let decision = decide(&catalog(&template("a", spec)), &pod);
+        assert_eq!(decision.reason, Reason::InvalidResult, "{spec}");
+        let said = decision.message.expect("a message");
+        assert!(said.contains(message), "{said}");
+    }
+}
+
+#[test]
+fn items_without_a_key_are_known_in_whatever_order_they_are_written() {
+    let spec = r#"
+pod: {spec: {tolerations: [{effect: NoSchedule, key: x, operator: Exists}]}}
+app: [{containers: ["*"], envFrom: [{prefix: A_, configMapRef: {name: c}}]}]
+"#;
+    let catalog = catalog(&template("a", spec));
+    let mut pod = asking("a");
+    pod["spec"]["tolerations"] = json!([{"key": "x", "operator": "Exists", "effect": "NoSchedule"}]);
+    pod["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "c"}}]);
+    assert_eq!(decide(&catalog, &pod).reason, Reason::AlreadyInjected);
+}
+
+#[test]
+fn a_whole_number_is_one_wherever_it_comes_from() {
+    let spec = r#"
+parameters: [{name: uid, type: number, default: 1000}]
+pod: {spec: {securityContext: {runAsUser: "${{ params.uid }}"}}}
+"#;
+    let mut pod = asking("a");
+    pod["metadata"]["annotations"]["a.pillion.dev/uid"] = "2000".into();
+    let injected = applied(&pod, &decide(&catalog(&template("a", spec)), &pod));
+    assert_eq!(injected["spec"]["securityContext"]["runAsUser"], 2000);
+}

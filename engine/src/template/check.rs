@@ -103,15 +103,20 @@ fn check_metadata(reader: &mut Reader<'_>, metadata: &Node) {
         }
         let Value::Object(entries) = &node.value else { continue };
         for (Key { name, position }, _) in entries {
-            let domain = name.split('/').next().unwrap_or_default();
-            if name.contains('/') && (domain == "pillion.dev" || domain.ends_with(".pillion.dev")) {
-                reader.problem(*position, &member(&path, name), "is one of Pillion's own keys");
-            }
-            if key.name == "labels" && CONTROLLER_LABELS.contains(&name.as_str()) {
-                reader.problem(*position, &member(&path, name), "is a label that controllers own");
+            if let Some(why) = reserved(&key.name, name) {
+                reader.problem(*position, &member(&path, name), why);
             }
         }
     }
+}
+
+/// Why a template must not set a key of `labels` or `annotations`.
+pub(crate) fn reserved(map: &str, key: &str) -> Option<&'static str> {
+    let domain = key.split_once('/').map(|(domain, _)| domain);
+    if domain.is_some_and(|domain| domain == "pillion.dev" || domain.ends_with(".pillion.dev")) {
+        return Some("is one of Pillion's own keys");
+    }
+    (map == "labels" && CONTROLLER_LABELS.contains(&key)).then_some("is a label that controllers own")
 }
 
 fn check_name(reader: &mut Reader<'_>, node: &Node, path: &str, seen: &mut BTreeMap<String, String>) {
@@ -188,7 +193,8 @@ fn check_container(reader: &mut Reader<'_>, container: &Node, path: &str, init: 
 /// something mounted there gets no token from the API server.
 pub(super) fn without_token(spec: &Node, template: &str) -> Node {
     // A volume's name has 63 characters, as a template's has.
-    let volume = format!("no-token-{}", &template[..template.len().min(54)]).trim_end_matches('-').to_owned();
+    let short = if template.len() <= 54 { template.to_owned() } else { super::digest(&[template.as_bytes()]) };
+    let volume = format!("no-token-{short}");
     let mut spec = spec.clone();
     let Some(pod_spec) = child(&mut spec, "pod").and_then(|pod| child(pod, "spec")) else { return spec };
     let mount = Node::from(serde_json::json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true}));
@@ -207,9 +213,19 @@ pub(super) fn check_mounts_are_lists(reader: &mut Reader<'_>, spec: &Node) {
         for (at, mounts) in
             items(pod_spec, list).iter().enumerate().filter_map(|(at, it)| Some((at, it.get("volumeMounts")?)))
         {
+            let path = format!("spec.pod.spec.{list}[{at}].volumeMounts");
             if mounts.as_str().is_some() {
-                let path = format!("spec.pod.spec.{list}[{at}].volumeMounts");
                 reader.problem(mounts.position, &path, "must be written out with serviceAccountToken: false");
+            }
+            let Value::List(mounts) = &mounts.value else { continue };
+            for (path_node, position) in mounts.iter().filter_map(|mount| fixed(mount, "mountPath")) {
+                if path_node == TOKEN_PATH {
+                    reader.problem(
+                        position,
+                        &path,
+                        "mounts the API token's path, which serviceAccountToken: false covers",
+                    );
+                }
             }
         }
     }
@@ -235,7 +251,7 @@ fn push(node: &mut Node, list: &str, item: Node) {
 }
 
 /// Renders the pod part once with defaults and examples: a hole that can never fit is found now rather than by a pod.
-pub(super) fn render_sample(reader: &mut Reader<'_>, node: &Node, template: &Template) {
+pub(super) fn render_sample(reader: &mut Reader<'_>, template: &Template) {
     if !template.parameters.iter().all(super::Parameter::has_sample) || !reader.is_clean() {
         return;
     }
@@ -247,7 +263,7 @@ pub(super) fn render_sample(reader: &mut Reader<'_>, node: &Node, template: &Tem
             fill(std::slice::from_ref(hole), &parameters, &parameters)
         {
             let path = format!("spec.pod.{place}");
-            reader.problem(node.position, &path, format!("{message}, when rendered with defaults and examples"));
+            reader.problem(hole.position, &path, format!("{message}, when rendered with defaults and examples"));
         }
     }
 }

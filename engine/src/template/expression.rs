@@ -95,6 +95,9 @@ enum Wanted {
     Value,
     /// Whether it is there: `has(pod.spec.os)`. Everything above it must be.
     Presence,
+    /// What a comprehension goes through: the items of a list, or the keys of an object in their order. The crate would
+    /// take the keys in an order that changes from run to run.
+    Items,
     /// The value or nothing: `pod.spec.?os.?name`. The first `from` names must be there.
     Optional { from: usize },
 }
@@ -216,9 +219,13 @@ impl Input {
         };
         match self.wanted {
             Wanted::Presence if has(&self.path[..self.path.len() - 1])? => Ok(Some(Value::Bool(has(&self.path)?))),
-            Wanted::Optional { from } if has(&self.path[..from])? => Ok(Some(convert::optional(value()?))),
+            Wanted::Optional { from } if has(&self.path[..from])? => {
+                let there = if has(&self.path)? { value()? } else { None };
+                Ok(Some(convert::optional(there)))
+            }
             Wanted::Presence | Wanted::Optional { .. } => Ok(None),
             Wanted::Value => value(),
+            Wanted::Items => Ok(value()?.map(convert::items)),
         }
     }
 }

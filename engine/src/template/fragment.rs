@@ -14,7 +14,7 @@ use super::reader::{Reader, did_you_mean, member};
 use crate::nearest;
 use crate::quantity::parse_quantity;
 use crate::schema::{Scalar, ScalarKind, Schema, Type};
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Node, Position};
 
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
 const MAX_TEXT: usize = 256 << 10;
@@ -43,6 +43,8 @@ pub(crate) struct Hole {
     kind: &'static Type,
     /// Where it is, for messages: `initContainers[0].image`.
     place: String,
+    /// The same in its file.
+    pub(crate) position: Position,
 }
 
 #[derive(Debug)]
@@ -191,7 +193,7 @@ impl Compiler<'_, '_> {
             return None;
         }
         let place = path.trim_start_matches("spec.pod.").to_owned();
-        self.holes.push(Hole { parts, kind, place });
+        self.holes.push(Hole { parts, kind, place, position: node.position });
         Some(Fragment { shape: Shape::Hole(self.holes.len() - 1), fixed: None })
     }
 }
@@ -484,12 +486,15 @@ fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Result<Value, 
         }
         (Type::List { item, .. }, Value::Array(items)) => items
             .into_iter()
+            .filter(|value| !value.is_null())
             .enumerate()
             .map(|(at, value)| conform(value, item, evaluated).map_err(|mismatch| mismatch.under(&format!("[{at}]"))))
             .collect::<Result<_, _>>()
             .map(Value::Array),
+        // What is null is not there, at any depth.
         (Type::Map { value: kind }, Value::Object(members)) => members
             .into_iter()
+            .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| match conform(value, kind, evaluated) {
                 Ok(value) => Ok((name, value)),
                 Err(mismatch) => Err(mismatch.under(&member("", &name))),
@@ -498,11 +503,13 @@ fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Result<Value, 
             .map(Value::Object),
         (Type::Ref { name: object }, Value::Object(members)) => {
             let schema = Schema::get().object(object);
-            if let Some(required) = schema.required.iter().find(|required| !members.contains_key(*required)) {
+            if let Some(required) =
+                schema.required.iter().find(|required| members.get(*required).is_none_or(Value::is_null))
+            {
                 return wrong(format!("lacks {required}"));
             }
             let mut conforming = serde_json::Map::new();
-            for (name, value) in members {
+            for (name, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
                 let Some(kind) = schema.fields.get(&name) else {
                     let hint = did_you_mean(schema.nearest(&name));
                     return wrong(format!("has {name}, which is not a field of {}{hint}", article(object)));

@@ -76,11 +76,19 @@ impl Parameters {
         self.0.iter().find(|(parameter, _)| parameter == name).map_or(&Value::Null, |(_, value)| value)
     }
 
-    /// What an expression finds at a path.
+    /// What an expression finds at a path: `null` for a parameter that was left out.
     pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'static, RawValue>> {
+        self.at(path).map(|value| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON")))
+    }
+
+    /// Whether there is something at a path: a parameter that was left out is not there.
+    pub(crate) fn has(&self, path: &[String]) -> bool {
+        path.is_empty() || self.at(path).is_some_and(|value| !value.is_null())
+    }
+
+    fn at(&self, path: &[String]) -> Option<&Value> {
         let (name, path) = path.split_first()?;
-        let value = path.iter().try_fold(self.get(name), |value, name| value.get(name))?;
-        (!value.is_null()).then(|| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON")))
+        path.iter().try_fold(self.get(name), |value, name| value.get(name))
     }
 }
 
@@ -88,6 +96,10 @@ impl Parameters {
 impl Variables for Parameters {
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
         Ok(if root == Root::Params { self.find(path) } else { None })
+    }
+
+    fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
+        Ok(root == Root::Params && Parameters::has(self, path))
     }
 
     fn spend(&self, _: usize) -> Result<(), Failure> {
@@ -178,7 +190,11 @@ impl Parameter {
         let value = match self.kind {
             Kind::String | Kind::Quantity | Kind::Duration => Some(text.into()),
             Kind::Integer => text.parse::<i64>().ok().map(Value::from),
-            Kind::Number => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
+            // A whole number is one wherever it comes from.
+            Kind::Number => match text.parse::<i64>() {
+                Ok(whole) => Some(whole.into()),
+                Err(_) => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
+            },
             Kind::Boolean => text.parse::<bool>().ok().map(Value::from),
             Kind::Object | Kind::List => serde_json::from_str(text).ok(),
         };
@@ -225,7 +241,8 @@ impl Parameter {
 
     /// Whether somebody wrote down what a value looks like: then a trial rendering proves something.
     pub(crate) fn has_sample(&self) -> bool {
-        self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty() || self.kind != Kind::String
+        let told = self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty();
+        told || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
     }
 
     /// Reads an entry of `parameters`. What is wrong goes to the reader.

@@ -347,13 +347,13 @@ impl Checker<'_> {
         if tree.iter_var2.is_some() {
             return invalid("a comprehension has one variable here");
         }
-        let range = self.visit(&mut tree.iter_range, depth + 1)?;
+        let range = self.visit_range(&mut tree.iter_range, depth + 1)?;
         if range.origin == Origin::Outside {
             return invalid("a comprehension inside another can only go through the item at hand");
         }
         let gathers = matches!(tree.accu_init.expr, Expr::List(_));
         if gathers && !range.shape.is_list() {
-            return invalid("map() and filter() need a list: the order of an object's keys is not fixed");
+            return invalid("map() and filter() need a list here: the order of an object's keys is not fixed");
         }
         let level = self.level() + 1;
         let (item, result) = (tree.iter_var.clone(), tree.accu_var.clone());
@@ -373,6 +373,27 @@ impl Checker<'_> {
             (false, _) => Shape::Unknown,
         };
         Ok(Summary { origin, growth, shape })
+    }
+
+    /// What a comprehension goes through. An object that is named by a path gives its keys in their order.
+    fn visit_range(&mut self, tree: &mut Tree, depth: usize) -> Result<Summary, Invalid> {
+        let before = self.inputs.len();
+        let summary = self.visit(tree, depth)?;
+        let Expr::Ident(name) = &tree.expr else { return Ok(summary) };
+        let Some(at) = self.inputs.iter().position(|input| input.variable == *name && input.wanted == Wanted::Value)
+        else {
+            return Ok(summary);
+        };
+        let (root, path) = (self.inputs[at].root, self.inputs[at].path.clone());
+        if at >= before {
+            self.inputs.truncate(before);
+        }
+        tree.expr = Expr::Ident(self.input(root, path, Wanted::Items));
+        let item = match summary.shape {
+            Shape::Known(Type::List { .. }) | Shape::List => return Ok(summary),
+            _ => Shape::List,
+        };
+        Ok(Summary { shape: item, ..summary })
     }
 
     fn grow(&mut self, growth: u64) {

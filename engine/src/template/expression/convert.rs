@@ -38,6 +38,15 @@ pub(super) fn optional(value: Option<Value>) -> Value {
     Value::Opaque(Arc::new(value.map_or_else(OptionalValue::none, OptionalValue::of)))
 }
 
+/// A list as it is, and an object's keys, sorted.
+pub(super) fn items(value: Value) -> Value {
+    let Value::Map(map) = &value else { return value };
+    let mut keys: Vec<_> =
+        map.map.keys().filter_map(|key| if let Key::String(key) = key { Some(key.clone()) } else { None }).collect();
+    keys.sort();
+    Value::List(Arc::new(keys.into_iter().map(Value::String).collect()))
+}
+
 struct Counting<'a>(&'a mut Weight);
 
 impl<'de> DeserializeSeed<'de> for Counting<'_> {

@@ -83,6 +83,8 @@ fn labels_and_annotations_are_reached_by_their_keys() {
     assert_eq!(evaluate("pod.metadata.annotations['a/b']"), Ok(json!("c")));
     assert_eq!(evaluate("'app' in pod.metadata.labels"), Ok(json!(true)));
     assert_eq!(evaluate("pod.metadata.labels.exists(k, k.startsWith('ap'))"), Ok(json!(true)));
+    assert_eq!(evaluate("params.labels.map(k, k)"), Ok(json!(["a", "b"])));
+    assert_eq!(evaluate("params.labels.map(k, k) == ['a', 'b'] && params.labels.a == '1'"), Ok(json!(true)));
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn what_could_cost_more_than_its_input_is_refused() {
         "pod.spec.containers.map(c, params.hosts)",
         "pod.spec.containers.all(c, params.text.contains(c.name))",
         "pod.spec.containers.all(c, c.name in params.hosts)",
-        "pod.metadata.labels.map(k, k)",
+        "[pod.metadata.labels][0].map(k, k)",
         "lists.range(1000000000)",
         "'%.1000000000f'.format([1.0])",
         "Foo{a: 1}",
