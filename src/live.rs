@@ -105,7 +105,7 @@ impl Keeper {
 fn report(loaded: Loaded, metrics: &Metrics) -> InForce {
     let Loaded { catalog, problems, refused } = loaded;
     for problem in &problems {
-        tracing::error!(problem, "template refused");
+        tracing::error!(problem, meanwhile = "what was in force of it stays in force", "template refused");
     }
     tracing::info!(in_force = catalog.len(), refused, "templates loaded");
     let injections = metrics.templates_loaded(&catalog, refused);

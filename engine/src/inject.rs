@@ -137,6 +137,7 @@ struct Prepared<'a> {
     pod: &'a PodPart,
     values: Vec<Fragment>,
     app: Vec<Received<'a>>,
+    warnings: Vec<String>,
 }
 
 enum Preparation<'a> {
@@ -161,13 +162,18 @@ impl<'a> Pass<'a> {
         // The draft borrows from what was prepared, so it begins only now.
         let mut draft = opened;
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(names.len());
+        let mut warnings = Vec::new();
         for preparation in &prepared {
             verdicts.push(match preparation {
-                Preparation::Ready(prepared) => self.merge(prepared, &mut draft, &verdicts),
+                Preparation::Ready(prepared) => {
+                    warnings.extend_from_slice(&prepared.warnings);
+                    self.merge(prepared, &mut draft, &verdicts)
+                }
                 Preparation::Settled(verdict) => verdict.clone(),
             });
         }
-        self.conclude(names, verdicts, draft, subject)
+        let decision = Decision { warnings, ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject) };
+        self.conclude(names, verdicts, draft, decision)
     }
 
     /// Everything that can be known of a template without the others.
@@ -261,13 +267,16 @@ impl<'a> Pass<'a> {
         let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
         let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
         let mut app = Vec::new();
+        let mut warnings = Vec::new();
         for (at, entry) in template.app.iter().enumerate() {
             let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
+            if !self.own_containers().any(|container| entry.names(container.list, &container.name)) {
+                warnings.push(format!("template \"{}\": app[{at}] names no container of this pod", template.name()));
+            }
             for container in self.own_containers() {
-                let globs = if container.list == "containers" { &entry.containers } else { &entry.init_containers };
                 // What was overridden once comes back with the API server's defaults in it, and would never look done.
                 let is_done = entry.overrides && seen_before.contains(&*container.name);
-                if is_done || !globs.iter().any(|glob| glob.matches(&container.name)) {
+                if is_done || !entry.names(container.list, &container.name) {
                     continue;
                 }
                 let seen = Seen { container: Some(container), ..seen };
@@ -285,7 +294,7 @@ impl<'a> Pass<'a> {
                 app.push(Received { container, fragment, values, overrides: entry.overrides });
             }
         }
-        Ok(Some(Prepared { template, digest, pod, values, app }))
+        Ok(Some(Prepared { template, digest, pod, values, app, warnings }))
     }
 
     /// Merges into the draft, or leaves the draft as it was.
@@ -337,8 +346,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn conclude(&self, names: &[String], verdicts: Vec<Verdict>, mut draft: Node<'_>, subject: Subject) -> Decision {
-        let mut decision = untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject);
+    /// Completes a decision about which the verdicts are known.
+    fn conclude(
+        &self,
+        names: &[String],
+        verdicts: Vec<Verdict>,
+        mut draft: Node<'_>,
+        mut decision: Decision,
+    ) -> Decision {
         let mut words = Vec::with_capacity(names.len());
         let mut status = self.status.clone();
         let mut denials: Vec<Problem> = Vec::new();

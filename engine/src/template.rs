@@ -154,8 +154,8 @@ pub(crate) struct PodPart {
 /// What the pod's own containers receive.
 #[derive(Debug)]
 pub(crate) struct AppEntry {
-    pub(crate) containers: Vec<Glob>,
-    pub(crate) init_containers: Vec<Glob>,
+    containers: Vec<Glob>,
+    init_containers: Vec<Glob>,
     pub(crate) when: Option<Expression>,
     /// Whether the template's values win over the pod's.
     pub(crate) overrides: bool,
@@ -163,12 +163,20 @@ pub(crate) struct AppEntry {
     pub(crate) holes: Vec<Hole>,
 }
 
+impl AppEntry {
+    /// Whether it is for a container of that list and name.
+    pub(crate) fn names(&self, list: &str, container: &str) -> bool {
+        let globs = if list == "containers" { &self.containers } else { &self.init_containers };
+        globs.iter().any(|glob| glob.matches(container))
+    }
+}
+
 /// A container's name, in which `*` stands for any text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Glob(String);
+struct Glob(String);
 
 impl Glob {
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    fn matches(&self, name: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == name };
         let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
         let Some(mut inner) = name.strip_prefix(first).and_then(|name| name.strip_suffix(last)) else { return false };

@@ -124,7 +124,8 @@ fn options() -> Options {
 fn syntax_error(error: &serde_saphyr::Error, document: &str, lines: u64) -> SyntaxError {
     let here = error.location().map(|at| Position { line: at.line(), column: at.column() }).unwrap_or_default();
     let mut message = error.to_string();
-    if let Some(cut) = message.find(" at line ").or_else(|| message.find("\n")) {
+    // Behind these come the place, which we give ourselves, and advice for users of the crate.
+    if let Some(cut) = [" at line ", "\n", ", set "].iter().filter_map(|end| message.find(end)).min() {
         message.truncate(cut);
     }
     let line = document.lines().nth(here.line.saturating_sub(1) as usize).unwrap_or_default();

@@ -110,7 +110,7 @@ fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
 
 /// Adds a document to what goes out, and the marker between the two if neither has it.
 fn append(output: &mut String, document: &str) {
-    if !output.is_empty() {
+    if !output.is_empty() && !document.is_empty() {
         if !output.ends_with('\n') {
             output.push('\n');
         }
@@ -119,6 +119,14 @@ fn append(output: &mut String, document: &str) {
         }
     }
     output.push_str(document);
+}
+
+/// What became of a pod.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Injected {
+    Yes,
+    No,
+    Denied,
 }
 
 struct Injection {
@@ -131,16 +139,25 @@ impl Injection {
     /// Injects into a document that has `lines` before it.
     fn document(&mut self, document: &str, lines: usize) -> anyhow::Result<String> {
         let Some(mut object) = manifest::parse(document, lines)? else { return Ok(document.to_owned()) };
-        let mut changed = false;
+        let (mut changed, mut denied) = (false, false);
         manifest::each_pod(&mut object, &mut |source| {
-            changed |= self.pod(source)?;
+            let injected = self.pod(source)?;
+            changed |= injected == Injected::Yes;
+            denied |= injected == Injected::Denied;
             anyhow::Ok(())
         })?;
-        if changed { Ok(manifest::write(document, &object)?) } else { Ok(document.to_owned()) }
+        // A cluster would not have it either; it must not get there bare through a pipe.
+        if denied {
+            Ok(String::new())
+        } else if changed {
+            Ok(manifest::write(document, &object)?)
+        } else {
+            Ok(document.to_owned())
+        }
     }
 
-    /// Injects into one pod, reports, and says whether it was changed.
-    fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<bool> {
+    /// Injects into one pod, and reports.
+    fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<Injected> {
         let mut pod = source.pod();
         self.annotate(&mut pod);
         let raw = to_raw_value(&pod)?;
@@ -148,13 +165,17 @@ impl Injection {
         let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
         let subject = format!("{} {:?}", source.kind, source.name);
         self.tell(&subject, &decision);
+        if !decision.allowed() {
+            report(format_args!("{subject}: left out of the output"));
+            return Ok(Injected::Denied);
+        }
         if decision.patch.is_empty() {
-            return Ok(false);
+            return Ok(Injected::No);
         }
         let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json)?;
         json_patch::patch(&mut pod, &patch).with_context(|| format!("{subject}: the patch does not apply"))?;
         source.put_back(pod);
-        Ok(true)
+        Ok(Injected::Yes)
     }
 
     /// Gives the pod the parameters that were set on the command line, for the templates that it asks for.

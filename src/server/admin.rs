@@ -78,6 +78,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
             Err(why) => writeln!(text, "[-]{name} failed: {why}"),
         };
     }
+    let _ = writeln!(text, "[+]templates {} in force", admin.live.in_force().catalog.len());
     for remark in admin.remarks() {
         let _ = writeln!(text, "[!]{remark}");
     }

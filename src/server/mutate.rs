@@ -159,7 +159,7 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
         outcome = decision.outcome.as_str(),
         reason = decision.reason.as_str(),
         why = decision.message,
-        warnings = (!decision.warnings.is_empty()).then(|| decision.warnings.join("; ")),
+        warnings = (!decision.warnings.is_empty()).then(|| decision.warnings.join(" ")),
         operations = decision.patch.operations,
         dry_run = review.dry_run(),
         duration = took.as_secs_f64(),

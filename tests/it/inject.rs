@@ -227,6 +227,7 @@ fn a_pod_that_cannot_get_what_it_asks_for_is_exit_code_1() {
     let ran = inject(["-f", "-", "--set", "log-shipper.logDir=var/log"], POD);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("invalid_parameter") && ran.stderr.contains("^/"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "", "what is denied must not reach a cluster bare");
 }
 
 #[test]

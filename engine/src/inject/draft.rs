@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::pod::opened;
-use super::status::{Shape, default_key, escape, key_of, tokens};
+use super::status::{Shape, as_key, default_key, escape, key_of, tokens};
 use crate::decision::Patch;
 use crate::object::{self, Object};
 use crate::schema::Type;
@@ -188,8 +188,8 @@ impl<'a> Node<'a> {
             return key_of(&self.to_value(), keys);
         }
         let part = |key: &String| match self.text_of(key) {
-            Some(text) => text,
-            None => default_key(key).into(),
+            Some(text) => as_key(key, &text).to_owned(),
+            None => default_key(key).to_owned(),
         };
         keys.iter().map(part).collect::<Vec<_>>().join("/")
     }

@@ -228,7 +228,7 @@ pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
     let parts: Vec<_> = keys
         .iter()
         .map(|key| match item.get(key) {
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => as_key(key, text).to_owned(),
             Some(other) => other.to_string(),
             None => default_key(key).to_owned(),
         })
@@ -246,6 +246,14 @@ fn sorted(value: &Value) -> Value {
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
         scalar => scalar.clone(),
+    }
+}
+
+/// A key's text as it counts: `/data/` and `/data` are one place.
+pub(super) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
+    match key {
+        "mountPath" if text.len() > 1 => text.trim_end_matches('/'),
+        _ => text,
     }
 }
 

@@ -623,3 +623,19 @@ pod: {spec: {securityContext: {runAsUser: "${{ params.uid }}"}}}
     let injected = applied(&pod, &decide(&catalog(&template("a", spec)), &pod));
     assert_eq!(injected["spec"]["securityContext"]["runAsUser"], 2000);
 }
+
+#[test]
+fn an_app_entry_that_names_no_container_is_a_warning() {
+    let spec = "app: [{containers: [wbe], env: [{name: A, value: b}]}]";
+    let decision = decide(&catalog(&template("a", spec)), &asking("a"));
+    assert_eq!(decision.warnings, ["template \"a\": app[0] names no container of this pod"]);
+}
+
+#[test]
+fn a_mount_path_with_a_slash_at_its_end_is_the_same_path() {
+    let spec = "pod: {spec: {volumes: [{name: v, emptyDir: {}}]}}\napp: [{containers: [\"*\"], volumeMounts: [{name: v, mountPath: /data}]}]";
+    let mut pod = asking("a");
+    pod["spec"]["volumes"] = json!([{"name": "mine", "emptyDir": {}}]);
+    pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "mine", "mountPath": "/data/"}]);
+    assert_eq!(decide(&catalog(&template("a", spec)), &pod).reason, Reason::Conflict);
+}

@@ -258,12 +258,15 @@ pub(super) fn render_sample(reader: &mut Reader<'_>, template: &Template) {
     let sample = |parameter: &super::Parameter| (parameter.name.clone(), parameter.sample());
     let parameters = Parameters(template.parameters.iter().map(sample).collect());
     for hole in &template.pod.holes {
-        // What an expression makes of a real pod cannot be told from a sample, so only types count.
-        if let Err(RenderError::WrongType { place, message }) =
-            fill(std::slice::from_ref(hole), &parameters, &parameters)
-        {
-            let path = format!("spec.pod.{place}");
-            reader.problem(hole.position, &path, format!("{message}, when rendered with defaults and examples"));
-        }
+        let (place, message) = match fill(std::slice::from_ref(hole), &parameters, &parameters) {
+            Err(RenderError::WrongType { place, message }) => (place, message),
+            Err(RenderError::Expression { place, source, failure }) if hole.reads_only_parameters() => {
+                (place, format!("has an expression, {source}, that fails: {failure}"))
+            }
+            // What an expression makes of a real pod cannot be told from a sample.
+            Ok(_) | Err(RenderError::Expression { .. }) => continue,
+        };
+        let path = format!("spec.pod.{place}");
+        reader.problem(hole.position, &path, format!("{message}, when rendered with defaults and examples"));
     }
 }

@@ -566,6 +566,9 @@ fn mismatch(scalar: &Scalar, value: &Value) -> String {
             format!("must be a string, not {value}; quote it")
         }
         Value::Number(_) if scalar.kind == ScalarKind::Int32 => "must be an integer of 32 bits".into(),
+        Value::String(text) if text.contains("{") && text.len() < 100 => {
+            format!("must be {}, not \"{text}\"; an expression is written ${{{{ }}}}", scalar_name(scalar.kind))
+        }
         _ => format!("must be {}, not {}", scalar_name(scalar.kind), article_of(value)),
     }
 }

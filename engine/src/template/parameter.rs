@@ -268,17 +268,18 @@ impl Parameter {
             fields.problem(reader, "name", "must be lowerCamelCase letters and digits, such as logDir");
         }
         fields.string(reader, "description");
-        let kind = fields.choice(reader, "type", &Kind::ALL)?.unwrap_or_else(|| {
+        if fields.get("type").is_none() {
             reader.problem(node.position, path, "lacks type");
-            Kind::String
-        });
+        }
+        // A parameter of a wrong type is declared all the same.
+        let kind = fields.choice(reader, "type", &Kind::ALL).flatten().unwrap_or(Kind::String);
         let settable = [("Pod", SettableBy::Pod), ("Namespace", SettableBy::Namespace), ("Nobody", SettableBy::Nobody)];
         let mut parameter = Parameter {
             default: fields.get("default").map(Node::to_json).filter(|value| !value.is_null()),
             example: fields.get("example").map(Node::to_json),
             optional: fields.boolean(reader, "optional").unwrap_or_default(),
             sensitive: fields.boolean(reader, "sensitive").unwrap_or_default(),
-            settable_by: fields.choice(reader, "settableBy", &settable)?.unwrap_or_default(),
+            settable_by: fields.choice(reader, "settableBy", &settable).flatten().unwrap_or_default(),
             rules: Rules::parse(reader, &fields, kind),
             name,
             kind,

@@ -146,7 +146,8 @@ impl<'a> Fields<'a> {
             Some((_, value)) => Some(Some(*value)),
             None => {
                 let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-                self.problem(reader, name, &format!("must be one of {}", words.join(", ")));
+                let hint = did_you_mean(nearest(word, words.iter().copied()));
+                self.problem(reader, name, &format!("must be one of {}{hint}", words.join(", ")));
                 None
             }
         }

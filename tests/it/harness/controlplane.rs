@@ -123,20 +123,21 @@ impl ControlPlane {
     }
 }
 
+const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
+
 /// The folder of the binaries, built if need be.
 fn binaries() -> Option<PathBuf> {
-    if let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") {
-        let assets = PathBuf::from(assets);
-        for program in ["etcd", "kube-apiserver", "kube-controller-manager"] {
-            let there = assets.join(program).is_file();
-            assert!(there, "KUBEBUILDER_ASSETS is {}, and there is no {program} in it", assets.display());
-        }
+    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let holds = |assets: &PathBuf, program: &str| assets.join(program).is_file();
+    let is_complete = |assets: &PathBuf| PROGRAMS.iter().all(|program| holds(assets, program));
+    // What setup-envtest brings has no controller manager, and then Go has to build all three.
+    if let Some(assets) = assets.filter(is_complete) {
         return Some(assets);
     }
     let found_go = Command::new("go").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !found_go.is_ok_and(|status| status.success()) {
-        let missing = "the tests against a real API server were not run: KUBEBUILDER_ASSETS is not set, and there is \
-                       no Go to build kube-apiserver with";
+        let missing = "the tests against a real API server were not run: KUBEBUILDER_ASSETS is no folder with etcd, \
+                       kube-apiserver and kube-controller-manager, and there is no Go to build them with";
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
         // Past the test runner, which shows the output of a test only when it fails.
         writeln!(stderr(), "{missing}").expect("stderr is open");
