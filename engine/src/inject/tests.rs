@@ -529,7 +529,7 @@ fn only_quantities_are_compared_as_quantities() {
 fn a_secret_is_not_in_a_message() {
     let spec = r#"
 parameters: [{name: token, type: string, sensitive: true, default: x}]
-pod: {spec: {initContainers: [{name: a, image: "${{ {'b': 'c'}[params.token] }}"}]}}
+pod: {spec: {initContainers: [{name: a, image: "${{ {'x': 'c'}[params.token] }}"}]}}
 "#;
     let mut pod = asking("a");
     pod["metadata"]["annotations"]["a.pillion.dev/token"] = "hunter2".into();
