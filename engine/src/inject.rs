@@ -342,6 +342,7 @@ impl<'a> Pass<'a> {
         match (record.entries() > recorded, earlier) {
             (true, _) => Verdict::Injected(record),
             (false, Some(_)) => Verdict::Done,
+            (false, None) if given.is_nothing() => Verdict::Skipped(Reason::GuardFalse),
             (false, None) => Verdict::Skipped(Reason::AlreadyInjected),
         }
     }

@@ -9,8 +9,8 @@ use super::pod::Pod;
 use super::status::{OUTCOME, STATUS};
 use crate::catalog::{Catalog, Found, Namespace};
 use crate::decision::Reason;
-use crate::nearest;
 use crate::template::{Parameter, Parameters, SettableBy, Template, TemplateName};
+use crate::{did_you_mean, nearest};
 
 const INJECT: &str = "pillion.dev/inject";
 const TEMPLATES: &str = "pillion.dev/templates";
@@ -203,7 +203,7 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
         }
         if name == template.name().as_str() && template.parameter(parameter).is_none() {
             let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
-            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint = did_you_mean(near);
             let message = format!("there is no parameter {} (annotation {}){hint}", shown(parameter), shown(key));
             problems.push(Problem::new(Reason::UnknownParameter, message));
         }
@@ -226,12 +226,11 @@ pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
         if let Some((name, _)) = key.split_once(PARAMETERS) {
             if !chosen.iter().any(|chosen| chosen == name) {
                 let near = nearest(name, chosen.iter().map(String::as_str));
-                let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                let hint = did_you_mean(near);
                 warnings.push(format!("annotation {} is for a template that was not asked for{hint}", shown(key)));
             }
         } else if key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&key) {
-            let hint =
-                nearest(key, OWN_KEYS.into_iter()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let hint = did_you_mean(nearest(key, OWN_KEYS.into_iter()));
             warnings.push(format!("annotation {} means nothing to Pillion{hint}", shown(key)));
         }
     }

@@ -14,7 +14,7 @@ use crate::template::fragment::View;
 use crate::template::{Placement, Template};
 
 /// Objects that are merged field by field; every other object is one value.
-const MERGED: &[&str] = &["PodSecurityContext", "SecurityContext", "Capabilities", "ResourceRequirements", "Lifecycle"];
+const MERGED: &[&str] = &["PodSecurityContext", "ResourceRequirements", "Lifecycle"];
 
 /// Values that the API server fills in: a pod that has one of these has said nothing.
 /// Source: kubernetes pkg/apis/core/v1/defaults.go.
@@ -28,6 +28,13 @@ pub(super) struct Given<'a> {
     pub(super) metadata: Option<View<'a>>,
     pub(super) spec: Option<View<'a>>,
     pub(super) app: Vec<ToApp<'a>>,
+}
+
+impl Given<'_> {
+    /// Whether the conditions of all its parts left nothing to give.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.metadata.is_none() && self.spec.is_none() && self.app.is_empty()
+    }
 }
 
 /// What one of the pod's own containers receives.

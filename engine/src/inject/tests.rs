@@ -639,3 +639,9 @@ fn a_mount_path_with_a_slash_at_its_end_is_the_same_path() {
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "mine", "mountPath": "/data/"}]);
     assert_eq!(decide(&catalog(&template("a", spec)), &pod).reason, Reason::Conflict);
 }
+
+#[test]
+fn a_template_whose_conditions_leave_nothing_says_so() {
+    let spec = "app: [{containers: [\"*\"], when: has(container.workingDir), env: [{name: A, value: b}]}]";
+    assert_eq!(decide(&catalog(&template("a", spec)), &asking("a")).reason, Reason::GuardFalse);
+}

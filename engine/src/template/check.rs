@@ -153,7 +153,7 @@ fn check_mounts(reader: &mut Reader<'_>, node: &Node, path: &str, volumes: &Opti
         for (at, mount) in items(node, list).iter().enumerate() {
             let Some((name, position)) = fixed(mount, "name") else { continue };
             if !volumes.contains(name) {
-                let hint = super::reader::did_you_mean(crate::nearest(name, volumes.iter().map(String::as_str)));
+                let hint = crate::did_you_mean(crate::nearest(name, volumes.iter().map(String::as_str)));
                 let message =
                     format!("is {name}, a volume that is neither in spec.pod.spec.volumes nor in shares{hint}");
                 reader.problem(position, &format!("{path}.{list}[{at}].name"), message);

@@ -11,6 +11,7 @@
 
 mod check;
 mod convert;
+mod path;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

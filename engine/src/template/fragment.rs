@@ -4,20 +4,21 @@
 //! and each hole knows what its place in a pod must hold. So a review evaluates the holes and checks their values, and
 //! nothing else.
 
+mod conform;
+mod pieces;
+
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use self::conform::{article, article_of, conform, expected};
+use self::pieces::{Piece, split};
 use super::expression::{Expression, Failure, Scope, Variables};
 use super::parameter::Parameters;
-use super::reader::{Reader, did_you_mean, member};
-use crate::nearest;
-use crate::quantity::parse_quantity;
-use crate::schema::{Scalar, ScalarKind, Schema, Type};
+use super::reader::{Reader, member};
+use crate::did_you_mean;
+use crate::schema::{Schema, Type};
 use crate::yaml::{self, Node, Position};
-
-/// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
-const MAX_TEXT: usize = 256 << 10;
 
 /// A part of a pod. Its holes are numbered in a list beside it.
 #[derive(Debug)]
@@ -467,222 +468,5 @@ fn size(value: &Value) -> usize {
         Value::Array(items) => items.iter().map(size).sum(),
         Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-    }
-}
-
-/// Where a value is not what its type asks for, and what that is.
-struct Mismatch {
-    path: String,
-    message: String,
-}
-
-/// A value as its type has it. What an expression gave is formatted where only text can stand; what was written must
-/// already be right, because kubectl would refuse it too.
-fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Result<Value, Mismatch> {
-    let wrong = |message: String| Err(Mismatch { path: String::new(), message });
-    match (kind, value) {
-        (Type::Scalar(scalar), value) => {
-            conform_scalar(value, scalar, evaluated).or_else(|value| wrong(mismatch(scalar, &value)))
-        }
-        (Type::List { item, .. }, Value::Array(items)) => items
-            .into_iter()
-            .filter(|value| !value.is_null())
-            .enumerate()
-            .map(|(at, value)| conform(value, item, evaluated).map_err(|mismatch| mismatch.under(&format!("[{at}]"))))
-            .collect::<Result<_, _>>()
-            .map(Value::Array),
-        // What is null is not there, at any depth.
-        (Type::Map { value: kind }, Value::Object(members)) => members
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| match conform(value, kind, evaluated) {
-                Ok(value) => Ok((name, value)),
-                Err(mismatch) => Err(mismatch.under(&member("", &name))),
-            })
-            .collect::<Result<_, _>>()
-            .map(Value::Object),
-        (Type::Ref { name: object }, Value::Object(members)) => {
-            let schema = Schema::get().object(object);
-            if let Some(required) =
-                schema.required.iter().find(|required| members.get(*required).is_none_or(Value::is_null))
-            {
-                return wrong(format!("lacks {required}"));
-            }
-            let mut conforming = serde_json::Map::new();
-            for (name, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
-                let Some(kind) = schema.fields.get(&name) else {
-                    let hint = did_you_mean(schema.nearest(&name));
-                    return wrong(format!("has {name}, which is not a field of {}{hint}", article(object)));
-                };
-                let value = conform(value, kind, evaluated).map_err(|mismatch| mismatch.under(&format!(".{name}")))?;
-                conforming.insert(name, value);
-            }
-            Ok(Value::Object(conforming))
-        }
-        (kind, value) => wrong(format!("must be {}, not {}", expected(kind), article_of(&value))),
-    }
-}
-
-impl Mismatch {
-    fn under(self, parent: &str) -> Mismatch {
-        Mismatch { path: format!("{parent}{}", self.path), ..self }
-    }
-}
-
-fn conform_scalar(value: Value, scalar: &Scalar, evaluated: bool) -> Result<Value, Value> {
-    let value = match (scalar.kind, value) {
-        (ScalarKind::String | ScalarKind::IntOrString, Value::String(text)) if text.len() > MAX_TEXT => {
-            return Err(Value::String(text));
-        }
-        (ScalarKind::String, value @ (Value::Number(_) | Value::Bool(_))) if evaluated => value.to_string().into(),
-        (_, value) => value,
-    };
-    let right = match (scalar.kind, &value) {
-        (ScalarKind::String, Value::String(text)) => scalar.allowed.is_empty() || scalar.allowed.contains(text),
-        (ScalarKind::Int32, Value::Number(number)) => {
-            number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-        }
-        (ScalarKind::Int64, Value::Number(number)) => number.is_i64(),
-        (ScalarKind::Boolean, Value::Bool(_)) | (ScalarKind::Any, _) => true,
-        (ScalarKind::Quantity, Value::String(text)) => parse_quantity(text).is_some(),
-        (ScalarKind::Quantity, Value::Number(_)) => true,
-        (ScalarKind::IntOrString, Value::String(_)) => true,
-        (ScalarKind::IntOrString, Value::Number(number)) => {
-            number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-        }
-        _ => false,
-    };
-    if right { Ok(value) } else { Err(value) }
-}
-
-fn mismatch(scalar: &Scalar, value: &Value) -> String {
-    match value {
-        Value::String(text) if text.len() > MAX_TEXT => format!("may have {MAX_TEXT} bytes"),
-        Value::String(text) if !scalar.allowed.is_empty() => {
-            let hint = did_you_mean(nearest(text, scalar.allowed.iter().map(String::as_str)));
-            format!("must be one of {}{hint}", scalar.allowed.join(", "))
-        }
-        Value::Number(_) | Value::Bool(_) if scalar.kind == ScalarKind::String => {
-            format!("must be a string, not {value}; quote it")
-        }
-        Value::Number(_) if scalar.kind == ScalarKind::Int32 => "must be an integer of 32 bits".into(),
-        Value::String(text) if text.contains("{") && text.len() < 100 => {
-            format!("must be {}, not \"{text}\"; an expression is written ${{{{ }}}}", scalar_name(scalar.kind))
-        }
-        _ => format!("must be {}, not {}", scalar_name(scalar.kind), article_of(value)),
-    }
-}
-
-fn expected(kind: &Type) -> &'static str {
-    match kind {
-        Type::Scalar(scalar) => scalar_name(scalar.kind),
-        Type::Ref { .. } | Type::Map { .. } => "an object",
-        Type::List { .. } => "a list",
-    }
-}
-
-fn scalar_name(kind: ScalarKind) -> &'static str {
-    match kind {
-        ScalarKind::String => "a string",
-        ScalarKind::Int32 | ScalarKind::Int64 => "an integer",
-        ScalarKind::Boolean => "true or false",
-        ScalarKind::Quantity => "a quantity such as 500m or 64Mi",
-        ScalarKind::IntOrString => "an integer or a string",
-        ScalarKind::Any => "a value",
-    }
-}
-
-fn article_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// `a Container`, `an EnvVar`.
-fn article(name: &str) -> String {
-    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
-    format!("{article} {name}")
-}
-
-/// A piece of a scalar.
-#[derive(Debug, PartialEq)]
-enum Piece {
-    Text(String),
-    Hole(String),
-}
-
-/// Splits a scalar into text and the sources of its expressions.
-fn split(text: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut literal = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${{") {
-        if rest[..at].ends_with('$') {
-            literal.push_str(&rest[..at]);
-            literal.push_str("{{");
-            rest = &rest[at + 3..];
-            continue;
-        }
-        literal.push_str(&rest[..at]);
-        let source = &rest[at + 3..];
-        let end = end_of_hole(source).ok_or("has a ${{ that no }} closes; write $${{ for a literal ${{")?;
-        if !literal.is_empty() {
-            pieces.push(Piece::Text(std::mem::take(&mut literal)));
-        }
-        pieces.push(Piece::Hole(source[..end].trim().to_owned()));
-        rest = &source[end + 2..];
-    }
-    literal.push_str(rest);
-    if !literal.is_empty() || pieces.is_empty() {
-        pieces.push(Piece::Text(literal));
-    }
-    Ok(pieces)
-}
-
-/// The first `}}` outside of strings with no brace of the expression's own left open.
-fn end_of_hole(source: &str) -> Option<usize> {
-    let mut open = 0_usize;
-    let mut quote = None;
-    let mut characters = source.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match (quote, character) {
-            (Some(_), '\\') => drop(characters.next()),
-            (Some(mark), _) if character == mark => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '{') => open += 1,
-            (None, '}') if open > 0 => open -= 1,
-            (None, '}') => return source[at..].starts_with("}}").then_some(at),
-            (None, _) => {}
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pieces(text: &str) -> Vec<Piece> {
-        split(text).expect(text)
-    }
-
-    #[test]
-    fn a_hole_ends_where_its_expression_ends() {
-        assert_eq!(pieces("plain"), [Piece::Text("plain".into())]);
-        assert_eq!(pieces("${{ params.a }}"), [Piece::Hole("params.a".into())]);
-        assert_eq!(
-            pieces("a${{ {'b': {'c': 1}} }}d"),
-            [Piece::Text("a".into()), Piece::Hole("{'b': {'c': 1}}".into()), Piece::Text("d".into())]
-        );
-        assert_eq!(pieces(r#"${{ 'a}}\'b' + "}}" }}"#), [Piece::Hole(r#"'a}}\'b' + "}}""#.into())]);
-        assert_eq!(pieces("${VAR} $(VAR) $${{ x }}"), [Piece::Text("${VAR} $(VAR) ${{ x }}".into())]);
-        assert!(split("${{ params.a }").is_err());
-        assert!(split("a ${{ 'b }}").is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::nearest;
 use crate::yaml::{Node, Position, Value};
+use crate::{did_you_mean, nearest};
 
 /// One thing that is wrong with a template: where, what, and the nearest right name where there is one.
 #[derive(Clone, Debug, PartialEq)]
@@ -182,8 +182,4 @@ pub(crate) fn member(path: &str, name: &str) -> String {
         (true, false) => name.to_owned(),
         (false, false) => format!("{path}.{name}"),
     }
-}
-
-pub(crate) fn did_you_mean(near: Option<&str>) -> String {
-    near.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
