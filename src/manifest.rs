@@ -9,24 +9,10 @@ use serde_json::{Map, Value};
 /// Why a document could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
-    #[error("line {line}, column {column}: {message}")]
-    Syntax { line: u64, column: u64, message: String },
+    #[error("line {line}, column {column}: {0}", line = .0.position.line, column = .0.position.column)]
+    Syntax(#[from] yaml::SyntaxError),
     #[error("cannot be written as YAML: {0}")]
     Writing(String),
-}
-
-impl ManifestError {
-    fn syntax(error: &serde_saphyr::Error, lines: usize) -> ManifestError {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let message = match error {
-            serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key:?} stands there twice"),
-            error => {
-                let text = error.to_string();
-                text.split(" at line ").next().unwrap_or_default().to_owned()
-            }
-        };
-        ManifestError::Syntax { line: line + lines as u64, column, message }
-    }
 }
 
 /// Splits a file into documents, which together are the file. YAML documents begin with their `---`; JSON ones may
@@ -57,13 +43,8 @@ fn json_documents(text: &str) -> Vec<&str> {
 /// Reads a document that has `lines` before it, as kubectl would: `0644` is octal, and a key may stand only once. None
 /// when there is nothing in it.
 pub(crate) fn parse(document: &str, lines: usize) -> Result<Option<Value>, ManifestError> {
-    if preamble(document).len() == document.len() {
-        return Ok(None);
-    }
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    let value: Value =
-        serde_saphyr::from_str_with_options(document, options).map_err(|error| ManifestError::syntax(&error, lines))?;
-    Ok(Some(value).filter(|value| !value.is_null()))
+    let node = yaml::read_document(document, lines as u64)?;
+    Ok(node.map(|node| node.to_json()).filter(|value| !value.is_null()))
 }
 
 /// Writes `value` in place of `document`.
@@ -212,7 +193,7 @@ mod tests {
         assert_eq!(read("---\n# nothing\n"), None);
         for (twice, place) in [("a: 1\na: 2\n", "line 12, column 1"), ("{\"a\": 1, \"a\": 2}", "line 11, column 10")] {
             let error = parse(twice, 10).unwrap_err();
-            assert_eq!(error.to_string(), format!("{place}: \"a\" stands there twice"));
+            assert_eq!(error.to_string(), format!("{place}: invalid YAML: duplicate mapping key: a"));
         }
     }
 

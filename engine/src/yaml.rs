@@ -101,8 +101,12 @@ pub fn documents(text: &str) -> Vec<&str> {
     starts.iter().zip(ends).map(|(&start, end)| &text[start..end]).filter(|piece| !piece.is_empty()).collect()
 }
 
-/// `lines` is how many lines of the file come before the document.
-fn read_document(document: &str, lines: u64) -> Result<Option<Node>, SyntaxError> {
+/// Reads one document, of which `lines` lines of the file come before it. Nothing if it holds comments only.
+///
+/// # Errors
+///
+/// When it is not YAML, or has a key twice.
+pub fn read_document(document: &str, lines: u64) -> Result<Option<Node>, SyntaxError> {
     let marker = document.strip_prefix("---").map_or(0, |_| 3);
     let blank = document[marker..].lines().all(|line| {
         let line = line.trim();
