@@ -34,11 +34,12 @@ spec:
 "#;
 
 const POLICY: &str = r#"[
-  JSONPatch{op: "add", path: "/spec/initContainers", value: [Object.spec.initContainers{
+  JSONPatch{op: "add", path: "/spec/initContainers", value: []},
+  JSONPatch{op: "add", path: "/spec/initContainers/-", value: Object.spec.initContainers{
     name: "shipper", image: "registry.example.com/shipper:1", restartPolicy: "Always",
     startupProbe: Object.spec.initContainers.startupProbe{
       httpGet: Object.spec.initContainers.startupProbe.httpGet{path: "/", port: 2020}},
-    volumeMounts: [Object.spec.initContainers.volumeMounts{name: "app-logs", mountPath: "/var/log/app"}]}]},
+    volumeMounts: [Object.spec.initContainers.volumeMounts{name: "app-logs", mountPath: "/var/log/app"}]}},
   JSONPatch{op: "add", path: "/spec/volumes/-", value:
     Object.spec.volumes{name: "app-logs", emptyDir: Object.spec.volumes.emptyDir{}}}
 ]"#;
