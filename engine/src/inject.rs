@@ -340,7 +340,7 @@ impl<'a> Pass<'a> {
             return Verdict::Failed(problem, Some(self.policy(template)));
         }
         match (record.entries() > recorded, earlier) {
-            (true, _) => Verdict::Injected(record),
+            (true, _) => Verdict::Injected(record.without_repetitions()),
             (false, Some(_)) => Verdict::Done,
             (false, None) if given.is_nothing() => Verdict::Skipped(Reason::GuardFalse),
             (false, None) => Verdict::Skipped(Reason::AlreadyInjected),
@@ -359,6 +359,8 @@ impl<'a> Pass<'a> {
         let mut status = self.status.clone();
         let mut denials: Vec<Problem> = Vec::new();
         for (name, verdict) in names.iter().zip(verdicts) {
+            // What an earlier call injected keeps the word of that call.
+            let is_done = matches!(verdict, Verdict::Done);
             let (outcome, reason, message) = match verdict {
                 Verdict::Injected(record) => {
                     status.put(record);
@@ -385,9 +387,7 @@ impl<'a> Pass<'a> {
                 (decision.outcome, decision.reason) = (outcome, reason);
                 continue;
             };
-            // What an earlier call injected keeps the word of that call.
-            let is_kept = reason == Reason::AlreadyInjected && self.status.record(name.as_str()).is_some();
-            words.push(format!("{name}={}", if is_kept { Reason::Injected } else { reason }));
+            words.push(format!("{name}={}", if is_done { Reason::Injected } else { reason }));
             decision.templates.push(TemplateDecision { name, outcome, reason, message });
         }
         decision.warnings.extend(decide::stray_keys(self.pod, names));

@@ -161,15 +161,15 @@ impl<'a> Container<'_, 'a> {
 
     fn check_probes(&mut self) -> Result<(), Wrong> {
         let ends = self.is_init && self.node.text_of("restartPolicy").as_deref() != Some("Always");
-        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        for probe in [".startupProbe", ".livenessProbe", ".readinessProbe"] {
             let is_new = self.is_new;
-            let Some(entry) = self.node.member(probe).filter(|entry| is_new || entry.is_ours()) else { continue };
+            let Some(entry) = self.node.member(&probe[1..]).filter(|entry| is_new || entry.is_ours()) else { continue };
             if ends {
-                return Err((".restartPolicy", format!("must be Always for a {probe}")));
+                return Err((".restartPolicy", format!("must be Always for a {}", &probe[1..])));
             }
             for field in ["periodSeconds", "timeoutSeconds", "failureThreshold", "initialDelaySeconds"] {
                 if number(&mut entry.node, field).is_some_and(|number| number < 0) {
-                    return Err((".", format!("{probe}.{field} must not be negative")));
+                    return Err((probe, format!("must not have a negative {field}")));
                 }
             }
         }

@@ -1,9 +1,6 @@
 //! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 use super::draft::{Change, Entry, Node};
@@ -47,7 +44,7 @@ pub(super) struct ToApp<'a> {
 }
 
 /// Merges one template into a draft.
-pub(super) struct Merge<'s> {
+struct Merge<'s> {
     template: &'s Template,
     /// What was recorded before: what this template brought then is not in its own way now.
     earlier: &'s Status,
@@ -247,15 +244,10 @@ impl<'a> Merge<'_> {
 
     /// Gives the containers of one list what is meant for them.
     fn app(&mut self, spec: &mut Node<'a>, list: &'static str, given: &[ToApp<'a>]) {
-        if !given.iter().any(|to_app| to_app.list == list) {
-            return;
-        }
-        let Some(items) = spec.member(list).and_then(|entry| entry.node.items()) else { return };
-        let name = |entry: &Entry<'a>| entry.node.text_of("name").map(Cow::into_owned);
-        let places: HashMap<_, _> = items.iter().enumerate().map(|(at, entry)| (name(entry), at)).collect();
         for to_app in given.iter().filter(|to_app| to_app.list == list) {
-            let Some(&at) = places.get(&Some(to_app.container.to_owned())) else { continue };
-            let container = &mut items[at].node;
+            let items = spec.member(list).and_then(|entry| entry.node.items());
+            let found = items.into_iter().flatten().find(|entry| entry.is_named(to_app.container));
+            let Some(Entry { node: container, .. }) = found else { continue };
             self.at(list, |merge| {
                 merge.at(to_app.container, |merge| merge.object(container, to_app.view, "Container", to_app.overrides));
             });
@@ -319,18 +311,16 @@ impl<'a> Merge<'_> {
     }
 
     fn map(&mut self, target: &mut Node<'a>, view: View<'a>, overrides: bool) {
-        // A hole that gave a whole object has no members of its own.
-        let Some(mut members) = Node::View(view).members().map(std::mem::take) else { return };
-        for (key, entry) in members.drain(..) {
-            self.at(&key.clone(), |merge| match target.member(&key) {
+        for (key, part) in view.members() {
+            self.at(key, |merge| match target.member(key) {
                 Some(known) => {
                     if overrides {
-                        merge.overrule(known, entry.node);
+                        merge.overrule(known, Node::View(part));
                     }
                 }
                 None => {
                     if let Some(members) = target.members() {
-                        members.push((key, Entry::added(entry.node)));
+                        members.push((key.into(), Entry::added(Node::View(part))));
                         merge.added();
                     }
                 }
@@ -341,21 +331,20 @@ impl<'a> Merge<'_> {
     fn list(&mut self, target: &mut Node<'a>, keys: &'static [String], view: View<'a>, overrides: bool) {
         let Some(items) = target.items() else { return };
         let mut known: Vec<String> = items.iter().map(|entry| entry.node.key(keys)).collect();
-        let Some(mut given) = Node::View(view).items().map(std::mem::take) else { return };
-        for entry in given.drain(..) {
-            let key = entry.node.key(keys);
+        for node in view.items().map(Node::View) {
+            let key = node.key(keys);
             let place = known.iter().position(|known| *known == key);
             self.at(&key, |merge| match place {
                 None => {
                     merge.added();
-                    items.push(Entry::added(entry.node));
+                    items.push(Entry::added(node));
                 }
                 Some(at) => {
                     let known = &mut items[at];
-                    if merge.mounts_another(&known.node, &entry.node) {
+                    if merge.mounts_another(&known.node, &node) {
                         merge.conflict(&format!("the mount at {key}"));
                     } else if overrides {
-                        merge.overrule(known, entry.node);
+                        merge.overrule(known, node);
                     }
                 }
             });

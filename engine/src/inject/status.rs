@@ -4,7 +4,7 @@
 //! it records is looked for in the pod.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -59,6 +59,13 @@ impl Record {
     /// How much was added and changed.
     pub(super) fn entries(&self) -> usize {
         self.added.len() + self.replaced.len() + self.overridden.len()
+    }
+
+    /// What was missing and came back is recorded once.
+    pub(super) fn without_repetitions(mut self) -> Record {
+        let mut seen = HashSet::new();
+        self.added.retain(|added| seen.insert(added.clone()));
+        self
     }
 }
 

@@ -122,6 +122,8 @@ fn what_another_webhook_took_away_is_added_again_and_new_containers_get_their_pa
     bare["spec"]["initContainers"].as_array_mut().expect("a list").remove(0);
     let restored = applied(&bare, &decide(&catalog, &bare));
     assert_eq!(restored["spec"]["initContainers"][0]["name"], "log");
+    let status = restored["metadata"]["annotations"]["pillion.dev/status"].as_str().expect("a status");
+    assert_eq!(status.matches("/spec/initContainers/log").count(), 1, "{status}");
     assert!(decide(&catalog, &restored).patch.is_empty());
 }
 
@@ -587,6 +589,10 @@ fn what_the_api_server_would_refuse_is_refused_here_and_named() {
         (
             "parameters: [{name: l, type: string, default: a b}]\npod: {metadata: {labels: {a: \"${{ params.l }}\"}}}",
             "is \"a b\", which is no label's value",
+        ),
+        (
+            "app: [{containers: [\"*\"], livenessProbe: {periodSeconds: -1, tcpSocket: {port: 1}}}]",
+            "containers[web].livenessProbe must not have a negative periodSeconds",
         ),
     ] {
         let mut pod = asking("a");

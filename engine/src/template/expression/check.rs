@@ -31,6 +31,24 @@ pub struct Scope<'a> {
     pub container: bool,
 }
 
+/// Functions whose result is small, whatever they work on.
+#[rustfmt::skip]
+const TO_SCALARS: &[&str] = &[
+    "size", "startsWith", "endsWith", "contains", "int", "double", "isQuantity", "isInteger", "asInteger",
+    "asApproximateFloat", "sign", "compareTo", "isGreaterThan", "isLessThan", "indexOf", "lastIndexOf", "isSorted", "sum",
+    "hasValue", "quantity", "add", "sub",
+];
+/// Functions whose result is no larger than what they work on.
+#[rustfmt::skip]
+const TO_PARTS: &[&str] = &[
+    "string", "lowerAscii", "upperAscii", "trim", "substring", "charAt", "min", "max", "first", "last", "value", "or",
+    "orValue", "optional.of", "optional.none",
+];
+/// The same, and it is a list.
+const TO_LISTS: &[&str] = &["sort", "reverse", "slice", "flatten"];
+/// Functions with a rule of their own, in `visit_function`.
+const WITH_RULES: &[&str] = &["matches", "find", "findAll", "split", "join", "replace"];
+
 /// Why an expression was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -476,14 +494,9 @@ impl Checker<'_> {
         let same = Summary { origin, growth: whole, shape: Shape::Unknown };
         let argument = |at: usize| literals.get(at).and_then(Option::as_deref);
         match name {
-            "size" | "startsWith" | "endsWith" | "contains" | "int" | "double" | "isQuantity" | "isInteger"
-            | "asInteger" | "asApproximateFloat" | "sign" | "compareTo" | "isGreaterThan" | "isLessThan"
-            | "indexOf" | "lastIndexOf" | "isSorted" | "sum" | "hasValue" | "quantity" | "add" | "sub" => Ok(scalar),
-            "string" | "lowerAscii" | "upperAscii" | "trim" | "substring" | "charAt" | "min" | "max" | "first"
-            | "last" | "value" | "optional.of" | "optional.none" => Ok(same),
-            // The fallback is a list when it is written as one.
-            "orValue" | "or" => Ok(same),
-            "sort" | "reverse" | "slice" | "flatten" => Ok(same.list()),
+            name if TO_SCALARS.contains(&name) => Ok(scalar),
+            name if TO_PARTS.contains(&name) => Ok(same),
+            name if TO_LISTS.contains(&name) => Ok(same.list()),
             "matches" | "find" | "findAll" => {
                 let Some(pattern) = argument(literals.len().saturating_sub(1)) else {
                     return invalid(format!("{name}() needs its regular expression written out"));
@@ -524,60 +537,13 @@ impl Checker<'_> {
                 _ => invalid("replace() needs both of its texts written out"),
             },
             _ => {
-                let near = nearest(name, FUNCTIONS.iter().copied());
+                let known = [TO_SCALARS, TO_PARTS, TO_LISTS, WITH_RULES].into_iter().flatten().copied();
+                let near = nearest(name, known);
                 invalid(format!("{name}() is not a function that templates can use{}", did_you_mean(near)))
             }
         }
     }
 }
-
-/// For the nearest right name.
-const FUNCTIONS: [&str; 44] = [
-    "size",
-    "startsWith",
-    "endsWith",
-    "contains",
-    "int",
-    "double",
-    "isQuantity",
-    "isInteger",
-    "asInteger",
-    "asApproximateFloat",
-    "sign",
-    "compareTo",
-    "isGreaterThan",
-    "isLessThan",
-    "indexOf",
-    "lastIndexOf",
-    "isSorted",
-    "sum",
-    "hasValue",
-    "quantity",
-    "add",
-    "sub",
-    "string",
-    "lowerAscii",
-    "upperAscii",
-    "trim",
-    "substring",
-    "charAt",
-    "min",
-    "max",
-    "first",
-    "last",
-    "value",
-    "orValue",
-    "sort",
-    "reverse",
-    "slice",
-    "flatten",
-    "matches",
-    "find",
-    "findAll",
-    "split",
-    "join",
-    "replace",
-];
 
 fn no_field(of: &str, name: &str, near: Option<String>) -> Invalid {
     Invalid(format!("{of} has no field {name}{}", did_you_mean(near.as_deref())))
