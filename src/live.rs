@@ -103,9 +103,12 @@ impl Keeper {
 }
 
 fn report(loaded: Loaded, metrics: &Metrics) -> InForce {
-    let Loaded { catalog, problems, refused } = loaded;
+    let Loaded { catalog, problems, warnings, refused } = loaded;
     for problem in &problems {
         tracing::error!(problem, meanwhile = "what was in force of it stays in force", "template refused");
+    }
+    for warning in warnings {
+        tracing::warn!(warning, "template accepted, but should be better");
     }
     tracing::info!(in_force = catalog.len(), refused, "templates loaded");
     let injections = metrics.templates_loaded(&catalog, refused);

@@ -71,6 +71,14 @@ impl Catalog {
         self.templates.iter().filter(move |(_, slot)| in_force(slot)).map(|(name, _)| name)
     }
 
+    /// The template that pods of this namespace get for a name.
+    pub fn template(&self, name: &str, namespace: &str) -> Option<&Template> {
+        match self.find(name, namespace) {
+            Found::Template(template) => Some(template),
+            Found::Refused(_) | Found::Unknown(_) => None,
+        }
+    }
+
     pub(crate) fn on_error(&self) -> OnError {
         self.on_error
     }
@@ -85,7 +93,11 @@ impl Catalog {
             (Some(template), Some(own), _) if template.allows_shadowing() => Found::Template(own),
             (Some(template), _, _) | (None, Some(template), _) => Found::Template(template),
             (None, None, Some(why)) => Found::Refused(why),
-            (None, None, None) => Found::Unknown(nearest(name, self.templates.keys().map(TemplateName::as_str))),
+            (None, None, None) => {
+                let is_usable = |slot: &Slot| slot.cluster_wide.is_some() || slot.namespaced.contains_key(namespace);
+                let usable = self.templates.iter().filter(|(_, slot)| is_usable(slot)).map(|(name, _)| name.as_str());
+                Found::Unknown(nearest(name, usable))
+            }
         }
     }
 }

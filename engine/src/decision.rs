@@ -42,7 +42,7 @@ impl fmt::Display for Outcome {
 }
 
 macro_rules! reasons {
-    ($($variant:ident $code:literal $sentence:literal $fix:literal;)*) => {
+    ($($variant:ident $code:literal [$($outcome:ident),*] $sentence:literal $fix:literal;)*) => {
         /// Why a pod, or one template of it, came out as it did. A closed set: what users see as `snake_case`.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub enum Reason {
@@ -56,6 +56,11 @@ macro_rules! reasons {
             /// The code that users see.
             pub fn as_str(self) -> &'static str {
                 match self { $(Reason::$variant => $code,)* }
+            }
+
+            /// The outcomes that it can stand beside.
+            pub fn outcomes(self) -> &'static [Outcome] {
+                match self { $(Reason::$variant => &[$(Outcome::$outcome),*],)* }
             }
 
             /// What it means, in one sentence.
@@ -72,59 +77,59 @@ macro_rules! reasons {
 }
 
 reasons! {
-    Injected "injected"
+    Injected "injected" [Injected]
         "What the template holds was added to the pod." "Nothing to do.";
-    AlreadyInjected "already_injected"
-        "The pod already holds what the template would add." "Nothing to do; to take up a changed template, create the pod anew, e.g. with kubectl rollout restart.";
-    PodOptedOut "pod_opted_out"
-        "The pod says pillion.dev/inject: disabled." "Remove the label or annotation pillion.dev/inject from the pod template.";
-    MirrorPod "mirror_pod"
-        "The pod mirrors a static pod of a node, which cannot be changed through the API." "Put the sidecar into the static pod's manifest on the node.";
-    HostNetwork "host_network"
+    AlreadyInjected "already_injected" [Skipped]
+        "The template adds nothing: the pod has all of it, or something of its own in its place, or was injected by an earlier version of it." "Nothing to do; to take up a changed template or parameter, create the pod anew, e.g. with kubectl rollout restart.";
+    PodOptedOut "pod_opted_out" [Skipped]
+        "The pod has the label or annotation pillion.dev/inject: disabled (or \"false\")." "Remove it from the pod template, unless it is meant.";
+    MirrorPod "mirror_pod" [Skipped]
+        "The pod mirrors a static pod of a node, which cannot be changed through the API." "Put the sidecar into the static pod's manifest on the node, e.g. with pillion inject.";
+    HostNetwork "host_network" [Skipped]
         "The pod uses the network of its node, where a sidecar's ports would collide." "Use a template that says hostNetwork: true, or drop hostNetwork from the pod.";
-    UnsupportedOs "unsupported_os"
-        "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's.";
-    NoTemplatesRequested "no_templates_requested"
-        "Neither the pod nor its namespace names a template." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
-    TooLarge "too_large"
+    UnsupportedOs "unsupported_os" [Skipped]
+        "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's; a pod without spec.os counts as linux.";
+    NoTemplatesRequested "no_templates_requested" [Skipped]
+        "Neither the pod nor its namespace names a template, or the pod's list of them is empty." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
+    TooLarge "too_large" [Denied]
         "The pod asks for more than 32 templates, or has more than 256 containers and asks for any." "Ask for fewer templates in pillion.dev/templates, or for none.";
-    UnknownTemplate "unknown_template"
-        "There is no template of that name." "Correct the name in pillion.dev/templates, or add the template.";
-    UnknownNamespace "unknown_namespace"
-        "The template needs to know the pod's namespace, and this server has not been told of it." "Use a template without namespaceSelector and namespaceObject, or run the server with access to namespaces.";
-    InvalidTemplate "invalid_template"
-        "The template was refused when it was loaded." "Mend the template; the server's log names file, line and field.";
-    TemplateNotAllowed "template_not_allowed"
+    UnknownTemplate "unknown_template" [Denied, Error]
+        "There is no template of that name." "Correct the name in pillion.dev/templates (of the pod or its namespace) or in the namespace's pillion.dev/required-templates, or add the template.";
+    UnknownNamespace "unknown_namespace" [Denied, Error]
+        "The template needs to know the pod's namespace, and this server has not been told of it." "Use a template without namespaceSelector, and of namespaceObject nothing but metadata.name.";
+    InvalidTemplate "invalid_template" [Denied, Error]
+        "The template was refused when it was loaded." "Mend the template; message and log name file, line and field.";
+    TemplateNotAllowed "template_not_allowed" [Denied, Error]
         "The template's namespaceSelector leaves this namespace out." "Ask the template's owner to admit the namespace, or use another template.";
-    MissingParameter "missing_parameter"
-        "A parameter that has no default was not given." "Set the annotation <template>.pillion.dev/<parameter> on the pod.";
-    InvalidParameter "invalid_parameter"
+    MissingParameter "missing_parameter" [Denied, Error]
+        "A parameter that has no default was not given." "Set the annotation <template>.pillion.dev/<parameter> on the pod or, for all of its pods, on the namespace.";
+    InvalidParameter "invalid_parameter" [Denied, Error]
         "A parameter's value breaks the parameter's rule." "Correct the annotation that the message names.";
-    UnknownParameter "unknown_parameter"
-        "The template has no parameter of that name." "Correct the annotation's name; the message has the nearest right one.";
-    ParameterNotSettable "parameter_not_settable"
+    UnknownParameter "unknown_parameter" [Denied, Error]
+        "The template has no parameter of that name." "Correct the annotation's name; if one comes near it, the message has it.";
+    ParameterNotSettable "parameter_not_settable" [Denied, Error]
         "The template does not let this parameter be set from here." "Remove the annotation, or ask the template's owner (settableBy).";
-    GuardFalse "guard_false"
-        "The template's own condition (when) does not hold for this pod." "Nothing to do, or change what the condition asks for.";
-    ExpressionFailed "expression_failed"
+    GuardFalse "guard_false" [Skipped]
+        "The template's own condition, or that of each of its app entries (when), does not hold for this pod." "Nothing to do, or change what the condition asks for.";
+    ExpressionFailed "expression_failed" [Denied, Error]
         "An expression of the template could not be evaluated for this pod." "Ask in the expression whether the field is there, with has() or .?.";
-    ExpressionLimit "expression_limit"
+    ExpressionLimit "expression_limit" [Denied, Error]
         "An expression of the template would cost too much for this pod." "Let the expression name less of the pod, or make the value smaller.";
-    Conflict "conflict"
-        "The pod or another template already has something of the same name." "Rename one of the two, or drop the template from pillion.dev/templates.";
-    InvalidResult "invalid_result"
+    Conflict "conflict" [Denied, Error]
+        "The pod or another template has something else of the same name, or at the same path." "Rename or move one of the two, list a volume in the template's shares, or drop the template from pillion.dev/templates.";
+    InvalidResult "invalid_result" [Denied, Error]
         "The API server would not accept the pod with what the template adds." "Correct the field that the message names, in the template or through its parameter.";
-    NotAPod "not_a_pod"
+    NotAPod "not_a_pod" [Skipped]
         "The review is about something other than a Pod." "Restrict the webhook's rules to pods.";
-    NotACreate "not_a_create"
+    NotACreate "not_a_create" [Skipped]
         "Only pods that are being created can be changed." "Restrict the webhook's rules to the operation CREATE.";
-    Subresource "subresource"
+    Subresource "subresource" [Skipped]
         "The review is about a subresource of a pod." "Restrict the webhook's rules to the resource pods.";
-    UnsupportedVersion "unsupported_version"
+    UnsupportedVersion "unsupported_version" [Skipped]
         "The review is not of the version admission.k8s.io/v1." "Set admissionReviewVersions: [v1] in the webhook's configuration.";
-    InternalError "internal_error"
+    InternalError "internal_error" [Error]
         "Pillion failed on this review, for a fault of its own." "Report it; the server's log says where in the code.";
-    MalformedReview "malformed_review"
+    MalformedReview "malformed_review" [Error]
         "The request is not an AdmissionReview with a pod in it." "Send what an API server sends.";
 }
 
@@ -214,6 +219,7 @@ mod tests {
         for reason in Reason::ALL {
             assert!(reason.as_str().chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'), "{reason}");
             assert!(reason.sentence().ends_with('.') && reason.fix().ends_with('.'), "{reason}");
+            assert!(!reason.outcomes().is_empty(), "{reason}");
         }
     }
 }

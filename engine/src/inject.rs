@@ -6,6 +6,7 @@ mod draft;
 mod merge;
 mod pod;
 mod status;
+mod trial;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -17,12 +18,15 @@ use self::draft::{Entry, Node};
 use self::merge::{Given, ToApp};
 use self::pod::{Container, Pod, Seen};
 use self::status::{OUTCOME, Record, STATUS, Status};
+pub(crate) use self::trial::trial;
 use crate::admission::{Operation, Review};
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::{Decision, Outcome, Patch, Reason, Subject, TemplateDecision};
+use crate::excerpt;
 use crate::template::expression::Failure;
 use crate::template::fragment::{Fragment, RenderError, View, fill};
 use crate::template::{OnError, Parameters, PodPart, Template};
+use crate::validation::Wrong;
 
 /// The longest warning that reaches a user in one piece.
 /// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
@@ -63,12 +67,19 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
     match decide::requested(&pod, namespace) {
         Ok(names) => match pod.containers() {
             Some(containers) if containers.len() > MAX_CONTAINERS => {
-                untouched(Outcome::Denied, Reason::TooLarge, subject)
+                let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
+                denied(
+                    untouched(Outcome::Denied, Reason::TooLarge, subject),
+                    &[Problem::new(Reason::TooLarge, message)],
+                )
             }
             Some(containers) => Pass::new(catalog, namespace, &pod, &containers).run(&names, subject),
             None => untouched(Outcome::Error, Reason::MalformedReview, subject),
         },
-        Err(Reason::TooLarge) => untouched(Outcome::Denied, Reason::TooLarge, subject),
+        Err(Reason::TooLarge) => {
+            let message = format!("pillion.dev/templates asks for more than {} templates", decide::MAX_TEMPLATES);
+            denied(untouched(Outcome::Denied, Reason::TooLarge, subject), &[Problem::new(Reason::TooLarge, message)])
+        }
         Err(reason) => {
             let warnings = limited(decide::stray_keys(&pod, &[]));
             Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
@@ -95,6 +106,8 @@ struct Pass<'a> {
     pod: &'a Pod<'a>,
     containers: &'a [Container<'a>],
     status: Status,
+    /// The init containers that the templates bring.
+    brought: HashSet<&'a str>,
     /// The bytes that expressions may still work on.
     budget: Cell<usize>,
 }
@@ -106,6 +119,8 @@ enum Verdict {
     Injected(Record),
     /// An earlier call injected it, and nothing is missing.
     Done,
+    /// An earlier call injected it as it was then: since, the template or its parameters have changed.
+    Stale,
     /// It adds nothing, for this reason.
     Skipped(Reason),
     /// It cannot be applied. The policy is the template's; there is none for a name that leads to no template.
@@ -116,7 +131,7 @@ impl Verdict {
     fn record(&self) -> Option<&Record> {
         match self {
             Verdict::Injected(record) => Some(record),
-            Verdict::Done | Verdict::Skipped(_) | Verdict::Failed(..) => None,
+            Verdict::Done | Verdict::Stale | Verdict::Skipped(_) | Verdict::Failed(..) => None,
         }
     }
 }
@@ -130,6 +145,17 @@ struct Received<'a> {
     overrides: bool,
 }
 
+impl Received<'_> {
+    fn given(&self) -> ToApp<'_> {
+        ToApp {
+            list: self.container.list,
+            container: &self.container.name,
+            view: View::new(self.fragment, &self.values),
+            overrides: self.overrides,
+        }
+    }
+}
+
 /// A template that is ready to be merged.
 struct Prepared<'a> {
     template: &'a Template,
@@ -138,6 +164,21 @@ struct Prepared<'a> {
     values: Vec<Fragment>,
     app: Vec<Received<'a>>,
     warnings: Vec<String>,
+}
+
+impl<'a> Prepared<'a> {
+    /// What it gives to the pod.
+    fn given(&self, required: bool) -> Given<'_> {
+        let view = |fragment| View::new(fragment, &self.values);
+        Given {
+            template: self.template,
+            metadata: self.pod.metadata.as_ref().map(view),
+            spec: self.pod.spec.as_ref().map(view),
+            shares: self.pod.shares.as_ref().map(view),
+            app: self.app.iter().map(Received::given).collect(),
+            required,
+        }
+    }
 }
 
 enum Preparation<'a> {
@@ -153,10 +194,16 @@ impl<'a> Pass<'a> {
         containers: &'a [Container<'a>],
     ) -> Pass<'a> {
         let status = Status::parse(pod.annotation(STATUS).as_deref());
-        Pass { catalog, namespace, pod, containers, status, budget: Cell::new(MAX_WORK) }
+        let brought = HashSet::new();
+        Pass { catalog, namespace, pod, containers, status, brought, budget: Cell::new(MAX_WORK) }
     }
 
-    fn run(&self, names: &[String], subject: Subject) -> Decision {
+    fn run(mut self, names: &[String], subject: Subject) -> Decision {
+        if self.status.is_empty() && self.containers.iter().any(|container| container.list == "initContainers") {
+            let templates = names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
+            let specs = templates.filter_map(|template| template.pod.spec.as_ref());
+            self.brought = specs.flat_map(|spec| spec.fixed_names("initContainers")).collect();
+        }
         let mut opened = self.pod.draft(self.containers);
         let prepared: Vec<Preparation<'_>> = names.iter().map(|name| self.prepare(name, &mut opened)).collect();
         // The draft borrows from what was prepared, so it begins only now.
@@ -167,7 +214,7 @@ impl<'a> Pass<'a> {
             verdicts.push(match preparation {
                 Preparation::Ready(prepared) => {
                     warnings.extend_from_slice(&prepared.warnings);
-                    self.merge(prepared, &mut draft, &verdicts)
+                    self.merge(prepared, &mut draft, &verdicts, &mut warnings)
                 }
                 Preparation::Settled(verdict) => verdict.clone(),
             });
@@ -179,7 +226,7 @@ impl<'a> Pass<'a> {
     /// Everything that can be known of a template without the others.
     fn prepare(&self, name: &str, draft: &mut Node<'a>) -> Preparation<'a> {
         let failed = |problem, policy| Preparation::Settled(Verdict::Failed(problem, policy));
-        let template: &'a Arc<Template> = match decide::find(self.catalog, self.namespace, name) {
+        let template: &'a Arc<Template> = match decide::find(self.catalog, self.namespace, self.pod, name) {
             Ok(template) => template,
             Err(problem) => return failed(problem, None),
         };
@@ -198,8 +245,8 @@ impl<'a> Pass<'a> {
             (Cow::Borrowed(_), Some(defaults)) => Cow::Borrowed(defaults.digest.as_str()),
             _ => Cow::Owned(template.digest_with(&parameters)),
         };
-        if self.is_done(template, &digest, draft) {
-            return Preparation::Settled(Verdict::Done);
+        if let Some(verdict) = self.earlier(template, &digest, draft) {
+            return Preparation::Settled(verdict);
         }
         match self.render(template, &parameters, digest) {
             Ok(Some(prepared)) => Preparation::Ready(Box::new(prepared)),
@@ -208,9 +255,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Whether an earlier call did all that there is to do. Nothing is topped up from a template that has changed since.
-    fn is_done(&self, template: &Template, digest: &str, draft: &mut Node<'a>) -> bool {
-        let Some(record) = self.status.record(template.name().as_str()) else { return false };
+    /// What an earlier call left, if there is nothing to do. Nothing is topped up from a template that has changed since.
+    fn earlier(&self, template: &Template, digest: &str, draft: &mut Node<'a>) -> Option<Verdict> {
+        let record = self.status.record(template.name().as_str())?;
         // What the template brings by itself must be there: a status can be written by anybody.
         let mut own = template.pod.spec.iter().flat_map(|spec| {
             ["initContainers", "containers", "volumes"]
@@ -218,23 +265,28 @@ impl<'a> Pass<'a> {
                 .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
         });
         if record.digest != digest {
-            return own.any(|pointer| record.added.contains(&pointer) && draft.holds(&pointer));
+            let any = own.any(|pointer| record.added.contains(&pointer) && draft.holds(&pointer));
+            return any.then_some(Verdict::Stale);
         }
         let has_seen_all = || {
             let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
             self.own_containers().all(|container| seen.contains(&*container.name))
         };
-        !record.added.is_empty()
+        let is_done = !record.added.is_empty()
             && own.all(|pointer| draft.holds(&pointer))
             && record.added.iter().all(|added| draft.holds(added))
-            && (template.app.is_empty() || has_seen_all())
+            && (template.app.is_empty() || has_seen_all());
+        is_done.then_some(Verdict::Done)
     }
 
-    /// The pod's containers without those that templates brought.
+    /// The pod's containers without those that templates brought. A copy that lost its annotations still has these.
     fn own_containers(&self) -> impl Iterator<Item = &'a Container<'a>> {
         let is_own = |container: &&Container<'a>| {
-            let pointer = || status::pointer(["spec", container.list, &container.name]);
-            self.status.is_empty() || self.status.added_by(&pointer()).is_none()
+            if self.status.is_empty() {
+                return container.list == "containers" || !self.brought.contains(&*container.name);
+            }
+            let pointer = status::pointer(["spec", container.list, &container.name]);
+            self.status.added_by(&pointer).is_none()
         };
         self.containers.iter().filter(is_own)
     }
@@ -246,23 +298,39 @@ impl<'a> Pass<'a> {
         parameters: &Cow<'a, Parameters>,
         digest: Cow<'a, str>,
     ) -> Result<Option<Prepared<'a>>, Problem> {
-        let seen = Seen {
+        if let Some(when) = &template.when {
+            let holds = when.holds(&self.seen(parameters));
+            if !holds.map_err(|failure| expression_problem(template, "when", when.source(), failure))? {
+                return Ok(None);
+            }
+        }
+        self.render_parts(template, parameters, digest).map(Some)
+    }
+
+    /// What expressions see, outside of `app`.
+    fn seen<'s>(&'s self, parameters: &'s Parameters) -> Seen<'s> {
+        Seen {
             pod: self.pod,
             status: &self.status,
             namespace: self.namespace,
             parameters,
             container: None,
             budget: &self.budget,
-        };
-        let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
-        if let Some(when) = &template.when
-            && !when.holds(&seen).map_err(|failure| expression_problem(template, "when", when.source(), failure))?
-        {
-            return Ok(None);
         }
+    }
+
+    /// The values of all holes, whether the template's guard holds or not.
+    fn render_parts(
+        &self,
+        template: &'a Template,
+        parameters: &Cow<'a, Parameters>,
+        digest: Cow<'a, str>,
+    ) -> Result<Prepared<'a>, Problem> {
+        let seen = self.seen(parameters);
+        let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
         let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
         let render =
-            |holes, seen: &Seen<'_>| fill(holes, seen, parameters).map_err(|error| render_problem(template, error));
+            |holes, seen: &Seen<'_>| fill(holes, seen, parameters).map_err(|errors| render_problem(template, errors));
         let values = render(&pod.holes, &seen)?;
         let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
         let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
@@ -281,41 +349,44 @@ impl<'a> Pass<'a> {
                 }
                 let seen = Seen { container: Some(container), ..seen };
                 if let Some(when) = &entry.when
-                    && !when
-                        .holds(&seen)
-                        .map_err(|failure| expression_problem(template, "app[].when", when.source(), failure))?
+                    && !when.holds(&seen).map_err(|failure| {
+                        expression_problem(
+                            template,
+                            &format!("app[{at}].when of {}", container.name),
+                            when.source(),
+                            failure,
+                        )
+                    })?
                 {
                     continue;
                 }
                 let (fragment, values) = match resolved {
                     Some(fragment) => (fragment, Vec::new()),
-                    None => (&entry.container, render(&entry.holes, &seen)?),
+                    None => {
+                        let values =
+                            render(&entry.holes, &seen).map_err(|problem| problem.of_container(&container.name));
+                        (&entry.container, values?)
+                    }
                 };
                 app.push(Received { container, fragment, values, overrides: entry.overrides });
             }
         }
-        Ok(Some(Prepared { template, digest, pod, values, app, warnings }))
+        Ok(Prepared { template, digest, pod, values, app, warnings })
     }
 
     /// Merges into the draft, or leaves the draft as it was.
-    fn merge<'p>(&self, prepared: &'p Prepared<'a>, draft: &mut Node<'p>, verdicts: &[Verdict]) -> Verdict
+    fn merge<'p>(
+        &self,
+        prepared: &'p Prepared<'a>,
+        draft: &mut Node<'p>,
+        verdicts: &[Verdict],
+        warnings: &mut Vec<String>,
+    ) -> Verdict
     where
         'a: 'p,
     {
         let template = prepared.template;
-        let view = |fragment| View::new(fragment, &prepared.values);
-        let to_app = |received: &'p Received<'a>| ToApp {
-            list: received.container.list,
-            container: &received.container.name,
-            view: View::new(received.fragment, &received.values),
-            overrides: received.overrides,
-        };
-        let given = Given {
-            template,
-            metadata: prepared.pod.metadata.as_ref().map(view),
-            spec: prepared.pod.spec.as_ref().map(view),
-            app: prepared.app.iter().map(to_app).collect(),
-        };
+        let given = prepared.given(decide::is_required(self.namespace, template.name().as_str()));
         let name = template.name().as_str();
         let earlier = self.status.record(name).filter(|record| record.digest == prepared.digest);
         let mut record = earlier.cloned().unwrap_or_default();
@@ -329,15 +400,20 @@ impl<'a> Pass<'a> {
         let before = draft.clone();
         let recorded = record.entries();
         let others: Vec<&Record> = verdicts.iter().filter_map(Verdict::record).collect();
+        let invalid = |wrong: &[Wrong]| match wrong {
+            [] => Ok(()),
+            wrong => Err(Problem::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
+        };
         let merged = merge::merge(draft, &given, &self.status, &others, &mut record)
-            .map_err(|message| Problem::new(Reason::Conflict, message))
-            .and_then(|()| {
-                check::check(draft)
-                    .map_err(|message| Problem::new(Reason::InvalidResult, format!("template \"{name}\": {message}")))
-            });
-        if let Err(problem) = merged {
-            *draft = before;
-            return Verdict::Failed(problem, Some(self.policy(template)));
+            .map_err(|conflicts| Problem::new(Reason::Conflict, join(&conflicts)))
+            .and_then(|kept| invalid(&check::check(draft)).map(|()| kept));
+        match merged {
+            Ok(kept) if kept.is_empty() => {}
+            Ok(kept) => warnings.push(format!("template \"{name}\": what was there stays at {}", kept.join(", "))),
+            Err(problem) => {
+                *draft = before;
+                return Verdict::Failed(problem, Some(self.policy(template)));
+            }
         }
         match (record.entries() > recorded, earlier) {
             (true, _) => Verdict::Injected(record.without_repetitions()),
@@ -360,13 +436,18 @@ impl<'a> Pass<'a> {
         let mut denials: Vec<Problem> = Vec::new();
         for (name, verdict) in names.iter().zip(verdicts) {
             // What an earlier call injected keeps the word of that call.
-            let is_done = matches!(verdict, Verdict::Done);
+            let is_done = matches!(verdict, Verdict::Done | Verdict::Stale);
+            if matches!(verdict, Verdict::Stale) {
+                let text =
+                    "was injected in another version or with other parameters: create the pod anew from its workload";
+                decision.warnings.push(format!("template \"{name}\" {text}"));
+            }
             let (outcome, reason, message) = match verdict {
                 Verdict::Injected(record) => {
                     status.put(record);
                     (Outcome::Injected, Reason::Injected, None)
                 }
-                Verdict::Done => (Outcome::Skipped, Reason::AlreadyInjected, None),
+                Verdict::Done | Verdict::Stale => (Outcome::Skipped, Reason::AlreadyInjected, None),
                 Verdict::Skipped(reason) => (Outcome::Skipped, reason, None),
                 Verdict::Failed(problem, policy) => {
                     let message = Some(problem.message.clone());
@@ -390,6 +471,7 @@ impl<'a> Pass<'a> {
             words.push(format!("{name}={}", if is_done { Reason::Injected } else { reason }));
             decision.templates.push(TemplateDecision { name, outcome, reason, message });
         }
+        decision.warnings.extend(check::clashes(&mut draft));
         decision.warnings.extend(decide::stray_keys(self.pod, names));
         decision.warnings = limited(std::mem::take(&mut decision.warnings));
         if !denials.is_empty() {
@@ -414,7 +496,7 @@ impl<'a> Pass<'a> {
 
     /// The policy for a name that leads to no template: the server's, or `Deny` if a template that was chosen says so.
     fn fallback_policy(&self, names: &[String]) -> OnError {
-        let chosen = names.iter().filter_map(|name| decide::find(self.catalog, self.namespace, name).ok());
+        let chosen = names.iter().filter_map(|name| decide::find(self.catalog, self.namespace, self.pod, name).ok());
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
     }
@@ -424,28 +506,42 @@ impl<'a> Pass<'a> {
 fn denied(mut decision: Decision, problems: &[Problem]) -> Decision {
     let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
     decision.message = Some(messages.join("; "));
+    decision.templates.retain(|template| template.outcome != Outcome::Injected);
     decision.outcome = Outcome::Denied;
     decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);
     decision
 }
 
-fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {
-    let reason = match failure {
-        Failure::Failed(_) => Reason::ExpressionFailed,
-        Failure::Limit(_) => Reason::ExpressionLimit,
-        Failure::UnknownNamespace => Reason::UnknownNamespace,
-    };
-    let name = template.name();
-    Problem::new(reason, format!("template \"{name}\": {place}: the expression {source} failed: {failure}"))
+/// Several things that are wrong as one sentence; nobody reads more than a few.
+fn join<T: ToString>(wrong: &[T]) -> String {
+    const MOST: usize = 8;
+    let mut sentences: Vec<_> = wrong.iter().take(MOST).map(ToString::to_string).collect();
+    if wrong.len() > MOST {
+        sentences.push(format!("and {} more", wrong.len() - MOST));
+    }
+    sentences.join("; ")
 }
 
-fn render_problem(template: &Template, error: RenderError) -> Problem {
-    match error {
-        RenderError::Expression { place, source, failure } => expression_problem(template, &place, &source, failure),
-        RenderError::WrongType { place, message } => {
-            Problem::new(Reason::InvalidResult, format!("template \"{}\": {place} {message}", template.name()))
+fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {
+    render_problem(template, vec![RenderError::Expression { place: place.into(), source: source.into(), failure }])
+}
+
+/// Why holes have no value, as one problem: the reason is that of the first.
+fn render_problem(template: &Template, errors: Vec<RenderError>) -> Problem {
+    let reason = errors.first().map_or(Reason::InternalError, |error| match error {
+        RenderError::Expression { failure: Failure::Failed(_), .. } => Reason::ExpressionFailed,
+        RenderError::Expression { failure: Failure::Limit(_), .. } => Reason::ExpressionLimit,
+        RenderError::Expression { failure: Failure::UnknownNamespace, .. } => Reason::UnknownNamespace,
+        RenderError::WrongType { .. } => Reason::InvalidResult,
+    });
+    let sentences = errors.iter().map(|error| match error {
+        RenderError::Expression { place, source, failure } => {
+            format!("{place}: the expression {} failed: {failure}", excerpt(source))
         }
-    }
+        RenderError::WrongType { place, message } => format!("{place} {message}"),
+    });
+    let sentences: Vec<_> = sentences.collect();
+    Problem::new(reason, format!("template \"{}\": {}", template.name(), join(&sentences)))
 }
 
 /// Writes down what was done: a word for each template, and what was added where.

@@ -24,7 +24,9 @@ mod inject;
 mod object;
 mod quantity;
 pub mod schema;
+pub mod security;
 pub mod template;
+mod validation;
 pub mod yaml;
 
 pub use inject::review;
@@ -44,6 +46,26 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 /// The end of a message about a wrong name.
 pub(crate) fn did_you_mean(near: Option<&str>) -> String {
     near.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+/// What somebody else wrote, short enough for a message and without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().count() > LONGEST {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The beginning of an expression, in one line.
+pub(crate) fn excerpt(source: &str) -> String {
+    const LONGEST: usize = 160;
+    let source = one_line(source);
+    match source.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &source[..end]),
+        None => source,
+    }
 }
 
 /// A message of several lines as one.

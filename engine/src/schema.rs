@@ -111,6 +111,16 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// The type of the items of a field that is a list, such as `volumes` of `PodSpec`.
+    pub(crate) fn item(&self, object: &str, field: &str) -> &Type {
+        match self.field(object, field) {
+            Type::List { item, .. } => item,
+            _ => unreachable!("{field} is a list"),
+        }
+    }
+}
+
 impl Object {
     /// The field whose name is nearest to a name that is none, if one is near.
     pub fn nearest(&self, name: &str) -> Option<&str> {

@@ -10,6 +10,7 @@ pub(crate) mod fragment;
 pub(crate) mod parameter;
 mod reader;
 mod selector;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,6 +24,8 @@ pub(crate) use self::parameter::{Parameter, Parameters, SettableBy};
 pub use self::reader::Problem;
 use self::reader::{Fields, Reader};
 pub(crate) use self::selector::Selector;
+use crate::schema::Schema;
+use crate::security::PodSecurity;
 use crate::yaml::{self, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
@@ -111,7 +114,6 @@ pub struct Template {
     pub(crate) namespace_selector: Option<Selector>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) placement: Placement,
-    pub(crate) shares: BTreeSet<String>,
     /// The operating systems of pods that it is for.
     pub(crate) os: Vec<String>,
     pub(crate) host_network: bool,
@@ -119,6 +121,8 @@ pub struct Template {
     pub(crate) app: Vec<AppEntry>,
     /// How it looks for a pod that sets no parameter, if every parameter can be left out.
     pub(crate) defaults: Option<Defaults>,
+    warnings: Vec<Problem>,
+    pod_security: Option<PodSecurity>,
 }
 
 /// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
@@ -148,6 +152,8 @@ pub(crate) enum Placement {
 pub(crate) struct PodPart {
     pub(crate) metadata: Option<Fragment>,
     pub(crate) spec: Option<Fragment>,
+    /// The names of volumes that may be there already, from the pod or from another template.
+    pub(crate) shares: Option<Fragment>,
     pub(crate) holes: Vec<Hole>,
 }
 
@@ -211,6 +217,17 @@ impl Template {
         self.namespace.as_deref()
     }
 
+    /// What should be better about it, and does not keep it from being used.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// The Pod Security level that an otherwise *restricted* pod passes with it, with its defaults and examples; nothing
+    /// if only a real pod can tell.
+    pub fn pod_security(&self) -> Option<PodSecurity> {
+        self.pod_security
+    }
+
     /// Whether a namespace may have its own template of this name.
     pub(crate) fn allows_shadowing(&self) -> bool {
         self.allows_shadowing
@@ -243,13 +260,26 @@ impl Template {
         };
         let pod = resolve(&self.pod.holes).map(|values| {
             let resolved = |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, &values).resolve());
-            PodPart { metadata: resolved(&self.pod.metadata), spec: resolved(&self.pod.spec), holes: Vec::new() }
+            PodPart {
+                metadata: resolved(&self.pod.metadata),
+                spec: resolved(&self.pod.spec),
+                shares: resolved(&self.pod.shares),
+                holes: Vec::new(),
+            }
         });
         let entry =
             |entry: &AppEntry| resolve(&entry.holes).map(|values| View::new(&entry.container, &values).resolve());
         let app = self.app.iter().map(entry).collect();
         self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
         self
+    }
+
+    /// Names that the entries of `app` are for: of regular containers, and of init containers.
+    pub(crate) fn sample_containers(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let names = |globs: fn(&AppEntry) -> &Vec<Glob>| -> BTreeSet<String> {
+            self.app.iter().flat_map(globs).map(|glob| glob.0.replace('*', "app")).collect()
+        };
+        (names(|entry| &entry.containers), names(|entry| &entry.init_containers))
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
@@ -388,13 +418,13 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
     if os.iter().any(|os| os != "linux" && os != "windows") {
         fields.problem(reader, "os", "must hold linux, windows or both");
     }
-    let shares = fields.strings(reader, "shares").into_iter().map(str::to_owned).collect();
     let body = (!token).then(|| check::without_token(node, name.as_str()));
     if body.is_some() {
         check::check_mounts_are_lists(reader, node);
     }
-    check::check(reader, body.as_ref().unwrap_or(node), &shares);
-    let pod = body.as_ref().unwrap_or(node).get("pod").and_then(|node| parse_pod(reader, node, &scope));
+    let body = body.as_ref().unwrap_or(node);
+    check::check(reader, body);
+    let pod = parse_pod(reader, body, &scope);
     let scope = Scope { container: true, ..scope };
     let entries = fields.list(reader, "app").iter().enumerate();
     let app =
@@ -408,7 +438,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         host_network: fields.boolean(reader, "hostNetwork").unwrap_or_default(),
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
-        pod: pod.unwrap_or_default(),
+        pod,
         parameters,
         name,
         namespace,
@@ -416,12 +446,17 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         namespace_selector,
         on_error,
         placement,
-        shares,
         app,
         defaults: None,
+        warnings: Vec::new(),
+        pod_security: None,
     };
-    check::render_sample(reader, &template);
-    Some(template.with_defaults())
+    let mut template = template.with_defaults();
+    check::render_holes(reader, &template);
+    if reader.is_clean() {
+        trial::run(reader, body, &mut template);
+    }
+    Some(template)
 }
 
 /// A short hash: 12 hexadecimal digits tell the versions of one template apart.
@@ -467,13 +502,22 @@ fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Place
     }
 }
 
-fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Option<PodPart> {
-    let fields = Fields::of(reader, node, "spec.pod", "a partial pod", &["metadata", "spec"])?;
+/// What the pod as a whole receives. Whatever is wrong with it goes to the reader.
+fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> PodPart {
+    let pod =
+        node.get("pod").and_then(|node| Fields::of(reader, node, "spec.pod", "a partial pod", &["metadata", "spec"]));
     let mut compiler = Compiler { reader, scope, holes: Vec::new() };
-    let metadata =
-        fields.get("metadata").and_then(|node| compiler.object(node, "ObjectMeta", "spec.pod.metadata", false));
-    let spec = fields.get("spec").and_then(|node| compiler.object(node, "PodSpec", "spec.pod.spec", false));
-    Some(PodPart { metadata, spec, holes: compiler.holes })
+    let mut object = |name, kind, path| {
+        let node = pod.as_ref().and_then(|fields| fields.get(name))?;
+        compiler.object(node, kind, path, false)
+    };
+    let metadata = object("metadata", "ObjectMeta", "spec.pod.metadata");
+    let spec = object("spec", "PodSpec", "spec.pod.spec");
+    // A list of strings, as `args` of a container is.
+    let names = Schema::get().field("Container", "args");
+    let shares = node.get("shares").filter(|node| node.value != Value::Null);
+    let shares = shares.and_then(|node| compiler.compile(node, names, "spec.shares"));
+    PodPart { metadata, spec, shares, holes: compiler.holes }
 }
 
 fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Scope<'_>) -> Option<AppEntry> {

@@ -257,6 +257,14 @@ impl Node {
         }
     }
 
+    /// The items of a list; none of anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
     /// The member of that name, if this is an object that has it.
     pub fn get(&self, name: &str) -> Option<&Node> {
         match &self.value {

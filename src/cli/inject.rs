@@ -1,5 +1,6 @@
 //! `pillion inject`: the webhook's engine on manifests, before they reach a cluster.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -72,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         report(format_args!("template refused: {problem}"));
     }
 
-    let mut injection = Injection { catalog: loaded.catalog, set, outcome: Outcome::AsAsked };
+    let mut injection = Injection { catalog: loaded.catalog, set, advised: BTreeSet::new(), outcome: Outcome::AsAsked };
     let mut output = String::new();
     for file in inputs(&filename)? {
         let name = file.path.display();
@@ -132,6 +133,8 @@ enum Injected {
 struct Injection {
     catalog: Catalog,
     set: Vec<Setting>,
+    /// The templates of which everything was said.
+    advised: BTreeSet<(TemplateName, Option<String>)>,
     outcome: Outcome,
 }
 
@@ -159,12 +162,14 @@ impl Injection {
     /// Injects into one pod, and reports.
     fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<Injected> {
         let mut pod = source.pod();
+        check_texts(&pod).with_context(|| format!("{} {:?}", source.kind, source.name))?;
         self.annotate(&mut pod);
         let raw = to_raw_value(&pod)?;
         let review = Review::of_pod(&source.namespace, &raw);
         let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
         let subject = format!("{} {:?}", source.kind, source.name);
         self.tell(&subject, &decision);
+        self.advise(review.namespace(), &decision);
         if !decision.allowed() {
             report(format_args!("{subject}: left out of the output"));
             return Ok(Injected::Denied);
@@ -176,6 +181,18 @@ impl Injection {
         json_patch::patch(&mut pod, &patch).with_context(|| format!("{subject}: the patch does not apply"))?;
         source.put_back(pod);
         Ok(Injected::Yes)
+    }
+
+    /// Says what should be better about the templates that were injected, once each.
+    fn advise(&mut self, namespace: &str, decision: &Decision) {
+        for TemplateDecision { name, .. } in &decision.templates {
+            let Some(template) = self.catalog.template(name.as_str(), namespace) else { continue };
+            if self.advised.insert((name.clone(), template.namespace().map(str::to_owned))) {
+                for warning in template.warnings() {
+                    report(format_args!("warning: {warning}"));
+                }
+            }
+        }
     }
 
     /// Gives the pod the parameters that were set on the command line, for the templates that it asks for.
@@ -226,6 +243,17 @@ impl Injection {
             self.outcome = Outcome::NotAsAsked;
         }
     }
+}
+
+/// Labels and annotations are texts. An API server would refuse the pod, and `inject: false` must not be read as nothing.
+fn check_texts(pod: &Value) -> anyhow::Result<()> {
+    for map in ["labels", "annotations"] {
+        let members = pod.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
+        if let Some((key, value)) = members.into_iter().flatten().find(|(_, value)| !value.is_string()) {
+            bail!("metadata.{map}[{key}] must be a string; quote {value}");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

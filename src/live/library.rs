@@ -30,6 +30,8 @@ pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
     /// What is wrong with the files, in their order, one line each.
     pub(crate) problems: Vec<String>,
+    /// What should be better about templates that are new or have changed.
+    pub(crate) warnings: Vec<String>,
     /// How many documents and files are refused.
     pub(crate) refused: usize,
 }
@@ -42,6 +44,10 @@ impl Library {
             reading.file(file);
         }
         let Reading { mut good, broken, problems, refused, .. } = reading;
+        let is_new =
+            |key: &Key, it: &Good| self.good.get(key).is_none_or(|last| last.template.digest() != it.template.digest());
+        let new = good.iter().filter(|(key, it)| is_new(key, it));
+        let warnings = new.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
 
         let mut catalog = Catalog::new(on_error);
         for (name, why) in broken {
@@ -55,7 +61,7 @@ impl Library {
             catalog.insert(Arc::clone(&good.template));
         }
         self.good = good;
-        Loaded { catalog, problems, refused }
+        Loaded { catalog, problems, warnings, refused }
     }
 }
 

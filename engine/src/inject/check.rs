@@ -1,42 +1,60 @@
-//! Would the API server accept the result? A closed table that blames only what a template brought.
-//!
-//! A value that the API server cannot read makes it answer 500 even under `failurePolicy: Ignore`, and one that it
-//! refuses is reported to whoever made the pod, who cannot see that it came from a template.
+//! Would the API server accept the result? What a part alone can tell stands in [`validation`]; here is what the parts must
+//! agree on with the pod. Only what a template brought is blamed.
 
-use std::collections::{HashMap, HashSet};
+mod ports;
+mod reserve;
 
-use super::decide::shown;
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+pub(super) use self::ports::clashes;
 use super::draft::{Entry, Node};
 use super::merge::DEFAULT_GRACE_PERIOD;
-use crate::quantity::parse_quantity;
+use crate::schema::{Schema, Type};
+use crate::shown;
 use crate::template::check::reserved;
-use crate::template::is_dns_label;
+use crate::template::fragment::View;
+use crate::validation::{self, Report, Wrong};
 
 /// The sum of all annotations. Source: apimachinery pkg/api/validation/objectmeta.go.
 const MAX_ANNOTATIONS: usize = 256 << 10;
 
-/// Checks a draft after a template was merged into it.
-///
-/// # Errors
-///
-/// With the field and what is wrong with it.
-pub(super) fn check(draft: &mut Node<'_>) -> Result<(), String> {
-    check_metadata(draft)?;
-    let Some(spec) = draft.member("spec") else { return Ok(()) };
-    let grace_period = number(&mut spec.node, "terminationGracePeriodSeconds").unwrap_or(DEFAULT_GRACE_PERIOD);
-    let volumes = check_volumes(&mut spec.node)?;
+const ENDS: &str = "must not stand on an init container that ends; leave it out with when";
+
+/// Checks a draft after a template was merged into it, and gives everything that is wrong.
+pub(super) fn check(draft: &mut Node<'_>) -> Vec<Wrong> {
+    let mut report = Report::default();
+    check_metadata(&mut report, draft);
+    let Some(spec) = draft.member("spec") else { return report.wrong };
+    let spec = &mut spec.node;
+    let grace_period = number(spec, "terminationGracePeriodSeconds").unwrap_or(DEFAULT_GRACE_PERIOD);
+    let volumes = check_volumes(&mut report, spec);
     for list in ["initContainers", "containers"] {
-        let Some(containers) = spec.node.member(list).and_then(|entry| entry.node.items()) else { continue };
-        for entry in containers {
-            let is_init = list == "initContainers";
-            let mut container = Container { is_new: entry.is_ours(), is_init, node: &mut entry.node };
-            container.check(grace_period, &volumes).map_err(|(field, message)| {
-                let name = container.node.text_of("name").unwrap_or_default();
-                format!("{list}[{}]{field} {message}", shown(&name))
-            })?;
+        for entry in spec.member(list).and_then(|entry| entry.node.items()).into_iter().flatten() {
+            if !is_touched(entry) {
+                continue;
+            }
+            let name = entry.node.text_of("name").unwrap_or_default();
+            let step = format!("{list}[{}]", shown(&name));
+            drop(name);
+            let around = Around { is_init: list == "initContainers", grace_period, volumes: &volumes };
+            report.at(&step, |report| match (&entry.node, entry.is_ours()) {
+                (Node::View(view), true) => around.check_new(report, *view),
+                _ => around.check_own(report, &mut entry.node),
+            });
         }
     }
-    Ok(())
+    check_dns(&mut report, spec);
+    ports::check_host_ports(&mut report, spec);
+    reserve::check(&mut report, spec);
+    report.wrong
+}
+
+/// Whether a template brought or changed something of it.
+fn is_touched(entry: &Entry<'_>) -> bool {
+    let is_changed = |entry: &Entry<'_>| entry.is_ours() || matches!(entry.node, Node::Object(_) | Node::List(_));
+    entry.is_ours() || matches!(&entry.node, Node::Object(members) if members.iter().any(|(_, it)| is_changed(it)))
 }
 
 /// The annotations of a finished draft.
@@ -54,196 +72,174 @@ pub(super) fn check_annotations(draft: &mut Node<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn check_metadata(draft: &mut Node<'_>) -> Result<(), String> {
+fn check_metadata(report: &mut Report, draft: &mut Node<'_>) {
     for map in ["labels", "annotations"] {
         let entry = draft.member("metadata").and_then(|metadata| metadata.node.member(map));
         let Some(entry) = entry.filter(|entry| !matches!(entry.node, Node::Raw(_))) else { continue };
         for (key, entry) in entry.node.members().into_iter().flatten().filter(|(_, entry)| entry.is_ours()) {
-            let place = format!("metadata.{map}[{}]", shown(key));
-            if let Some(why) = reserved(map, key) {
-                return Err(format!("{place} {why}"));
-            }
-            let value = entry.node.string().unwrap_or_default();
-            if map == "labels" && !is_label_value(&value) {
-                return Err(format!("{place} is \"{}\", which is no label's value", shown(&value)));
-            }
+            report.at(&format!("metadata.{map}[{}]", shown(key)), |report| {
+                if let Some(why) = reserved(map, key) {
+                    report.wrong(why);
+                }
+                if !validation::is_qualified_name(key) {
+                    report.wrong("is no key that Kubernetes takes, such as team or example.com/team");
+                }
+                let value = entry.node.string().unwrap_or_default();
+                if map == "labels" && !validation::is_label_value(&value) {
+                    report.wrong(format!("is \"{}\", which is no label's value", shown(&value)));
+                }
+            });
         }
     }
-    Ok(())
-}
-
-/// Source: apimachinery pkg/util/validation, IsValidLabelValue.
-fn is_label_value(value: &str) -> bool {
-    let ends = [value.chars().next(), value.chars().next_back()];
-    value.len() <= 63
-        && ends.into_iter().flatten().all(|letter| letter.is_ascii_alphanumeric())
-        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
 }
 
 /// The names of all volumes.
-fn check_volumes(spec: &mut Node<'_>) -> Result<HashSet<String>, String> {
+fn check_volumes(report: &mut Report, spec: &mut Node<'_>) -> HashSet<String> {
     let mut names = HashSet::new();
-    for volume in spec.member("volumes").and_then(|entry| entry.node.items()).into_iter().flatten() {
-        let name = volume.node.text_of("name").unwrap_or_default().into_owned();
-        if volume.is_ours() && !is_dns_label(&name) {
-            return Err(format!("volumes[{}].name is no DNS label", shown(&name)));
+    for entry in spec.member("volumes").and_then(|entry| entry.node.items()).into_iter().flatten() {
+        let name = entry.node.text_of("name").unwrap_or_default().into_owned();
+        if entry.is_ours() && !is_checked(&entry.node) {
+            let step = format!("volumes[{}]", shown(&name));
+            report.at(&step, |report| validation::volume(report, &entry.node.to_value()));
         }
         names.insert(name);
     }
-    Ok(names)
+    names
 }
 
-/// The field of a container and what is wrong with it.
-type Wrong = (&'static str, String);
+/// What does not vary was checked when its template was loaded.
+fn is_checked(node: &Node<'_>) -> bool {
+    matches!(node, Node::View(view) if view.is_fixed())
+}
 
-struct Container<'c, 'a> {
-    /// Whether all of it comes from a template.
-    is_new: bool,
+/// Without servers of its own a pod with `dnsPolicy: None` has no DNS at all, and is refused.
+fn check_dns(report: &mut Report, spec: &mut Node<'_>) {
+    let Some(policy) = spec.member("dnsPolicy") else { return };
+    if !policy.is_ours() || policy.node.string().as_deref() != Some("None") {
+        return;
+    }
+    let config = spec.member("dnsConfig").map(|entry| entry.node.to_value()).unwrap_or_default();
+    if config.get("nameservers").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        report.at("dnsPolicy", |report| report.wrong("is None, which needs dnsConfig.nameservers"));
+    }
+}
+
+/// What a container must agree on with its pod.
+struct Around<'v> {
     is_init: bool,
-    node: &'c mut Node<'a>,
+    grace_period: i64,
+    /// The names of the pod's volumes.
+    volumes: &'v HashSet<String>,
 }
 
-impl<'a> Container<'_, 'a> {
-    fn check(&mut self, grace_period: i64, volumes: &HashSet<String>) -> Result<(), Wrong> {
-        if self.is_new {
-            let image = self.node.text_of("image").unwrap_or_default();
-            if image.is_empty() || image.trim() != image {
-                return Err((".image", "must be the name of an image".into()));
-            }
-            if !self.node.text_of("name").is_some_and(|name| is_dns_label(&name)) {
-                return Err((".name", "is no DNS label".into()));
+impl Around<'_> {
+    /// A container that a template brought.
+    fn check_new(&self, report: &mut Report, view: View<'_>) {
+        if !view.is_fixed() {
+            validation::container(report, &view.to_value(), self.is_init);
+        }
+        for list in ["volumeMounts", "volumeDevices"] {
+            for (at, mount) in view.get(list).into_iter().flat_map(View::items).enumerate() {
+                let name = mount.get("name").and_then(View::as_str).unwrap_or_default();
+                report.at(&format!(".{list}[{at}]"), |report| self.check_volume(report, name));
             }
         }
-        self.check_ports()?;
-        self.check_env()?;
-        self.check_probes()?;
-        self.check_sleep(grace_period)?;
-        self.check_resources()?;
-        self.check_mounts(volumes)
+        let handler = view.get("lifecycle").and_then(|lifecycle| lifecycle.get("preStop"));
+        let seconds = handler.and_then(|handler| handler.get("sleep")?.get("seconds")?.value()?.as_i64());
+        self.check_sleep(report, seconds);
     }
 
-    /// The items of a list, each with whether a template brought it. Nothing if nobody has touched the list.
-    fn items(&mut self, list: &str) -> impl Iterator<Item = (bool, &mut Entry<'a>)> {
-        let is_new = self.is_new;
-        let entry = self.node.member(list).filter(|entry| is_new || !matches!(entry.node, Node::Raw(_)));
-        let all = is_new || entry.as_ref().is_some_and(|entry| entry.is_ours());
-        let items = entry.and_then(|entry| entry.node.items());
-        items.into_iter().flatten().map(move |item| (all || item.is_ours(), item))
-    }
-
-    fn check_ports(&mut self) -> Result<(), Wrong> {
-        let mut names = HashSet::new();
-        // The pod's own come first, so that a name that stands twice is the template's.
-        for (is_ours, port) in self.items("ports") {
-            let name = port.node.text_of("name").map(|name| name.into_owned());
-            let is_twice = name.is_some_and(|name| !names.insert(name));
-            if is_ours && is_twice {
-                return Err((".ports", "would have one name twice".into()));
-            }
-            let is_port = |number: i64| (1..=65535).contains(&number);
-            if is_ours && !number(&mut port.node, "containerPort").is_some_and(is_port) {
-                return Err((".ports", "need a containerPort between 1 and 65535".into()));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_env(&mut self) -> Result<(), Wrong> {
-        for (is_ours, variable) in self.items("env") {
-            let name = variable.node.text_of("name").unwrap_or_default();
-            // Source: apimachinery pkg/util/validation, IsRelaxedEnvVarName.
-            if is_ours && (name.is_empty() || name.contains('=') || !name.chars().all(|it| (' '..='~').contains(&it))) {
-                return Err((".env", format!("has the name \"{}\", which no variable can have", shown(&name))));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_probes(&mut self) -> Result<(), Wrong> {
-        let ends = self.is_init && self.node.text_of("restartPolicy").as_deref() != Some("Always");
-        for probe in [".startupProbe", ".livenessProbe", ".readinessProbe"] {
-            let is_new = self.is_new;
-            let Some(entry) = self.node.member(&probe[1..]).filter(|entry| is_new || entry.is_ours()) else { continue };
-            if ends {
-                return Err((".restartPolicy", format!("must be Always for a {}", &probe[1..])));
-            }
-            for field in ["periodSeconds", "timeoutSeconds", "failureThreshold", "initialDelaySeconds"] {
-                if number(&mut entry.node, field).is_some_and(|number| number < 0) {
-                    return Err((probe, format!("must not have a negative {field}")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_sleep(&mut self, grace_period: i64) -> Result<(), Wrong> {
-        let is_new = self.is_new;
-        let Some(lifecycle) = self.node.member("lifecycle") else { return Ok(()) };
-        let is_new = is_new || lifecycle.is_ours();
-        let handler = lifecycle.node.member("preStop").filter(|handler| is_new || handler.is_ours());
-        let seconds = handler.and_then(|it| it.node.member("sleep")).and_then(|it| number(&mut it.node, "seconds"));
-        // Source: kubernetes pkg/apis/core/validation, validateSleepAction.
-        match seconds {
-            Some(seconds) if !(0..=grace_period).contains(&seconds) => Err((
-                ".lifecycle.preStop.sleep",
-                format!("takes {seconds} seconds, and the pod has {grace_period} seconds to end"),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_resources(&mut self) -> Result<(), Wrong> {
-        let is_new = self.is_new;
-        let Some(resources) = self.node.member("resources") else { return Ok(()) };
-        if !is_new && matches!(resources.node, Node::Raw(_)) {
-            return Ok(());
-        }
-        let is_new = is_new || resources.is_ours();
-        let mut amounts = |kind: &str| -> HashMap<String, (f64, bool)> {
-            let Some(entry) = resources.node.member(kind) else { return HashMap::new() };
-            let is_new = is_new || entry.is_ours();
-            let members = entry.node.members().into_iter().flatten();
-            let amount = |entry: &Entry<'_>| match entry.node.to_value() {
-                serde_json::Value::String(text) => parse_quantity(&text),
-                other => other.as_f64(),
-            };
-            members.filter_map(|(name, it)| Some((name.to_string(), (amount(it)?, is_new || it.is_ours())))).collect()
-        };
-        let (requests, limits) = (amounts("requests"), amounts("limits"));
-        if requests.values().chain(limits.values()).any(|(amount, is_ours)| *is_ours && *amount < 0.0) {
-            return Err((".resources", "must not be negative".into()));
-        }
-        for (name, (request, request_is_ours)) in &requests {
-            if let Some((limit, limit_is_ours)) = limits.get(name)
-                && request > limit
-                && (*request_is_ours || *limit_is_ours)
-            {
-                return Err((".resources", format!("would request more {name} than the limit allows")));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_mounts(&mut self, volumes: &HashSet<String>) -> Result<(), Wrong> {
+    /// One of the pod's own containers, to which something was added.
+    fn check_own(&self, report: &mut Report, container: &mut Node<'_>) {
+        check_items(report, container, "env", validation::env);
+        check_items(report, container, "ports", validation::port);
+        ports::check_names(report, container);
         for (list, path) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
-            for (_, mount) in self.items(list).filter(|(is_ours, _)| *is_ours) {
-                let volume = mount.node.text_of("name").unwrap_or_default();
-                if !volumes.contains(&*volume) {
-                    let message = format!("name the volume {}, which the pod does not have", shown(&volume));
-                    return Err((".volumeMounts", message));
+            check_items(report, container, list, |report, mount| {
+                validation::mount(report, mount, path);
+                self.check_volume(report, mount.get("name").and_then(Value::as_str).unwrap_or_default());
+            });
+        }
+        let ends = self.is_init && container.text_of("restartPolicy").as_deref() != Some("Always");
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            let value = container.member(probe).filter(|entry| entry.is_ours()).map(|entry| entry.node.to_value());
+            let Some(value) = value else { continue };
+            report.at(&format!(".{probe}"), |report| {
+                if ends {
+                    report.wrong(ENDS);
                 }
-                if mount.node.text_of(path).is_none_or(|path| path.is_empty() || path.contains(':')) {
-                    let message = format!("need a path without a colon for the volume {}", shown(&volume));
-                    return Err((".volumeMounts", message));
+                validation::probe(report, &value, probe);
+                validation::named_port(report, &value, &container.value_of("ports").unwrap_or_default());
+            });
+        }
+        self.check_lifecycle(report, container, ends);
+        check_resources(report, container);
+    }
+
+    fn check_volume(&self, report: &mut Report, name: &str) {
+        if !self.volumes.contains(name) {
+            report.at(".name", |report| {
+                report.wrong(format!("is {}, and the pod has no volume of that name: it must bring one", shown(name)));
+            });
+        }
+    }
+
+    fn check_lifecycle(&self, report: &mut Report, container: &mut Node<'_>, ends: bool) {
+        let Some(lifecycle) = container.member("lifecycle") else { return };
+        let is_new = lifecycle.is_ours();
+        for hook in ["postStart", "preStop"] {
+            let entry = lifecycle.node.member(hook).filter(|entry| is_new || entry.is_ours());
+            let Some(value) = entry.map(|entry| entry.node.to_value()) else { continue };
+            report.at(&format!(".lifecycle.{hook}"), |report| {
+                if ends {
+                    report.wrong(ENDS);
                 }
-                let climbs = |path: &str| path.starts_with('/') || path.split('/').any(|part| part == "..");
-                if mount.node.text_of("subPath").is_some_and(|path| climbs(&path)) {
-                    let message = format!("need a subPath inside of the volume {}", shown(&volume));
-                    return Err((".volumeMounts", message));
-                }
+                validation::handler(report, &value);
+            });
+            if hook == "preStop" {
+                self.check_sleep(report, value.pointer("/sleep/seconds").and_then(Value::as_i64));
             }
         }
-        Ok(())
+    }
+
+    /// Source: kubernetes pkg/apis/core/validation, validateSleepAction.
+    fn check_sleep(&self, report: &mut Report, seconds: Option<i64>) {
+        if let Some(seconds) = seconds.filter(|seconds| *seconds > self.grace_period) {
+            let left = self.grace_period;
+            report.at(".lifecycle.preStop.sleep", |report| {
+                report.wrong(format!("takes {seconds} seconds, and the pod has {left} seconds to end"));
+            });
+        }
+    }
+}
+
+/// Checks those items of a list that templates brought.
+fn check_items(report: &mut Report, container: &mut Node<'_>, list: &str, check: impl Fn(&mut Report, &Value)) {
+    let Some(entry) = container.member(list).filter(|entry| !matches!(entry.node, Node::Raw(_))) else { return };
+    let Type::List { keys, .. } = Schema::get().field("Container", list) else { unreachable!("it is a list") };
+    for item in entry.node.items().into_iter().flatten().filter(|item| item.is_ours()) {
+        let step = format!(".{list}[{}]", shown(&item.node.key(keys)));
+        report.at(&step, |report| check(report, &item.node.to_value()));
+    }
+}
+
+/// A request or limit of a template beside one of the pod.
+fn check_resources(report: &mut Report, container: &mut Node<'_>) {
+    let Some(resources) = container.member("resources").filter(|entry| !matches!(entry.node, Node::Raw(_))) else {
+        return;
+    };
+    let value = resources.node.to_value();
+    let mut ours = HashSet::new();
+    for kind in ["requests", "limits"] {
+        let Some(amounts) = resources.node.member(kind) else { continue };
+        for (name, _) in amounts.node.members().into_iter().flatten().filter(|(_, amount)| amount.is_ours()) {
+            ours.insert(name.to_string());
+            report.at(&format!(".resources.{kind}"), |report| validation::amount(report, name, &value[kind][&**name]));
+        }
+    }
+    let (requests, limits) = (validation::amounts(&value, "requests"), validation::amounts(&value, "limits"));
+    for name in validation::excess(&requests, &limits).filter(|name| ours.contains(*name)) {
+        report.at(".resources", |report| report.wrong(format!("would request more {name} than the limit allows")));
     }
 }
 

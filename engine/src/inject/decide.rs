@@ -10,7 +10,7 @@ use super::status::{OUTCOME, STATUS};
 use crate::catalog::{Catalog, Found, Namespace};
 use crate::decision::Reason;
 use crate::template::{Parameter, Parameters, SettableBy, Template, TemplateName};
-use crate::{did_you_mean, nearest};
+use crate::{did_you_mean, nearest, shown};
 
 const INJECT: &str = "pillion.dev/inject";
 const TEMPLATES: &str = "pillion.dev/templates";
@@ -21,7 +21,7 @@ const PARAMETERS: &str = ".pillion.dev/";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// The most templates that a pod may ask for. Each is looked up, and a name that is none is compared with all others.
-const MAX_TEMPLATES: usize = 32;
+pub(super) const MAX_TEMPLATES: usize = 32;
 /// The most wrong keys that are named. One is enough to see what is wrong.
 const MAX_WRONG_KEYS: usize = 8;
 
@@ -35,6 +35,11 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(reason: Reason, message: String) -> Problem {
         Problem { reason, message }
+    }
+
+    /// The same, saying for which container of the pod.
+    pub(super) fn of_container(self, name: &str) -> Problem {
+        Problem { message: format!("{} (for container {})", self.message, shown(name)), ..self }
     }
 }
 
@@ -75,8 +80,28 @@ fn list(annotation: &str) -> impl Iterator<Item = &str> {
     annotation.split(',').map(str::trim)
 }
 
+/// Whether the namespace requires a template: then no pod can drop it.
+pub(super) fn is_required(namespace: &Namespace, name: &str) -> bool {
+    list(namespace.annotation(REQUIRED).unwrap_or_default()).any(|required| required == name)
+}
+
+/// Who asks for a template.
+fn asker(pod: &Pod<'_>, namespace: &Namespace, name: &str) -> String {
+    let by_pod = pod.annotation(TEMPLATES).is_some_and(|it| list(&it).any(|it| it.trim_start_matches('+') == name));
+    match (is_required(namespace, name), by_pod) {
+        (true, _) => format!("the namespace's {REQUIRED}"),
+        (false, true) => TEMPLATES.to_owned(),
+        (false, false) => format!("the namespace's {TEMPLATES}"),
+    }
+}
+
 /// The template of a name.
-pub(super) fn find<'c>(catalog: &'c Catalog, namespace: &Namespace, name: &str) -> Result<&'c Arc<Template>, Problem> {
+pub(super) fn find<'c>(
+    catalog: &'c Catalog,
+    namespace: &Namespace,
+    pod: &Pod<'_>,
+    name: &str,
+) -> Result<&'c Arc<Template>, Problem> {
     match catalog.find(name, &namespace.name) {
         Found::Template(template) => Ok(template),
         Found::Refused(why) => {
@@ -86,8 +111,8 @@ pub(super) fn find<'c>(catalog: &'c Catalog, namespace: &Namespace, name: &str) 
         Found::Unknown(near) => {
             let hint = near.map(|near| format!("; did you mean {near}?"));
             let hint = hint.unwrap_or_else(|| "; correct the annotation, or add the template".into());
-            let message =
-                format!("pillion.dev/templates asks for \"{}\", and there is no such template{hint}", shown(name));
+            let asker = asker(pod, namespace, name);
+            let message = format!("{asker} asks for \"{}\", and there is no such template{hint}", shown(name));
             Err(Problem::new(Reason::UnknownTemplate, message))
         }
     }
@@ -235,16 +260,6 @@ pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
         }
     }
     warnings
-}
-
-/// What somebody else wrote, short enough for a message and without control characters.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 64;
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().count() > LONGEST {
-        shown.push('…');
-    }
-    shown
 }
 
 /// A name that can stand in messages, log lines and metrics.

@@ -41,6 +41,8 @@ pub(super) enum Change {
     Added,
     /// Added to the end of the init containers: what goes before them goes before this.
     Appended,
+    /// Added behind a container that its template names.
+    Attached,
     Replaced,
 }
 
@@ -182,6 +184,20 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A member that is there and not `null`, without opening the object for it.
+    pub(super) fn value_of(&self, name: &str) -> Option<Value> {
+        let value = match self {
+            Node::Raw(raw) => serde_json::from_str(object::member(raw, name)?.get()).ok(),
+            Node::View(view) => view.get(name).map(View::to_value),
+            Node::Value(value) => value.get(name).cloned(),
+            Node::Object(members) => {
+                members.iter().rfind(|(member, _)| member == name).map(|(_, it)| it.node.to_value())
+            }
+            Node::List(_) => None,
+        };
+        value.filter(|value| !value.is_null())
+    }
+
     /// How an item of a list is named in a pointer.
     pub(super) fn key(&self, keys: &[String]) -> String {
         if keys.is_empty() {
@@ -276,7 +292,7 @@ impl<'a> Node<'a> {
         let mut visit = |path: &mut String, entry: &Entry<'a>| {
             let op = match entry.change {
                 Change::Kept => None,
-                Change::Added | Change::Appended => Some("add"),
+                Change::Added | Change::Appended | Change::Attached => Some("add"),
                 Change::Replaced => Some("replace"),
             };
             match op {

@@ -4,14 +4,15 @@
 use serde_json::Value;
 
 use super::draft::{Change, Entry, Node};
-use super::status::{Record, Status, pointer};
+use super::status::{Record, Status, place_of, pointer};
 use crate::quantity::parse_quantity;
 use crate::schema::{Scalar, ScalarKind, Schema, Type};
 use crate::template::fragment::View;
 use crate::template::{Placement, Template};
 
 /// Objects that are merged field by field; every other object is one value.
-const MERGED: &[&str] = &["PodSecurityContext", "ResourceRequirements", "Lifecycle"];
+const MERGED: &[&str] =
+    &["PodSecurityContext", "SELinuxOptions", "WindowsSecurityContextOptions", "ResourceRequirements", "Lifecycle"];
 
 /// Values that the API server fills in: a pod that has one of these has said nothing.
 /// Source: kubernetes pkg/apis/core/v1/defaults.go.
@@ -24,7 +25,11 @@ pub(super) struct Given<'a> {
     pub(super) template: &'a Template,
     pub(super) metadata: Option<View<'a>>,
     pub(super) spec: Option<View<'a>>,
+    /// The names of volumes that may be there already.
+    pub(super) shares: Option<View<'a>>,
     pub(super) app: Vec<ToApp<'a>>,
+    /// Whether the namespace requires the template.
+    pub(super) required: bool,
 }
 
 impl Given<'_> {
@@ -46,16 +51,32 @@ pub(super) struct ToApp<'a> {
 /// Merges one template into a draft.
 struct Merge<'s> {
     template: &'s Template,
+    shares: Option<View<'s>>,
     /// What was recorded before: what this template brought then is not in its own way now.
     earlier: &'s Status,
     record: &'s mut Record,
     /// What the templates before this one added.
     before: &'s [&'s Record],
+    /// Whether the namespace requires the template.
+    required: bool,
     path: Vec<String>,
     conflicts: Vec<String>,
+    /// Where something else stays than the template gives.
+    kept: Vec<String>,
 }
 
-/// Merges what a template gives. Whatever it added is in the record; on a conflict the draft is of no more use.
+/// Whether a container that a template brings is in the pod already.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Presence {
+    /// It is, and holds all that the template gives.
+    There,
+    New,
+    /// Another one of that name is.
+    InConflict,
+}
+
+/// Merges what a template gives, and says where something else stays. Whatever it added is in the record; on a conflict the
+/// draft is of no more use.
 ///
 /// # Errors
 ///
@@ -66,9 +87,18 @@ pub(super) fn merge<'a>(
     earlier: &Status,
     before: &[&Record],
     record: &mut Record,
-) -> Result<(), String> {
-    let template = given.template;
-    let mut merge = Merge { template, earlier, record, before, path: Vec::new(), conflicts: Vec::new() };
+) -> Result<Vec<String>, Vec<String>> {
+    let mut merge = Merge {
+        template: given.template,
+        shares: given.shares,
+        earlier,
+        record,
+        before,
+        required: given.required,
+        path: Vec::new(),
+        conflicts: Vec::new(),
+        kept: Vec::new(),
+    };
     if let Some(view) = given.metadata {
         merge.at("metadata", |merge| {
             if let Some(entry) = draft.member_or("metadata", Node::Object(Vec::new())) {
@@ -86,7 +116,7 @@ pub(super) fn merge<'a>(
             }
         });
     }
-    if merge.conflicts.is_empty() { Ok(()) } else { Err(merge.conflicts.join("; ")) }
+    if merge.conflicts.is_empty() { Ok(merge.kept) } else { Err(merge.conflicts) }
 }
 
 impl<'a> Merge<'_> {
@@ -107,10 +137,8 @@ impl<'a> Merge<'_> {
     }
 
     fn replaced(&mut self, before: &Entry<'a>) {
-        if before.change == Change::Kept {
-            let here = self.here();
-            self.record.replaced.push((here, before.node.to_value()));
-        }
+        let here = self.here();
+        self.record.replaced.push((here, before.node.to_value()));
     }
 
     /// Puts the template's value in the place of the pod's, if they differ.
@@ -122,15 +150,36 @@ impl<'a> Merge<'_> {
         }
     }
 
-    fn conflict(&mut self, what: &str) {
+    /// Who has what is here: another template or the pod itself.
+    fn owner(&self) -> Option<&str> {
         let here = self.here();
-        let owner = self.before.iter().find(|record| record.added.contains(&here)).map(|record| record.name.as_str());
-        let owner = owner.or_else(|| self.earlier.added_by(&here));
-        let other = owner.map_or("the pod itself".into(), |template| format!("template \"{template}\""));
-        self.conflicts.push(format!(
-            "{what} comes from template \"{}\" and from {other}; rename one, or drop the template from pillion.dev/templates",
-            self.template.name()
-        ));
+        let now = self.before.iter().find(|record| record.added.contains(&here)).map(|record| record.name.as_str());
+        now.or_else(|| self.earlier.added_by(&here))
+    }
+
+    /// The two sides of a conflict, and what a pod's author can do beside `fix`.
+    fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
+        let template = self.template.name();
+        let other = self.owner().map_or("the pod itself".into(), |other| format!("template \"{other}\""));
+        let way_out = if self.required {
+            format!("{fix}; the namespace requires the template")
+        } else {
+            format!("{fix}, or drop the template from pillion.dev/templates")
+        };
+        self.conflicts
+            .push(format!("{what} comes from template \"{template}\" and from {other}{difference}; {way_out}"));
+    }
+
+    /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
+    /// or a resource is given to whoever lacks it, so the pod's own is what everybody expects.
+    fn stays(&mut self, there: &Value, given: &Value, kind: &'static Type) {
+        const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
+        let is_expected = self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str()));
+        let is_earlier = self.owner() == Some(self.template.name().as_str());
+        if is_earlier || is_expected && self.owner().is_none() || covers(there, given, kind) {
+            return;
+        }
+        self.kept.push(place_of(self.path.iter().map(String::as_str)));
     }
 
     /// Whether this template brought what is here in an earlier call.
@@ -139,17 +188,16 @@ impl<'a> Merge<'_> {
     }
 
     fn spec(&mut self, spec: &mut Node<'a>, view: View<'a>) {
-        let (mut there, mut new) = (0, 0);
+        let mut found = Vec::new();
         for list in ["initContainers", "containers"] {
+            // A template's own containers keep their order, those that are there already included.
+            let mut behind = 0;
             for container in view.get(list).into_iter().flat_map(View::items) {
-                match self.container(spec, list, container) {
-                    true => there += 1,
-                    false => new += 1,
-                }
+                found.push(self.container(spec, list, container, &mut behind));
             }
         }
         // A copy of an injected pod that lost its annotations has our volumes as well as our containers.
-        let is_copy = there > 0 && new == 0;
+        let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
         for volume in view.get("volumes").into_iter().flat_map(View::items) {
             self.volume(spec, volume, is_copy);
         }
@@ -162,45 +210,66 @@ impl<'a> Merge<'_> {
         }
     }
 
-    /// Adds a container, and tells whether it was there already.
-    fn container(&mut self, spec: &mut Node<'a>, list: &'static str, view: View<'a>) -> bool {
+    /// Adds a container at or behind a place, if the pod has none of its name.
+    fn container(&mut self, spec: &mut Node<'a>, list: &'static str, view: View<'a>, behind: &mut usize) -> Presence {
         let name = name_of(view);
         for other in ["initContainers", "containers", "ephemeralContainers"] {
             let Some(items) = spec.member(other).and_then(|entry| entry.node.items()) else { continue };
-            let Some(entry) = items.iter().find(|entry| entry.is_named(name)) else {
-                continue;
-            };
-            let Type::List { item, .. } = Schema::get().field("PodSpec", list) else {
-                unreachable!("containers are a list")
-            };
-            let node = entry.node.to_value();
-            self.at(other, |merge| {
-                merge.at(name, |merge| {
-                    if !merge.is_ours() && (other != list || !covers(&node, &view.to_value(), item)) {
-                        merge.conflict(&format!("container \"{name}\""));
-                    }
-                });
-            });
-            return true;
+            let Some(at) = items.iter().position(|entry| entry.is_named(name)) else { continue };
+            if other == list {
+                *behind = at + 1;
+            }
+            let there = items[at].node.to_value();
+            return self
+                .at(other, |merge| merge.at(name, |merge| merge.container_is_there(&there, view, other == list)));
         }
-        let placement = self.template.placement.clone();
-        let earlier = self.earlier;
+        let placement = &self.template.placement;
         let Some(items) = spec.member_or(list, Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
-            return false;
+            return Presence::New;
         };
-        let at = if list == "containers" { items.len() } else { place(items, &placement, earlier) };
-        let change = if placement == Placement::AfterInit { Change::Appended } else { Change::Added };
+        let at = if list == "containers" { items.len() } else { place(items, placement, self.earlier).max(*behind) };
+        let change = match placement {
+            Placement::AfterInit => Change::Appended,
+            Placement::After(_) => Change::Attached,
+            Placement::BeforeInit | Placement::Before(_) => Change::Added,
+        };
         items.insert(at, Entry { node: Node::View(view), change });
+        *behind = at + 1;
         self.at(list, |merge| merge.at(name, Merge::added));
-        false
+        Presence::New
+    }
+
+    /// Compares a container of the pod with the template's of the same name.
+    fn container_is_there(&mut self, there: &Value, view: View<'a>, in_same_list: bool) -> Presence {
+        if self.is_ours() {
+            return Presence::There;
+        }
+        let kind = Schema::get().item("PodSpec", "containers");
+        let mut asked = view.to_value();
+        if let Some(asked) = asked.as_object_mut() {
+            // `kubectl debug --copy-to` takes them out.
+            asked.retain(|field, _| !field.ends_with("Probe") || there.get(field).is_some());
+        }
+        if in_same_list && self.owner().is_none() && covers(there, &asked, kind) {
+            return Presence::There;
+        }
+        let name = name_of(view);
+        let differs = asked.as_object().into_iter().flatten().find(|(field, asked)| {
+            let kind = Schema::get().field("Container", field);
+            !there.get(*field).is_some_and(|there| covers(there, asked, kind))
+        });
+        let differs = match (in_same_list, differs) {
+            (true, Some((field, _))) => format!(", which differ in {field}"),
+            _ => String::new(),
+        };
+        self.conflict(&format!("container \"{name}\""), &differs, "rename one");
+        Presence::InConflict
     }
 
     fn volume(&mut self, spec: &mut Node<'a>, view: View<'a>, is_copy: bool) {
         let name = name_of(view);
-        let shared = self.template.shares.contains(name);
-        let Type::List { item, .. } = Schema::get().field("PodSpec", "volumes") else {
-            unreachable!("volumes are a list")
-        };
+        let shared = self.shares.into_iter().flat_map(View::items).any(|shared| shared.as_str() == Some(name));
+        let kind = Schema::get().item("PodSpec", "volumes");
         let Some(items) = spec.member_or("volumes", Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
             return;
         };
@@ -213,9 +282,10 @@ impl<'a> Merge<'_> {
             merge.at(name, |merge| match known {
                 None => merge.added(),
                 Some(known) => {
-                    let same = || is_copy && covers(&known, &view.to_value(), item);
+                    let same = || is_copy && covers(&known, &view.to_value(), kind);
                     if !(shared || merge.is_ours() || same()) {
-                        merge.conflict(&format!("volume \"{name}\""));
+                        let fix = "rename one, or list it in the template's shares";
+                        merge.conflict(&format!("volume \"{name}\""), "", fix);
                     }
                 }
             });
@@ -265,59 +335,71 @@ impl<'a> Merge<'_> {
         let merges = match kind {
             Type::Ref { name } => MERGED.contains(&name.as_str()),
             Type::Map { .. } => true,
-            // A list inside of a single value, such as a security context's capabilities, is one value itself.
-            Type::List { .. } => matches!(object, "PodSpec" | "Container"),
+            // A list inside of a single value, such as a probe's command, is one value itself.
+            Type::List { .. } => matches!(object, "PodSpec" | "Container" | "PodSecurityContext"),
             Type::Scalar(_) => false,
         };
         self.at(field, |merge| {
             let Some(entry) = target.member(field) else {
-                let mut entry = Entry::added(match kind {
-                    Type::Map { .. } => Node::Object(Vec::new()),
-                    Type::List { .. } if merges => Node::List(Vec::new()),
-                    _ => {
-                        merge.added();
-                        Node::View(view)
-                    }
-                });
-                if !matches!(entry.node, Node::View(_)) {
-                    merge.into(&mut entry.node, kind, view, overrides);
-                }
-                // An API server would drop what is empty, and the next call would bring it again.
-                if let Some(members) = target.members().filter(|_| !entry.node.is_empty()) {
-                    members.retain(|(name, _)| name != field);
-                    members.push((field.into(), entry));
-                }
-                return;
+                return merge.new_field(target, field, kind, merges, view, overrides);
             };
             if merges {
                 merge.into(&mut entry.node, kind, view, overrides);
             } else if overrides {
                 merge.overrule(entry, Node::View(view));
-            } else if object == "PodSpec" && is_default(field, &entry.node) && entry.node.to_value() != view.to_value()
-            {
-                merge.replaced(entry);
-                entry.replace(Node::View(view));
+            } else if object == "PodSpec" && is_default(field, &entry.node) {
+                if entry.node.to_value() != view.to_value() {
+                    merge.replaced(entry);
+                    entry.replace(Node::View(view));
+                }
+            } else {
+                merge.stays(&entry.node.to_value(), &view.to_value(), kind);
             }
         });
+    }
+
+    /// Adds a field that an object lacks.
+    fn new_field(
+        &mut self,
+        target: &mut Node<'a>,
+        field: &'a str,
+        kind: &'static Type,
+        merges: bool,
+        view: View<'a>,
+        overrides: bool,
+    ) {
+        let Some(members) = target.members() else { return };
+        let mut entry = Entry::added(match kind {
+            Type::Map { .. } => Node::Object(Vec::new()),
+            Type::List { .. } if merges => Node::List(Vec::new()),
+            _ => Node::View(view),
+        });
+        if matches!(entry.node, Node::View(_)) {
+            self.added();
+        } else {
+            self.into(&mut entry.node, kind, view, overrides);
+        }
+        // An API server would drop what is empty, and the next call would bring it again.
+        if !entry.node.is_empty() {
+            members.retain(|(name, _)| name != field);
+            members.push((field.into(), entry));
+        }
     }
 
     fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
         match kind {
             Type::Ref { name } => self.object(target, view, name, overrides),
-            Type::Map { .. } => self.map(target, view, overrides),
-            Type::List { keys, .. } => self.list(target, keys, view, overrides),
+            Type::Map { value } => self.map(target, value, view, overrides),
+            Type::List { item, keys } => self.list(target, item, keys, view, overrides),
             Type::Scalar(_) => unreachable!("a scalar is not merged into"),
         }
     }
 
-    fn map(&mut self, target: &mut Node<'a>, view: View<'a>, overrides: bool) {
+    fn map(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
         for (key, part) in view.members() {
             self.at(key, |merge| match target.member(key) {
-                Some(known) => {
-                    if overrides {
-                        merge.overrule(known, Node::View(part));
-                    }
-                }
+                Some(known) if overrides => merge.overrule(known, Node::View(part)),
+                Some(known) => merge.stays(&known.node.to_value(), &part.to_value(), kind),
                 None => {
                     if let Some(members) = target.members() {
                         members.push((key.into(), Entry::added(Node::View(part))));
@@ -328,7 +410,14 @@ impl<'a> Merge<'_> {
         }
     }
 
-    fn list(&mut self, target: &mut Node<'a>, keys: &'static [String], view: View<'a>, overrides: bool) {
+    fn list(
+        &mut self,
+        target: &mut Node<'a>,
+        kind: &'static Type,
+        keys: &'static [String],
+        view: View<'a>,
+        overrides: bool,
+    ) {
         let Some(items) = target.items() else { return };
         let mut known: Vec<String> = items.iter().map(|entry| entry.node.key(keys)).collect();
         for node in view.items().map(Node::View) {
@@ -342,9 +431,21 @@ impl<'a> Merge<'_> {
                 Some(at) => {
                     let known = &mut items[at];
                     if merge.mounts_another(&known.node, &node) {
-                        merge.conflict(&format!("the mount at {key}"));
+                        let volume = |node: &Node<'_>| node.text_of("name").unwrap_or_default().into_owned();
+                        let container = merge.path.iter().rev().nth(2).map(String::as_str).unwrap_or_default();
+                        let (given, known) = (volume(&node), volume(&known.node));
+                        merge.conflict(
+                            &format!("the mount at {key} in container {container}"),
+                            &format!(", of the volumes {given} and {known}"),
+                            "mount one elsewhere",
+                        );
                     } else if overrides {
                         merge.overrule(known, node);
+                    } else {
+                        // Keys can be the same and be written otherwise: `/data` and `/data/`.
+                        let (there, mut given) = (known.node.to_value(), node.to_value());
+                        keys.iter().for_each(|key| given[key] = there[key].clone());
+                        merge.stays(&there, &given, kind);
                     }
                 }
             });
@@ -370,18 +471,21 @@ fn name_of(view: View<'_>) -> &str {
 fn place(items: &[Entry<'_>], placement: &Placement, earlier: &Status) -> usize {
     let is_ours = |entry: &Entry<'_>| {
         let recorded = |name: &str| earlier.added_by(&pointer(["spec", "initContainers", name])).is_some();
-        entry.change == Change::Added
+        matches!(entry.change, Change::Added | Change::Attached)
             || !earlier.is_empty() && entry.node.text_of("name").is_some_and(|name| recorded(&name))
     };
-    let behind_ours = |items: &[Entry<'_>]| items.iter().take_while(|entry| is_ours(entry)).count();
+    let behind_ours = || items.iter().take_while(|entry| is_ours(entry)).count();
     let find = |wanted: &str| items.iter().position(|entry| entry.is_named(wanted));
     match placement {
         Placement::AfterInit => items.len(),
-        Placement::BeforeInit => behind_ours(items),
-        Placement::Before(name) => find(name).unwrap_or_else(|| behind_ours(items)),
+        Placement::BeforeInit => behind_ours(),
+        Placement::Before(name) => find(name).unwrap_or_else(behind_ours),
         Placement::After(name) => match find(name) {
-            Some(at) => at + 1 + behind_ours(&items[at + 1..]),
-            None => behind_ours(items),
+            Some(at) => {
+                let attached = items[at + 1..].iter().take_while(|entry| entry.change == Change::Attached);
+                at + 1 + attached.count()
+            }
+            None => behind_ours(),
         },
     }
 }

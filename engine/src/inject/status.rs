@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::schema::{Schema, Type};
+use crate::shown;
 
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
@@ -73,6 +74,10 @@ impl Status {
     /// A status that cannot be read records nothing.
     pub(super) fn parse(annotation: Option<&str>) -> Status {
         let mut status: Status = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        for record in &mut status.templates {
+            record.added.retain(|added| can_be_added(added));
+            record.replaced.retain(|(replaced, _)| can_be_added(replaced));
+        }
         let additions = |(at, record): (usize, &Record)| {
             record.added.iter().map(move |added| (added.clone(), at)).collect::<Vec<_>>()
         };
@@ -117,7 +122,8 @@ impl Status {
         for added in below {
             remove(value.get_or_insert_with(parse), kind, &tokens(&added[inside.len() - 1..]));
         }
-        for (replaced, before) in self.templates.iter().flat_map(|record| &record.replaced) {
+        // The first to replace something knows what the pod had.
+        for (replaced, before) in self.templates.iter().rev().flat_map(|record| &record.replaced) {
             if *replaced == inside[..inside.len() - 1] {
                 value = Some(before.clone());
             } else if let Some(path) = replaced.strip_prefix(&inside) {
@@ -149,6 +155,18 @@ impl Status {
     }
 }
 
+/// Whether a template can have added what is there: never a pod as a whole, nor all of its containers.
+fn can_be_added(pointer: &str) -> bool {
+    let tokens = tokens(pointer);
+    let part = tokens.iter().map(String::as_str).collect::<Vec<_>>();
+    match part.as_slice() {
+        ["metadata", "labels" | "annotations", _] => true,
+        ["spec", "containers" | "initContainers" | "volumes"] => false,
+        ["spec", _, ..] => true,
+        _ => false,
+    }
+}
+
 /// A JSON pointer of these tokens.
 pub(super) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
     let mut pointer = String::new();
@@ -157,6 +175,21 @@ pub(super) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
         escape(token, &mut pointer);
     }
     pointer
+}
+
+/// The same place for people: `containers[app].env[NAME]`.
+pub(super) fn place_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
+    let (mut place, mut shape) = (String::new(), Some(Shape::Object("Pod")));
+    for token in tokens {
+        let token = shown(token);
+        match shape {
+            Some(Shape::Other(_)) => place += &format!("[{token}]"),
+            _ if place.is_empty() => place.push_str(&token),
+            _ => place += &format!(".{token}"),
+        }
+        shape = shape.and_then(|shape| shape.child(&token));
+    }
+    place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
 }
 
 /// RFC 6901.
@@ -222,13 +255,20 @@ impl Shape {
 /// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
 pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
     if keys.is_empty() {
-        // An item of envFrom is known by its source.
-        let source = ["configMapRef", "secretRef"]
-            .into_iter()
-            .find_map(|kind| Some((kind, item.get(kind)?.get("name")?.as_str()?)));
+        let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).map(str::to_owned);
+        // An item of envFrom is known by its source and prefix, as one source can be there with several.
+        let source =
+            ["configMapRef", "secretRef"].into_iter().find_map(|kind| Some((kind, text(item.get(kind)?, "name")?)));
         return match (source, item) {
-            (Some((kind, name)), _) => format!("{kind}/{name}"),
+            (Some((kind, name)), _) => match text(item, "prefix").filter(|prefix| !prefix.is_empty()) {
+                Some(prefix) => format!("{kind}/{name}/{prefix}"),
+                None => format!("{kind}/{name}"),
+            },
             (None, Value::String(text)) => text.clone(),
+            // A sysctl, of which Kubernetes publishes no key.
+            (None, Value::Object(members)) if members.len() == 2 && members.contains_key("value") => {
+                text(item, "name").unwrap_or_else(|| sorted(item).to_string())
+            }
             (None, item) => sorted(item).to_string(),
         };
     }

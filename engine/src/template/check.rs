@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fragment::{RenderError, fill};
 use super::reader::{Reader, member};
-use super::{Parameters, Template, is_dns_label};
+use super::{Template, is_dns_label};
 use crate::yaml::{Key, Node, Position, Value};
 
 /// What a pod's own containers can receive.
@@ -54,7 +54,7 @@ const TOKEN_VOLUME_PREFIX: &str = "kube-api-access-";
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Checks `spec` of a template. Texts with holes are left to the review.
-pub(super) fn check(reader: &mut Reader<'_>, spec: &Node, shares: &BTreeSet<String>) {
+pub(super) fn check(reader: &mut Reader<'_>, spec: &Node) {
     let pod = spec.get("pod");
     if let Some(metadata) = pod.and_then(|pod| pod.get("metadata")) {
         check_metadata(reader, metadata);
@@ -66,7 +66,7 @@ pub(super) fn check(reader: &mut Reader<'_>, spec: &Node, shares: &BTreeSet<Stri
             reader.problem(key.position, &member("spec.pod.spec", &key.name), "must not stand in a template");
         }
     }
-    let volumes = check_volumes(reader, pod_spec, shares);
+    let volumes = check_volumes(reader, spec, pod_spec);
     let mut containers = BTreeMap::new();
     for (list, sidecars) in [("initContainers", true), ("containers", false)] {
         for (at, container) in items(pod_spec, list).iter().enumerate() {
@@ -129,10 +129,11 @@ fn check_name(reader: &mut Reader<'_>, node: &Node, path: &str, seen: &mut BTree
     }
 }
 
-fn check_volumes(reader: &mut Reader<'_>, spec: &Node, shares: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+fn check_volumes(reader: &mut Reader<'_>, spec: &Node, pod_spec: &Node) -> Option<BTreeSet<String>> {
     let mut seen = BTreeMap::new();
-    let mut all_known = true;
-    for (at, volume) in items(spec, "volumes").iter().enumerate() {
+    let shares = items(spec, "shares");
+    let mut all_known = !shares.iter().any(|name| name.as_str().is_some_and(|name| name.contains("${{")));
+    for (at, volume) in items(pod_spec, "volumes").iter().enumerate() {
         let path = format!("spec.pod.spec.volumes[{at}]");
         check_name(reader, volume, &path, &mut seen);
         match fixed(volume, "name") {
@@ -144,7 +145,8 @@ fn check_volumes(reader: &mut Reader<'_>, spec: &Node, shares: &BTreeSet<String>
         }
     }
     // With a name that only a pod decides, no mount can be called wrong.
-    all_known.then(|| seen.into_keys().chain(shares.iter().cloned()).collect())
+    let shares = shares.iter().filter_map(Node::as_str).map(str::to_owned);
+    all_known.then(|| seen.into_keys().chain(shares).collect())
 }
 
 fn check_mounts(reader: &mut Reader<'_>, node: &Node, path: &str, volumes: &Option<BTreeSet<String>>) {
@@ -250,23 +252,25 @@ fn push(node: &mut Node, list: &str, item: Node) {
     }
 }
 
-/// Renders the pod part once with defaults and examples: a hole that can never fit is found now rather than by a pod.
-pub(super) fn render_sample(reader: &mut Reader<'_>, template: &Template) {
-    if !template.parameters.iter().all(super::Parameter::has_sample) || !reader.is_clean() {
+/// Fills each hole of the pod part with defaults and examples: one that can never fit is found now rather than by a pod.
+pub(super) fn render_holes(reader: &mut Reader<'_>, template: &Template) {
+    if !template.has_samples() || !reader.is_clean() {
         return;
     }
-    let sample = |parameter: &super::Parameter| (parameter.name.clone(), parameter.sample());
-    let parameters = Parameters(template.parameters.iter().map(sample).collect());
+    let parameters = template.samples();
     for hole in &template.pod.holes {
-        let (place, message) = match fill(std::slice::from_ref(hole), &parameters, &parameters) {
-            Err(RenderError::WrongType { place, message }) => (place, message),
-            Err(RenderError::Expression { place, source, failure }) if hole.reads_only_parameters() => {
-                (place, format!("has an expression, {source}, that fails: {failure}"))
-            }
-            // What an expression makes of a real pod cannot be told from a sample.
-            Ok(_) | Err(RenderError::Expression { .. }) => continue,
-        };
-        let path = format!("spec.pod.{place}");
-        reader.problem(hole.position, &path, format!("{message}, when rendered with defaults and examples"));
+        let Err(errors) = fill(std::slice::from_ref(hole), &parameters, &parameters) else { continue };
+        for error in errors {
+            let (place, message) = match error {
+                RenderError::WrongType { place, message } => (place, message),
+                RenderError::Expression { place, source, failure } if hole.reads_only_parameters() => {
+                    (place, format!("has an expression, {source}, that fails: {failure}"))
+                }
+                // What an expression makes of a real pod cannot be told from a sample.
+                RenderError::Expression { .. } => continue,
+            };
+            let path = if place.starts_with("spec.") { place } else { format!("spec.pod.{place}") };
+            reader.problem(hole.position, &path, format!("{message}, when rendered with defaults and examples"));
+        }
     }
 }

@@ -204,6 +204,11 @@ impl Fragment {
         Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value) }
     }
 
+    /// What stands for a hole that gave nothing.
+    pub(crate) fn nothing() -> Fragment {
+        Fragment::filled(Value::Null)
+    }
+
     /// What a hole gave. It is written once, so it is not serialized beforehand.
     fn filled(value: Value) -> Fragment {
         let shape = match value {
@@ -252,6 +257,16 @@ impl Fragment {
             Shape::Scalar(Value::String(name)) => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// Items of a list, as far as they do not vary.
+    pub(crate) fn fixed_items(&self, list: &str) -> impl Iterator<Item = Value> {
+        let items: &[Fragment] = match self.member(list).map(|list| &list.shape) {
+            Some(Shape::List(items)) => items,
+            _ => &[],
+        };
+        let fixed = items.iter().filter(|item| item.fixed.is_some());
+        fixed.map(|fragment| View { fragment, values: &[] }.to_value())
     }
 
     fn member(&self, name: &str) -> Option<&Fragment> {
@@ -333,12 +348,26 @@ impl Hole {
 }
 
 /// The values of a fragment's holes, in their order.
+///
+/// # Errors
+///
+/// With all that fail.
 pub(crate) fn fill(
     holes: &[Hole],
     variables: &dyn Variables,
     parameters: &Parameters,
-) -> Result<Vec<Fragment>, RenderError> {
-    holes.iter().map(|hole| hole.fill(variables, parameters).map(Fragment::filled)).collect()
+) -> Result<Vec<Fragment>, Vec<RenderError>> {
+    let mut errors = Vec::new();
+    let mut values = Vec::with_capacity(holes.len());
+    for hole in holes {
+        match hole.fill(variables, parameters) {
+            Ok(value) => values.push(Fragment::filled(value)),
+            // What is left is not worth the work.
+            Err(error @ RenderError::Expression { failure: Failure::Limit(_), .. }) => return Err(vec![error]),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
 /// A fragment with its holes filled: what a template gives to one pod. A hole that gave `null` is not there.
@@ -359,8 +388,16 @@ impl<'a> View<'a> {
             Shape::Hole(at) => &self.values[at],
             _ => fragment,
         };
-        let there = !matches!(fragment.shape, Shape::Scalar(Value::Null));
-        there.then_some(View { fragment, ..self })
+        let view = View { fragment, ..self };
+        // What nulls have emptied is not there either; what was written empty is.
+        let is_there = fragment.fixed.is_some()
+            || match &fragment.shape {
+                Shape::Scalar(value) => !value.is_null(),
+                Shape::Object(members) => members.is_empty() || view.members().next().is_some(),
+                Shape::List(items) => items.is_empty() || view.items().next().is_some(),
+                Shape::Hole(_) => unreachable!("a view is of a hole's value"),
+            };
+        is_there.then_some(view)
     }
 
     /// The value of a scalar.
@@ -370,6 +407,11 @@ impl<'a> View<'a> {
             Shape::Object(_) | Shape::List(_) => None,
             Shape::Hole(_) => unreachable!("a view is of a hole's value"),
         }
+    }
+
+    /// Whether nothing in it varies: then it was checked when the template was loaded.
+    pub(crate) fn is_fixed(self) -> bool {
+        self.fragment.fixed.is_some()
     }
 
     pub(crate) fn is_object(self) -> bool {

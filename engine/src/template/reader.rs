@@ -16,6 +16,12 @@ pub struct Problem {
     message: String,
 }
 
+impl Problem {
+    pub(crate) fn new(file: &str, position: Position, path: &str, message: String) -> Problem {
+        Problem { file: file.to_owned(), position, path: path.to_owned(), message }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.file)?;
@@ -44,12 +50,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn problem(&mut self, position: Position, path: &str, message: impl Into<String>) {
-        self.problems.push(Problem {
-            file: self.file.to_owned(),
-            position,
-            path: path.to_owned(),
-            message: message.into(),
-        });
+        self.problems.push(Problem::new(self.file, position, path, message.into()));
+    }
+
+    pub(crate) fn file(&self) -> &'a str {
+        self.file
     }
 
     pub(crate) fn is_clean(&self) -> bool {
@@ -108,8 +113,14 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn string(&self, reader: &mut Reader<'_>, name: &str) -> Option<&'a str> {
         let node = self.get(name)?;
-        if node.as_str().is_none() {
-            self.problem(reader, name, &format!("must be a string, not {}", node.value.kind()));
+        match &node.value {
+            Value::Bool(_) | Value::Number(_) => {
+                self.problem(reader, name, &format!("must be a string, not {}; quote it", node.to_json()));
+            }
+            _ if node.as_str().is_none() => {
+                self.problem(reader, name, &format!("must be a string, not {}", node.value.kind()));
+            }
+            _ => {}
         }
         node.as_str()
     }

@@ -1,6 +1,6 @@
 //! Values against the types that their places in a pod have.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::quantity::parse_quantity;
 use crate::schema::{Scalar, ScalarKind, Schema, Type};
@@ -75,6 +75,9 @@ fn conform_scalar(value: Value, scalar: &Scalar, evaluated: bool) -> Result<Valu
             return Err(Value::String(text));
         }
         (ScalarKind::String, value @ (Value::Number(_) | Value::Bool(_))) if evaluated => value.to_string().into(),
+        (ScalarKind::Int32 | ScalarKind::Int64 | ScalarKind::IntOrString, Value::Number(number)) if evaluated => {
+            Value::Number(whole(&number).unwrap_or(number))
+        }
         (_, value) => value,
     };
     let right = match (scalar.kind, &value) {
@@ -95,6 +98,13 @@ fn conform_scalar(value: Value, scalar: &Scalar, evaluated: bool) -> Result<Valu
     if right { Ok(value) } else { Err(value) }
 }
 
+/// A whole number is one however it was reckoned: `80.0` is 80.
+fn whole(number: &Number) -> Option<Number> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT)?;
+    Some((float as i64).into())
+}
+
 fn mismatch(scalar: &Scalar, value: &Value) -> String {
     match value {
         Value::String(text) if text.len() > MAX_TEXT => format!("may have {MAX_TEXT} bytes"),
@@ -105,7 +115,9 @@ fn mismatch(scalar: &Scalar, value: &Value) -> String {
         Value::Number(_) | Value::Bool(_) if scalar.kind == ScalarKind::String => {
             format!("must be a string, not {value}; quote it")
         }
-        Value::Number(_) if scalar.kind == ScalarKind::Int32 => "must be an integer of 32 bits".into(),
+        Value::Number(_) if matches!(scalar.kind, ScalarKind::Int32 | ScalarKind::IntOrString) => {
+            "must be an integer of 32 bits".into()
+        }
         Value::String(text) if text.contains("{") && text.len() < 100 => {
             format!("must be {}, not \"{text}\"; an expression is written ${{{{ }}}}", scalar_name(scalar.kind))
         }

@@ -1,0 +1,94 @@
+//! A template tried on a pod that nobody made, so that what can never work is found when it is loaded.
+
+use std::borrow::Cow;
+
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+use super::Pass;
+use super::check::check;
+use super::merge::merge;
+use super::pod::Pod;
+use super::status::Record;
+use crate::admission::Review;
+use crate::catalog::{Catalog, Namespace};
+use crate::template::fragment::{Fragment, View, fill};
+use crate::template::{Parameters, Template};
+use crate::validation::Wrong;
+
+/// The pod that came out, and what is wrong with it.
+pub(crate) struct Trial {
+    pub(crate) wrong: Vec<Wrong>,
+    /// `spec` of the pod with what the template gives.
+    pub(crate) spec: Value,
+}
+
+/// Tries a template with these parameters; nothing if its expressions ask for more than a sample has.
+pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Option<Trial> {
+    let pod = to_raw_value(&sample(template, parameters)).expect("a JSON value is JSON");
+    let namespace = Namespace::from_object(&json!({"metadata": {"name": "sample", "labels": {}, "annotations": {}}}));
+    let review = Review::of_pod("sample", &pod);
+    let pod = review.request.object.0.as_ref().and_then(Pod::read)?;
+    let containers = pod.containers()?;
+    let catalog = Catalog::default();
+    let pass = Pass::new(&catalog, &namespace, &pod, &containers);
+    let prepared = pass.render_parts(template, &Cow::Owned(parameters.clone()), Cow::Borrowed("")).ok()?;
+    let mut draft = pod.draft(&containers);
+    let merged = merge(&mut draft, &prepared.given(false), &pass.status, &[], &mut Record::default());
+    let wrong = match merged {
+        Ok(_) => check(&mut draft),
+        Err(conflicts) => conflicts.into_iter().map(|message| Wrong { place: String::new(), message }).collect(),
+    };
+    Some(Trial { wrong, spec: draft.value_of("spec").unwrap_or_default() })
+}
+
+/// A pod that has a container for each entry of `app`, and the volumes that the template expects. It passes the
+/// *restricted* level, so that whatever does not pass comes from the template.
+fn sample(template: &Template, parameters: &Parameters) -> Value {
+    let container = |name: &str, more: Value| {
+        let mut container = json!({
+            "name": name,
+            "image": "example.com/app:1",
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "securityContext": {
+                "runAsNonRoot": true,
+                "allowPrivilegeEscalation": false,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        });
+        container.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        container
+    };
+    let (mut names, init_names) = template.sample_containers();
+    if names.is_empty() {
+        names.insert("app".into());
+    }
+    let containers: Vec<_> = names.iter().map(|name| container(name, json!({}))).collect();
+    let sidecar = json!({"restartPolicy": "Always"});
+    let init_containers: Vec<_> = init_names.difference(&names).map(|name| container(name, sidecar.clone())).collect();
+    json!({
+        "metadata": {"name": "sample", "namespace": "sample", "labels": {"app": "sample"}, "annotations": {}},
+        "spec": {
+            "containers": containers,
+            "initContainers": init_containers,
+            "volumes": expected_volumes(template, parameters),
+        },
+    })
+}
+
+/// The volumes that a template shares and does not bring.
+fn expected_volumes(template: &Template, parameters: &Parameters) -> Vec<Value> {
+    let value =
+        |hole| fill(std::slice::from_ref(hole), parameters, parameters).ok().and_then(|mut values| values.pop());
+    let values: Vec<_> = template.pod.holes.iter().map(|hole| value(hole).unwrap_or_else(Fragment::nothing)).collect();
+    let list = |fragment: &Option<Fragment>, member: Option<&str>| -> Vec<Value> {
+        let view = fragment.as_ref().map(|fragment| View::new(fragment, &values));
+        let list = view.and_then(|view| member.map_or(Some(view), |member| view.get(member)));
+        list.map(View::to_value).and_then(|list| list.as_array().cloned()).unwrap_or_default()
+    };
+    let brought = list(&template.pod.spec, Some("volumes"));
+    let shares = list(&template.pod.shares, None);
+    let expected = shares.iter().filter(|name| !brought.iter().any(|volume| volume["name"] == **name));
+    expected.map(|name| json!({"name": name, "emptyDir": {}})).collect()
+}
