@@ -2,7 +2,7 @@
 KUBERNETES := $(shell sed -n 's/.*k8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' tests/controlplane/go.mod | head -n 1)
 CARGO_DENY := target/tools/bin/cargo-deny
 
-.PHONY: help build demo test lint audit bench schema
+.PHONY: help build demo test lint audit bench schema docs golden fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,12 @@ bench: ## Measure the engine, the server against a bare one, and creating pods o
 
 schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI document
 	UPDATE_SCHEMA=1 cargo test --locked --test it schema
+
+docs: ## Write docs/reasons.md and docs/cookbook.md anew
+	UPDATE_DOCS=1 cargo test --locked --test it -- docs cookbook
+
+golden: ## Write what the golden cases and the examples come out as; read the difference
+	UPDATE_GOLDEN=1 cargo test --locked --test it golden
 
 $(CARGO_DENY):
 	cargo install --locked cargo-deny@0.20.2 --root target/tools

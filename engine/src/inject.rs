@@ -9,7 +9,7 @@ mod status;
 mod trial;
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, LazyCell};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -409,7 +409,7 @@ impl<'a> Pass<'a> {
             .and_then(|kept| invalid(&check::check(draft)).map(|()| kept));
         match merged {
             Ok(kept) if kept.is_empty() => {}
-            Ok(kept) => warnings.push(format!("template \"{name}\": what was there stays at {}", kept.join(", "))),
+            Ok(kept) => warnings.push(format!("template \"{name}\" gives way to what is there: {}", kept.join(", "))),
             Err(problem) => {
                 *draft = before;
                 return Verdict::Failed(problem, Some(self.policy(template)));
@@ -434,6 +434,7 @@ impl<'a> Pass<'a> {
         let mut words = Vec::with_capacity(names.len());
         let mut status = self.status.clone();
         let mut denials: Vec<Problem> = Vec::new();
+        let fallback = LazyCell::new(|| self.fallback_policy(names));
         for (name, verdict) in names.iter().zip(verdicts) {
             // What an earlier call injected keeps the word of that call.
             let is_done = matches!(verdict, Verdict::Done | Verdict::Stale);
@@ -451,7 +452,7 @@ impl<'a> Pass<'a> {
                 Verdict::Skipped(reason) => (Outcome::Skipped, reason, None),
                 Verdict::Failed(problem, policy) => {
                     let message = Some(problem.message.clone());
-                    match policy.unwrap_or_else(|| self.fallback_policy(names)) {
+                    match policy.unwrap_or_else(|| *fallback) {
                         OnError::Deny => {
                             denials.push(problem.clone());
                             (Outcome::Denied, problem.reason, message)
@@ -496,7 +497,7 @@ impl<'a> Pass<'a> {
 
     /// The policy for a name that leads to no template: the server's, or `Deny` if a template that was chosen says so.
     fn fallback_policy(&self, names: &[String]) -> OnError {
-        let chosen = names.iter().filter_map(|name| decide::find(self.catalog, self.namespace, self.pod, name).ok());
+        let chosen = names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
     }
@@ -505,7 +506,7 @@ impl<'a> Pass<'a> {
 /// The pod is refused, and gets nothing of what was ready for it.
 fn denied(mut decision: Decision, problems: &[Problem]) -> Decision {
     let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    decision.message = Some(messages.join("; "));
+    decision.message = Some(join(&messages));
     decision.templates.retain(|template| template.outcome != Outcome::Injected);
     decision.outcome = Outcome::Denied;
     decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);

@@ -429,8 +429,9 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
     let entries = fields.list(reader, "app").iter().enumerate();
     let app =
         entries.filter_map(|(at, node)| parse_app_entry(reader, node, &format!("spec.app[{at}]"), &scope)).collect();
-    if fields.get("pod").is_none() && fields.get("app").is_none() {
-        reader.problem(node.position, "spec", "has neither pod nor app, so it would add nothing");
+    let gives = |part: &str| node.get("pod").is_some_and(|pod| pod.get(part).is_some());
+    if fields.get("app").is_none() && !gives("metadata") && !gives("spec") {
+        reader.problem(node.position, "spec", "gives a pod nothing: write pod.metadata, pod.spec or app");
     }
     let template = Template {
         description: fields.string(reader, "description").unwrap_or_default().trim().to_owned(),
@@ -452,7 +453,6 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         pod_security: None,
     };
     let mut template = template.with_defaults();
-    check::render_holes(reader, &template);
     if reader.is_clean() {
         trial::run(reader, body, &mut template);
     }
@@ -487,6 +487,7 @@ fn parse_when(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>) -
 fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Placement> {
     let node = fields.get("placement")?;
     let fields = Fields::of(reader, node, "spec.placement", "a placement", &["position", "before", "after"])?;
+    let is_clean = reader.is_clean();
     let position = [("BeforeInit", Placement::BeforeInit), ("AfterInit", Placement::AfterInit)];
     let names: Vec<_> = position.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
     let chosen = fields.choice(reader, "position", &names).flatten().map(|at| position[at].1.clone());
@@ -495,6 +496,8 @@ fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Place
     let mut given = [chosen, before, after].into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(placement), None) => Some(placement),
+        // It was told what is wrong with the one that is there.
+        (None, None) if is_clean && !reader.is_clean() => None,
         _ => {
             reader.problem(node.position, "spec.placement", "must hold one of position, before and after");
             None
@@ -536,6 +539,10 @@ fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Sco
     let Value::Object(members) = &node.value else { return None };
     let received = members.iter().filter(|(key, _)| check::APP_FIELDS.contains(&key.name.as_str())).cloned().collect();
     let received = Node { value: Value::Object(received), position: node.position };
+    if received.value == Value::Object(Vec::new()) {
+        let fields = check::APP_FIELDS.join(", ");
+        reader.problem(node.position, path, format!("gives its containers nothing: write one of {fields}"));
+    }
     let mut compiler = Compiler { reader, scope, holes: Vec::new() };
     let container = compiler.object(&received, "Container", path, false)?;
     Some(AppEntry { containers, init_containers, when, overrides, container, holes: compiler.holes })

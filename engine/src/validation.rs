@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub(crate) use self::container::{container, env, handler, mount, named_port, port, probe};
+pub(crate) use self::container::{container, env, env_from, handler, mount, named_port, port, probe};
 pub(crate) use self::resources::{amount, amounts, excess, resources};
 pub(crate) use self::volume::volume;
 
@@ -77,6 +77,17 @@ impl Report {
         }
     }
 
+    /// The name of another object that must be there, such as a Secret.
+    fn object_name(&mut self, owner: &Value, field: &str) {
+        let name = text(owner, field);
+        if name.is_empty() {
+            self.wrong(format!("lacks {field}"));
+        } else if !is_dns_subdomain(name) {
+            let message = format!("is \"{}\", which no object can be called", crate::shown(name));
+            self.at(&format!(".{field}"), |report| report.wrong(message));
+        }
+    }
+
     /// Of these members exactly one must be there.
     fn one_of(&mut self, owner: &Value, names: &[&str]) {
         let given: Vec<_> =
@@ -118,8 +129,20 @@ pub(crate) fn is_qualified_name(key: &str) -> bool {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
     };
-    let is_domain = |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(crate::template::is_dns_label);
-    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_domain)
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_subdomain)
+}
+
+/// RFC 1123, as Kubernetes checks the names of most objects. Source: apimachinery pkg/util/validation,
+/// IsDNS1123Subdomain.
+fn is_dns_subdomain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let ends = [bytes.first(), bytes.last()];
+        ends.into_iter().all(|byte| byte.is_some_and(alphanumeric))
+            && bytes.iter().all(|it| alphanumeric(it) || *it == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// A label's value. Source: apimachinery pkg/util/validation, IsValidLabelValue.

@@ -1,5 +1,6 @@
 //! Golden cases: each folder of `tests/golden/` holds a pod, templates (the cookbook's where it has none of its own) and
-//! perhaps a namespace, and beside them what comes out. `UPDATE_GOLDEN=1` writes that anew.
+//! perhaps a namespace, and beside them what comes out. What comes out of each file of `examples/` with the cookbook is in
+//! `examples/injected/`. `UPDATE_GOLDEN=1` writes all of that anew.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,17 +26,44 @@ fn every_case_comes_out_as_written() {
         let templates = folder.join("templates.yaml");
         let templates = if templates.exists() { templates } else { root.join("manifests/templates") };
         let result = serde_saphyr::to_string(&run(&folder, &templates)).expect("a result is plain data");
-        let expected = folder.join("expected.yaml");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&expected, &result).expect("the folder is writable");
-        }
-        let expected = fs::read_to_string(&expected).unwrap_or_default();
-        if expected != result {
-            let diff = similar::TextDiff::from_lines(&expected, &result).unified_diff().to_string();
-            wrong.push(format!("{}\n{diff}", folder.display()));
-        }
+        wrong.extend(compare(&folder.join("expected.yaml"), &result));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_example_comes_out_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (catalog, _) = catalog(&root.join("manifests/templates"));
+    let files = fs::read_dir(root.join("examples")).expect("the folder is there").flatten().map(|file| file.path());
+    let mut wrong = Vec::new();
+    for file in files.filter(|file| file.extension().is_some_and(|end| end == "yaml")) {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&file).expect("a readable file"))
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let pods: Vec<_> = documents.iter().filter(|object| object["kind"] == "Pod").collect();
+        let [pod] = pods.as_slice() else { panic!("{}: has {} pods, and shows one", file.display(), pods.len()) };
+        let raw = to_raw_value(pod).expect("JSON");
+        let decision = pillion_engine::review(&catalog, &Namespace::named("shop"), &Review::of_pod("shop", &raw));
+        assert_eq!(decision.outcome.as_str(), "injected", "{}: {:?}", file.display(), decision.message);
+        assert_eq!(decision.warnings, [""; 0], "{}", file.display());
+        let result = serde_saphyr::to_string(&applied(pod, &decision)).expect("a pod is plain data");
+        let name = file.file_name().expect("a file has a name");
+        wrong.extend(compare(&root.join("examples/injected").join(name), &result));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// How a result differs from the file that says what was expected.
+fn compare(file: &Path, result: &str) -> Option<String> {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(file.parent().expect("a file is in a folder")).expect("the folder is writable");
+        fs::write(file, result).expect("the file is writable");
+    }
+    let expected = fs::read_to_string(file).unwrap_or_default();
+    (expected != result).then(|| {
+        let diff = similar::TextDiff::from_lines(expected.as_str(), result).unified_diff().to_string();
+        format!("{}\n{diff}", file.display())
+    })
 }
 
 /// What comes out of a case.

@@ -1,10 +1,11 @@
 //! Would the API server accept the result? What a part alone can tell stands in [`validation`]; here is what the parts must
 //! agree on with the pod. Only what a template brought is blamed.
 
+mod os;
 mod ports;
 mod reserve;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
@@ -30,6 +31,7 @@ pub(super) fn check(draft: &mut Node<'_>) -> Vec<Wrong> {
     let spec = &mut spec.node;
     let grace_period = number(spec, "terminationGracePeriodSeconds").unwrap_or(DEFAULT_GRACE_PERIOD);
     let volumes = check_volumes(&mut report, spec);
+    let limits = spec.value_of("resources").map(|of_pod| validation::amounts(&of_pod, "limits")).unwrap_or_default();
     for list in ["initContainers", "containers"] {
         for entry in spec.member(list).and_then(|entry| entry.node.items()).into_iter().flatten() {
             if !is_touched(entry) {
@@ -38,7 +40,7 @@ pub(super) fn check(draft: &mut Node<'_>) -> Vec<Wrong> {
             let name = entry.node.text_of("name").unwrap_or_default();
             let step = format!("{list}[{}]", shown(&name));
             drop(name);
-            let around = Around { is_init: list == "initContainers", grace_period, volumes: &volumes };
+            let around = Around { limits: &limits, is_init: list == "initContainers", grace_period, volumes: &volumes };
             report.at(&step, |report| match (&entry.node, entry.is_ours()) {
                 (Node::View(view), true) => around.check_new(report, *view),
                 _ => around.check_own(report, &mut entry.node),
@@ -46,6 +48,7 @@ pub(super) fn check(draft: &mut Node<'_>) -> Vec<Wrong> {
         }
     }
     check_dns(&mut report, spec);
+    os::check(&mut report, spec);
     ports::check_host_ports(&mut report, spec);
     reserve::check(&mut report, spec);
     report.wrong
@@ -64,9 +67,13 @@ pub(super) fn check_annotations(draft: &mut Node<'_>) -> Result<(), String> {
     if !members.iter().any(|(_, entry)| entry.is_ours()) {
         return Ok(());
     }
-    let size: usize =
-        members.iter().map(|(key, entry)| key.len() + entry.node.string().map_or(0, |value| value.len())).sum();
-    if size > MAX_ANNOTATIONS {
+    let size_of = |with_ours: bool| -> usize {
+        let counted = members.iter().filter(|(_, entry)| with_ours || !entry.is_ours());
+        counted.map(|(key, entry)| key.len() + entry.node.string().map_or(0, |value| value.len())).sum()
+    };
+    // What is too much without the templates is the pod's own fault.
+    let size = size_of(true);
+    if size > MAX_ANNOTATIONS && size_of(false) <= MAX_ANNOTATIONS {
         return Err(format!("metadata.annotations would have {size} bytes, and {MAX_ANNOTATIONS} are allowed"));
     }
     Ok(())
@@ -126,6 +133,8 @@ fn check_dns(report: &mut Report, spec: &mut Node<'_>) {
 
 /// What a container must agree on with its pod.
 struct Around<'v> {
+    /// `limits` of the pod as a whole.
+    limits: &'v BTreeMap<String, f64>,
     is_init: bool,
     grace_period: i64,
     /// The names of the pod's volumes.
@@ -137,6 +146,10 @@ impl Around<'_> {
     fn check_new(&self, report: &mut Report, view: View<'_>) {
         if !view.is_fixed() {
             validation::container(report, &view.to_value(), self.is_init);
+        }
+        if !self.limits.is_empty() {
+            let resources = view.get("resources").map(View::to_value).unwrap_or_default();
+            self.check_limits(report, &validation::amounts(&resources, "limits"));
         }
         for list in ["volumeMounts", "volumeDevices"] {
             for (at, mount) in view.get(list).into_iter().flat_map(View::items).enumerate() {
@@ -152,6 +165,7 @@ impl Around<'_> {
     /// One of the pod's own containers, to which something was added.
     fn check_own(&self, report: &mut Report, container: &mut Node<'_>) {
         check_items(report, container, "env", validation::env);
+        check_items(report, container, "envFrom", validation::env_from);
         check_items(report, container, "ports", validation::port);
         ports::check_names(report, container);
         for (list, path) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
@@ -173,7 +187,42 @@ impl Around<'_> {
             });
         }
         self.check_lifecycle(report, container, ends);
-        check_resources(report, container);
+        self.check_resources(report, container);
+    }
+
+    /// A request or limit of a template beside one of the pod.
+    fn check_resources(&self, report: &mut Report, container: &mut Node<'_>) {
+        let Some(resources) = container.member("resources").filter(|entry| !matches!(entry.node, Node::Raw(_))) else {
+            return;
+        };
+        let value = resources.node.to_value();
+        let mut ours = HashSet::new();
+        for kind in ["requests", "limits"] {
+            let is_new = resources.is_ours();
+            let Some(amounts) = resources.node.member(kind) else { continue };
+            let is_new = is_new || amounts.is_ours();
+            for (name, _) in amounts.node.members().into_iter().flatten().filter(|(_, it)| is_new || it.is_ours()) {
+                ours.insert((kind, name.to_string()));
+                report.at(&format!(".resources.{kind}"), |report| {
+                    validation::amount(report, name, &value[kind][&**name]);
+                });
+            }
+        }
+        let (requests, mut limits) = (validation::amounts(&value, "requests"), validation::amounts(&value, "limits"));
+        let is_ours = |name: &str| ["requests", "limits"].iter().any(|kind| ours.contains(&(*kind, name.to_owned())));
+        for name in validation::excess(&requests, &limits).filter(|name| is_ours(name)) {
+            report.at(".resources", |report| report.wrong(format!("would request more {name} than the limit allows")));
+        }
+        limits.retain(|name, _| ours.contains(&("limits", name.clone())));
+        self.check_limits(report, &limits);
+    }
+
+    /// Source: KEP-2837.
+    fn check_limits(&self, report: &mut Report, limits: &BTreeMap<String, f64>) {
+        for name in validation::excess(limits, self.limits) {
+            let message = format!("allow more {name} than spec.resources.limits of the pod");
+            report.at(".resources.limits", |report| report.wrong(message));
+        }
     }
 
     fn check_volume(&self, report: &mut Report, name: &str) {
@@ -220,26 +269,6 @@ fn check_items(report: &mut Report, container: &mut Node<'_>, list: &str, check:
     for item in entry.node.items().into_iter().flatten().filter(|item| item.is_ours()) {
         let step = format!(".{list}[{}]", shown(&item.node.key(keys)));
         report.at(&step, |report| check(report, &item.node.to_value()));
-    }
-}
-
-/// A request or limit of a template beside one of the pod.
-fn check_resources(report: &mut Report, container: &mut Node<'_>) {
-    let Some(resources) = container.member("resources").filter(|entry| !matches!(entry.node, Node::Raw(_))) else {
-        return;
-    };
-    let value = resources.node.to_value();
-    let mut ours = HashSet::new();
-    for kind in ["requests", "limits"] {
-        let Some(amounts) = resources.node.member(kind) else { continue };
-        for (name, _) in amounts.node.members().into_iter().flatten().filter(|(_, amount)| amount.is_ours()) {
-            ours.insert(name.to_string());
-            report.at(&format!(".resources.{kind}"), |report| validation::amount(report, name, &value[kind][&**name]));
-        }
-    }
-    let (requests, limits) = (validation::amounts(&value, "requests"), validation::amounts(&value, "limits"));
-    for name in validation::excess(&requests, &limits).filter(|name| ours.contains(*name)) {
-        report.at(".resources", |report| report.wrong(format!("would request more {name} than the limit allows")));
     }
 }
 

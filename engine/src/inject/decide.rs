@@ -211,8 +211,9 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
             Some(default) => Ok(default.clone()),
             None if parameter.optional => Ok(Value::Null),
             None => {
+                let whom = if parameter.settable_by == SettableBy::Pod { "pod" } else { "namespace" };
                 let message =
-                    format!("parameter {} has no default; set the annotation {key} on the pod", parameter.name);
+                    format!("parameter {} has no default; set the annotation {key} on the {whom}", parameter.name);
                 Err(Problem::new(Reason::MissingParameter, message))
             }
         },
@@ -221,7 +222,9 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
 
 fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for key in pod.annotation_keys().chain(namespace.annotation_keys()) {
+    let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
+    let by_namespace = namespace.annotation_keys().map(|key| ("the namespace's annotation", key));
+    for (whose, key) in by_pod.chain(by_namespace) {
         let Some((name, parameter)) = key.split_once(PARAMETERS) else { continue };
         if problems.len() == MAX_WRONG_KEYS {
             break;
@@ -229,7 +232,7 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
         if name == template.name().as_str() && template.parameter(parameter).is_none() {
             let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
             let hint = did_you_mean(near);
-            let message = format!("there is no parameter {} (annotation {}){hint}", shown(parameter), shown(key));
+            let message = format!("there is no parameter {} ({whose} {}){hint}", shown(parameter), shown(key));
             problems.push(Problem::new(Reason::UnknownParameter, message));
         }
     }

@@ -7,6 +7,7 @@ use super::draft::{Change, Entry, Node};
 use super::status::{Record, Status, place_of, pointer};
 use crate::quantity::parse_quantity;
 use crate::schema::{Scalar, ScalarKind, Schema, Type};
+use crate::shown;
 use crate::template::fragment::View;
 use crate::template::{Placement, Template};
 
@@ -160,14 +161,17 @@ impl<'a> Merge<'_> {
     /// The two sides of a conflict, and what a pod's author can do beside `fix`.
     fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
         let template = self.template.name();
-        let other = self.owner().map_or("the pod itself".into(), |other| format!("template \"{other}\""));
+        let other = match self.owner() {
+            Some(other) => format!("from template \"{}\"", shown(other)),
+            None if self.record.added.contains(&self.here()) => "once more from it".to_owned(),
+            None => "from the pod itself".to_owned(),
+        };
         let way_out = if self.required {
             format!("{fix}; the namespace requires the template")
         } else {
             format!("{fix}, or drop the template from pillion.dev/templates")
         };
-        self.conflicts
-            .push(format!("{what} comes from template \"{template}\" and from {other}{difference}; {way_out}"));
+        self.conflicts.push(format!("{what} comes from template \"{template}\" and {other}{difference}; {way_out}"));
     }
 
     /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
@@ -262,7 +266,7 @@ impl<'a> Merge<'_> {
             (true, Some((field, _))) => format!(", which differ in {field}"),
             _ => String::new(),
         };
-        self.conflict(&format!("container \"{name}\""), &differs, "rename one");
+        self.conflict(&format!("container \"{}\"", shown(name)), &differs, "rename one");
         Presence::InConflict
     }
 
@@ -285,7 +289,7 @@ impl<'a> Merge<'_> {
                     let same = || is_copy && covers(&known, &view.to_value(), kind);
                     if !(shared || merge.is_ours() || same()) {
                         let fix = "rename one, or list it in the template's shares";
-                        merge.conflict(&format!("volume \"{name}\""), "", fix);
+                        merge.conflict(&format!("volume \"{}\"", shown(name)), "", fix);
                     }
                 }
             });
@@ -422,7 +426,8 @@ impl<'a> Merge<'_> {
         let mut known: Vec<String> = items.iter().map(|entry| entry.node.key(keys)).collect();
         for node in view.items().map(Node::View) {
             let key = node.key(keys);
-            let place = known.iter().position(|known| *known == key);
+            // Of two variables of one name Kubernetes takes the last.
+            let place = known.iter().rposition(|known| *known == key);
             self.at(&key, |merge| match place {
                 None => {
                     merge.added();
@@ -431,11 +436,11 @@ impl<'a> Merge<'_> {
                 Some(at) => {
                     let known = &mut items[at];
                     if merge.mounts_another(&known.node, &node) {
-                        let volume = |node: &Node<'_>| node.text_of("name").unwrap_or_default().into_owned();
+                        let volume = |node: &Node<'_>| shown(&node.text_of("name").unwrap_or_default());
                         let container = merge.path.iter().rev().nth(2).map(String::as_str).unwrap_or_default();
                         let (given, known) = (volume(&node), volume(&known.node));
                         merge.conflict(
-                            &format!("the mount at {key} in container {container}"),
+                            &format!("the mount at {} in container {}", shown(&key), shown(container)),
                             &format!(", of the volumes {given} and {known}"),
                             "mount one elsewhere",
                         );

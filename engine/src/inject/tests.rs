@@ -618,7 +618,7 @@ fn what_the_api_server_would_refuse_is_refused_here_and_named() {
         ),
     ] {
         let mut spec: serde_json::Value = serde_saphyr::from_str(spec).expect("YAML");
-        spec["parameters"] = json!([{"name": "it", "type": "string", "optional": true}]);
+        spec["parameters"] = json!([{"name": "it", "type": "string"}]);
         let mut pod = asking("a");
         pod["metadata"]["annotations"]["a.pillion.dev/it"] = value.into();
         pod["spec"]["containers"][0]["ports"][0]["name"] = "http".into();

@@ -8,22 +8,23 @@ use serde_json::{Value, json};
 use super::Pass;
 use super::check::check;
 use super::merge::merge;
-use super::pod::Pod;
+use super::pod::{Pod, Seen};
 use super::status::Record;
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
-use crate::template::fragment::{Fragment, View, fill};
+use crate::template::expression::Expression;
+use crate::template::fragment::{Fragment, View, article_of, fill};
 use crate::template::{Parameters, Template};
 use crate::validation::Wrong;
 
 /// The pod that came out, and what is wrong with it.
 pub(crate) struct Trial {
     pub(crate) wrong: Vec<Wrong>,
-    /// `spec` of the pod with what the template gives.
-    pub(crate) spec: Value,
+    /// `spec` of the pod with what the template gives; nothing if its expressions ask for more than a sample has.
+    pub(crate) spec: Option<Value>,
 }
 
-/// Tries a template with these parameters; nothing if its expressions ask for more than a sample has.
+/// Tries a template with these parameters. Nothing if it would not be applied with them.
 pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Option<Trial> {
     let pod = to_raw_value(&sample(template, parameters)).expect("a JSON value is JSON");
     let namespace = Namespace::from_object(&json!({"metadata": {"name": "sample", "labels": {}, "annotations": {}}}));
@@ -32,14 +33,31 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Option<Tria
     let containers = pod.containers()?;
     let catalog = Catalog::default();
     let pass = Pass::new(&catalog, &namespace, &pod, &containers);
-    let prepared = pass.render_parts(template, &Cow::Owned(parameters.clone()), Cow::Borrowed("")).ok()?;
+    let mut wrong = conditions(&pass, template, parameters);
+    let Ok(prepared) = pass.render_parts(template, &Cow::Owned(parameters.clone()), Cow::Borrowed("")) else {
+        return Some(Trial { wrong, spec: None });
+    };
     let mut draft = pod.draft(&containers);
     let merged = merge(&mut draft, &prepared.given(false), &pass.status, &[], &mut Record::default());
-    let wrong = match merged {
+    wrong.extend(match merged {
         Ok(_) => check(&mut draft),
         Err(conflicts) => conflicts.into_iter().map(|message| Wrong { place: String::new(), message }).collect(),
+    });
+    Some(Trial { wrong, spec: draft.value_of("spec") })
+}
+
+/// Conditions that give something else than true or false.
+fn conditions(pass: &Pass<'_>, template: &Template, parameters: &Parameters) -> Vec<Wrong> {
+    let container = pass.containers.first();
+    let of_app = template.app.iter().enumerate();
+    let of_app = of_app.filter_map(|(at, entry)| Some((format!("app[{at}].when"), entry.when.as_ref()?, container)));
+    let all = template.when.iter().map(|when| ("when".to_owned(), when, None)).chain(of_app);
+    let gives_something_else = |(place, when, container): (String, &Expression, _)| {
+        let value =
+            when.evaluate(&Seen { container, ..pass.seen(parameters) }).ok().filter(|value| !value.is_boolean())?;
+        Some(Wrong { place, message: format!("must give true or false, not {}", article_of(&value)) })
     };
-    Some(Trial { wrong, spec: draft.value_of("spec").unwrap_or_default() })
+    all.filter_map(gives_something_else).collect()
 }
 
 /// A pod that has a container for each entry of `app`, and the volumes that the template expects. It passes the

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fragment::{RenderError, fill};
+use super::is_dns_label;
 use super::reader::{Reader, member};
-use super::{Template, is_dns_label};
 use crate::yaml::{Key, Node, Position, Value};
 
 /// What a pod's own containers can receive.
@@ -63,7 +62,11 @@ pub(super) fn check(reader: &mut Reader<'_>, spec: &Node) {
     let pod_spec = pod.and_then(|pod| pod.get("spec")).unwrap_or(&empty);
     if let Value::Object(members) = &pod_spec.value {
         for (key, _) in members.iter().filter(|(key, _)| FORBIDDEN.contains(&key.name.as_str())) {
-            reader.problem(key.position, &member("spec.pod.spec", &key.name), "must not stand in a template");
+            reader.problem(
+                key.position,
+                &member("spec.pod.spec", &key.name),
+                "must not stand in a template: the pod's author or the cluster decides it",
+            );
         }
     }
     let volumes = check_volumes(reader, spec, pod_spec);
@@ -124,8 +127,11 @@ fn check_name(reader: &mut Reader<'_>, node: &Node, path: &str, seen: &mut BTree
     if !is_dns_label(name) {
         reader.problem(position, &format!("{path}.name"), super::NotADnsLabel.to_string());
     }
-    if let Some(first) = seen.insert(name.to_owned(), path.to_owned()) {
-        reader.problem(position, &format!("{path}.name"), format!("is {name}, as is {first}"));
+    match seen.get(name) {
+        Some(first) => {
+            reader.problem(position, &format!("{path}.name"), format!("is {name}, which {first} has already"));
+        }
+        None => drop(seen.insert(name.to_owned(), path.to_owned())),
     }
 }
 
@@ -221,7 +227,7 @@ pub(super) fn check_mounts_are_lists(reader: &mut Reader<'_>, spec: &Node) {
             }
             let Value::List(mounts) = &mounts.value else { continue };
             for (path_node, position) in mounts.iter().filter_map(|mount| fixed(mount, "mountPath")) {
-                if path_node == TOKEN_PATH {
+                if path_node.trim_end_matches('/') == TOKEN_PATH {
                     reader.problem(
                         position,
                         &path,
@@ -249,28 +255,5 @@ fn push(node: &mut Node, list: &str, item: Node) {
     } else if let Value::Object(members) = &mut node.value {
         let key = Key { name: list.to_owned(), position: node.position };
         members.push((key, Node { value: Value::List(vec![item]), position: node.position }));
-    }
-}
-
-/// Fills each hole of the pod part with defaults and examples: one that can never fit is found now rather than by a pod.
-pub(super) fn render_holes(reader: &mut Reader<'_>, template: &Template) {
-    if !template.has_samples() || !reader.is_clean() {
-        return;
-    }
-    let parameters = template.samples();
-    for hole in &template.pod.holes {
-        let Err(errors) = fill(std::slice::from_ref(hole), &parameters, &parameters) else { continue };
-        for error in errors {
-            let (place, message) = match error {
-                RenderError::WrongType { place, message } => (place, message),
-                RenderError::Expression { place, source, failure } if hole.reads_only_parameters() => {
-                    (place, format!("has an expression, {source}, that fails: {failure}"))
-                }
-                // What an expression makes of a real pod cannot be told from a sample.
-                RenderError::Expression { .. } => continue,
-            };
-            let path = if place.starts_with("spec.") { place } else { format!("spec.pod.{place}") };
-            reader.problem(hole.position, &path, format!("{message}, when rendered with defaults and examples"));
-        }
     }
 }

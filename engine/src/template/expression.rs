@@ -153,6 +153,11 @@ impl Expression {
         self.inputs.iter().all(|input| input.root == Root::Params)
     }
 
+    /// Whether its value depends on a parameter.
+    pub fn reads_parameter(&self, name: &str) -> bool {
+        self.inputs.iter().any(|it| it.root == Root::Params && it.path.first().is_none_or(|first| first == name))
+    }
+
     /// The expression's value for these variables.
     ///
     /// # Errors
@@ -256,8 +261,14 @@ impl Cost {
         let items = if self.splits { weight.bytes } else { weight.items };
         let steps = items.saturating_mul(self.steps);
         let gathered = if self.gathers { items.saturating_mul(items) / 4 } else { 0 };
-        if weight.bytes > MAX_INPUT || weight.bytes.saturating_mul(self.growth) > MAX_GROWN {
-            return Err(Failure::Limit(format!("it works on {} bytes, which is too much", weight.bytes)));
+        let bytes = weight.bytes;
+        if bytes > MAX_INPUT {
+            return Err(Failure::Limit(format!("it works on {bytes} bytes, and {MAX_INPUT} are allowed")));
+        }
+        let grown = bytes.saturating_mul(self.growth);
+        if grown > MAX_GROWN {
+            let message = format!("it could make {grown} bytes of {bytes}, and {MAX_GROWN} are allowed");
+            return Err(Failure::Limit(message));
         }
         if steps.saturating_add(gathered) > MAX_STEPS {
             return Err(Failure::Limit(format!("it goes through {items} items, which is too many")));

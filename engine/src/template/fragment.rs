@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use self::conform::{article, article_of, conform, expected};
+pub(crate) use self::conform::article_of;
+use self::conform::{article, conform, expected};
 use self::pieces::{Piece, split};
 use super::expression::{Expression, Failure, Scope, Variables};
 use super::parameter::Parameters;
@@ -288,6 +289,15 @@ impl Hole {
         self.parts.iter().all(|part| match part {
             Part::Text(_) | Part::Parameter(_) => true,
             Part::Expression(expression) => expression.reads_only_parameters(),
+        })
+    }
+
+    /// Whether its value depends on a parameter.
+    pub(crate) fn reads_parameter(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Text(_) => false,
+            Part::Parameter(parameter) => parameter == name,
+            Part::Expression(expression) => expression.reads_parameter(name),
         })
     }
 

@@ -131,7 +131,7 @@ impl Kind {
 
     fn rule(self) -> &'static str {
         match self {
-            Kind::String => "must be text",
+            Kind::String => "must be a string",
             Kind::Integer => "must be an integer",
             Kind::Number => "must be a number",
             Kind::Boolean => "must be true or false",
@@ -167,6 +167,10 @@ impl Kind {
             | (Kind::List, Value::Array(_)) => true,
             _ => false,
         }
+    }
+
+    fn has_order(self) -> bool {
+        matches!(self, Kind::Integer | Kind::Number | Kind::Quantity | Kind::Duration)
     }
 
     /// The number that bounds are compared with.
@@ -233,16 +237,17 @@ impl Parameter {
         Ok(())
     }
 
-    /// A value for a trial rendering: the default, else the example, else one that the rules allow.
+    /// A value for a trial: the default, else the example, else one that the rules allow, else nothing if it can be left
+    /// out.
     pub(crate) fn sample(&self) -> Value {
-        let allowed = self.rules.allowed.first();
-        self.default.as_ref().or(self.example.as_ref()).or(allowed).cloned().unwrap_or_else(|| self.kind.sample())
+        let told = self.default.as_ref().or(self.example.as_ref()).or(self.rules.allowed.first());
+        told.cloned().unwrap_or_else(|| if self.optional { Value::Null } else { self.kind.sample() })
     }
 
     /// Whether somebody wrote down what a value looks like: then a trial rendering proves something.
     pub(crate) fn has_sample(&self) -> bool {
         let told = self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty();
-        told || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
+        told || self.optional || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
     }
 
     /// Reads an entry of `parameters`. What is wrong goes to the reader.
@@ -295,6 +300,10 @@ impl Parameter {
                 fields.problem(reader, field, &rule);
             }
         }
+        let breaks = parameter.rules.allowed.iter().filter(|value| kind.accepts(value));
+        if let Some((value, rule)) = breaks.filter_map(|value| Some((value, parameter.check(value).err()?))).next() {
+            fields.problem(reader, "enum", &format!("holds {}, which breaks another rule: it {rule}", display(value)));
+        }
         if parameter.settable_by == SettableBy::Nobody && parameter.default.is_none() && !parameter.optional {
             fields.problem(reader, "settableBy", "is Nobody, so the parameter needs a default");
         }
@@ -309,8 +318,8 @@ impl Rules {
             match &mut allowed {
                 Value::Array(values) if !values.is_empty() => {
                     values.iter_mut().for_each(|value| normalize(kind, value));
-                    if !values.iter().all(|value| kind.accepts(value)) {
-                        fields.problem(reader, "enum", &format!("each value {}", kind.rule()));
+                    if let Some(wrong) = values.iter().find(|value| !kind.accepts(value)) {
+                        fields.problem(reader, "enum", &format!("holds {wrong}, and each value {}", kind.rule()));
                     }
                     rules.allowed = std::mem::take(values);
                 }
@@ -329,18 +338,24 @@ impl Rules {
                 normalize(kind, &mut value);
                 match kind.magnitude(&value) {
                     Some(magnitude) => *bound = Some((display(&value), magnitude)),
-                    None => fields.problem(
-                        reader,
-                        field,
-                        "must be a value of the parameter's type, and that one with an order",
-                    ),
+                    None if kind.has_order() => fields.problem(reader, field, kind.rule()),
+                    None => fields.problem(reader, field, "only applies to numbers, quantities and durations"),
                 }
             }
         }
+        if let (Some((low, minimum)), Some((high, maximum))) = (&rules.minimum, &rules.maximum)
+            && minimum > maximum
+        {
+            fields.problem(reader, "minimum", &format!("is {low}, which is more than the maximum, {high}"));
+        }
         rules.max_length = fields.get("maxLength").and_then(|node| match node.to_json().as_u64() {
             Some(length) if kind == Kind::String => usize::try_from(length).ok(),
-            _ => {
-                fields.problem(reader, "maxLength", "must be a positive integer and only applies to strings");
+            Some(_) => {
+                fields.problem(reader, "maxLength", "only applies to strings");
+                None
+            }
+            None => {
+                fields.problem(reader, "maxLength", "must be an integer, 0 or more");
                 None
             }
         });

@@ -24,6 +24,30 @@ enum Operator {
     DoesNotExist,
 }
 
+impl Requirement {
+    fn parse(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Requirement> {
+        const OPERATORS: &[(&str, Operator)] = &[
+            ("In", Operator::In),
+            ("NotIn", Operator::NotIn),
+            ("Exists", Operator::Exists),
+            ("DoesNotExist", Operator::DoesNotExist),
+        ];
+        let fields = Fields::of(reader, node, path, "a label selector's expression", &["key", "operator", "values"])?;
+        fields.required_string(reader, "operator");
+        let key = fields.required_string(reader, "key");
+        let operator = fields.choice(reader, "operator", OPERATORS)??;
+        let values: Vec<_> = fields.strings(reader, "values").into_iter().map(str::to_owned).collect();
+        match (operator, values.is_empty()) {
+            (Operator::In | Operator::NotIn, true) => fields.problem(reader, "values", "must have at least one value"),
+            (Operator::Exists | Operator::DoesNotExist, false) => {
+                fields.problem(reader, "values", "must be empty for this operator");
+            }
+            _ => {}
+        }
+        Some(Requirement { key: key?.to_owned(), operator, values })
+    }
+}
+
 impl Selector {
     pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Selector> {
         let fields = Fields::of(reader, node, path, "a label selector", &["matchLabels", "matchExpressions"])?;
@@ -45,26 +69,7 @@ impl Selector {
             Some(_) => fields.problem(reader, "matchLabels", "must be an object"),
         }
         for (at, node) in fields.list(reader, "matchExpressions").iter().enumerate() {
-            let path = format!("{path}.matchExpressions[{at}]");
-            let fields =
-                Fields::of(reader, node, &path, "a label selector's expression", &["key", "operator", "values"])?;
-            let operators = [
-                ("In", Operator::In),
-                ("NotIn", Operator::NotIn),
-                ("Exists", Operator::Exists),
-                ("DoesNotExist", Operator::DoesNotExist),
-            ];
-            fields.required_string(reader, "operator");
-            let key = fields.required_string(reader, "key")?.to_owned();
-            let operator = fields.choice(reader, "operator", &operators)??;
-            let values: Vec<_> = fields.strings(reader, "values").into_iter().map(str::to_owned).collect();
-            let wants_values = matches!(operator, Operator::In | Operator::NotIn);
-            if wants_values == values.is_empty() {
-                let message =
-                    if wants_values { "must have at least one value" } else { "must be empty for this operator" };
-                fields.problem(reader, "values", message);
-            }
-            requirements.push(Requirement { key, operator, values });
+            requirements.extend(Requirement::parse(reader, node, &format!("{path}.matchExpressions[{at}]")));
         }
         Some(Selector(requirements))
     }

@@ -2,64 +2,99 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::reader::{Reader, member};
+use super::fragment::{RenderError, fill};
+use super::reader::{Problem, Reader, member};
 use super::{Parameter, Parameters, Template};
 use crate::inject;
 use crate::security::Assessment;
 use crate::validation::{self, Report, Wrong};
-use crate::yaml::{Node, Position};
+use crate::yaml::{Node, Value};
 
 impl Template {
-    /// Whether somebody wrote down what the value of each parameter looks like: then a trial proves something.
-    pub(super) fn has_samples(&self) -> bool {
-        self.parameters.iter().all(Parameter::has_sample)
+    /// What its parameters can be in a trial: with examples, and as they are for a pod that sets none. Left out is what its
+    /// guard leaves out.
+    fn parameter_sets(&self) -> Vec<Parameters> {
+        let sample = |parameter: &Parameter| (parameter.name.clone(), parameter.sample());
+        let samples = Parameters(self.parameters.iter().map(sample).collect());
+        let defaults = self.defaults.as_ref().map(|defaults| &defaults.parameters);
+        let defaults = defaults.filter(|defaults| defaults.0 != samples.0).cloned();
+        let is_applied = |parameters: &Parameters| {
+            let guard = self.when.as_ref().filter(|when| when.reads_only_parameters());
+            guard.is_none_or(|guard| guard.holds(parameters) != Ok(false))
+        };
+        [Some(samples), defaults].into_iter().flatten().filter(is_applied).collect()
     }
 
-    /// A value for each parameter: its default, else its example, else one that its rules allow.
-    pub(super) fn samples(&self) -> Parameters {
-        let sample = |parameter: &Parameter| (parameter.name.clone(), parameter.sample());
-        Parameters(self.parameters.iter().map(sample).collect())
+    /// The parameters of which nobody wrote down what a value looks like: a trial proves nothing about them.
+    fn without_sample(&self) -> Vec<&str> {
+        self.parameters.iter().filter(|it| !it.has_sample()).map(|it| it.name.as_str()).collect()
     }
 }
 
 /// Tries a template. `spec` is the one of its file, as it was compiled.
 pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template) {
+    let sets = template.parameter_sets();
+    let unknown = template.without_sample();
+    for parameters in &sets {
+        render_holes(reader, template, &unknown, parameters);
+    }
+    if !reader.is_clean() {
+        return;
+    }
     let mut wrong = check_fixed(template);
-    let samples = template.samples();
-    let defaults = template.defaults.as_ref().map(|defaults| &defaults.parameters);
-    let trials = [Some(&samples), defaults.filter(|defaults| defaults.0 != samples.0)];
     let mut tried = None;
-    for parameters in trials.into_iter().flatten() {
+    for parameters in &sets {
         let Some(trial) = inject::trial(template, parameters) else { continue };
-        if template.has_samples() {
-            wrong.extend(trial.wrong);
-        }
-        tried = tried.or(Some(trial.spec));
+        wrong.extend(trial.wrong);
+        tried = tried.or(trial.spec);
     }
     let mut seen = BTreeSet::new();
     for problem in wrong.into_iter().filter(|problem| seen.insert(problem.to_string())) {
-        let (position, path) = locate(spec, &problem.place);
-        reader.problem(position, &path, problem.message);
+        let found = locate(spec, &problem.place);
+        if !mentions(found.node, &unknown) {
+            reader.problem(found.node.position, &found.path, problem.message);
+        }
     }
-    if let Some(tried) = tried {
-        let assessment = Assessment::of(&tried);
-        template.pod_security = Some(assessment.level());
-        let names = own_containers(spec);
-        let mut advice = advise(&tried, &names);
-        advice.extend(assessment.baseline.into_iter().map(|above| Wrong {
-            message: format!("{}, which the baseline Pod Security level does not allow", above.message),
-            ..above
-        }));
-        let file = reader.file();
-        template.warnings = advice
-            .into_iter()
-            .map(|advice| {
-                let (position, path) = locate(spec, &advice.place);
-                super::Problem::new(file, position, &path, advice.message)
-            })
-            .collect();
+    let Some(tried) = tried else { return };
+    let assessment = Assessment::of(&tried);
+    let mut advice = advise(&tried, &own_containers(spec));
+    template.pod_security = Some(assessment.level());
+    advice.extend(assessment.baseline.into_iter().map(|above| Wrong {
+        message: format!("{}, which the baseline Pod Security level does not allow", above.message),
+        ..above
+    }));
+    let warning = |advice: Wrong| {
+        let found = locate(spec, &advice.place);
+        Problem::new(reader.file(), found.node.position, &found.path, advice.message)
+    };
+    template.warnings = advice.into_iter().map(warning).collect();
+}
+
+/// Fills each hole of the pod part: one that can never fit is found now rather than by a pod.
+fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[&str], parameters: &Parameters) {
+    for hole in template.pod.holes.iter().filter(|hole| !unknown.iter().any(|name| hole.reads_parameter(name))) {
+        for error in fill(std::slice::from_ref(hole), parameters, parameters).err().into_iter().flatten() {
+            let (place, message) = match error {
+                RenderError::WrongType { place, message } => (place, message),
+                RenderError::Expression { place, source, failure } if hole.reads_only_parameters() => {
+                    (place, format!("has an expression, {source}, that fails: {failure}"))
+                }
+                // What an expression makes of a real pod cannot be told from a sample.
+                RenderError::Expression { .. } => continue,
+            };
+            let path = if place.starts_with("spec.shares") { place } else { format!("spec.pod.{place}") };
+            reader.problem(hole.position, &path, format!("filled with defaults and examples {message}"));
+        }
+    }
+}
+
+/// Whether an expression somewhere below names one of these parameters.
+fn mentions(node: &Node, parameters: &[&str]) -> bool {
+    match &node.value {
+        Value::String(text) => parameters.iter().any(|name| text.contains(&format!("params.{name}"))),
+        Value::List(items) => items.iter().any(|item| mentions(item, parameters)),
+        Value::Object(members) => members.iter().any(|(_, node)| mentions(node, parameters)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -90,7 +125,7 @@ fn own_containers(spec: &Node) -> BTreeSet<&str> {
 }
 
 /// What should be better about the containers that a template brings.
-fn advise(spec: &Value, own: &BTreeSet<&str>) -> Vec<Wrong> {
+fn advise(spec: &serde_json::Value, own: &BTreeSet<&str>) -> Vec<Wrong> {
     let mut report = Report::default();
     for list in ["initContainers", "containers"] {
         for container in spec[list].as_array().into_iter().flatten() {
@@ -103,7 +138,7 @@ fn advise(spec: &Value, own: &BTreeSet<&str>) -> Vec<Wrong> {
     report.wrong
 }
 
-fn advise_container(report: &mut Report, container: &Value) {
+fn advise_container(report: &mut Report, container: &serde_json::Value) {
     let requests = &container["resources"]["requests"];
     let limits = &container["resources"]["limits"];
     let missing: Vec<_> =
@@ -125,34 +160,35 @@ fn advise_container(report: &mut Report, container: &Value) {
     }
 }
 
-/// Where in the template's file something of the pod comes from: the deepest node on its way that was written.
-fn locate(spec: &Node, place: &str) -> (Position, String) {
-    let steps = steps(place);
-    let of_pod = spec.get("pod").and_then(|pod| {
-        let (start, path) = match steps.first() {
-            Some(&"metadata") => (pod, "spec.pod".to_owned()),
-            _ => (pod.get("spec")?, "spec.pod.spec".to_owned()),
-        };
-        start.get(steps.first()?)?;
-        let found = descend(start, path, &steps);
-        // A container that the template does not bring is one of the pod's own.
-        let is_own = steps.get(1).is_none_or(|name| !is_list(steps[0]) || found.2 >= 2 || name.is_empty());
-        is_own.then_some((found.0, found.1))
-    });
-    let of_app = || {
-        let entries = spec.get("app").map(Node::items).into_iter().flatten().enumerate();
-        let found =
-            entries.map(|(at, entry)| descend(entry, format!("spec.app[{at}]"), steps.get(2..).unwrap_or_default()));
-        found
-            .max_by_key(|(_, _, depth)| *depth)
-            .filter(|(_, _, depth)| *depth > 0)
-            .map(|(position, path, _)| (position, path))
-    };
-    of_pod.or_else(of_app).unwrap_or((spec.position, "spec".to_owned()))
+/// A node of the template's file, and its path there.
+struct Found<'n> {
+    node: &'n Node,
+    path: String,
+    /// How many steps led there.
+    depth: usize,
 }
 
-fn is_list(field: &str) -> bool {
-    matches!(field, "initContainers" | "containers" | "volumes")
+/// Where in the template's file something of the pod comes from: the deepest node on its way that was written.
+fn locate<'n>(spec: &'n Node, place: &str) -> Found<'n> {
+    let steps = steps(place);
+    let first = steps.first().copied().unwrap_or_default();
+    if first == "when" || first == "app" {
+        return descend(spec, "spec".to_owned(), &steps);
+    }
+    let pod = spec.get("pod").map(|pod| (pod, "spec.pod"));
+    let of_pod =
+        if first == "metadata" { pod } else { pod.and_then(|(pod, _)| Some((pod.get("spec")?, "spec.pod.spec"))) };
+    let of_pod = of_pod.map(|(node, path)| descend(node, path.to_owned(), &steps));
+    // A container that the template does not bring is one of the pod's own.
+    let needed = if matches!(first, "initContainers" | "containers") { 2 } else { 1 };
+    if let Some(found) = of_pod.filter(|found| found.depth >= needed) {
+        return found;
+    }
+    let entries = spec.get("app").map(Node::items).into_iter().flatten().enumerate();
+    let field = steps.get(2..).unwrap_or_default();
+    let found = entries.map(|(at, entry)| descend(entry, format!("spec.app[{at}]"), field));
+    let found = found.filter(|found| found.depth > 0).max_by_key(|found| found.depth);
+    found.unwrap_or(Found { node: spec, path: "spec".to_owned(), depth: 0 })
 }
 
 /// `initContainers[proxy].ports[0]` in its parts. What stands in brackets can hold dots.
@@ -167,22 +203,23 @@ fn steps(place: &str) -> Vec<&str> {
     steps
 }
 
-/// Follows the steps as far as they lead, and tells how far.
-fn descend(start: &Node, path: String, steps: &[&str]) -> (Position, String, usize) {
-    let (mut node, mut path) = (start, path);
-    for (depth, step) in steps.iter().enumerate() {
-        if let Some(child) = node.get(step) {
-            (node, path) = (child, member(&path, step));
-        } else if let Some(at) =
-            node.items().iter().position(|item| is_called(item, step)).or_else(|| step.parse().ok())
-            && let Some(item) = node.items().get(at)
+/// Follows the steps as far as they lead.
+fn descend<'n>(start: &'n Node, path: String, steps: &[&str]) -> Found<'n> {
+    let mut found = Found { node: start, path, depth: 0 };
+    for step in steps {
+        let items = found.node.items();
+        if let Some(child) = found.node.get(step) {
+            (found.node, found.path) = (child, member(&found.path, step));
+        } else if let Some(at) = items.iter().position(|item| is_called(item, step)).or_else(|| step.parse().ok())
+            && let Some(item) = items.get(at)
         {
-            (node, path) = (item, format!("{path}[{at}]"));
+            (found.node, found.path) = (item, format!("{}[{at}]", found.path));
         } else {
-            return (node.position, path, depth);
+            break;
         }
+        found.depth += 1;
     }
-    (node.position, path, steps.len())
+    found
 }
 
 /// Whether an item of a list has this key.

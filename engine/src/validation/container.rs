@@ -42,7 +42,7 @@ pub(crate) fn container(report: &mut Report, container: &Value, is_init: bool) {
     report.each(container, "ports", port);
     twice(report, container, "ports", "name");
     report.each(container, "env", env);
-    report.each(container, "envFrom", |report, source| report.one_of(source, &["configMapRef", "secretRef"]));
+    report.each(container, "envFrom", env_from);
     for (list, path) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
         report.each(container, list, |report, it| mount(report, it, path));
         twice(report, container, list, path);
@@ -89,7 +89,7 @@ pub(crate) fn env(report: &mut Report, variable: &Value) {
         report.one_of(source, ENV_SOURCES);
         for reference in ["configMapKeyRef", "secretKeyRef"] {
             report.member(source, reference, |report, reference| {
-                report.required(reference, "name");
+                report.object_name(reference, "name");
                 if !is_data_key(text(reference, "key")) {
                     report.at(".key", |report| report.wrong("must be letters, digits, '-', '_' and '.'"));
                 }
@@ -99,6 +99,15 @@ pub(crate) fn env(report: &mut Report, variable: &Value) {
             report.wrong("must not stand beside value");
         }
     });
+}
+
+/// A ConfigMap or Secret of which every key becomes a variable.
+pub(crate) fn env_from(report: &mut Report, source: &Value) {
+    let kinds = ["configMapRef", "secretRef"];
+    report.one_of(source, &kinds);
+    kinds
+        .iter()
+        .for_each(|kind| report.member(source, kind, |report, reference| report.object_name(reference, "name")));
 }
 
 /// A mount; `path` is the field that says where.

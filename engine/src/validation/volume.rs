@@ -17,15 +17,15 @@ pub(crate) fn volume(report: &mut Report, volume: &Value) {
     sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
     report.one_of(volume, &sources);
     report.member(volume, "configMap", |report, source| {
-        report.required(source, "name");
+        report.object_name(source, "name");
         items(report, source);
     });
     report.member(volume, "secret", |report, source| {
-        report.required(source, "secretName");
+        report.object_name(source, "secretName");
         items(report, source);
     });
     report.member(volume, "hostPath", |report, source| report.required(source, "path"));
-    report.member(volume, "persistentVolumeClaim", |report, source| report.required(source, "claimName"));
+    report.member(volume, "persistentVolumeClaim", |report, source| report.object_name(source, "claimName"));
     report.member(volume, "projected", |report, source| {
         report.each(source, "sources", |report, source| {
             let kinds =

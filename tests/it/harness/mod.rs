@@ -5,12 +5,15 @@
 pub(crate) mod authority;
 pub(crate) mod connection;
 pub(crate) mod controlplane;
+pub(crate) mod cookbook;
 pub(crate) mod http;
+pub(crate) mod json;
 pub(crate) mod kubernetes;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod neighbour;
 pub(crate) mod pillion;
+pub(crate) mod pods;
 pub(crate) mod process;
 
 use std::time::{Duration, Instant};

@@ -14,6 +14,7 @@ use ureq::Agent;
 
 use super::authority::{Authority, Identity};
 use super::connection::Connection;
+use super::cookbook;
 use super::eventually;
 use super::http::{self, Answer};
 use super::metrics::Metrics;
@@ -46,6 +47,13 @@ impl Setup {
         let setup = Setup { authority: Authority::new(), folder, flags: Vec::new() };
         swap_secret(&setup.folder.path().join("tls"), &setup.authority.issue());
         setup
+    }
+
+    /// Every template of the cookbook.
+    pub(crate) fn whole_cookbook(self) -> Setup {
+        cookbook::recipes()
+            .iter()
+            .fold(self, |setup, recipe| setup.template(&format!("{}.yaml", recipe.name), &recipe.text))
     }
 
     /// A template of the cookbook.
@@ -168,6 +176,10 @@ impl Pillion {
         let draft = self.folder.path().join("draft");
         fs::write(&draft, text).expect("the folder is writable");
         fs::rename(draft, self.template_file(file)).expect("the folder is writable");
+    }
+
+    pub(crate) fn rename_template(&self, from: &str, to: &str) {
+        fs::rename(self.template_file(from), self.template_file(to)).expect("the template is there");
     }
 
     pub(crate) fn remove_template(&self, file: &str) {

@@ -26,13 +26,16 @@ pub(super) fn check_names(report: &mut Report, container: &mut Node<'_>) {
 /// checkHostPortConflicts.
 pub(super) fn check_host_ports(report: &mut Report, spec: &mut Node<'_>) {
     let mut taken = HashSet::new();
+    // On the node's network each port is one of the node's.
+    let on_host = spec.value_of("hostNetwork").is_some_and(|value| value == true);
     for entry in spec.member("containers").and_then(|entry| entry.node.items()).into_iter().flatten() {
-        for port in declared(entry).into_iter().filter(|port| port.host > 0) {
-            let is_taken = !taken.insert((port.host, port.protocol.clone()));
+        for port in declared(entry) {
+            let number = if on_host && port.host == 0 { port.number } else { port.host };
+            let is_taken = number > 0 && !taken.insert((number, port.protocol));
             if is_taken && entry.is_ours() {
                 let name = entry.node.text_of("name").unwrap_or_default().into_owned();
                 report.at(&format!("containers[{}].ports", shown(&name)), |report| {
-                    report.wrong(format!("ask for the node's port {}, which another container has", port.host));
+                    report.wrong(format!("ask for the node's port {number}, which another container has"));
                 });
             }
         }

@@ -15,30 +15,21 @@ pub(super) fn check(report: &mut Report, spec: &mut Node<'_>) {
         // What is too much without the templates is the pod's own fault.
         let (all, own) = (containers.requested(&resource, true), containers.requested(&resource, false));
         if all > allowed && own <= allowed {
-            let message = format!("reserves less {resource} than its containers with those of the templates do");
-            report.at(&format!("resources.requests[{}]", shown(&resource)), |report| report.wrong(message));
-        }
-    }
-    let limits = amounts(&of_pod, "limits");
-    for container in containers.0.iter().filter(|container| container.is_ours) {
-        let over = |(name, limit): &(&String, &f64)| limits.get(*name).is_some_and(|of_pod| *limit > of_pod);
-        for (resource, _) in container.limits.iter().filter(over) {
-            let message = format!("allow more {resource} than spec.resources.limits of the pod");
-            report.at(&format!("{}[{}].resources.limits", container.list, shown(&container.name)), |report| {
-                report.wrong(message);
-            });
+            let (resource, written) = (shown(&resource), &of_pod["requests"][&resource]);
+            let message =
+                format!("is {written} for the whole pod, and with the templates its containers would request {all}");
+            report.at(&format!("spec.resources.requests.{resource}"), |report| report.wrong(message));
         }
     }
 }
 
 struct Container {
-    list: &'static str,
-    name: String,
-    is_ours: bool,
     /// Whether it is an init container that ends.
     ends: bool,
-    requests: BTreeMap<String, f64>,
-    limits: BTreeMap<String, f64>,
+    /// What it requests, or else its limit, which counts as a request then.
+    all: BTreeMap<String, f64>,
+    /// The same without what templates gave.
+    own: BTreeMap<String, f64>,
 }
 
 /// In the order in which they start.
@@ -54,26 +45,36 @@ impl Containers {
         Containers(all)
     }
 
-    fn read(list: &'static str, entry: &Entry<'_>) -> Container {
-        let resources = entry.node.value_of("resources").unwrap_or_default();
-        Container {
-            list,
-            name: entry.node.text_of("name").unwrap_or_default().into_owned(),
-            is_ours: entry.is_ours(),
-            ends: list == "initContainers" && entry.node.text_of("restartPolicy").as_deref() != Some("Always"),
-            requests: amounts(&resources, "requests"),
-            limits: amounts(&resources, "limits"),
+    fn read(list: &'static str, entry: &mut Entry<'_>) -> Container {
+        let is_init = list == "initContainers";
+        let ends = is_init && entry.node.text_of("restartPolicy").as_deref() != Some("Always");
+        let value = entry.node.value_of("resources").unwrap_or_default();
+        let mut all = amounts(&value, "limits");
+        all.extend(amounts(&value, "requests"));
+        let mut own = if entry.is_ours() { BTreeMap::new() } else { all.clone() };
+        if !entry.is_ours()
+            && let Some(resources) = entry.node.member("resources").filter(|it| !matches!(it.node, Node::Raw(_)))
+        {
+            let is_new = resources.is_ours();
+            for kind in ["limits", "requests"] {
+                let Some(amounts) = resources.node.member(kind) else { continue };
+                let is_new = is_new || amounts.is_ours();
+                let names = amounts.node.members().into_iter().flatten();
+                for (name, _) in names.filter(|(_, amount)| is_new || amount.is_ours()) {
+                    own.remove(&**name);
+                }
+            }
         }
+        Container { ends, all, own }
     }
 
     /// The most that is reserved at any time: sidecars stay while each init container runs, and then beside the app.
     /// Source: k8s.io/component-helpers resource/helpers.go.
     fn requested(&self, resource: &str, with_ours: bool) -> f64 {
         let (mut running, mut most) = (0.0_f64, 0.0_f64);
-        for container in self.0.iter().filter(|container| with_ours || !container.is_ours) {
-            // Without a request the limit counts as one.
-            let amount =
-                container.requests.get(resource).or(container.limits.get(resource)).copied().unwrap_or_default();
+        for container in &self.0 {
+            let amounts = if with_ours { &container.all } else { &container.own };
+            let amount = amounts.get(resource).copied().unwrap_or_default();
             most = most.max(running + amount);
             if !container.ends {
                 running += amount;

@@ -47,7 +47,9 @@ const TO_PARTS: &[&str] = &[
 /// The same, and it is a list.
 const TO_LISTS: &[&str] = &["sort", "reverse", "slice", "flatten"];
 /// Functions with a rule of their own, in `visit_function`.
-const WITH_RULES: &[&str] = &["matches", "find", "findAll", "split", "join", "replace"];
+const WITH_RULES: &[&str] = &["matches", "find", "findAll", "split", "join", "replace", "strings.quote"];
+/// What stands before some functions' names as if it were a variable.
+const NAMESPACES: &[&str] = &["optional", "strings"];
 
 /// Why an expression was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -61,6 +63,9 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
 pub(super) fn check(source: &str, scope: &Scope<'_>) -> Result<(Tree, Vec<Input>, Cost), Invalid> {
     if source.len() > MAX_SOURCE {
         return invalid(format!("an expression may have {MAX_SOURCE} bytes, and this one has {}", source.len()));
+    }
+    if source.trim().is_empty() {
+        return invalid("it is empty");
     }
     if brackets(source) > MAX_BRACKETS {
         return invalid(format!("brackets may nest {MAX_BRACKETS} deep"));
@@ -104,6 +109,16 @@ fn brackets(source: &str) -> usize {
 fn parse_error(message: &str) -> String {
     let first = message.lines().find(|line| line.starts_with("ERROR")).or(message.lines().next()).unwrap_or_default();
     let reason = first.rsplit_once("Syntax error: ").map_or(first, |(_, reason)| reason);
+    // The words of the parser's generator.
+    if reason.contains("input '<EOF>'") {
+        return "it ends too early".into();
+    }
+    if let Some(text) = reason.strip_prefix("token recognition error at: ") {
+        return format!("syntax error at {text}");
+    }
+    if let Some((input, _)) = reason.split_once(" expecting ") {
+        return format!("syntax error: {input}");
+    }
     format!("syntax error: {reason}")
 }
 
@@ -164,6 +179,17 @@ impl Shape {
         }
     }
 
+    /// What it is called in messages.
+    fn name(self) -> String {
+        match self {
+            Shape::Object(object) => {
+                format!("{} {object}", if object.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" })
+            }
+            Shape::List | Shape::Known(Type::List { .. }) => "a list".to_owned(),
+            Shape::Known(_) | Shape::Unknown => "a value".to_owned(),
+        }
+    }
+
     fn item(self) -> Shape {
         match self {
             Shape::Known(Type::List { item, .. }) => Shape::of(item),
@@ -210,8 +236,10 @@ impl Checker<'_> {
             Expr::Ident(name) => self.unknown_variable(name),
             Expr::Select(select) => {
                 let operand = self.visit(&mut select.operand, depth + 1)?;
-                let shape =
-                    operand.shape.member(&select.field).map_err(|near| no_field("a value", &select.field, near))?;
+                let shape = operand
+                    .shape
+                    .member(&select.field)
+                    .map_err(|near| no_field(&operand.shape.name(), &select.field, near))?;
                 Ok(if select.test { Summary::SCALAR } else { Summary { shape, ..operand } })
             }
             Expr::List(list) => {
@@ -413,9 +441,9 @@ impl Checker<'_> {
 
     fn visit_call(&mut self, call: &mut CallExpr, depth: usize) -> Result<Summary, Invalid> {
         let literals: Vec<Option<String>> = call.args.iter().map(literal).collect();
-        // optional.of(x) and optional.none() are functions of that name, not methods of a variable.
+        // optional.of(x) is a function of that name, not a method of a variable.
         let namespace = call.target.as_ref().and_then(|target| match &target.expr {
-            Expr::Ident(name) if name == "optional" => Some(name.clone()),
+            Expr::Ident(name) if NAMESPACES.contains(&name.as_str()) => Some(name.clone()),
             _ => None,
         });
         let mut operands = Vec::with_capacity(call.args.len() + 1);
@@ -515,6 +543,8 @@ impl Checker<'_> {
                     _ => same.list(),
                 })
             }
+            // Each character may need one more before it.
+            "strings.quote" => Ok(Summary { growth: whole.saturating_mul(2), ..same }),
             "split" => {
                 self.cost.splits = true;
                 match argument(0) {

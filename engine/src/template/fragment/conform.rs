@@ -144,7 +144,8 @@ fn scalar_name(kind: ScalarKind) -> &'static str {
     }
 }
 
-pub(super) fn article_of(value: &Value) -> &'static str {
+/// What a value is: `a string`.
+pub(crate) fn article_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -1,0 +1,112 @@
+//! Pages that are written by the program itself. `make docs` (`UPDATE_DOCS=1`) writes them anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use pillion_engine::decision::Reason;
+use serde_json::Value;
+
+const REASONS: &str = "\
+# Reason codes
+
+Whatever Pillion does with a pod, and with each template that the pod asks for, has an *outcome* and a *reason*.
+
+| Outcome | Means |
+|---|---|
+| `injected` | Something was added |
+| `skipped` | Nothing was to be done; the pod goes on |
+| `denied` | The pod is refused |
+| `error` | Something went wrong, and the pod, or the rest of its templates, goes on without it |
+
+Where a template cannot be applied, its `onError` decides between `denied` (`Deny`) and `error` (`Skip`), or else the
+server's `--on-error`.
+
+## Where to look
+
+| Where | What it shows |
+|---|---|
+| Annotation `pillion.dev/outcome` of the pod | The reason of each template: `fluent-bit=injected,envoy=guard_false`. What an earlier call injected stays `injected` |
+| The message of a refusal | What, where and what to do. `kubectl` shows it, or the events of the ReplicaSet, StatefulSet or Job that wanted the pod |
+| Warnings | The same for templates that were left out (`left out: …`), and keys of Pillion's that mean nothing. `kubectl` shows them to whoever creates the pod |
+| The server's log | One line a review: `outcome` and `reason` of the pod, `templates` with the reason of each, the message as `why` |
+| Metric `pillion_admission_requests_total` | Reviews by `operation`, `result` (the outcome) and `reason` |
+| The API server's audit log | The annotations `outcome` and `reason`, behind the webhook's name |
+| `pillion inject` | Outcome, reason and message of each pod, on standard error |
+
+The pod's own reason is that of its first template that refuses it; else `injected`, if anything was; else that of the
+first template that went wrong, or else of the first.
+
+## The codes
+
+| Code | Outcome | What it means | What to do |
+|---|---|---|---|
+";
+
+#[test]
+fn the_page_of_reasons_is_that_of_the_engine() {
+    let mut page = REASONS.to_owned();
+    for reason in Reason::ALL {
+        let outcomes: Vec<_> = reason.outcomes().iter().map(|outcome| format!("`{outcome}`")).collect();
+        let (sentence, fix) = (in_a_table(reason.sentence()), in_a_table(reason.fix()));
+        writeln!(page, "| `{reason}` | {} | {sentence} | {fix} |", outcomes.join(", ")).expect("a string takes it");
+    }
+    assert_is_written("docs/reasons.md", &page);
+}
+
+/// Keeps `<parameter>` from being taken for HTML, and a bar for the end of a cell.
+fn in_a_table(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Compares a page with what is committed, or writes it.
+fn assert_is_written(file: &str, page: &str) {
+    let path = root().join(file);
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, page).expect("the file is writable");
+    }
+    assert!(fs::read_to_string(&path).unwrap_or_default() == page, "{file} is stale: run make docs");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// These are about reviews of something else than a new pod, or a fault of the program: no pod can show them.
+const WITHOUT_A_POD: [Reason; 5] =
+    [Reason::NotAPod, Reason::NotACreate, Reason::Subresource, Reason::UnsupportedVersion, Reason::InternalError];
+
+#[test]
+fn every_reason_that_a_pod_can_meet_is_shown_by_a_golden_case() {
+    let shown: BTreeSet<_> = golden_results().into_iter().map(|(_, reason)| reason).collect();
+    let is_shown = |reason: &Reason| WITHOUT_A_POD.contains(reason) || shown.contains(reason.as_str());
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !is_shown(reason)).map(ToString::to_string).collect();
+    assert!(missing.is_empty(), "no case in tests/golden shows {}", missing.join(", "));
+}
+
+#[test]
+fn a_reason_stands_beside_no_other_outcome_than_its_page_says() {
+    for (outcome, reason) in golden_results() {
+        let known = Reason::ALL.iter().find(|known| known.as_str() == reason).expect(&reason);
+        assert!(known.outcomes().iter().any(|known| known.as_str() == outcome), "{outcome}: {reason}");
+    }
+}
+
+/// The outcomes and reasons of all golden cases, of pods and of templates.
+fn golden_results() -> BTreeSet<(String, String)> {
+    let mut results = BTreeSet::new();
+    for case in fs::read_dir(root().join("tests/golden")).expect("the folder is there").flatten() {
+        let text = fs::read_to_string(case.path().join("expected.yaml")).expect("a case has a result");
+        let result: Value = serde_saphyr::from_str(&text).expect("a result is YAML");
+        let field = |name: &str| result[name].as_str().expect(name).to_owned();
+        results.insert((field("outcome"), field("reason")));
+        for (outcome, reason) in result["templates"].as_object().into_iter().flatten().filter_map(|(_, said)| {
+            let (outcome, reason) = said.as_str()?.split_once(": ")?;
+            Some((outcome.to_owned(), reason.to_owned()))
+        }) {
+            results.insert((outcome, reason));
+        }
+    }
+    results
+}
