@@ -1,6 +1,8 @@
 # What to do with this repository: `make help`.
 KUBERNETES := $(shell sed -n 's/.*k8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' tests/controlplane/go.mod | head -n 1)
 CARGO_DENY := target/tools/bin/cargo-deny
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
+FUZZ_SECONDS ?= 60
 
 .PHONY: help build demo test lint audit bench schema docs golden fuzz
 
@@ -36,6 +38,9 @@ bench: ## Measure the engine, the server against a bare one, and creating pods o
 schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI document
 	UPDATE_SCHEMA=1 cargo test --locked --test it schema
 
+fuzz: $(CARGO_FUZZ) ## Fuzz the engine, each target for FUZZ_SECONDS (60)
+	engine/fuzz/run.sh $(FUZZ_SECONDS)
+
 docs: ## Write docs/reasons.md and docs/cookbook.md anew
 	UPDATE_DOCS=1 cargo test --locked --test it -- docs cookbook
 
@@ -44,3 +49,6 @@ golden: ## Write what the golden cases and the examples come out as; read the di
 
 $(CARGO_DENY):
 	cargo install --locked cargo-deny@0.20.2 --root target/tools
+
+$(CARGO_FUZZ):
+	cargo install --locked cargo-fuzz@0.13.2 --root target/tools

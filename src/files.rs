@@ -7,6 +7,7 @@
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The largest template file: as much as a ConfigMap can hold.
 pub(crate) const TEMPLATE_BYTES: u64 = 1024 * 1024;
@@ -21,7 +22,7 @@ pub(crate) struct Found {
     /// Where it is; when `text` is an error, this can be a folder.
     pub(crate) path: PathBuf,
     /// What it says, or why that cannot be told.
-    pub(crate) text: Result<String, String>,
+    pub(crate) text: Result<Arc<str>, String>,
 }
 
 /// Reads `roots` in order, each file up to `max_bytes`; within a folder the files are sorted by path.
@@ -32,7 +33,7 @@ pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<Found> {
             read_folder(root, 0, max_bytes, &mut found);
         } else {
             let text = File::open(root).and_then(|file| read_text(file, max_bytes)).map_err(|error| error.to_string());
-            found.push(Found { path: root.clone(), text });
+            found.push(Found { path: root.clone(), text: text.map(Arc::from) });
         }
     }
     found
@@ -50,14 +51,25 @@ pub(crate) fn read_text(source: impl Read, max_bytes: u64) -> io::Result<String>
 
 /// The built-in cookbook, as files.
 pub(crate) fn cookbook() -> Vec<Found> {
-    macro_rules! built_in {
-        ($($name:literal),*) => {
-            [$(($name, include_str!(concat!("../manifests/templates/", $name)))),*]
-        };
-    }
-    let files = built_in!["envoy.yaml", "fluent-bit.yaml", "otel-collector.yaml"];
-    files.map(|(name, text)| Found { path: name.into(), text: Ok(text.to_owned()) }).into()
+    let found = |(name, text): &(&str, &str)| Found { path: name.into(), text: Ok((*text).into()) };
+    COOKBOOK.iter().map(found).collect()
 }
+
+macro_rules! built_in {
+    ($($name:literal)*) => {
+        &[$((concat!($name, ".yaml"), include_str!(concat!("../manifests/templates/", $name, ".yaml")))),*]
+    };
+}
+
+/// The name and text of each file of `manifests/templates/`.
+#[rustfmt::skip]
+const COOKBOOK: &[(&str, &str)] = built_in![
+    "cache" "cloud-sql-proxy" "config-reload-signal" "config-reload" "config-sync" "db-migrate" "envoy-gateway" "envoy"
+    "fetch-config" "fluent-bit" "fluentd" "git-sync-init" "git-sync" "grpc-json" "jmx-exporter" "kube-rbac-proxy"
+    "log-normalizer" "mesh-proxy" "mtls" "nginx-exporter" "oauth2-proxy" "otel-collector" "otel-java-agent"
+    "postgres-exporter" "ratelimit" "redis-exporter" "result-uploader" "secret-tmpfs" "shared-processes" "unix-socket"
+    "vault-agent" "vector" "wait-for"
+];
 
 fn read_folder(folder: &Path, depth: usize, max_bytes: u64, found: &mut Vec<Found>) {
     let refused = |why: String| Found { path: folder.to_owned(), text: Err(why) };
@@ -78,7 +90,7 @@ fn read_folder(folder: &Path, depth: usize, max_bytes: u64, found: &mut Vec<Foun
                 return found.push(refused(format!("not read to its end: more than {MAX_FILES} files")));
             }
             match File::open(&path).and_then(|file| read_text(file, max_bytes)) {
-                Ok(text) => found.push(Found { path, text: Ok(text) }),
+                Ok(text) => found.push(Found { path, text: Ok(text.into()) }),
                 // Deleted since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => found.push(Found { path, text: Err(error.to_string()) }),
@@ -92,6 +104,13 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn the_cookbook_is_the_folder_of_templates() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/templates");
+        let built_in: Vec<_> = COOKBOOK.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(names(&folder), built_in);
+    }
 
     fn names(root: &Path) -> Vec<String> {
         let found = read(&[root.to_owned()], TEMPLATE_BYTES);

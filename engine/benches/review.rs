@@ -1,4 +1,5 @@
-//! The engine alone: a captured review in, the answer's bytes out, for pods of three sizes and one or five templates.
+//! The engine alone: a captured review in, the answer's bytes out, for pods of three sizes and up to five templates, also
+//! with a thousand others in force; and how long a thousand take to load.
 
 use std::hint::black_box;
 
@@ -13,36 +14,48 @@ const REVIEWS: [(&str, &str); 3] = [
     ("typical", include_str!("../../tests/fixtures/reviews/typical.json")),
     ("large", include_str!("../../tests/fixtures/reviews/large.json")),
 ];
+/// More than any platform has.
+const MANY: usize = 1000;
 const TEMPLATE: &str = include_str!("../../manifests/templates/fluent-bit.yaml");
 
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("review");
     for (size, text) in REVIEWS {
         group.throughput(Throughput::Bytes(text.len() as u64));
-        for templates in [0, 1, 5] {
-            let catalog = catalog(templates);
+        for (templates, in_force) in [(0, 0), (1, 1), (5, 5), (1, MANY)] {
+            let catalog = catalog(in_force);
             let body = asking(text, templates);
             let answer = || {
                 let review = Review::parse(black_box(body.as_bytes())).expect("a captured review");
                 response(&review, &pillion_engine::review(&catalog, &Namespace::named("bench"), &review))
             };
             assert_injected(&body, &catalog, templates);
-            group.bench_function(BenchmarkId::new(size, format!("{templates} templates")), |bencher| {
+            group.bench_function(BenchmarkId::new(size, format!("{templates} of {in_force} templates")), |bencher| {
                 bencher.iter(answer);
             });
         }
     }
     group.finish();
+    let texts: Vec<_> = (0..MANY).map(text).collect();
+    let mut group = criterion.benchmark_group("load");
+    group.sample_size(10);
+    group.bench_function(format!("{MANY} templates"), |bencher| bencher.iter(|| load(black_box(&texts))));
+    group.finish();
 }
 
 /// So many templates that differ in name and in what they add.
 fn catalog(templates: usize) -> Catalog {
+    load(&(0..templates).map(text).collect::<Vec<_>>())
+}
+
+fn text(number: usize) -> String {
+    TEMPLATE.replace("fluent-bit", &name(number)).replace("/var/log/app", &format!("/var/log/{number}"))
+}
+
+fn load(texts: &[String]) -> Catalog {
     let mut catalog = Catalog::new(OnError::Deny);
-    for number in 0..templates {
-        let text = TEMPLATE.replace("fluent-bit", &name(number)).replace("/var/log/app", &format!("/var/log/{number}"));
-        for template in template::read(&text, "bench.yaml") {
-            catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
-        }
+    for template in texts.iter().flat_map(|text| template::read(text, "bench.yaml")) {
+        catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
     }
     catalog
 }

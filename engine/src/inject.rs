@@ -106,8 +106,6 @@ struct Pass<'a> {
     pod: &'a Pod<'a>,
     containers: &'a [Container<'a>],
     status: Status,
-    /// The init containers that the templates bring.
-    brought: HashSet<&'a str>,
     /// The bytes that expressions may still work on.
     budget: Cell<usize>,
 }
@@ -193,17 +191,11 @@ impl<'a> Pass<'a> {
         pod: &'a Pod<'a>,
         containers: &'a [Container<'a>],
     ) -> Pass<'a> {
-        let status = Status::parse(pod.annotation(STATUS).as_deref());
-        let brought = HashSet::new();
-        Pass { catalog, namespace, pod, containers, status, brought, budget: Cell::new(MAX_WORK) }
+        let status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
+        Pass { catalog, namespace, pod, containers, status, budget: Cell::new(MAX_WORK) }
     }
 
-    fn run(mut self, names: &[String], subject: Subject) -> Decision {
-        if self.status.is_empty() && self.containers.iter().any(|container| container.list == "initContainers") {
-            let templates = names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
-            let specs = templates.filter_map(|template| template.pod.spec.as_ref());
-            self.brought = specs.flat_map(|spec| spec.fixed_names("initContainers")).collect();
-        }
+    fn run(&self, names: &[String], subject: Subject) -> Decision {
         let mut opened = self.pod.draft(self.containers);
         let prepared: Vec<Preparation<'_>> = names.iter().map(|name| self.prepare(name, &mut opened)).collect();
         // The draft borrows from what was prepared, so it begins only now.
@@ -214,7 +206,7 @@ impl<'a> Pass<'a> {
             verdicts.push(match preparation {
                 Preparation::Ready(prepared) => {
                     warnings.extend_from_slice(&prepared.warnings);
-                    self.merge(prepared, &mut draft, &verdicts, &mut warnings)
+                    self.merge(prepared, &mut draft, &verdicts, &names[verdicts.len() + 1..], &mut warnings)
                 }
                 Preparation::Settled(verdict) => verdict.clone(),
             });
@@ -279,14 +271,11 @@ impl<'a> Pass<'a> {
         is_done.then_some(Verdict::Done)
     }
 
-    /// The pod's containers without those that templates brought. A copy that lost its annotations still has these.
+    /// The pod's containers without those that templates brought.
     fn own_containers(&self) -> impl Iterator<Item = &'a Container<'a>> {
         let is_own = |container: &&Container<'a>| {
-            if self.status.is_empty() {
-                return container.list == "containers" || !self.brought.contains(&*container.name);
-            }
-            let pointer = status::pointer(["spec", container.list, &container.name]);
-            self.status.added_by(&pointer).is_none()
+            let pointer = || status::pointer(["spec", container.list, &container.name]);
+            self.status.is_empty() || self.status.added_by(&pointer()).is_none()
         };
         self.containers.iter().filter(is_own)
     }
@@ -374,12 +363,14 @@ impl<'a> Pass<'a> {
         Ok(Prepared { template, digest, pod, values, app, warnings })
     }
 
-    /// Merges into the draft, or leaves the draft as it was.
+    /// Merges into the draft, or leaves the draft as it was. `later` are the templates behind this one: what they added in
+    /// an earlier call was not there when this one was merged.
     fn merge<'p>(
         &self,
         prepared: &'p Prepared<'a>,
         draft: &mut Node<'p>,
         verdicts: &[Verdict],
+        later: &[String],
         warnings: &mut Vec<String>,
     ) -> Verdict
     where
@@ -406,7 +397,7 @@ impl<'a> Pass<'a> {
         };
         let merged = merge::merge(draft, &given, &self.status, &others, &mut record)
             .map_err(|conflicts| Problem::new(Reason::Conflict, join(&conflicts)))
-            .and_then(|kept| invalid(&check::check(draft)).map(|()| kept));
+            .and_then(|kept| invalid(&check::check(draft, &self.status.volumes_of(later))).map(|()| kept));
         match merged {
             Ok(kept) if kept.is_empty() => {}
             Ok(kept) => warnings.push(format!("template \"{name}\" gives way to what is there: {}", kept.join(", "))),
@@ -469,7 +460,13 @@ impl<'a> Pass<'a> {
                 (decision.outcome, decision.reason) = (outcome, reason);
                 continue;
             };
-            words.push(format!("{name}={}", if is_done { Reason::Injected } else { reason }));
+            let word = match outcome {
+                _ if is_done => Reason::Injected.as_str(),
+                // What was added since can give another reason to leave it out, and would do so in every call.
+                Outcome::Error => self.status.failure(name.as_str()).unwrap_or(reason.as_str()),
+                _ => reason.as_str(),
+            };
+            words.push(format!("{name}={word}"));
             decision.templates.push(TemplateDecision { name, outcome, reason, message });
         }
         decision.warnings.extend(check::clashes(&mut draft));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pillion_engine::admission::Review;
@@ -97,7 +98,7 @@ fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
     for name in names {
         let found = if name == Path::new("-") {
             let text = files::read_text(io::stdin().lock(), MANIFEST_BYTES).map_err(|error| error.to_string());
-            vec![Found { path: "standard input".into(), text }]
+            vec![Found { path: "standard input".into(), text: text.map(Arc::from) }]
         } else {
             files::read(std::slice::from_ref(name), MANIFEST_BYTES)
         };

@@ -1,6 +1,6 @@
 //! What the template files amount to, now and since the process began.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,21 @@ use crate::files::Found;
 #[derive(Default)]
 pub(crate) struct Library {
     good: BTreeMap<Key, Good>,
+    /// What each file amounted to when it was last read, so that only a changed one is compiled again.
+    parsed: HashMap<PathBuf, Parsed>,
+}
+
+/// A file's text and the documents in it.
+struct Parsed {
+    text: Arc<str>,
+    documents: Vec<Result<Arc<Template>, Refused>>,
+}
+
+impl Parsed {
+    fn read(path: &Path, text: &Arc<str>) -> Parsed {
+        let documents = template::read(text, &path.display().to_string());
+        Parsed { text: Arc::clone(text), documents: documents.into_iter().map(|it| it.map(Arc::new)).collect() }
+    }
 }
 
 /// A name, and the namespace if the template is for one.
@@ -39,9 +54,19 @@ pub(crate) struct Loaded {
 impl Library {
     /// Makes a catalog of `files`, which are all the files there are, and remembers what is good in them.
     pub(crate) fn load(&mut self, files: &[Found], on_error: OnError) -> Loaded {
+        let mut parsed = HashMap::with_capacity(files.len());
+        for Found { path, text } in files {
+            let Ok(text) = text else { continue };
+            let known = self.parsed.remove(path).filter(|known| known.text == *text);
+            parsed.insert(path.clone(), known.unwrap_or_else(|| Parsed::read(path, text)));
+        }
+        self.parsed = parsed;
         let mut reading = Reading::of(&self.good);
-        for file in files {
-            reading.file(file);
+        for Found { path, text } in files {
+            match text {
+                Ok(_) => reading.file(path, self.parsed.get(path).map_or(&[], |parsed| &parsed.documents)),
+                Err(why) => reading.unreadable(path, why),
+            }
         }
         let Reading { mut good, broken, problems, refused, .. } = reading;
         let is_new =
@@ -80,19 +105,15 @@ impl<'a> Reading<'a> {
         Reading { last, good: BTreeMap::new(), broken: Vec::new(), problems: Vec::new(), refused: 0 }
     }
 
-    fn file(&mut self, file: &Found) {
-        let path = &file.path;
-        let text = match &file.text {
-            Ok(text) => text,
-            Err(why) => {
-                self.refuse(format!("{}: {why}", path.display()));
-                self.keep(|_, last| last.path.starts_with(path));
-                return;
-            }
-        };
+    fn unreadable(&mut self, path: &Path, why: &str) {
+        self.refuse(format!("{}: {why}", path.display()));
+        self.keep(|_, last| last.path.starts_with(path));
+    }
+
+    fn file(&mut self, path: &Path, documents: &[Result<Arc<Template>, Refused>]) {
         let mut named = 0;
         let mut unnamed = None;
-        for document in template::read(text, &path.display().to_string()) {
+        for document in documents {
             match document {
                 Ok(template) => {
                     named += 1;
@@ -109,8 +130,8 @@ impl<'a> Reading<'a> {
                         continue;
                     };
                     named += 1;
-                    self.keep(|(last, _), good| *last == name && good.path == *path);
-                    self.broken.push((name, why));
+                    self.keep(|(last, _), good| last == name && good.path == *path);
+                    self.broken.push((name.clone(), why));
                 }
             }
         }
@@ -126,11 +147,11 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn accept(&mut self, template: Template, path: &Path) {
+    fn accept(&mut self, template: &Arc<Template>, path: &Path) {
         let key = (template.name().clone(), template.namespace().map(str::to_owned));
         match self.good.get(&key) {
             None => {
-                self.good.insert(key, Good { template: Arc::new(template), path: path.to_owned() });
+                self.good.insert(key, Good { template: Arc::clone(template), path: path.to_owned() });
             }
             Some(first) => {
                 let (path, first, name) = (path.display(), first.path.display(), key.0);
@@ -183,7 +204,7 @@ mod tests {
 
     impl Library {
         fn see(&mut self, files: &[(&str, &str)]) -> Loaded {
-            let found = |(path, text): &(&str, &str)| Found { path: path.into(), text: Ok((*text).to_owned()) };
+            let found = |(path, text): &(&str, &str)| Found { path: path.into(), text: Ok((*text).into()) };
             self.load(&files.iter().map(found).collect::<Vec<_>>(), OnError::Deny)
         }
 

@@ -75,7 +75,7 @@ fn sources(pod: &Value) -> impl Iterator<Item = String> {
 fn no_value_of_a_parameter_is_more_than_a_value() {
     let catalog = cookbook::catalog(OnError::Deny);
     let (mut taken, mut refused) = (0, 0);
-    for Recipe { name, text, spec } in cookbook::recipes() {
+    for Recipe { name, text, spec, .. } in cookbook::recipes() {
         let example = cookbook::examples().iter().find(|example| example.name == *name);
         let usual = &example.unwrap_or_else(|| panic!("no example for {name}")).pod;
         let (decision, after) = decide(&catalog, usual);

@@ -61,7 +61,7 @@ fn in_a_table(text: &str) -> String {
 }
 
 /// Compares a page with what is committed, or writes it.
-fn assert_is_written(file: &str, page: &str) {
+pub(crate) fn assert_is_written(file: &str, page: &str) {
     let path = root().join(file);
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, page).expect("the file is writable");

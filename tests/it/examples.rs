@@ -1,21 +1,13 @@
-//! Every example of `examples/`, with what it needs, on a real API server: its pod is taken, and gets all that it asks for.
+//! Every example of `examples/`, with what it needs, on a real API server.
 
+use pillion_engine::security::PodSecurity;
 use serde_json::Value;
 
 use crate::harness::controlplane::ControlPlane;
-use crate::harness::cookbook::{self, Example, examples};
+use crate::harness::cookbook::{self, examples};
+use crate::harness::http::Answer;
 use crate::harness::namespace::{Calls, Namespace, Webhook};
-use crate::harness::pillion::Setup;
-
-impl Example {
-    /// Whether the *restricted* Pod Security level is out of reach, by what the templates say of themselves.
-    fn is_unrestricted(&self) -> bool {
-        self.templates().iter().any(|template| {
-            let description = &cookbook::recipe(template).spec["description"];
-            description.as_str().is_some_and(|text| text.contains("Not restricted:"))
-        })
-    }
-}
+use crate::harness::pillion::{Pillion, Setup};
 
 /// Creates something that is no pod.
 #[track_caller]
@@ -42,42 +34,61 @@ fn every_template_has_an_example() {
     assert!(without.is_empty(), "{without:?}");
 }
 
-#[test]
-fn every_example_is_taken_and_gets_all_that_it_asks_for() {
-    let pillion = Setup::new().whole_cookbook().start();
-    // The level only warns here, so that each pod is seen whether it passes or not.
-    let labels = [("pillion.dev/inject", "enabled"), ("pod-security.kubernetes.io/warn", "restricted")];
-    let Some(here) = Namespace::new("examples", &labels) else { return };
+/// A namespace in which the API server warns of whatever breaks a Pod Security level, with all that the examples need.
+#[track_caller]
+fn namespace(pillion: &Pillion, name: &str, level: &str) -> Option<Namespace> {
+    let here = Namespace::new(name, &[("pillion.dev/inject", "enabled"), ("pod-security.kubernetes.io/warn", level)])?;
     examples().iter().flat_map(|example| &example.needs).for_each(|object| create(&here, object));
     let (url, authority) = (pillion.url(), pillion.authority.pem());
     here.call(&[Webhook { name: "pillion", url: &url, authority: &authority, failure_policy: "Fail" }]);
+    Some(here)
+}
+
+/// Creates the pod, and takes the warning of its Pod Security level out of the others.
+fn created(here: &Namespace, pod: &Value) -> (Answer, bool, Vec<String>) {
+    let answer = here.create("v1", "pods?dryRun=All", pod);
+    let (levels, others): (Vec<_>, Vec<_>) =
+        answer.warnings().into_iter().partition(|warning| warning.contains("would violate PodSecurity"));
+    (answer, !levels.is_empty(), others)
+}
+
+#[test]
+fn every_example_is_taken_and_gets_all_that_it_asks_for_at_the_level_that_its_templates_claim() {
+    let pillion = Setup::new().whole_cookbook().start();
+    let Some(restricted) = namespace(&pillion, "examples-restricted", "restricted") else { return };
+    let baseline = namespace(&pillion, "examples-baseline", "baseline").expect("there is a control plane");
 
     let mut wrong = Vec::new();
     for example in examples() {
         let name = &example.name;
-        let answer = here.create("v1", "pods?dryRun=All", &example.pod);
+        let (answer, breaks_restricted, warnings) = created(&restricted, &example.pod);
         if answer.status != 201 {
             wrong.push(format!("{name}: {}", answer.text()));
             continue;
+        }
+        if !warnings.is_empty() {
+            wrong.push(format!("{name}: {warnings:?}"));
         }
         let outcome = answer.json()["metadata"]["annotations"]["pillion.dev/outcome"].take();
         let wanted: Vec<_> = example.templates().iter().map(|template| format!("{template}=injected")).collect();
         if outcome != wanted.join(",") {
             wrong.push(format!("{name}: {outcome}"));
         }
-        let (levels, others): (Vec<_>, Vec<_>) =
-            answer.warnings().into_iter().partition(|warning| warning.contains("would violate PodSecurity"));
-        if levels.is_empty() == example.is_unrestricted() {
-            let says = if example.is_unrestricted() { "says it does not" } else { "says it does" };
-            wrong.push(format!(
-                "{name}: whether it passes restricted: a template {says}, but the warnings are {levels:?}"
-            ));
-        }
-        if !others.is_empty() {
-            wrong.push(format!("{name}: {others:?}"));
+        let (_, breaks_baseline, _) = created(&baseline, &example.pod);
+        let level = match (breaks_restricted, breaks_baseline) {
+            (false, _) => PodSecurity::Restricted,
+            (true, false) => PodSecurity::Baseline,
+            (true, true) => PodSecurity::Privileged,
+        };
+        let claims = example.templates().into_iter().map(|template| cookbook::recipe(template).template.pod_security());
+        let claimed = claims.min().flatten().unwrap_or_else(|| panic!("{name}: a template that cannot be tried"));
+        if claimed != level {
+            wrong.push(format!("{name}: its templates claim {claimed}, and the API server says {level}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let Calls { denied, failed, failed_open, .. } = here.calls("pillion");
-    assert_eq!((denied, failed, failed_open), (0.0, 0.0, 0.0));
+    for namespace in [restricted, baseline] {
+        let Calls { denied, failed, failed_open, .. } = namespace.calls("pillion");
+        assert_eq!((denied, failed, failed_open), (0.0, 0.0, 0.0));
+    }
 }

@@ -23,14 +23,16 @@ const MAX_ANNOTATIONS: usize = 256 << 10;
 
 const ENDS: &str = "must not stand on an init container that ends; leave it out with when";
 
-/// Checks a draft after a template was merged into it, and gives everything that is wrong.
-pub(super) fn check(draft: &mut Node<'_>) -> Vec<Wrong> {
+/// Checks a draft after a template was merged into it, and gives everything that is wrong. Volumes that are `hidden` count
+/// as not there.
+pub(super) fn check(draft: &mut Node<'_>, hidden: &HashSet<String>) -> Vec<Wrong> {
     let mut report = Report::default();
     check_metadata(&mut report, draft);
     let Some(spec) = draft.member("spec") else { return report.wrong };
     let spec = &mut spec.node;
     let grace_period = number(spec, "terminationGracePeriodSeconds").unwrap_or(DEFAULT_GRACE_PERIOD);
-    let volumes = check_volumes(&mut report, spec);
+    let mut volumes = check_volumes(&mut report, spec);
+    volumes.retain(|volume| !hidden.contains(volume));
     let limits = spec.value_of("resources").map(|of_pod| validation::amounts(&of_pod, "limits")).unwrap_or_default();
     for list in ["initContainers", "containers"] {
         for entry in spec.member(list).and_then(|entry| entry.node.items()).into_iter().flatten() {

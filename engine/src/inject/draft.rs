@@ -198,6 +198,19 @@ impl<'a> Node<'a> {
         value.filter(|value| !value.is_null())
     }
 
+    /// Whether the text of a member holds another text; true if only opening it would tell.
+    pub(super) fn mentions(&self, name: &str, text: &str) -> bool {
+        match self {
+            Node::Object(members) => {
+                members.iter().rfind(|(member, _)| member == name).is_some_and(|(_, entry)| match entry.node {
+                    Node::Raw(raw) => raw.get().contains(text),
+                    _ => true,
+                })
+            }
+            _ => true,
+        }
+    }
+
     /// How an item of a list is named in a pointer.
     pub(super) fn key(&self, keys: &[String]) -> String {
         if keys.is_empty() {

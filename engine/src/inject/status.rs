@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::decide::MAX_TEMPLATES;
+use crate::decision::{Outcome, Reason};
 use crate::schema::{Schema, Type};
 use crate::shown;
 
@@ -33,6 +35,9 @@ pub(super) struct Status {
     /// Which record speaks of an addition, as read from the pod.
     #[serde(skip)]
     owners: BTreeMap<String, usize>,
+    /// Why templates were left out in an earlier call.
+    #[serde(skip)]
+    failures: BTreeMap<String, Reason>,
 }
 
 /// What one template added.
@@ -72,8 +77,12 @@ impl Record {
 
 impl Status {
     /// A status that cannot be read records nothing.
-    pub(super) fn parse(annotation: Option<&str>) -> Status {
+    pub(super) fn parse(annotation: Option<&str>, outcome: Option<&str>) -> Status {
         let mut status: Status = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let words = outcome.unwrap_or_default().split(',').take(MAX_TEMPLATES).filter_map(|word| word.split_once('='));
+        let failure =
+            |word: &str| Reason::ALL.iter().find(|it| it.as_str() == word && it.outcomes().contains(&Outcome::Error));
+        status.failures = words.filter_map(|(name, word)| Some((name.to_owned(), *failure(word)?))).collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
             record.replaced.retain(|(replaced, _)| can_be_added(replaced));
@@ -100,6 +109,22 @@ impl Status {
 
     pub(super) fn record(&self, template: &str) -> Option<&Record> {
         self.templates.iter().find(|record| record.name == template)
+    }
+
+    /// The volumes that these templates added.
+    pub(super) fn volumes_of(&self, templates: &[String]) -> HashSet<String> {
+        let records = templates.iter().filter_map(|template| self.record(template));
+        let added = records.flat_map(|record| &record.added);
+        let volumes = added.filter_map(|added| match tokens(added).as_slice() {
+            [spec, volumes, name] if spec == "spec" && volumes == "volumes" => Some(name.clone()),
+            _ => None,
+        });
+        volumes.collect()
+    }
+
+    /// Why an earlier call left a template out.
+    pub(super) fn failure(&self, template: &str) -> Option<&'static str> {
+        self.failures.get(template).map(|reason| reason.as_str()).filter(|_| !self.is_empty())
     }
 
     /// The template that added something, if one is recorded for it.

@@ -1,6 +1,7 @@
 //! A template tried on a pod that nobody made, so that what can never work is found when it is loaded.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Option<Tria
     let mut draft = pod.draft(&containers);
     let merged = merge(&mut draft, &prepared.given(false), &pass.status, &[], &mut Record::default());
     wrong.extend(match merged {
-        Ok(_) => check(&mut draft),
+        Ok(_) => check(&mut draft, &HashSet::new()),
         Err(conflicts) => conflicts.into_iter().map(|message| Wrong { place: String::new(), message }).collect(),
     });
     Some(Trial { wrong, spec: draft.value_of("spec") })

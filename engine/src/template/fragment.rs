@@ -174,20 +174,17 @@ impl Compiler<'_, '_> {
         }
         let mut parts = Vec::with_capacity(pieces.len());
         for piece in pieces {
-            parts.push(match piece {
-                Piece::Text(text) => Part::Text(text.clone()),
-                Piece::Hole(source) => match Expression::compile(source, self.scope) {
-                    Ok(expression) => match expression.source().strip_prefix("params.") {
-                        Some(name) if self.scope.parameters.contains_key(name) => Part::Parameter(name.to_owned()),
-                        _ => Part::Expression(Box::new(expression)),
-                    },
-                    Err(error) => {
-                        let message = format!("has a wrong expression, ${{{{{source}}}}}: {error}");
-                        self.reader.problem(node.position, path, message);
-                        return None;
-                    }
-                },
-            });
+            let part = match piece {
+                Piece::Text(text) => Ok(Part::Text(text.clone())),
+                Piece::Hole(source) => self.part(source),
+            };
+            match part {
+                Ok(part) => parts.push(part),
+                Err(error) => {
+                    self.reader.problem(node.position, path, error);
+                    return None;
+                }
+            }
         }
         if parts.len() > 1 && !matches!(kind, Type::Scalar(_)) {
             let message = format!("must be {}, so an expression must stand alone in it", expected(kind));
@@ -197,6 +194,17 @@ impl Compiler<'_, '_> {
         let place = path.trim_start_matches("spec.pod.").to_owned();
         self.holes.push(Hole { parts, kind, place, position: node.position });
         Some(Fragment { shape: Shape::Hole(self.holes.len() - 1), fixed: None })
+    }
+
+    fn part(&self, source: &str) -> Result<Part, String> {
+        let named = source.trim().strip_prefix("params.").filter(|name| self.scope.parameters.contains_key(name));
+        if let Some(name) = named {
+            return Ok(Part::Parameter(name.to_owned()));
+        }
+        match Expression::compile(source, self.scope) {
+            Ok(expression) => Ok(Part::Expression(Box::new(expression))),
+            Err(error) => Err(format!("has a wrong expression, ${{{{{source}}}}}: {error}")),
+        }
     }
 }
 

@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use pillion_engine::catalog::Catalog;
-use pillion_engine::template::{self, OnError};
+use pillion_engine::template::{self, OnError, Template};
 use serde_json::Value;
 
 /// One template.
 #[derive(Debug)]
 pub(crate) struct Recipe {
     pub(crate) name: String,
+    /// The value of its label `pillion.dev/pattern`.
+    pub(crate) pattern: String,
     pub(crate) text: String,
     pub(crate) spec: Value,
+    pub(crate) template: Arc<Template>,
 }
 
 /// Every template of the cookbook, by name.
@@ -23,7 +26,10 @@ pub(crate) fn recipes() -> &'static [Recipe] {
         let read = |(name, text): (String, String)| {
             let mut document: Value = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(document["metadata"]["name"], name, "a file is named as its template");
-            Recipe { name, spec: document["spec"].take(), text }
+            let mut templates = template::read(&text, &name);
+            let template = templates.remove(0).unwrap_or_else(|refused| panic!("{name}: {:?}", refused.problems));
+            let pattern = document["metadata"]["labels"]["pillion.dev/pattern"].as_str().unwrap_or_default().to_owned();
+            Recipe { name, pattern, spec: document["spec"].take(), text, template: template.into() }
         };
         yaml_files("manifests/templates").into_iter().map(read).collect()
     });
@@ -83,12 +89,7 @@ fn yaml_files(folder: &str) -> Vec<(String, String)> {
 #[track_caller]
 pub(crate) fn catalog(on_error: OnError) -> Catalog {
     let mut catalog = Catalog::new(on_error);
-    for recipe in recipes() {
-        for template in template::read(&recipe.text, &recipe.name) {
-            let accepted = template.unwrap_or_else(|refused| panic!("{}: {:?}", recipe.name, refused.problems));
-            catalog.insert(accepted.into());
-        }
-    }
+    recipes().iter().for_each(|recipe| catalog.insert(Arc::clone(&recipe.template)));
     catalog
 }
 

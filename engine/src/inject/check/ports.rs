@@ -1,6 +1,6 @@
 //! Ports, which all containers of a pod share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -25,14 +25,21 @@ pub(super) fn check_names(report: &mut Report, container: &mut Node<'_>) {
 /// Two regular containers cannot have one port of the node. Source: kubernetes pkg/apis/core/validation,
 /// checkHostPortConflicts.
 pub(super) fn check_host_ports(report: &mut Report, spec: &mut Node<'_>) {
-    let mut taken = HashSet::new();
     // On the node's network each port is one of the node's.
     let on_host = spec.value_of("hostNetwork").is_some_and(|value| value == true);
-    for entry in spec.member("containers").and_then(|entry| entry.node.items()).into_iter().flatten() {
-        for port in declared(entry) {
-            let number = if on_host && port.host == 0 { port.number } else { port.host };
-            let is_taken = number > 0 && !taken.insert((number, port.protocol));
-            if is_taken && entry.is_ours() {
+    let Some(containers) = spec.member("containers").and_then(|entry| entry.node.items()) else { return };
+    let of_node = |entry: &Entry<'_>| -> Vec<(i64, String)> {
+        let ports = declared(entry).into_iter();
+        let number = |port: &Port| if on_host && port.host == 0 { port.number } else { port.host };
+        ports.map(|port| (number(&port), port.protocol)).filter(|(number, _)| *number > 0).collect()
+    };
+    if containers.iter().filter(|entry| entry.is_ours()).all(|entry| of_node(entry).is_empty()) {
+        return;
+    }
+    let mut taken = HashSet::new();
+    for entry in containers {
+        for (number, protocol) in of_node(entry) {
+            if !taken.insert((number, protocol)) && entry.is_ours() {
                 let name = entry.node.text_of("name").unwrap_or_default().into_owned();
                 report.at(&format!("containers[{}].ports", shown(&name)), |report| {
                     report.wrong(format!("ask for the node's port {number}, which another container has"));
@@ -46,36 +53,64 @@ pub(super) fn check_host_ports(report: &mut Report, spec: &mut Node<'_>) {
 /// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
 pub(in super::super) fn clashes(draft: &mut Node<'_>) -> Vec<String> {
     let Some(spec) = draft.member("spec") else { return Vec::new() };
-    let mut taken: HashMap<(i64, String), (String, bool)> = HashMap::new();
+    let mut ours: Vec<(Port, String)> = Vec::new();
     let mut warnings = Vec::new();
+    each_side_by_side(&mut spec.node, |entry| {
+        if !entry.is_ours() {
+            return;
+        }
+        let name = entry.node.text_of("name").unwrap_or_default();
+        for port in declared(entry) {
+            let other = ours.iter().find(|(other, _)| other.clashes(&port));
+            warnings.extend(other.map(|(_, other)| port.clash(other, &name)));
+            ours.push((port, name.clone().into_owned()));
+        }
+    });
+    if ours.is_empty() {
+        return warnings;
+    }
+    each_side_by_side(&mut spec.node, |entry| {
+        // Most containers have none of these ports, and need not be read to see it.
+        if entry.is_ours() || !ours.iter().any(|(port, _)| entry.node.mentions("ports", &port.number.to_string())) {
+            return;
+        }
+        let name = entry.node.text_of("name").unwrap_or_default();
+        for port in declared(entry) {
+            warnings.extend(
+                ours.iter().filter(|(other, _)| other.clashes(&port)).map(|(_, other)| port.clash(&name, other)),
+            );
+        }
+    });
+    warnings
+}
+
+/// The containers that run at the same time: all but init containers that end.
+fn each_side_by_side(spec: &mut Node<'_>, mut visit: impl FnMut(&Entry<'_>)) {
     for list in ["containers", "initContainers"] {
-        for entry in spec.node.member(list).and_then(|entry| entry.node.items()).into_iter().flatten() {
-            if list == "initContainers" && entry.node.text_of("restartPolicy").as_deref() != Some("Always") {
-                continue;
-            }
-            let name = || entry.node.text_of("name").unwrap_or_default().into_owned();
-            for Port { number, protocol, .. } in declared(entry) {
-                let Some((other, is_ours)) = taken.get(&(number, protocol.clone())) else {
-                    taken.insert((number, protocol), (name(), entry.is_ours()));
-                    continue;
-                };
-                let name = name();
-                if (entry.is_ours() || *is_ours) && *other != name {
-                    let (name, other) = (shown(&name), shown(other));
-                    warnings.push(format!(
-                        "{other} and {name} both have port {number}/{protocol}: one of them may fail to start"
-                    ));
-                }
+        for entry in spec.member(list).and_then(|entry| entry.node.items()).into_iter().flatten() {
+            if list == "containers" || entry.node.text_of("restartPolicy").as_deref() == Some("Always") {
+                visit(entry);
             }
         }
     }
-    warnings
 }
 
 struct Port {
     number: i64,
     protocol: String,
     host: i64,
+}
+
+impl Port {
+    fn clashes(&self, other: &Port) -> bool {
+        self.number == other.number && self.protocol == other.protocol
+    }
+
+    fn clash(&self, one: &str, other: &str) -> String {
+        let Port { number, protocol, .. } = self;
+        let (one, other) = (shown(one), shown(other));
+        format!("{one} and {other} both have port {number}/{}: one of them may fail to start", shown(protocol))
+    }
 }
 
 /// The ports of a container, without opening it.
