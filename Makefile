@@ -13,8 +13,8 @@ build: ## Build the program
 	cargo build --locked
 
 demo: ## Send a real AdmissionReview through the webhook and show what comes back
-	@cargo build --locked --bin pillion --example demo
-	@target/debug/examples/demo
+	@cargo build --locked --bin pillion
+	@cargo run --locked --quiet --example demo
 
 test: ## Run all tests, those against a real API server too
 	@if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then \

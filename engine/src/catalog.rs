@@ -31,8 +31,7 @@ pub(crate) enum Found<'a> {
     Template(&'a Arc<Template>),
     /// With the first thing that is wrong with it.
     Refused(&'a str),
-    /// With the nearest right name.
-    Unknown(Option<&'a str>),
+    Unknown,
 }
 
 impl Catalog {
@@ -75,7 +74,7 @@ impl Catalog {
     pub fn template(&self, name: &str, namespace: &str) -> Option<&Template> {
         match self.find(name, namespace) {
             Found::Template(template) => Some(template),
-            Found::Refused(_) | Found::Unknown(_) => None,
+            Found::Refused(_) | Found::Unknown => None,
         }
     }
 
@@ -93,12 +92,14 @@ impl Catalog {
             (Some(template), Some(own), _) if template.allows_shadowing() => Found::Template(own),
             (Some(template), _, _) | (None, Some(template), _) => Found::Template(template),
             (None, None, Some(why)) => Found::Refused(why),
-            (None, None, None) => {
-                let is_usable = |slot: &Slot| slot.cluster_wide.is_some() || slot.namespaced.contains_key(namespace);
-                let usable = self.templates.iter().filter(|(_, slot)| is_usable(slot)).map(|(name, _)| name.as_str());
-                Found::Unknown(nearest(name, usable))
-            }
+            (None, None, None) => Found::Unknown,
         }
+    }
+
+    /// The template for this namespace whose name is nearest to one that leads nowhere.
+    pub(crate) fn nearest(&self, name: &str, namespace: &str) -> Option<&str> {
+        let is_usable = |slot: &Slot| slot.cluster_wide.is_some() || slot.namespaced.contains_key(namespace);
+        nearest(name, self.templates.iter().filter(|(_, slot)| is_usable(slot)).map(|(name, _)| name.as_str()))
     }
 }
 

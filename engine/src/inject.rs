@@ -257,7 +257,7 @@ impl<'a> Pass<'a> {
                 .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
         });
         if record.digest != digest {
-            let any = own.any(|pointer| record.added.contains(&pointer) && draft.holds(&pointer));
+            let any = own.any(|pointer| record.added.contains(&pointer) && draft.holds([&pointer]));
             return any.then_some(Verdict::Stale);
         }
         let has_seen_all = || {
@@ -265,8 +265,7 @@ impl<'a> Pass<'a> {
             self.own_containers().all(|container| seen.contains(&*container.name))
         };
         let is_done = !record.added.is_empty()
-            && own.all(|pointer| draft.holds(&pointer))
-            && record.added.iter().all(|added| draft.holds(added))
+            && draft.holds(own.collect::<Vec<_>>().iter().chain(&record.added))
             && (template.app.is_empty() || has_seen_all());
         is_done.then_some(Verdict::Done)
     }

@@ -35,10 +35,19 @@ pub use inject::review;
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
     const LONGEST: usize = 128;
+    let distance = |candidate: &str| {
+        if candidate.eq_ignore_ascii_case(name) {
+            return Some(0);
+        }
+        // The beginning of a word, or a word with something behind it: `int` for `integer`.
+        let shorter = candidate.len().min(name.len());
+        let begins = candidate.starts_with(name) || name.starts_with(candidate);
+        let distance = strsim::osa_distance(name, candidate);
+        (distance <= 1 + shorter / 4 || begins && shorter >= 3).then_some(distance)
+    };
     known
         .filter(|candidate| name.len().max(candidate.len()) <= LONGEST)
-        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 4)
+        .filter_map(|candidate| Some((distance(candidate)?, candidate)))
         .min()
         .map(|(_, candidate)| candidate)
 }

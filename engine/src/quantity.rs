@@ -7,9 +7,10 @@ pub(crate) fn parse_quantity(text: &str) -> Option<f64> {
     let number = decimal(number)?;
     let scale = match suffix {
         "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
+        // A quotient is exact where a product with 1e-3 is not: `700m` is `0.7`.
+        "n" => return Some(number / 1e9),
+        "u" => return Some(number / 1e6),
+        "m" => return Some(number / 1e3),
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
@@ -56,7 +57,8 @@ pub(crate) fn parse_duration(text: &str) -> Option<f64> {
         seconds += decimal(number)? * scale;
         rest = &unit[end..];
     }
-    Some(sign * seconds)
+    // Go counts nanoseconds in 64 bits, and so do the programs that read this.
+    (seconds * 1e9 < i64::MAX as f64).then_some(sign * seconds)
 }
 
 /// A sign, digits, and at most one point: no exponent, no infinity.
@@ -75,6 +77,7 @@ mod tests {
         for (text, number) in [
             ("0.5", 0.5),
             ("500m", 0.5),
+            ("700m", 0.7),
             ("64Mi", 67_108_864.0),
             ("1e3", 1000.0),
             ("1E", 1e18),

@@ -103,7 +103,14 @@ fn assess_pod(baseline: &mut Report, restricted: &mut Report, spec: &Value) {
             baseline.at("securityContext.sysctls", |report| report.wrong(format!("set {}", sysctl["name"])));
         }
     }
-    baseline.at("securityContext", |report| assess_profiles(report, &spec["securityContext"]));
+    let context = &spec["securityContext"];
+    baseline.at("securityContext", |report| assess_profiles(report, context));
+    // Whatever the containers say themselves.
+    for (field, value) in [("runAsNonRoot", Value::Bool(false)), ("runAsUser", 0.into())] {
+        if context[field] == value {
+            restricted.at("securityContext", |report| report.wrong(format!("has {field}: {value}")));
+        }
+    }
     for volume in items(&spec["volumes"]) {
         let step = format!("volumes[{}]", volume["name"].as_str().unwrap_or_default());
         let sources = volume.as_object().into_iter().flatten().map(|(name, _)| name.as_str());

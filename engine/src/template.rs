@@ -26,7 +26,7 @@ use self::reader::{Fields, Reader};
 pub(crate) use self::selector::Selector;
 use crate::schema::Schema;
 use crate::security::PodSecurity;
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Key, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
 
@@ -276,10 +276,10 @@ impl Template {
 
     /// Names that the entries of `app` are for: of regular containers, and of init containers.
     pub(crate) fn sample_containers(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let names = |globs: fn(&AppEntry) -> &Vec<Glob>| -> BTreeSet<String> {
-            self.app.iter().flat_map(globs).map(|glob| glob.0.replace('*', "app")).collect()
+        let names = |globs: fn(&AppEntry) -> &Vec<Glob>, any: &str| -> BTreeSet<String> {
+            self.app.iter().flat_map(globs).map(|glob| glob.0.replace('*', any)).collect()
         };
-        (names(|entry| &entry.containers), names(|entry| &entry.init_containers))
+        (names(|entry| &entry.containers, "app"), names(|entry| &entry.init_containers, "init"))
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
@@ -507,8 +507,16 @@ fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Place
 
 /// What the pod as a whole receives. Whatever is wrong with it goes to the reader.
 fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> PodPart {
-    let pod =
-        node.get("pod").and_then(|node| Fields::of(reader, node, "spec.pod", "a partial pod", &["metadata", "spec"]));
+    let mut known = vec!["metadata", "spec"];
+    if let Some(Value::Object(members)) = node.get("pod").map(|pod| &pod.value) {
+        let of_spec = |key: &&Key| Schema::get().object("PodSpec").fields.contains_key(&key.name);
+        for key in members.iter().map(|(key, _)| key).filter(of_spec) {
+            let message = format!("belongs one level down: spec.pod.spec.{}", key.name);
+            reader.problem(key.position, &format!("spec.pod.{}", key.name), message);
+            known.push(&key.name);
+        }
+    }
+    let pod = node.get("pod").and_then(|node| Fields::of(reader, node, "spec.pod", "a partial pod", &known));
     let mut compiler = Compiler { reader, scope, holes: Vec::new() };
     let mut object = |name, kind, path| {
         let node = pod.as_ref().and_then(|fields| fields.get(name))?;
@@ -518,8 +526,14 @@ fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> PodPart
     let spec = object("spec", "PodSpec", "spec.pod.spec");
     // A list of strings, as `args` of a container is.
     let names = Schema::get().field("Container", "args");
-    let shares = node.get("shares").filter(|node| node.value != Value::Null);
-    let shares = shares.and_then(|node| compiler.compile(node, names, "spec.shares"));
+    let shares = match node.get("shares") {
+        Some(node) if matches!(node.value, Value::List(_)) => compiler.compile(node, names, "spec.shares"),
+        None | Some(Node { value: Value::Null, .. }) => None,
+        Some(node) => {
+            compiler.reader.problem(node.position, "spec.shares", "must be a list; each name can be an expression");
+            None
+        }
+    };
     PodPart { metadata, spec, shares, holes: compiler.holes }
 }
 
@@ -531,7 +545,7 @@ fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Sco
         fields.strings(reader, name).into_iter().map(|glob| Glob(glob.to_owned())).collect()
     };
     let (containers, init_containers) = (globs(reader, "containers"), globs(reader, "initContainers"));
-    if containers.is_empty() && init_containers.is_empty() {
+    if fields.get("containers").is_none() && fields.get("initContainers").is_none() {
         reader.problem(node.position, path, "names no containers: add containers: [\"*\"] for all of them");
     }
     let when = parse_when(reader, &fields, scope);

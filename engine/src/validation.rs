@@ -6,15 +6,23 @@
 //! Source of every rule, where nothing else is said: kubernetes pkg/apis/core/validation/validation.go.
 
 mod container;
+mod env;
+mod pod;
+mod probe;
 mod resources;
+mod security;
 mod volume;
 
 use std::fmt;
 
 use serde_json::Value;
 
-pub(crate) use self::container::{container, env, env_from, handler, mount, named_port, port, probe};
+pub(crate) use self::container::{container, mount, port};
+pub(crate) use self::env::{env, env_from};
+pub(crate) use self::pod::pod_field;
+pub(crate) use self::probe::{handler, named_port, probe};
 pub(crate) use self::resources::{amount, amounts, excess, resources};
+use self::security::security_context;
 pub(crate) use self::volume::volume;
 
 /// One thing that is wrong with a part of a pod.

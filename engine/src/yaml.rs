@@ -133,7 +133,11 @@ fn syntax_error(error: &serde_saphyr::Error, document: &str, lines: u64) -> Synt
         message.truncate(cut);
     }
     let line = document.lines().nth(here.line.saturating_sub(1) as usize).unwrap_or_default();
-    if line.contains("${{") {
+    let before = line.split("${{").next().unwrap_or_default();
+    if line.contains("${{")
+        && !before.trim_end().ends_with(['"', '\''])
+        && before.matches(['"', '\'']).count().is_multiple_of(2)
+    {
         message.push_str("; quote the whole value that holds ${{ }}");
     }
     SyntaxError { position: here.below(lines), message: format!("invalid YAML: {message}") }

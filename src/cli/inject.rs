@@ -184,7 +184,7 @@ impl Injection {
         Ok(Injected::Yes)
     }
 
-    /// Says what should be better about the templates that were injected, once each.
+    /// Says what should be better about the templates that a pod asks for, once each.
     fn advise(&mut self, namespace: &str, decision: &Decision) {
         for TemplateDecision { name, .. } in &decision.templates {
             let Some(template) = self.catalog.template(name.as_str(), namespace) else { continue };

@@ -49,6 +49,7 @@ pub(super) fn check(draft: &mut Node<'_>, hidden: &HashSet<String>) -> Vec<Wrong
             });
         }
     }
+    check_fields(&mut report, spec);
     check_dns(&mut report, spec);
     os::check(&mut report, spec);
     ports::check_host_ports(&mut report, spec);
@@ -90,7 +91,9 @@ fn check_metadata(report: &mut Report, draft: &mut Node<'_>) {
                 if let Some(why) = reserved(map, key) {
                     report.wrong(why);
                 }
-                if !validation::is_qualified_name(key) {
+                // The API server takes capitals in an annotation's key.
+                let plain = if map == "annotations" { key.to_lowercase().into() } else { key.clone() };
+                if !validation::is_qualified_name(&plain) {
                     report.wrong("is no key that Kubernetes takes, such as team or example.com/team");
                 }
                 let value = entry.node.string().unwrap_or_default();
@@ -119,6 +122,27 @@ fn check_volumes(report: &mut Report, spec: &mut Node<'_>) -> HashSet<String> {
 /// What does not vary was checked when its template was loaded.
 fn is_checked(node: &Node<'_>) -> bool {
     matches!(node, Node::View(view) if view.is_fixed())
+}
+
+/// What templates gave beside containers and volumes, as far as it varies.
+fn check_fields(report: &mut Report, spec: &mut Node<'_>) {
+    let fields = spec.members().into_iter().flatten();
+    for (name, entry) in fields.filter(|(name, _)| !["containers", "initContainers", "volumes"].contains(&&**name)) {
+        let is_new = entry.is_ours();
+        let value = match &entry.node {
+            Node::Object(members) => {
+                let ours = members.iter().filter(|(_, it)| (is_new || it.is_ours()) && !is_checked(&it.node));
+                ours.map(|(name, it)| (name.clone().into_owned(), it.node.to_value())).collect()
+            }
+            Node::List(items) => {
+                let ours = items.iter().filter(|it| (is_new || it.is_ours()) && !is_checked(&it.node));
+                ours.map(|it| it.node.to_value()).collect()
+            }
+            node if is_new && !is_checked(node) => node.to_value(),
+            _ => continue,
+        };
+        report.at(name, |report| validation::pod_field(report, name, &value));
+    }
 }
 
 /// Without servers of its own a pod with `dnsPolicy: None` has no DNS at all, and is refused.
@@ -159,9 +183,11 @@ impl Around<'_> {
                 report.at(&format!(".{list}[{at}]"), |report| self.check_volume(report, name));
             }
         }
-        let handler = view.get("lifecycle").and_then(|lifecycle| lifecycle.get("preStop"));
-        let seconds = handler.and_then(|handler| handler.get("sleep")?.get("seconds")?.value()?.as_i64());
-        self.check_sleep(report, seconds);
+        for hook in ["postStart", "preStop"] {
+            let handler = view.get("lifecycle").and_then(|lifecycle| lifecycle.get(hook));
+            let seconds = handler.and_then(|handler| handler.get("sleep")?.get("seconds")?.value()?.as_i64());
+            self.check_sleep(report, hook, seconds);
+        }
     }
 
     /// One of the pod's own containers, to which something was added.
@@ -213,7 +239,9 @@ impl Around<'_> {
         let (requests, mut limits) = (validation::amounts(&value, "requests"), validation::amounts(&value, "limits"));
         let is_ours = |name: &str| ["requests", "limits"].iter().any(|kind| ours.contains(&(*kind, name.to_owned())));
         for name in validation::excess(&requests, &limits).filter(|name| is_ours(name)) {
-            report.at(".resources", |report| report.wrong(format!("would request more {name} than the limit allows")));
+            report.at(".resources", |report| {
+                report.wrong(format!("would request more {} than the limit allows", shown(name)));
+            });
         }
         limits.retain(|name, _| ours.contains(&("limits", name.clone())));
         self.check_limits(report, &limits);
@@ -222,7 +250,7 @@ impl Around<'_> {
     /// Source: KEP-2837.
     fn check_limits(&self, report: &mut Report, limits: &BTreeMap<String, f64>) {
         for name in validation::excess(limits, self.limits) {
-            let message = format!("allow more {name} than spec.resources.limits of the pod");
+            let message = format!("allow more {} than spec.resources.limits of the pod", shown(name));
             report.at(".resources.limits", |report| report.wrong(message));
         }
     }
@@ -247,17 +275,15 @@ impl Around<'_> {
                 }
                 validation::handler(report, &value);
             });
-            if hook == "preStop" {
-                self.check_sleep(report, value.pointer("/sleep/seconds").and_then(Value::as_i64));
-            }
+            self.check_sleep(report, hook, value.pointer("/sleep/seconds").and_then(Value::as_i64));
         }
     }
 
     /// Source: kubernetes pkg/apis/core/validation, validateSleepAction.
-    fn check_sleep(&self, report: &mut Report, seconds: Option<i64>) {
+    fn check_sleep(&self, report: &mut Report, hook: &str, seconds: Option<i64>) {
         if let Some(seconds) = seconds.filter(|seconds| *seconds > self.grace_period) {
             let left = self.grace_period;
-            report.at(".lifecycle.preStop.sleep", |report| {
+            report.at(&format!(".lifecycle.{hook}.sleep"), |report| {
                 report.wrong(format!("takes {seconds} seconds, and the pod has {left} seconds to end"));
             });
         }

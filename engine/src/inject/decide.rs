@@ -9,6 +9,7 @@ use super::pod::Pod;
 use super::status::{OUTCOME, STATUS};
 use crate::catalog::{Catalog, Found, Namespace};
 use crate::decision::Reason;
+use crate::template::check::MIRROR;
 use crate::template::{Parameter, Parameters, SettableBy, Template, TemplateName};
 use crate::{did_you_mean, nearest, shown};
 
@@ -17,8 +18,6 @@ const TEMPLATES: &str = "pillion.dev/templates";
 const REQUIRED: &str = "pillion.dev/required-templates";
 const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
 const PARAMETERS: &str = ".pillion.dev/";
-/// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// The most templates that a pod may ask for. Each is looked up, and a name that is none is compared with all others.
 pub(super) const MAX_TEMPLATES: usize = 32;
@@ -108,8 +107,8 @@ pub(super) fn find<'c>(
             let message = format!("template \"{name}\" was refused when it was loaded: {why}");
             Err(Problem::new(Reason::InvalidTemplate, message))
         }
-        Found::Unknown(near) => {
-            let hint = near.map(|near| format!("; did you mean {near}?"));
+        Found::Unknown => {
+            let hint = catalog.nearest(name, &namespace.name).map(|near| format!("; did you mean {near}?"));
             let hint = hint.unwrap_or_else(|| "; correct the annotation, or add the template".into());
             let asker = asker(pod, namespace, name);
             let message = format!("{asker} asks for \"{}\", and there is no such template{hint}", shown(name));

@@ -4,6 +4,7 @@
 //! so the patch is read off the finished draft, in one walk and without a comparison.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -235,22 +236,36 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether something is in the draft, by its recorded pointer.
-    pub(super) fn holds(&mut self, pointer: &str) -> bool {
-        let mut at = Some((self, Shape::Object("Pod")));
-        for token in tokens(pointer) {
-            at = at.and_then(|(node, shape)| {
-                let inner = shape.child(&token)?;
-                let entry = match shape {
-                    Shape::Other(Type::List { keys, .. }) => {
-                        node.items()?.iter_mut().find_map(|entry| (entry.node.key(keys) == token).then_some(entry))?
-                    }
-                    _ => node.member(&token)?,
-                };
-                Some((&mut entry.node, inner))
-            });
+    /// Whether all of this is in the draft, by its recorded pointers.
+    pub(super) fn holds<'p>(&mut self, pointers: impl IntoIterator<Item = &'p String>) -> bool {
+        let paths: Vec<_> = pointers.into_iter().map(|pointer| tokens(pointer)).collect();
+        self.holds_paths(Shape::Object("Pod"), paths.iter().map(Vec::as_slice).collect())
+    }
+
+    /// Each list and object on the way is gone through once, however many paths lead into it.
+    fn holds_paths(&mut self, shape: Shape, paths: Vec<&[String]>) -> bool {
+        let mut wanted: HashMap<&str, Vec<&[String]>> = HashMap::new();
+        for (token, rest) in paths.into_iter().filter_map(<[String]>::split_first) {
+            wanted.entry(token).or_default().push(rest);
         }
-        at.is_some()
+        if wanted.is_empty() {
+            return true;
+        }
+        let mut holds = |token: &str, entry: &mut Entry<'a>| {
+            let Some(paths) = wanted.remove(token) else { return true };
+            shape.child(token).is_some_and(|inner| entry.node.holds_paths(inner, paths))
+        };
+        let all = match shape {
+            Shape::Other(Type::List { keys, .. }) => {
+                let mut items = self.items().into_iter().flatten();
+                items.all(|entry| holds(&entry.node.key(keys), entry))
+            }
+            _ => {
+                let members = self.members().into_iter().flatten().rev();
+                members.filter(|(_, entry)| !entry.node.is_null()).all(|(name, entry)| holds(name, entry))
+            }
+        };
+        all && wanted.is_empty()
     }
 
     /// Appends the JSON.

@@ -1,6 +1,8 @@
 //! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::draft::{Change, Entry, Node};
@@ -8,6 +10,7 @@ use super::status::{Record, Status, place_of, pointer};
 use crate::quantity::parse_quantity;
 use crate::schema::{Scalar, ScalarKind, Schema, Type};
 use crate::shown;
+use crate::template::check::NO_TOKEN;
 use crate::template::fragment::View;
 use crate::template::{Placement, Template};
 
@@ -144,9 +147,10 @@ impl<'a> Merge<'_> {
 
     /// Puts the template's value in the place of the pod's, if they differ.
     fn overrule(&mut self, known: &mut Entry<'a>, given: Node<'a>) {
+        // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
+        let here = self.here();
+        self.record.overridden.push(here);
         if known.node.to_value() != given.to_value() {
-            let here = self.here();
-            self.record.overridden.push(here);
             known.replace(given);
         }
     }
@@ -200,10 +204,11 @@ impl<'a> Merge<'_> {
                 found.push(self.container(spec, list, container, &mut behind));
             }
         }
-        // A copy of an injected pod that lost its annotations has our volumes as well as our containers.
+        // A copy of an injected pod that lost its annotations has our volumes as well as our containers. Where a container
+        // of it was changed that is the conflict, and no volume that nobody ever wrote.
         let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
         for volume in view.get("volumes").into_iter().flat_map(View::items) {
-            self.volume(spec, volume, is_copy);
+            self.volume(spec, volume, is_copy, found.contains(&Presence::InConflict));
         }
         for (field, part) in view.members() {
             match field {
@@ -253,6 +258,13 @@ impl<'a> Merge<'_> {
         if let Some(asked) = asked.as_object_mut() {
             // `kubectl debug --copy-to` takes them out.
             asked.retain(|field, _| !field.ends_with("Probe") || there.get(field).is_some());
+            // Another webhook may have it pulled from a mirror.
+            let last = |image: &Value| image.as_str().and_then(|image| image.rsplit('/').next()).map(str::to_owned);
+            if let (Some(image), Some(pulled)) = (asked.get_mut("image"), there.get("image"))
+                && last(image) == last(pulled)
+            {
+                *image = pulled.clone();
+            }
         }
         if in_same_list && self.owner().is_none() && covers(there, &asked, kind) {
             return Presence::There;
@@ -270,7 +282,7 @@ impl<'a> Merge<'_> {
         Presence::InConflict
     }
 
-    fn volume(&mut self, spec: &mut Node<'a>, view: View<'a>, is_copy: bool) {
+    fn volume(&mut self, spec: &mut Node<'a>, view: View<'a>, is_copy: bool, has_conflict: bool) {
         let name = name_of(view);
         let shared = self.shares.into_iter().flat_map(View::items).any(|shared| shared.as_str() == Some(name));
         let kind = Schema::get().item("PodSpec", "volumes");
@@ -286,7 +298,8 @@ impl<'a> Merge<'_> {
             merge.at(name, |merge| match known {
                 None => merge.added(),
                 Some(known) => {
-                    let same = || is_copy && covers(&known, &view.to_value(), kind);
+                    let is_copied = is_copy || has_conflict && name.starts_with(NO_TOKEN);
+                    let same = || is_copied && covers(&known, &view.to_value(), kind);
                     if !(shared || merge.is_ours() || same()) {
                         let fix = "rename one, or list it in the template's shares";
                         merge.conflict(&format!("volume \"{}\"", shown(name)), "", fix);
@@ -372,7 +385,7 @@ impl<'a> Merge<'_> {
         view: View<'a>,
         overrides: bool,
     ) {
-        let Some(members) = target.members() else { return };
+        let Some(members) = target.members().filter(|_| !is_dropped(field, view)) else { return };
         let mut entry = Entry::added(match kind {
             Type::Map { .. } => Node::Object(Vec::new()),
             Type::List { .. } if merges => Node::List(Vec::new()),
@@ -423,11 +436,12 @@ impl<'a> Merge<'_> {
         overrides: bool,
     ) {
         let Some(items) = target.items() else { return };
-        let mut known: Vec<String> = items.iter().map(|entry| entry.node.key(keys)).collect();
+        // Of two variables of one name Kubernetes takes the last.
+        let mut known: HashMap<String, usize> =
+            items.iter().enumerate().map(|(at, entry)| (entry.node.key(keys), at)).collect();
         for node in view.items().map(Node::View) {
             let key = node.key(keys);
-            // Of two variables of one name Kubernetes takes the last.
-            let place = known.iter().rposition(|known| *known == key);
+            let place = known.get(&key).copied();
             self.at(&key, |merge| match place {
                 None => {
                     merge.added();
@@ -454,10 +468,7 @@ impl<'a> Merge<'_> {
                     }
                 }
             });
-            // The two lists have the same length.
-            if place.is_none() {
-                known.push(key);
-            }
+            known.entry(key).or_insert(items.len() - 1);
         }
     }
 
@@ -495,6 +506,20 @@ fn place(items: &[Entry<'_>], placement: &Placement, earlier: &Status) -> usize 
     }
 }
 
+/// What the API server leaves out of what it hands on, because it says no more than nothing: the next call would give it
+/// once more.
+fn is_dropped(field: &str, view: View<'_>) -> bool {
+    match view.value() {
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Bool(false)) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
+        Some(_) => false,
+        // An emptyDir is an object with nothing in it; of these fields an empty one means nothing.
+        None => {
+            matches!(field, "lifecycle" | "resources") && view.members().all(|(_, part)| is_empty(&part.to_value()))
+        }
+    }
+}
+
 fn is_default(field: &str, node: &Node<'_>) -> bool {
     let by_text =
         DEFAULTS.iter().any(|(name, default)| *name == field && node.string().is_some_and(|is| is == *default));
@@ -527,7 +552,8 @@ fn covers(there: &Value, asked: &Value, kind: &'static Type) -> bool {
                 return there.len() == asked.len()
                     && there.iter().zip(asked).all(|(there, asked)| covers(there, asked, item));
             }
-            asked.iter().all(|asked| there.iter().any(|there| key(there) == key(asked) && covers(there, asked, item)))
+            let there: HashMap<String, &Value> = there.iter().map(|there| (key(there), there)).collect();
+            asked.iter().all(|asked| there.get(&key(asked)).is_some_and(|there| covers(there, asked, item)))
         }
         (_, there, asked) => there == asked,
     }

@@ -115,11 +115,8 @@ impl Status {
     pub(super) fn volumes_of(&self, templates: &[String]) -> HashSet<String> {
         let records = templates.iter().filter_map(|template| self.record(template));
         let added = records.flat_map(|record| &record.added);
-        let volumes = added.filter_map(|added| match tokens(added).as_slice() {
-            [spec, volumes, name] if spec == "spec" && volumes == "volumes" => Some(name.clone()),
-            _ => None,
-        });
-        volumes.collect()
+        // The name of a volume has nothing to escape.
+        added.filter_map(|added| added.strip_prefix("/spec/volumes/")).map(str::to_owned).collect()
     }
 
     /// Why an earlier call left a template out.
@@ -141,18 +138,18 @@ impl Status {
         let parse = || serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
         let mut value = None;
         let kind = kind_of(place)?;
-        let inside = pointer(place.iter().copied()) + "/";
-        let below =
-            self.owners.range(inside.clone()..).map(|(added, _)| added).take_while(|it| it.starts_with(&inside));
-        for added in below {
-            remove(value.get_or_insert_with(parse), kind, &tokens(&added[inside.len() - 1..]));
+        let mut here = pointer(place.iter().copied());
+        if self.added_below(&here) {
+            self.take_out(value.insert(parse()), kind, &mut here);
         }
         // The first to replace something knows what the pod had.
         for (replaced, before) in self.templates.iter().rev().flat_map(|record| &record.replaced) {
-            if *replaced == inside[..inside.len() - 1] {
-                value = Some(before.clone());
-            } else if let Some(path) = replaced.strip_prefix(&inside) {
-                restore(value.get_or_insert_with(parse), kind, &tokens(&format!("/{path}")), before);
+            match replaced.strip_prefix(&here) {
+                Some("") => value = Some(before.clone()),
+                Some(path) if path.starts_with('/') => {
+                    restore(value.get_or_insert_with(parse), kind, &tokens(path), before);
+                }
+                _ => {}
             }
         }
         // What only held additions was not there before.
@@ -177,6 +174,39 @@ impl Status {
             Some(value) => Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON")),
             None => raw,
         })
+    }
+
+    /// Whether something was added below a place.
+    fn added_below(&self, place: &str) -> bool {
+        let inside = format!("{place}/");
+        self.owners.range(inside.clone()..).next().is_some_and(|(added, _)| added.starts_with(&inside))
+    }
+
+    /// Takes out what was added below a place, and what that leaves empty: an API server has no empty lists. Each part is
+    /// looked at once, however much a status records.
+    fn take_out(&self, value: &mut Value, shape: Shape, place: &mut String) {
+        let length = place.len();
+        let mut was_added = |token: &str, part: &mut Value| {
+            place.truncate(length);
+            place.push('/');
+            escape(token, place);
+            if let Some(inner) = shape.child(token).filter(|_| self.added_below(place)) {
+                self.take_out(part, inner, place);
+            }
+            self.owners.contains_key(place.as_str())
+        };
+        match (shape, value) {
+            // The item of a list stays, however empty: it was there before.
+            (Shape::Other(Type::List { keys, .. }), Value::Array(items)) => {
+                items.retain_mut(|item| !was_added(&key_of(item, keys), item));
+            }
+            (_, Value::Object(members)) => members.retain(|name, part| {
+                let was_empty = is_empty(part);
+                !was_added(name, part) && (was_empty || !is_empty(part))
+            }),
+            _ => {}
+        }
+        place.truncate(length);
     }
 }
 
@@ -332,29 +362,6 @@ pub(super) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
 /// What a key is when it is left out.
 pub(super) fn default_key(key: &str) -> &'static str {
     if key == "protocol" { "TCP" } else { "" }
-}
-
-/// Takes something out, and what it leaves empty: an API server has no empty lists.
-fn remove(value: &mut Value, shape: Shape, path: &[String]) {
-    let Some((token, rest)) = path.split_first() else { return };
-    if !rest.is_empty() {
-        let Some(inner) = shape.child(token) else { return };
-        let Some(child) = shape.find(value, token) else { return };
-        remove(child, inner, rest);
-        // The item of a list stays: it was there before.
-        if !is_empty(child) || value.is_array() {
-            return;
-        }
-    }
-    match (shape, value) {
-        (Shape::Other(Type::List { keys, .. }), Value::Array(items)) => {
-            if let Some(at) = items.iter().position(|item| key_of(item, keys) == *token) {
-                items.remove(at);
-            }
-        }
-        (_, Value::Object(members)) => drop(members.shift_remove(token.as_str())),
-        _ => {}
-    }
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -47,18 +47,23 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Option<Tria
     Some(Trial { wrong, spec: draft.value_of("spec") })
 }
 
-/// Conditions that give something else than true or false.
+/// Conditions that give something else than true or false, or nothing whatever the pod.
 fn conditions(pass: &Pass<'_>, template: &Template, parameters: &Parameters) -> Vec<Wrong> {
     let container = pass.containers.first();
     let of_app = template.app.iter().enumerate();
     let of_app = of_app.filter_map(|(at, entry)| Some((format!("app[{at}].when"), entry.when.as_ref()?, container)));
     let all = template.when.iter().map(|when| ("when".to_owned(), when, None)).chain(of_app);
-    let gives_something_else = |(place, when, container): (String, &Expression, _)| {
-        let value =
-            when.evaluate(&Seen { container, ..pass.seen(parameters) }).ok().filter(|value| !value.is_boolean())?;
-        Some(Wrong { place, message: format!("must give true or false, not {}", article_of(&value)) })
+    let wrong = |(place, when, container): (String, &Expression, _)| {
+        let message = match when.evaluate(&Seen { container, ..pass.seen(parameters) }) {
+            Ok(Value::Bool(_)) => return None,
+            Ok(value) => format!("must give true or false, not {}", article_of(&value)),
+            Err(failure) if when.reads_only_parameters() => format!("fails with defaults and examples: {failure}"),
+            // What an expression makes of a real pod cannot be told from a sample.
+            Err(_) => return None,
+        };
+        Some(Wrong { place, message })
     };
-    all.filter_map(gives_something_else).collect()
+    all.filter_map(wrong).collect()
 }
 
 /// A pod that has a container for each entry of `app`, and the volumes that the template expects. It passes the

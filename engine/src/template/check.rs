@@ -24,6 +24,7 @@ pub(super) const APP_FIELDS: &[&str] = &[
 const FORBIDDEN: &[&str] = &[
     "ephemeralContainers",
     "nodeName",
+    "os",
     "priority",
     "priorityClassName",
     "preemptionPolicy",
@@ -47,10 +48,16 @@ const CONTROLLER_LABELS: &[&str] = &[
     "job-name",
 ];
 
+/// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// The API server takes a volume of such a name for the token that it mounts itself.
 /// Source: kubernetes plugin/pkg/admission/serviceaccount.
 const TOKEN_VOLUME_PREFIX: &str = "kube-api-access-";
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// How the volumes of `serviceAccountToken: false` begin.
+pub(crate) const NO_TOKEN: &str = "no-token-";
 
 /// Checks `spec` of a template. Texts with holes are left to the review.
 pub(super) fn check(reader: &mut Reader<'_>, spec: &Node) {
@@ -85,10 +92,7 @@ pub(super) fn check(reader: &mut Reader<'_>, spec: &Node) {
 }
 
 fn items<'a>(node: &'a Node, list: &str) -> &'a [Node] {
-    match node.get(list).map(|node| &node.value) {
-        Some(Value::List(items)) => items,
-        _ => &[],
-    }
+    node.get(list).map(Node::items).unwrap_or_default()
 }
 
 /// A text that is known now: one without holes.
@@ -119,6 +123,9 @@ pub(crate) fn reserved(map: &str, key: &str) -> Option<&'static str> {
     if domain.is_some_and(|domain| domain == "pillion.dev" || domain.ends_with(".pillion.dev")) {
         return Some("is one of Pillion's own keys");
     }
+    if key == MIRROR {
+        return Some("is the kubelet's own key");
+    }
     (map == "labels" && CONTROLLER_LABELS.contains(&key)).then_some("is a label that controllers own")
 }
 
@@ -138,7 +145,8 @@ fn check_name(reader: &mut Reader<'_>, node: &Node, path: &str, seen: &mut BTree
 fn check_volumes(reader: &mut Reader<'_>, spec: &Node, pod_spec: &Node) -> Option<BTreeSet<String>> {
     let mut seen = BTreeMap::new();
     let shares = items(spec, "shares");
-    let mut all_known = !shares.iter().any(|name| name.as_str().is_some_and(|name| name.contains("${{")));
+    let mut all_known = !shares.iter().any(|name| name.as_str().is_some_and(|name| name.contains("${{")))
+        && pod_spec.get("volumes").is_none_or(|volumes| volumes.as_str().is_none());
     for (at, volume) in items(pod_spec, "volumes").iter().enumerate() {
         let path = format!("spec.pod.spec.volumes[{at}]");
         check_name(reader, volume, &path, &mut seen);
@@ -187,8 +195,12 @@ fn check_container(reader: &mut Reader<'_>, container: &Node, path: &str, init: 
     if container.get("image").is_none() {
         reader.problem(container.position, path, "lacks image");
     }
-    for field in ["startupProbe", "livenessProbe", "readinessProbe", "lifecycle"] {
-        let Some(node) = container.get(field) else { continue };
+    let hooks = container.get("lifecycle");
+    let hooks = ["postStart", "preStop"].map(|hook| (format!("lifecycle.{hook}"), hooks.and_then(|it| it.get(hook))));
+    let probes =
+        ["startupProbe", "livenessProbe", "readinessProbe"].map(|probe| (probe.to_owned(), container.get(probe)));
+    for (field, node) in probes.into_iter().chain(hooks) {
+        let Some(node) = node else { continue };
         if init && !sidecar {
             let message =
                 "must not stand on an init container that ends; with restartPolicy: Always it is a native sidecar";
@@ -202,7 +214,7 @@ fn check_container(reader: &mut Reader<'_>, container: &Node, path: &str, init: 
 pub(super) fn without_token(spec: &Node, template: &str) -> Node {
     // A volume's name has 63 characters, as a template's has.
     let short = if template.len() <= 54 { template.to_owned() } else { super::digest(&[template.as_bytes()]) };
-    let volume = format!("no-token-{short}");
+    let volume = format!("{NO_TOKEN}{short}");
     let mut spec = spec.clone();
     let Some(pod_spec) = child(&mut spec, "pod").and_then(|pod| child(pod, "spec")) else { return spec };
     let mount = Node::from(serde_json::json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true}));

@@ -207,7 +207,9 @@ impl Expression {
             ExecutionError::NoSuchOverload
             | ExecutionError::UnsupportedBinaryOperator(..)
             | ExecutionError::ValuesNotComparable(..)
-            | ExecutionError::UnexpectedType { .. } => "an operator or function got a value of the wrong type".into(),
+            | ExecutionError::UnexpectedType { .. } => {
+                "an operator or function got a value of the wrong type; string(), int() and quantity() convert".into()
+            }
             ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "division by zero".into(),
             ExecutionError::Overflow(..) => "the result does not fit into 64 bits".into(),
             ExecutionError::FunctionError { function, .. } => format!("{function}() failed on this value"),

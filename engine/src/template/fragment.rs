@@ -136,8 +136,12 @@ impl Compiler<'_, '_> {
         for (key, node) in members {
             let path = member(path, &key.name);
             let Some((field, kind)) = object.fields.get_key_value(&key.name) else {
-                let hint = did_you_mean(object.nearest(&key.name));
-                self.reader.problem(key.position, &path, format!("is not a field of {}{hint}", article(name)));
+                let message = if key.name.contains("${{") {
+                    "is a key, and a key cannot hold an expression".to_owned()
+                } else {
+                    format!("is not a field of {}{}", article(name), did_you_mean(object.nearest(&key.name)))
+                };
+                self.reader.problem(key.position, &path, message);
                 continue;
             };
             if node.value != yaml::Value::Null {
@@ -276,6 +280,16 @@ impl Fragment {
         };
         let fixed = items.iter().filter(|item| item.fixed.is_some());
         fixed.map(|fragment| View { fragment, values: &[] }.to_value())
+    }
+
+    /// Members of an object, as far as they do not vary.
+    pub(crate) fn fixed_members(&self) -> impl Iterator<Item = (&str, Value)> {
+        let members: &[(Box<str>, Fragment)] = match &self.shape {
+            Shape::Object(members) => members,
+            _ => &[],
+        };
+        let fixed = members.iter().filter(|(_, fragment)| fragment.fixed.is_some());
+        fixed.map(|(name, fragment)| (&**name, View { fragment, values: &[] }.to_value()))
     }
 
     fn member(&self, name: &str) -> Option<&Fragment> {
@@ -453,7 +467,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn get(self, name: &str) -> Option<View<'a>> {
-        self.members().find(|(member, _)| *member == name).map(|(_, view)| view)
+        self.child(self.fragment.member(name)?)
     }
 
     pub(crate) fn items(self) -> impl Iterator<Item = View<'a>> {

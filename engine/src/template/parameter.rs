@@ -277,7 +277,9 @@ impl Parameter {
             reader.problem(node.position, path, "lacks type");
         }
         // A parameter of a wrong type is declared all the same.
-        let kind = fields.choice(reader, "type", &Kind::ALL).flatten().unwrap_or(Kind::String);
+        let kind = fields.choice(reader, "type", &Kind::ALL).flatten();
+        let is_typed = kind.is_some();
+        let kind = kind.unwrap_or(Kind::String);
         let settable = [("Pod", SettableBy::Pod), ("Namespace", SettableBy::Namespace), ("Nobody", SettableBy::Nobody)];
         let mut parameter = Parameter {
             default: fields.get("default").map(Node::to_json).filter(|value| !value.is_null()),
@@ -290,14 +292,16 @@ impl Parameter {
             kind,
         };
         // `minimum: 1` with `default: 0` would refuse every pod that sets nothing.
-        for field in ["default", "example"] {
+        for field in ["default", "example"].into_iter().filter(|_| is_typed) {
             let value = if field == "default" { &mut parameter.default } else { &mut parameter.example };
             if let Some(value) = value {
                 normalize(kind, value);
             }
             let value = if field == "default" { &parameter.default } else { &parameter.example };
             if let Some(Err(rule)) = value.as_ref().map(|value| parameter.check(value)) {
-                fields.problem(reader, field, &rule);
+                let value = value.as_ref().filter(|_| !parameter.sensitive).map(Value::to_string);
+                let is = value.map(|value| format!("is {value}, and ")).unwrap_or_default();
+                fields.problem(reader, field, &format!("{is}{rule}"));
             }
         }
         let breaks = parameter.rules.allowed.iter().filter(|value| kind.accepts(value));
@@ -330,7 +334,11 @@ impl Rules {
             match Regex::new(pattern) {
                 Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
                 Ok(_) => fields.problem(reader, "pattern", "only applies to strings"),
-                Err(error) => fields.problem(reader, "pattern", &crate::one_line(&error.to_string())),
+                Err(error) => {
+                    let error = error.to_string();
+                    let reason = error.rsplit("error: ").next().unwrap_or(&error).trim();
+                    fields.problem(reader, "pattern", &format!("is no regular expression: {reason}"));
+                }
             }
         }
         for (field, bound) in [("minimum", &mut rules.minimum), ("maximum", &mut rules.maximum)] {

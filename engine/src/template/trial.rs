@@ -109,6 +109,9 @@ fn check_fixed(template: &Template) -> Vec<Wrong> {
                 report.at(&step, |report| validation::container(report, &container, list == "initContainers"));
             }
         }
+        for (name, value) in spec.fixed_members() {
+            report.at(name, |report| validation::pod_field(report, name, &value));
+        }
         for volume in spec.fixed_items("volumes") {
             let step = format!("volumes[{}]", volume["name"].as_str().unwrap_or_default());
             report.at(&step, |report| validation::volume(report, &volume));
@@ -144,8 +147,8 @@ fn advise_container(report: &mut Report, container: &serde_json::Value) {
     let missing: Vec<_> =
         ["cpu", "memory"].into_iter().filter(|name| requests[name].is_null() && limits[name].is_null()).collect();
     if !missing.is_empty() {
-        let missing = missing.join(" and ");
-        report.wrong(format!("requests no {missing}, so an autoscaler and the scheduler cannot reckon with it"));
+        let missing = missing.join(" and no ");
+        report.wrong(format!("requests no {missing}, so autoscalers and the scheduler cannot reckon with it"));
     }
     let image = container["image"].as_str().unwrap_or_default();
     let tag = image.rsplit('/').next().unwrap_or_default().split_once(':').map(|(_, tag)| tag);
@@ -170,7 +173,7 @@ struct Found<'n> {
 
 /// Where in the template's file something of the pod comes from: the deepest node on its way that was written.
 fn locate<'n>(spec: &'n Node, place: &str) -> Found<'n> {
-    let steps = steps(place);
+    let steps = steps(place.strip_prefix("spec.").unwrap_or(place));
     let first = steps.first().copied().unwrap_or_default();
     if first == "when" || first == "app" {
         return descend(spec, "spec".to_owned(), &steps);

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{Report, is_qualified_name};
 use crate::quantity::parse_quantity;
-use crate::{did_you_mean, nearest};
+use crate::{did_you_mean, nearest, shown};
 
-const STANDARD: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+pub(super) const STANDARD: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
 /// Requests and limits of one container.
 pub(crate) fn resources(report: &mut Report, resources: &Value) {
@@ -19,14 +19,25 @@ pub(crate) fn resources(report: &mut Report, resources: &Value) {
             }
         });
     }
-    for name in excess(&amounts(resources, "requests"), &amounts(resources, "limits")) {
-        report.wrong(format!("would request more {name} than the limit allows"));
+    let (requests, limits) = (amounts(resources, "requests"), amounts(resources, "limits"));
+    for name in excess(&requests, &limits) {
+        report.wrong(format!("would request more {} than the limit allows", shown(name)));
+    }
+    // What cannot be shared out is had in whole, and as much as was asked for.
+    let in_whole = |(name, _): &(&String, &f64)| name.contains('/') || name.starts_with("hugepages-");
+    for (name, amount) in requests.iter().chain(&limits).filter(in_whole) {
+        if limits.get(name) != Some(amount) || requests.get(name).is_some_and(|request| request != amount) {
+            return report.wrong(format!("must limit {} to just what they request of it", shown(name)));
+        }
+        if amount.fract() != 0.0 {
+            return report.wrong(format!("must ask for a whole number of {}", shown(name)));
+        }
     }
 }
 
 /// One entry of `requests` or `limits`.
 pub(crate) fn amount(report: &mut Report, name: &str, amount: &Value) {
-    report.at(&format!("[{}]", crate::shown(name)), |report| check_amount(report, name, amount));
+    report.at(&format!("[{}]", shown(name)), |report| check_amount(report, name, amount));
 }
 
 fn check_amount(report: &mut Report, name: &str, amount: &Value) {
@@ -57,7 +68,7 @@ pub(crate) fn excess<'n>(
         .map(|(name, _)| name.as_str())
 }
 
-fn as_number(amount: &Value) -> Option<f64> {
+pub(super) fn as_number(amount: &Value) -> Option<f64> {
     match amount {
         Value::String(text) => parse_quantity(text),
         other => other.as_f64(),

@@ -1,6 +1,6 @@
 //! Ports, which all containers of a pod share.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -13,7 +13,8 @@ pub(super) fn check_names(report: &mut Report, container: &mut Node<'_>) {
     let Some(entry) = container.member("ports").filter(|entry| !matches!(entry.node, Node::Raw(_))) else { return };
     let mut names = HashSet::new();
     // The pod's own come first, so that a name that stands twice is the template's.
-    for port in entry.node.items().into_iter().flatten() {
+    let (ours, own): (Vec<_>, Vec<_>) = entry.node.items().into_iter().flatten().partition(|port| port.is_ours());
+    for port in own.into_iter().chain(ours) {
         let Some(name) = port.node.text_of("name").map(|name| name.into_owned()) else { continue };
         if names.contains(&name) && port.is_ours() {
             report.at(&format!(".ports[{}].name", shown(&name)), |report| report.wrong("stands a second time"));
@@ -28,22 +29,24 @@ pub(super) fn check_host_ports(report: &mut Report, spec: &mut Node<'_>) {
     // On the node's network each port is one of the node's.
     let on_host = spec.value_of("hostNetwork").is_some_and(|value| value == true);
     let Some(containers) = spec.member("containers").and_then(|entry| entry.node.items()) else { return };
-    let of_node = |entry: &Entry<'_>| -> Vec<(i64, String)> {
-        let ports = declared(entry).into_iter();
-        let number = |port: &Port| if on_host && port.host == 0 { port.number } else { port.host };
-        ports.map(|port| (number(&port), port.protocol)).filter(|(number, _)| *number > 0).collect()
+    let of_node = |entry: &Entry<'_>| {
+        let host = move |port: &Port| if on_host && port.host == 0 { port.number } else { port.host };
+        declared(entry).into_iter().map(move |port| Port { host: host(&port), ..port }).filter(|port| port.host > 0)
     };
-    if containers.iter().filter(|entry| entry.is_ours()).all(|entry| of_node(entry).is_empty()) {
+    if !containers.iter().any(|entry| gives_ports(entry) && of_node(entry).any(|port| port.is_ours)) {
         return;
     }
     let mut taken = HashSet::new();
-    for entry in containers {
-        for (number, protocol) in of_node(entry) {
-            if !taken.insert((number, protocol)) && entry.is_ours() {
-                let name = entry.node.text_of("name").unwrap_or_default().into_owned();
-                report.at(&format!("containers[{}].ports", shown(&name)), |report| {
-                    report.wrong(format!("ask for the node's port {number}, which another container has"));
-                });
+    // The pod's own come first, so that a port that is asked for twice is the template's.
+    for ours in [false, true] {
+        for entry in containers.iter() {
+            for Port { host, protocol, address, .. } in of_node(entry).filter(|port| port.is_ours == ours) {
+                if !taken.insert((host, protocol, address)) && ours {
+                    let name = entry.node.text_of("name").unwrap_or_default();
+                    report.at(&format!("containers[{}].ports", shown(&name)), |report| {
+                        report.wrong(format!("ask for the node's port {host}, which another container has"));
+                    });
+                }
             }
         }
     }
@@ -53,7 +56,8 @@ pub(super) fn check_host_ports(report: &mut Report, spec: &mut Node<'_>) {
 /// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
 pub(in super::super) fn clashes(draft: &mut Node<'_>) -> Vec<String> {
     let Some(spec) = draft.member("spec") else { return Vec::new() };
-    let mut ours: Vec<(Port, String)> = Vec::new();
+    // The first container that a template brought with a port.
+    let mut ours: HashMap<(i64, String), String> = HashMap::new();
     let mut warnings = Vec::new();
     each_side_by_side(&mut spec.node, |entry| {
         if !entry.is_ours() {
@@ -61,24 +65,28 @@ pub(in super::super) fn clashes(draft: &mut Node<'_>) -> Vec<String> {
         }
         let name = entry.node.text_of("name").unwrap_or_default();
         for port in declared(entry) {
-            let other = ours.iter().find(|(other, _)| other.clashes(&port));
-            warnings.extend(other.map(|(_, other)| port.clash(other, &name)));
-            ours.push((port, name.clone().into_owned()));
+            match ours.get(&(port.number, port.protocol.clone())) {
+                Some(first) if *first != name => warnings.push(port.clash(first, &name)),
+                Some(_) => {}
+                None => drop(ours.insert((port.number, port.protocol), name.clone().into_owned())),
+            }
         }
     });
     if ours.is_empty() {
         return warnings;
     }
+    // Most containers have none of these ports, and need not be read to see it.
+    let mentions = |entry: &Entry<'_>| {
+        ours.len() > 16 || ours.keys().any(|(number, _)| entry.node.mentions("ports", &number.to_string()))
+    };
     each_side_by_side(&mut spec.node, |entry| {
-        // Most containers have none of these ports, and need not be read to see it.
-        if entry.is_ours() || !ours.iter().any(|(port, _)| entry.node.mentions("ports", &port.number.to_string())) {
+        if entry.is_ours() || !mentions(entry) {
             return;
         }
         let name = entry.node.text_of("name").unwrap_or_default();
         for port in declared(entry) {
-            warnings.extend(
-                ours.iter().filter(|(other, _)| other.clashes(&port)).map(|(_, other)| port.clash(&name, other)),
-            );
+            let other = ours.get(&(port.number, port.protocol.clone()));
+            warnings.extend(other.map(|other| port.clash(&name, other)));
         }
     });
     warnings
@@ -99,13 +107,13 @@ struct Port {
     number: i64,
     protocol: String,
     host: i64,
+    /// The node's address that `host` is of.
+    address: String,
+    /// Whether a template gave it.
+    is_ours: bool,
 }
 
 impl Port {
-    fn clashes(&self, other: &Port) -> bool {
-        self.number == other.number && self.protocol == other.protocol
-    }
-
     fn clash(&self, one: &str, other: &str) -> String {
         let Port { number, protocol, .. } = self;
         let (one, other) = (shown(one), shown(other));
@@ -113,14 +121,32 @@ impl Port {
     }
 }
 
+/// Whether a template gave a container any ports, as far as can be seen without reading them.
+fn gives_ports(container: &Entry<'_>) -> bool {
+    let is_touched = |entry: &Entry<'_>| !matches!(entry.node, Node::Raw(_));
+    container.is_ours() || ports_of(container).is_some_and(is_touched)
+}
+
+fn ports_of<'e, 'a>(container: &'e Entry<'a>) -> Option<&'e Entry<'a>> {
+    let Node::Object(members) = &container.node else { return None };
+    members.iter().rfind(|(name, _)| name == "ports").map(|(_, entry)| entry)
+}
+
 /// The ports of a container, without opening it.
-fn declared(entry: &Entry<'_>) -> Vec<Port> {
-    let ports = entry.node.value_of("ports");
+fn declared(container: &Entry<'_>) -> Vec<Port> {
+    let given = ports_of(container);
+    let is_new = container.is_ours() || given.is_some_and(Entry::is_ours);
+    let items = given.and_then(|ports| if let Node::List(items) = &ports.node { Some(items) } else { None });
+    let is_given = |at: usize| items.and_then(|items| items.get(at)).is_some_and(Entry::is_ours);
     let number = |port: &Value, field: &str| port.get(field).and_then(Value::as_i64).unwrap_or_default();
-    let read = |port: &Value| Port {
+    let text = |port: &Value, field: &str| port.get(field).and_then(Value::as_str).map(str::to_owned);
+    let read = |(at, port): (usize, &Value)| Port {
         number: number(port, "containerPort"),
-        protocol: port.get("protocol").and_then(Value::as_str).unwrap_or("TCP").to_owned(),
+        protocol: text(port, "protocol").unwrap_or_else(|| "TCP".into()),
         host: number(port, "hostPort"),
+        address: text(port, "hostIP").unwrap_or_default(),
+        is_ours: is_new || is_given(at),
     };
-    ports.as_ref().and_then(Value::as_array).into_iter().flatten().map(read).collect()
+    let ports = container.node.value_of("ports");
+    ports.as_ref().and_then(Value::as_array).into_iter().flatten().enumerate().map(read).collect()
 }

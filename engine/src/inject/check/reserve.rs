@@ -1,7 +1,7 @@
 //! What the containers reserve together, in a pod that says how much it reserves as a whole.
 //! Source: KEP-2837, and kubernetes pkg/apis/core/validation, validatePodResources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::super::draft::{Entry, Node};
 use crate::shown;
@@ -10,17 +10,35 @@ use crate::validation::{Report, amounts};
 /// Compares what containers ask for with `spec.resources`.
 pub(super) fn check(report: &mut Report, spec: &mut Node<'_>) {
     let Some(of_pod) = spec.value_of("resources") else { return };
+    let given = given(spec);
     let containers = Containers::of(spec);
-    for (resource, allowed) in amounts(&of_pod, "requests") {
+    // Where the pod only limits, the API server takes what its containers request for the pod's request.
+    let mut all_allowed = amounts(&of_pod, "limits");
+    all_allowed.extend(amounts(&of_pod, "requests"));
+    for (resource, allowed) in all_allowed {
         // What is too much without the templates is the pod's own fault.
         let (all, own) = (containers.requested(&resource, true), containers.requested(&resource, false));
-        if all > allowed && own <= allowed {
-            let (resource, written) = (shown(&resource), &of_pod["requests"][&resource]);
+        // Tenths add up to a little more than they should.
+        let exceeds = |sum: f64| sum > allowed * (1.0 + 1e-9);
+        if exceeds(all) && (given.contains(&resource) || !exceeds(own)) {
+            let all = (all * 1e6).round() / 1e6;
+            let kind = if of_pod["requests"][&resource].is_null() { "limits" } else { "requests" };
+            let (written, resource) = (&of_pod[kind][&resource], shown(&resource));
             let message =
                 format!("is {written} for the whole pod, and with the templates its containers would request {all}");
-            report.at(&format!("spec.resources.requests.{resource}"), |report| report.wrong(message));
+            report.at(&format!("spec.resources.{kind}.{resource}"), |report| report.wrong(message));
         }
     }
+}
+
+/// The resources of which a template says how much the pod as a whole requests.
+fn given(spec: &mut Node<'_>) -> HashSet<String> {
+    let Some(resources) = spec.member("resources") else { return HashSet::new() };
+    let is_new = resources.is_ours();
+    let Some(requests) = resources.node.member("requests") else { return HashSet::new() };
+    let is_new = is_new || requests.is_ours();
+    let members = requests.node.members().into_iter().flatten();
+    members.filter(|(_, amount)| is_new || amount.is_ours()).map(|(name, _)| name.clone().into_owned()).collect()
 }
 
 struct Container {

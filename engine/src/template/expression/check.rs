@@ -378,6 +378,9 @@ impl Checker<'_> {
     fn unknown_variable<T>(&self, name: &str) -> Result<T, Invalid> {
         let bound = self.bound.iter().map(|bound| bound.name.as_str());
         let known = bound.chain(Root::ALL.iter().map(|root| root.as_str()));
+        if self.scope.parameters.contains_key(name) {
+            return invalid(format!("{name} is not a variable; did you mean params.{name}?"));
+        }
         let near = if name == "namespace" { Some("namespaceObject") } else { nearest(name, known) };
         invalid(format!("{name} is not a variable{}", did_you_mean(near)))
     }

@@ -199,5 +199,8 @@ fn a_giant_input_is_a_limit_and_not_a_hang() {
 #[test]
 fn an_error_never_shows_a_value() {
     let error = evaluate("params.text + 1").expect_err("a string and a number");
-    assert_eq!(error.to_string(), "an operator or function got a value of the wrong type");
+    assert_eq!(
+        error.to_string(),
+        "an operator or function got a value of the wrong type; string(), int() and quantity() convert"
+    );
 }

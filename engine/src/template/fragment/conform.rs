@@ -4,8 +4,7 @@ use serde_json::{Number, Value};
 
 use crate::quantity::parse_quantity;
 use crate::schema::{Scalar, ScalarKind, Schema, Type};
-use crate::template::reader::member;
-use crate::{did_you_mean, nearest};
+use crate::{did_you_mean, nearest, shown};
 
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
 const MAX_TEXT: usize = 256 << 10;
@@ -22,7 +21,7 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
     let wrong = |message: String| Err(Mismatch { path: String::new(), message });
     match (kind, value) {
         (Type::Scalar(scalar), value) => {
-            conform_scalar(value, scalar, evaluated).or_else(|value| wrong(mismatch(scalar, &value)))
+            conform_scalar(value, scalar, evaluated).or_else(|value| wrong(mismatch(scalar, &value, evaluated)))
         }
         (Type::List { item, .. }, Value::Array(items)) => items
             .into_iter()
@@ -37,7 +36,7 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| match conform(value, kind, evaluated) {
                 Ok(value) => Ok((name, value)),
-                Err(mismatch) => Err(mismatch.under(&member("", &name))),
+                Err(mismatch) => Err(mismatch.under(&format!("[{}]", shown(&name)))),
             })
             .collect::<Result<_, _>>()
             .map(Value::Object),
@@ -52,7 +51,8 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             for (name, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
                 let Some(kind) = schema.fields.get(&name) else {
                     let hint = did_you_mean(schema.nearest(&name));
-                    return wrong(format!("has {name}, which is not a field of {}{hint}", article(object)));
+                    let article = article(object);
+                    return wrong(format!("has {}, which is not a field of {article}{hint}", shown(&name)));
                 };
                 let value = conform(value, kind, evaluated).map_err(|mismatch| mismatch.under(&format!(".{name}")))?;
                 conforming.insert(name, value);
@@ -81,7 +81,10 @@ fn conform_scalar(value: Value, scalar: &Scalar, evaluated: bool) -> Result<Valu
         (_, value) => value,
     };
     let right = match (scalar.kind, &value) {
-        (ScalarKind::String, Value::String(text)) => scalar.allowed.is_empty() || scalar.allowed.contains(text),
+        // Nothing is what the API server fills in its default for.
+        (ScalarKind::String, Value::String(text)) => {
+            text.is_empty() || scalar.allowed.is_empty() || scalar.allowed.contains(text)
+        }
         (ScalarKind::Int32, Value::Number(number)) => {
             number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
         }
@@ -105,12 +108,14 @@ fn whole(number: &Number) -> Option<Number> {
     Some((float as i64).into())
 }
 
-fn mismatch(scalar: &Scalar, value: &Value) -> String {
+/// What an expression gave is not repeated: it may be a secret.
+fn mismatch(scalar: &Scalar, value: &Value, evaluated: bool) -> String {
     match value {
         Value::String(text) if text.len() > MAX_TEXT => format!("may have {MAX_TEXT} bytes"),
         Value::String(text) if !scalar.allowed.is_empty() => {
             let hint = did_you_mean(nearest(text, scalar.allowed.iter().map(String::as_str)));
-            format!("must be one of {}{hint}", scalar.allowed.join(", "))
+            let allowed: Vec<_> = scalar.allowed.iter().filter(|word| !word.is_empty()).map(String::as_str).collect();
+            format!("must be one of {}{hint}", allowed.join(", "))
         }
         Value::Number(_) | Value::Bool(_) if scalar.kind == ScalarKind::String => {
             format!("must be a string, not {value}; quote it")
@@ -118,9 +123,10 @@ fn mismatch(scalar: &Scalar, value: &Value) -> String {
         Value::Number(_) if matches!(scalar.kind, ScalarKind::Int32 | ScalarKind::IntOrString) => {
             "must be an integer of 32 bits".into()
         }
-        Value::String(text) if text.contains("{") && text.len() < 100 => {
+        Value::String(text) if !evaluated && text.contains("{") && text.len() < 100 => {
             format!("must be {}, not \"{text}\"; an expression is written ${{{{ }}}}", scalar_name(scalar.kind))
         }
+        Value::String(text) if !evaluated => format!("must be {}, not \"{}\"", scalar_name(scalar.kind), shown(text)),
         _ => format!("must be {}, not {}", scalar_name(scalar.kind), article_of(value)),
     }
 }

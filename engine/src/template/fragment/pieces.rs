@@ -7,6 +7,12 @@ pub(super) enum Piece {
     Hole(String),
 }
 
+const UNCLOSED: &str = "has a ${{ that no }} closes: write texts inside of it with the other kind of quotes, and $${{ for \
+                        a literal ${{";
+
+/// What people write who mean a hole.
+const SLIPS: &[&str] = &["${ params.", "${params.", "{{ params.", "{{params.", "$(params."];
+
 /// Splits a scalar into text and the sources of its expressions.
 pub(super) fn split(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
@@ -20,8 +26,9 @@ pub(super) fn split(text: &str) -> Result<Vec<Piece>, String> {
             continue;
         }
         literal.push_str(&rest[..at]);
+        check_slips(&rest[..at])?;
         let source = &rest[at + 3..];
-        let end = end_of_hole(source).ok_or("has a ${{ that no }} closes; write $${{ for a literal ${{")?;
+        let end = end_of_hole(source).ok_or(UNCLOSED)?;
         if !literal.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut literal)));
         }
@@ -29,10 +36,18 @@ pub(super) fn split(text: &str) -> Result<Vec<Piece>, String> {
         rest = &source[end + 2..];
     }
     literal.push_str(rest);
+    check_slips(rest)?;
     if !literal.is_empty() || pieces.is_empty() {
         pieces.push(Piece::Text(literal));
     }
     Ok(pieces)
+}
+
+fn check_slips(text: &str) -> Result<(), String> {
+    match SLIPS.iter().find(|slip| text.contains(*slip)) {
+        Some(slip) => Err(format!("holds {slip}, and a hole is written ${{{{ params.NAME }}}}")),
+        None => Ok(()),
+    }
 }
 
 /// The first `}}` outside of strings with no brace of the expression's own left open.
