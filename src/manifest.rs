@@ -75,6 +75,8 @@ pub(crate) struct PodSource<'a> {
     pub(crate) name: String,
     /// Its namespace.
     pub(crate) namespace: String,
+    /// An annotation of ours on that object itself, where nobody reads it.
+    pub(crate) misplaced: Option<String>,
     /// `metadata` and `spec` are in here.
     template: &'a mut Map<String, Value>,
 }
@@ -107,9 +109,12 @@ pub(crate) fn each_pod<E>(object: &mut Value, visit: &mut impl FnMut(PodSource<'
     let metadata = &object["metadata"];
     let name = text(metadata, if metadata["name"].is_string() { "name" } else { "generateName" });
     let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
+    let is_ours = |key: &&String| key.starts_with("pillion.dev/") || key.contains(".pillion.dev/");
+    let annotations = metadata["annotations"].as_object().filter(|_| !path.is_empty());
+    let misplaced = annotations.into_iter().flat_map(Map::keys).find(is_ours).cloned();
     let template = path.iter().try_fold(object, |value, field| value.get_mut(*field)).and_then(Value::as_object_mut);
     match template {
-        Some(template) => visit(PodSource { kind: kind.to_lowercase(), name, namespace, template }),
+        Some(template) => visit(PodSource { kind: kind.to_lowercase(), name, namespace, misplaced, template }),
         None => Ok(()),
     }
 }

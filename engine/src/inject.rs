@@ -251,21 +251,26 @@ impl<'a> Pass<'a> {
     fn earlier(&self, template: &Template, digest: &str, draft: &mut Node<'a>) -> Option<Verdict> {
         let record = self.status.record(template.name().as_str())?;
         // What the template brings by itself must be there: a status can be written by anybody.
-        let mut own = template.pod.spec.iter().flat_map(|spec| {
+        let own = template.pod.spec.iter().flat_map(|spec| {
             ["initContainers", "containers", "volumes"]
                 .into_iter()
                 .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
         });
+        let own: Vec<String> = own.collect();
         if record.digest != digest {
-            let any = own.any(|pointer| record.added.contains(&pointer) && draft.holds([&pointer]));
-            return any.then_some(Verdict::Stale);
+            let is_there = if own.is_empty() {
+                !record.added.is_empty() && draft.holds(&record.added)
+            } else {
+                own.iter().any(|pointer| record.added.contains(pointer) && draft.holds([pointer]))
+            };
+            return is_there.then_some(Verdict::Stale);
         }
         let has_seen_all = || {
             let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
             self.own_containers().all(|container| seen.contains(&*container.name))
         };
         let is_done = !record.added.is_empty()
-            && draft.holds(own.collect::<Vec<_>>().iter().chain(&record.added))
+            && draft.holds(own.iter().chain(&record.added))
             && (template.app.is_empty() || has_seen_all());
         is_done.then_some(Verdict::Done)
     }

@@ -26,6 +26,7 @@ use self::reader::{Fields, Reader};
 pub(crate) use self::selector::Selector;
 use crate::schema::Schema;
 use crate::security::PodSecurity;
+use crate::shown;
 use crate::yaml::{self, Key, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
@@ -433,10 +434,15 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
     if fields.get("app").is_none() && !gives("metadata") && !gives("spec") {
         reader.problem(node.position, "spec", "gives a pod nothing: write pod.metadata, pod.spec or app");
     }
+    let on_host = body.get("pod").and_then(|pod| pod.get("spec")?.get("hostNetwork"));
+    let host_network = fields.boolean(reader, "hostNetwork").unwrap_or_default();
+    if let Some(node) = on_host.filter(|node| node.value == Value::Bool(true) && !host_network) {
+        reader.problem(node.position, "spec.pod.spec.hostNetwork", "needs spec.hostNetwork: true as well");
+    }
     let template = Template {
         description: fields.string(reader, "description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[node.to_json().to_string().as_bytes()]),
-        host_network: fields.boolean(reader, "hostNetwork").unwrap_or_default(),
+        host_network,
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
         pod,
@@ -493,6 +499,11 @@ fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Place
     let chosen = fields.choice(reader, "position", &names).flatten().map(|at| position[at].1.clone());
     let before = fields.string(reader, "before").map(|name| Placement::Before(name.to_owned()));
     let after = fields.string(reader, "after").map(|name| Placement::After(name.to_owned()));
+    for name in ["before", "after"] {
+        if fields.string(reader, name).is_some_and(|name| !is_dns_label(name)) {
+            fields.problem(reader, name, "must be the name of a container");
+        }
+    }
     let mut given = [chosen, before, after].into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(placement), None) => Some(placement),
@@ -545,6 +556,13 @@ fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Sco
         fields.strings(reader, name).into_iter().map(|glob| Glob(glob.to_owned())).collect()
     };
     let (containers, init_containers) = (globs(reader, "containers"), globs(reader, "initContainers"));
+    for glob in containers.iter().chain(&init_containers) {
+        if !glob.0.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-' || it == '*') {
+            let message =
+                format!("names {}, and a name has small letters, digits and '-', with * for any text", shown(&glob.0));
+            reader.problem(node.position, path, message);
+        }
+    }
     if fields.get("containers").is_none() && fields.get("initContainers").is_none() {
         reader.problem(node.position, path, "names no containers: add containers: [\"*\"] for all of them");
     }

@@ -170,6 +170,12 @@ impl Injection {
         let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
         let subject = format!("{} {:?}", source.kind, source.name);
         self.tell(&subject, &decision);
+        if let Some(key) = &source.misplaced {
+            let kind = &source.kind;
+            report(format_args!(
+                "{subject}: warning: {key} stands on the {kind}; only the pod template's annotations count"
+            ));
+        }
         self.advise(review.namespace(), &decision);
         if !decision.allowed() {
             report(format_args!("{subject}: left out of the output"));

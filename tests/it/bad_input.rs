@@ -8,6 +8,7 @@ use pillion_engine::template::OnError;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
+use crate::golden::applied;
 use crate::harness::cookbook::{self, Recipe};
 use crate::harness::eventually;
 use crate::harness::namespace::{Calls, Namespace, Webhook};
@@ -46,9 +47,7 @@ fn hostile() -> Vec<String> {
 fn decide(catalog: &pillion_engine::catalog::Catalog, pod: &Value) -> (Decision, Value) {
     let raw = to_raw_value(pod).expect("JSON");
     let decision = pillion_engine::review(catalog, &Known::named("shop"), &Review::of_pod("shop", &raw));
-    let mut after = pod.clone();
-    let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json).expect("a JSON patch");
-    json_patch::patch(&mut after, &patch).expect("the patch applies");
+    let after = applied(pod, &decision);
     (decision, after)
 }
 

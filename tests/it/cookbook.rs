@@ -34,6 +34,9 @@ Each says which level of the [Pod Security Standards](https://kubernetes.io/docs
 a pod passes with it that passed *restricted* without. `cpuRequest`, `cpuLimit`, `memoryRequest` and `memoryLimit` mean the
 same everywhere: what its containers reserve and may use.
 
+Pods choose freely among the parameters. Where a namespace requires one of them to protect its pods, such as a gateway, copy
+it and give the parameters that matter `settableBy: Namespace` or `Nobody`. Servers listen on IPv4.
+
 ";
 
 impl Recipe {
@@ -109,7 +112,15 @@ fn describe(page: &mut String, recipe: &Recipe) {
                 values.iter().map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect();
             format!(" One of {}.", values.join(", "))
         });
-        let meaning = format!("{}{}", text("description").replace('|', "\\|").trim(), allowed.unwrap_or_default());
+        let bound = |field: &str| parameter[field].as_str().map_or_else(|| parameter[field].to_string(), str::to_owned);
+        let bounds = match (&parameter["minimum"], &parameter["maximum"]) {
+            (Value::Null, Value::Null) => String::new(),
+            (_, Value::Null) => format!(" At least {}.", bound("minimum")),
+            (Value::Null, _) => format!(" At most {}.", bound("maximum")),
+            _ => format!(" {} to {}.", bound("minimum"), bound("maximum")),
+        };
+        let meaning =
+            format!("{}{bounds}{}", text("description").replace('|', "\\|").trim(), allowed.unwrap_or_default());
         let (name, kind) = (text("name"), text("type"));
         writeln!(page, "| `{name}` | {kind} | {default} | {meaning} |").expect("a string takes it");
     }

@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use crate::harness::cookbook::{self, Example};
+
 #[test]
 fn every_case_comes_out_as_written() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -34,21 +36,15 @@ fn every_case_comes_out_as_written() {
 #[test]
 fn every_example_comes_out_as_written() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (catalog, _) = catalog(&root.join("manifests/templates"));
-    let files = fs::read_dir(root.join("examples")).expect("the folder is there").flatten().map(|file| file.path());
+    let catalog = cookbook::catalog(OnError::Deny);
     let mut wrong = Vec::new();
-    for file in files.filter(|file| file.extension().is_some_and(|end| end == "yaml")) {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&file).expect("a readable file"))
-            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let pods: Vec<_> = documents.iter().filter(|object| object["kind"] == "Pod").collect();
-        let [pod] = pods.as_slice() else { panic!("{}: has {} pods, and shows one", file.display(), pods.len()) };
+    for Example { name, pod, .. } in cookbook::examples() {
         let raw = to_raw_value(pod).expect("JSON");
         let decision = pillion_engine::review(&catalog, &Namespace::named("shop"), &Review::of_pod("shop", &raw));
-        assert_eq!(decision.outcome.as_str(), "injected", "{}: {:?}", file.display(), decision.message);
-        assert_eq!(decision.warnings, [""; 0], "{}", file.display());
+        assert_eq!(decision.outcome.as_str(), "injected", "{name}: {:?}", decision.message);
+        assert_eq!(decision.warnings, [""; 0], "{name}");
         let result = serde_saphyr::to_string(&applied(pod, &decision)).expect("a pod is plain data");
-        let name = file.file_name().expect("a file has a name");
-        wrong.extend(compare(&root.join("examples/injected").join(name), &result));
+        wrong.extend(compare(&root.join(format!("examples/injected/{name}.yaml")), &result));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -143,7 +139,8 @@ fn catalog(templates: &Path) -> (Catalog, Vec<String>) {
     (catalog, problems)
 }
 
-fn applied(pod: &Value, decision: &Decision) -> Value {
+/// The pod with the decision's patch applied.
+pub(crate) fn applied(pod: &Value, decision: &Decision) -> Value {
     let mut pod = pod.clone();
     let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json).expect("a JSON patch");
     json_patch::patch(&mut pod, &patch).expect("the patch applies");

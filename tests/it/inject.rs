@@ -248,3 +248,15 @@ fn input_that_cannot_be_read_is_exit_code_2_and_writes_nothing() {
         assert!(ran.stderr.contains(says), "{says:?} is missing: {}", ran.stderr);
     }
 }
+
+#[test]
+fn annotations_on_the_workload_itself_are_pointed_out() {
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\n\
+                      metadata: {name: web, annotations: {pillion.dev/templates: log-shipper}}\n\
+                      spec: {template: {spec: {containers: [{name: app, image: app}]}}}\n";
+    let ran = inject(["-f", "-"], deployment);
+    assert_eq!(ran.code, 0);
+    let said = "deployment \"web\": warning: pillion.dev/templates stands on the deployment; \
+                only the pod template's annotations count";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}

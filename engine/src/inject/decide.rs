@@ -191,7 +191,12 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
     let key = format!("{}{PARAMETERS}{}", template.name(), parameter.name);
     let by_pod = pod.annotation(&key);
     if by_pod.is_some() && parameter.settable_by != SettableBy::Pod {
-        let message = format!("parameter {} cannot be set on a pod; remove the annotation {key}", parameter.name);
+        let who = match parameter.settable_by {
+            SettableBy::Namespace => "only on its namespace",
+            SettableBy::Pod | SettableBy::Nobody => "only in the template",
+        };
+        let message =
+            format!("parameter {} cannot be set on a pod, {who}; remove the annotation {key}", parameter.name);
         return Err(Problem::new(Reason::ParameterNotSettable, message));
     }
     let by_namespace = namespace.annotation(&key);

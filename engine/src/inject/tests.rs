@@ -733,13 +733,16 @@ fn a_long_status_and_long_lists_are_gone_through_once() {
     let spec = "parameters: [{name: it, type: list}]\n\
                 pod: {spec: {containers: [{name: x, image: \"x:1\", ports: \"${{ params.it }}\"}]}}";
     let mut many = asking("a");
-    many["metadata"]["annotations"]["a.pillion.dev/it"] = ports(1..10_000).to_string().into();
+    many["metadata"]["annotations"]["a.pillion.dev/it"] = ports(1..1000).to_string().into();
     many["spec"]["containers"][0]["ports"] = ports(20_000..50_000);
     assert_eq!(decide(&catalog(&template("a", spec)), &many).outcome, Outcome::Injected);
 
     let spec = "parameters: [{name: it, type: list}]\napp: [{containers: [\"*\"], ports: \"${{ params.it }}\"}]";
-    // The record of it all is more than an annotation may hold.
-    assert_eq!(decide(&catalog(&template("a", spec)), &many).reason, Reason::InvalidResult);
+    let catalog = catalog(&template("a", spec));
+    assert_eq!(decide(&catalog, &many).outcome, Outcome::Injected);
+    many["metadata"]["annotations"]["a.pillion.dev/it"] = ports(1..1002).to_string().into();
+    let message = decide(&catalog, &many).message.unwrap_or_default();
+    assert!(message.contains("app[0].ports would have 1001 items, and 1000 are allowed"), "{message}");
 }
 
 #[test]
@@ -824,4 +827,17 @@ fn an_entry_for_all_init_containers_is_tried_beside_one_for_all_containers() {
                 {initContainers: [\"*\"], startupProbe: {periodSeconds: \"${{ params.seconds }}\", tcpSocket: {port: 1}}}]";
     let refused = template::read(&template("a", spec), "test.yaml").remove(0).expect_err("a wrong probe");
     assert!(refused.problems[0].to_string().contains("must not be negative"), "{}", refused.problems[0]);
+}
+
+#[test]
+fn a_template_of_which_only_app_changed_is_not_topped_up() {
+    let version = |env: &str| catalog(&template("log", &format!("app: [{{containers: [\"*\"], env: [{env}]}}]")));
+    let injected = applied(&pod(), &decide(&version("{name: A, value: one}"), &pod()));
+    let changed = version("{name: A, value: two}, {name: B, value: two}");
+    let again = decide(&changed, &injected);
+    assert_eq!((again.reason, again.patch.is_empty()), (Reason::AlreadyInjected, true));
+    // What its record speaks of has to be there.
+    let mut bare = injected;
+    bare["spec"]["containers"][0].as_object_mut().expect("an object").remove("env");
+    assert_eq!(decide(&changed, &bare).outcome, Outcome::Injected);
 }

@@ -27,6 +27,8 @@ pub(crate) struct Fragment {
     shape: Shape,
     /// The JSON, when nothing in it varies.
     fixed: Option<Box<RawValue>>,
+    /// Whether it is there even if nulls leave nothing in it: a volume's source says something by being there.
+    stays: bool,
 }
 
 #[derive(Debug)]
@@ -146,7 +148,10 @@ impl Compiler<'_, '_> {
             };
             if node.value != yaml::Value::Null {
                 match self.compile(node, kind, &path) {
-                    Some(fragment) => fragments.push((field.as_str().into(), fragment)),
+                    Some(fragment) => {
+                        let stays = name == "Volume" && !matches!(fragment.shape, Shape::Hole(_));
+                        fragments.push((field.as_str().into(), Fragment { stays, ..fragment }));
+                    }
                     None => whole = false,
                 }
             }
@@ -197,7 +202,7 @@ impl Compiler<'_, '_> {
         }
         let place = path.trim_start_matches("spec.pod.").to_owned();
         self.holes.push(Hole { parts, kind, place, position: node.position });
-        Some(Fragment { shape: Shape::Hole(self.holes.len() - 1), fixed: None })
+        Some(Fragment { shape: Shape::Hole(self.holes.len() - 1), fixed: None, stays: false })
     }
 
     fn part(&self, source: &str) -> Result<Part, String> {
@@ -214,7 +219,7 @@ impl Compiler<'_, '_> {
 
 impl Fragment {
     fn scalar(value: Value) -> Fragment {
-        Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value) }
+        Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value), stays: false }
     }
 
     /// What stands for a hole that gave nothing.
@@ -232,7 +237,7 @@ impl Fragment {
             Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
             scalar => Shape::Scalar(scalar),
         };
-        Fragment { shape, fixed: None }
+        Fragment { shape, fixed: None, stays: false }
     }
 
     fn object(members: Vec<(Box<str>, Fragment)>) -> Fragment {
@@ -249,7 +254,7 @@ impl Fragment {
             Shape::List(items) => items.iter().any(|fragment| fragment.fixed.is_none()),
             Shape::Scalar(_) | Shape::Hole(_) => unreachable!("made elsewhere"),
         };
-        let mut fragment = Fragment { shape, fixed: None };
+        let mut fragment = Fragment { shape, fixed: None, stays: false };
         if !varies {
             let mut json = Vec::new();
             View { fragment: &fragment, values: &[] }.write(&mut json);
@@ -262,10 +267,7 @@ impl Fragment {
 impl Fragment {
     /// The names of a list's items, as far as they do not vary.
     pub(crate) fn fixed_names(&self, list: &str) -> impl Iterator<Item = &str> {
-        let items: &[Fragment] = match self.member(list).map(|list| &list.shape) {
-            Some(Shape::List(items)) => items,
-            _ => &[],
-        };
+        let items = self.member(list).map(Fragment::items).unwrap_or_default();
         items.iter().filter_map(|item| match &item.member("name")?.shape {
             Shape::Scalar(Value::String(name)) => Some(name.as_str()),
             _ => None,
@@ -274,29 +276,27 @@ impl Fragment {
 
     /// Items of a list, as far as they do not vary.
     pub(crate) fn fixed_items(&self, list: &str) -> impl Iterator<Item = Value> {
-        let items: &[Fragment] = match self.member(list).map(|list| &list.shape) {
-            Some(Shape::List(items)) => items,
-            _ => &[],
-        };
+        let items = self.member(list).map(Fragment::items).unwrap_or_default();
         let fixed = items.iter().filter(|item| item.fixed.is_some());
         fixed.map(|fragment| View { fragment, values: &[] }.to_value())
     }
 
     /// Members of an object, as far as they do not vary.
     pub(crate) fn fixed_members(&self) -> impl Iterator<Item = (&str, Value)> {
-        let members: &[(Box<str>, Fragment)] = match &self.shape {
-            Shape::Object(members) => members,
-            _ => &[],
-        };
-        let fixed = members.iter().filter(|(_, fragment)| fragment.fixed.is_some());
+        let fixed = self.members().iter().filter(|(_, fragment)| fragment.fixed.is_some());
         fixed.map(|(name, fragment)| (&**name, View { fragment, values: &[] }.to_value()))
     }
 
+    fn members(&self) -> &[(Box<str>, Fragment)] {
+        if let Shape::Object(members) = &self.shape { members } else { &[] }
+    }
+
     fn member(&self, name: &str) -> Option<&Fragment> {
-        match &self.shape {
-            Shape::Object(members) => members.iter().find(|(member, _)| &**member == name).map(|(_, member)| member),
-            _ => None,
-        }
+        self.members().iter().find(|(member, _)| &**member == name).map(|(_, member)| member)
+    }
+
+    fn items(&self) -> &[Fragment] {
+        if let Shape::List(items) = &self.shape { items } else { &[] }
     }
 }
 
@@ -423,6 +423,7 @@ impl<'a> View<'a> {
         let view = View { fragment, ..self };
         // What nulls have emptied is not there either; what was written empty is.
         let is_there = fragment.fixed.is_some()
+            || fragment.stays
             || match &fragment.shape {
                 Shape::Scalar(value) => !value.is_null(),
                 Shape::Object(members) => members.is_empty() || view.members().next().is_some(),
@@ -459,11 +460,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, View<'a>)> {
-        let members: &[(Box<str>, Fragment)] = match &self.fragment.shape {
-            Shape::Object(members) => members,
-            _ => &[],
-        };
-        members.iter().filter_map(move |(name, fragment)| Some((&**name, self.child(fragment)?)))
+        self.fragment.members().iter().filter_map(move |(name, fragment)| Some((&**name, self.child(fragment)?)))
     }
 
     pub(crate) fn get(self, name: &str) -> Option<View<'a>> {
@@ -471,11 +468,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn items(self) -> impl Iterator<Item = View<'a>> {
-        let items: &[Fragment] = match &self.fragment.shape {
-            Shape::List(items) => items,
-            _ => &[],
-        };
-        items.iter().filter_map(move |fragment| self.child(fragment))
+        self.fragment.items().iter().filter_map(move |fragment| self.child(fragment))
     }
 
     /// Appends the JSON.

@@ -212,7 +212,12 @@ impl Parameter {
             return Err(self.kind.rule().into());
         }
         let rules = &self.rules;
-        if !rules.allowed.is_empty() && !rules.allowed.contains(value) {
+        // `60s` is `1m`.
+        let is = |allowed: &Value| match (self.kind.magnitude(allowed), self.kind.magnitude(value)) {
+            (Some(allowed), Some(value)) => allowed == value,
+            _ => allowed == value,
+        };
+        if !rules.allowed.is_empty() && !rules.allowed.iter().any(is) {
             let allowed: Vec<_> = rules.allowed.iter().map(display).collect();
             return Err(format!("must be one of {}", allowed.join(", ")));
         }

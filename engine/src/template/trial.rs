@@ -4,30 +4,44 @@ use std::collections::BTreeSet;
 
 use super::fragment::{RenderError, fill};
 use super::reader::{Problem, Reader, member};
-use super::{Parameter, Parameters, Template};
+use super::{Parameter, Parameters, PodPart, Template};
 use crate::inject;
 use crate::security::Assessment;
 use crate::validation::{self, Report, Wrong};
 use crate::yaml::{Node, Value};
 
+/// How many parameters that can be left out are tried alone.
+const MAX_ALONE: usize = 8;
+
 impl Template {
-    /// What its parameters can be in a trial: with examples, and as they are for a pod that sets none. Left out is what its
-    /// guard leaves out.
+    /// What its parameters can be in a trial: all examples, none as for a pod that sets nothing, and each of those that can
+    /// be left out alone. Left out is what its guard leaves out.
     fn parameter_sets(&self) -> Vec<Parameters> {
         let sample = |parameter: &Parameter| (parameter.name.clone(), parameter.sample());
         let samples = Parameters(self.parameters.iter().map(sample).collect());
-        let defaults = self.defaults.as_ref().map(|defaults| &defaults.parameters);
-        let defaults = defaults.filter(|defaults| defaults.0 != samples.0).cloned();
-        let is_applied = |parameters: &Parameters| {
+        let without = |wanted: Option<&str>| {
+            let is_left_out = |it: &Parameter| it.optional && it.default.is_none() && Some(it.name.as_str()) != wanted;
+            let value = |it: &Parameter| if is_left_out(it) { serde_json::Value::Null } else { it.sample() };
+            Parameters(self.parameters.iter().map(|it| (it.name.clone(), value(it))).collect())
+        };
+        let optional = self.parameters.iter().filter(|it| it.optional && it.default.is_none());
+        let alone = optional.take(MAX_ALONE).map(|parameter| without(Some(&parameter.name)));
+        let mut sets: Vec<Parameters> = Vec::new();
+        for set in [samples, without(None)].into_iter().chain(alone) {
+            if !sets.iter().any(|known| known.0 == set.0) {
+                sets.push(set);
+            }
+        }
+        sets.retain(|parameters| {
             let guard = self.when.as_ref().filter(|when| when.reads_only_parameters());
             guard.is_none_or(|guard| guard.holds(parameters) != Ok(false))
-        };
-        [Some(samples), defaults].into_iter().flatten().filter(is_applied).collect()
+        });
+        sets
     }
 
     /// The parameters of which nobody wrote down what a value looks like: a trial proves nothing about them.
-    fn without_sample(&self) -> Vec<&str> {
-        self.parameters.iter().filter(|it| !it.has_sample()).map(|it| it.name.as_str()).collect()
+    fn without_sample(&self) -> Vec<String> {
+        self.parameters.iter().filter(|it| !it.has_sample()).map(|it| it.name.clone()).collect()
     }
 }
 
@@ -35,19 +49,28 @@ impl Template {
 pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template) {
     let sets = template.parameter_sets();
     let unknown = template.without_sample();
-    for parameters in &sets {
+    // With all examples, and with none.
+    for parameters in sets.iter().take(2) {
         render_holes(reader, template, &unknown, parameters);
     }
     if !reader.is_clean() {
         return;
     }
-    let mut wrong = check_fixed(template);
-    let mut tried = None;
-    for parameters in &sets {
-        let Some(trial) = inject::trial(template, parameters) else { continue };
-        wrong.extend(trial.wrong);
-        tried = tried.or(trial.spec);
+    let mut wrong = check_fixed(&template.pod);
+    if let Some(defaults) = &mut template.defaults
+        && let Some(part) = &defaults.pod
+        && !check_fixed(part).is_empty()
+    {
+        // What was filled in beforehand is not checked again at review.
+        defaults.pod = None;
     }
+    let trials: Vec<_> = sets.iter().filter_map(|parameters| inject::trial(template, parameters)).collect();
+    // What is wrong with some values of optional parameters alone may be right for every pod.
+    let (always, sometimes): (Vec<_>, Vec<_>) = trials
+        .iter()
+        .flat_map(|trial| trial.wrong.iter().cloned())
+        .partition(|wrong| trials.iter().all(|trial| trial.wrong.contains(wrong)));
+    wrong.extend(always);
     let mut seen = BTreeSet::new();
     for problem in wrong.into_iter().filter(|problem| seen.insert(problem.to_string())) {
         let found = locate(spec, &problem.place);
@@ -55,6 +78,7 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
             reader.problem(found.node.position, &found.path, problem.message);
         }
     }
+    let tried = trials.into_iter().find_map(|trial| trial.spec);
     let Some(tried) = tried else { return };
     let assessment = Assessment::of(&tried);
     let mut advice = advise(&tried, &own_containers(spec));
@@ -62,6 +86,10 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
     advice.extend(assessment.baseline.into_iter().map(|above| Wrong {
         message: format!("{}, which the baseline Pod Security level does not allow", above.message),
         ..above
+    }));
+    advice.extend(sometimes.into_iter().filter(|it| seen.insert(it.to_string())).map(|wrong| Wrong {
+        message: format!("{}, with some of the optional parameters left out", wrong.message),
+        ..wrong
     }));
     let warning = |advice: Wrong| {
         let found = locate(spec, &advice.place);
@@ -71,7 +99,7 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
 }
 
 /// Fills each hole of the pod part: one that can never fit is found now rather than by a pod.
-fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[&str], parameters: &Parameters) {
+fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[String], parameters: &Parameters) {
     for hole in template.pod.holes.iter().filter(|hole| !unknown.iter().any(|name| hole.reads_parameter(name))) {
         for error in fill(std::slice::from_ref(hole), parameters, parameters).err().into_iter().flatten() {
             let (place, message) = match error {
@@ -89,7 +117,7 @@ fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[&str], 
 }
 
 /// Whether an expression somewhere below names one of these parameters.
-fn mentions(node: &Node, parameters: &[&str]) -> bool {
+fn mentions(node: &Node, parameters: &[String]) -> bool {
     match &node.value {
         Value::String(text) => parameters.iter().any(|name| text.contains(&format!("params.{name}"))),
         Value::List(items) => items.iter().any(|item| mentions(item, parameters)),
@@ -99,23 +127,21 @@ fn mentions(node: &Node, parameters: &[&str]) -> bool {
 }
 
 /// What does not vary is checked here, and at review no more.
-fn check_fixed(template: &Template) -> Vec<Wrong> {
+fn check_fixed(part: &PodPart) -> Vec<Wrong> {
     let mut report = Report::default();
-    let resolved = template.defaults.as_ref().and_then(|defaults| defaults.pod.as_ref());
-    for spec in [Some(&template.pod), resolved].into_iter().flatten().filter_map(|part| part.spec.as_ref()) {
-        for list in ["initContainers", "containers"] {
-            for container in spec.fixed_items(list) {
-                let step = format!("{list}[{}]", container["name"].as_str().unwrap_or_default());
-                report.at(&step, |report| validation::container(report, &container, list == "initContainers"));
-            }
+    let Some(spec) = &part.spec else { return report.wrong };
+    for list in ["initContainers", "containers"] {
+        for container in spec.fixed_items(list) {
+            let step = format!("{list}[{}]", container["name"].as_str().unwrap_or_default());
+            report.at(&step, |report| validation::container(report, &container, list == "initContainers"));
         }
-        for (name, value) in spec.fixed_members() {
-            report.at(name, |report| validation::pod_field(report, name, &value));
-        }
-        for volume in spec.fixed_items("volumes") {
-            let step = format!("volumes[{}]", volume["name"].as_str().unwrap_or_default());
-            report.at(&step, |report| validation::volume(report, &volume));
-        }
+    }
+    for (name, value) in spec.fixed_members() {
+        report.at(name, |report| validation::pod_field(report, name, &value));
+    }
+    for volume in spec.fixed_items("volumes") {
+        let step = format!("volumes[{}]", volume["name"].as_str().unwrap_or_default());
+        report.at(&step, |report| validation::volume(report, &volume));
     }
     report.wrong
 }

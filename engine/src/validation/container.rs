@@ -9,6 +9,7 @@ use super::{
 };
 use crate::did_you_mean;
 use crate::nearest;
+use crate::schema::Schema;
 use crate::shown;
 use crate::template::is_dns_label;
 
@@ -18,6 +19,7 @@ const PROBES: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe"];
 
 /// A whole container. `is_init` says in which list.
 pub(crate) fn container(report: &mut Report, container: &Value, is_init: bool) {
+    report.complete(container, Schema::get().item("PodSpec", "containers"));
     if !is_dns_label(text(container, "name")) {
         report.at(".name", |report| report.wrong("is no DNS label"));
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::resources::STANDARD;
 use super::{Report, is_data_key, is_qualified_name, text};
+use crate::schema::Schema;
 use crate::{did_you_mean, nearest, shown};
 
 const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
@@ -22,6 +23,7 @@ const FIELDS: &[&str] = &[
 
 /// An environment variable.
 pub(crate) fn env(report: &mut Report, variable: &Value) {
+    report.complete(variable, Schema::get().item("Container", "env"));
     if !is_name(text(variable, "name")) {
         report.at(".name", |report| report.wrong("must be printable ASCII without ="));
     }

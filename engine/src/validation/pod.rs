@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use super::{Report, is_label_value, is_qualified_name, resources, security_context, text};
+use crate::schema::Schema;
 use crate::template::is_dns_label;
 
 /// A field of a pod's `spec`, at its place; of a list or map only what is to be checked.
 pub(crate) fn pod_field(report: &mut Report, name: &str, value: &Value) {
+    report.complete(value, Schema::get().field("PodSpec", name));
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
     let mut each = |check: fn(&mut Report, &Value)| {
         for (at, item) in items.clone() {
@@ -25,7 +27,7 @@ pub(crate) fn pod_field(report: &mut Report, name: &str, value: &Value) {
         "nodeSelector" => {
             for (key, value) in value.as_object().into_iter().flatten() {
                 if !is_qualified_name(key) || !value.as_str().is_some_and(is_label_value) {
-                    report.at(&format!("[{key}]"), |report| report.wrong("is no label that a node can have"));
+                    report.at(&format!("[{}]", shown(key)), |report| report.wrong("is no label that a node can have"));
                 }
             }
         }

@@ -10,6 +10,7 @@ use crate::template::is_dns_label;
 
 /// A volume.
 pub(crate) fn volume(report: &mut Report, volume: &Value) {
+    report.complete(volume, Schema::get().item("PodSpec", "volumes"));
     if !is_dns_label(text(volume, "name")) {
         report.at(".name", |report| report.wrong("is no DNS label"));
     }

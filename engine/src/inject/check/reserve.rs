@@ -31,14 +31,19 @@ pub(super) fn check(report: &mut Report, spec: &mut Node<'_>) {
     }
 }
 
-/// The resources of which a template says how much the pod as a whole requests.
+/// The resources of which a template says how much the pod as a whole may have.
 fn given(spec: &mut Node<'_>) -> HashSet<String> {
     let Some(resources) = spec.member("resources") else { return HashSet::new() };
     let is_new = resources.is_ours();
-    let Some(requests) = resources.node.member("requests") else { return HashSet::new() };
-    let is_new = is_new || requests.is_ours();
-    let members = requests.node.members().into_iter().flatten();
-    members.filter(|(_, amount)| is_new || amount.is_ours()).map(|(name, _)| name.clone().into_owned()).collect()
+    let mut given = HashSet::new();
+    for kind in ["limits", "requests"] {
+        let Some(amounts) = resources.node.member(kind) else { continue };
+        let is_new = is_new || amounts.is_ours();
+        let members = amounts.node.members().into_iter().flatten();
+        let ours = members.filter(|(_, amount)| is_new || amount.is_ours());
+        given.extend(ours.map(|(name, _)| name.clone().into_owned()));
+    }
+    given
 }
 
 struct Container {

@@ -9,6 +9,9 @@ use crate::{did_you_mean, nearest, shown};
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
 const MAX_TEXT: usize = 256 << 10;
 
+/// The most items of a list, or members of an object, that a hole may give: each is looked for among those of the pod.
+const MAX_ITEMS: usize = 1000;
+
 /// Where a value is not what its type asks for, and what that is.
 pub(super) struct Mismatch {
     pub(super) path: String,
@@ -19,6 +22,10 @@ pub(super) struct Mismatch {
 /// already be right, because kubectl would refuse it too.
 pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Result<Value, Mismatch> {
     let wrong = |message: String| Err(Mismatch { path: String::new(), message });
+    let items = value.as_array().map(Vec::len).or(value.as_object().map(serde_json::Map::len)).unwrap_or_default();
+    if items > MAX_ITEMS {
+        return wrong(format!("would have {items} items, and {MAX_ITEMS} are allowed"));
+    }
     match (kind, value) {
         (Type::Scalar(scalar), value) => {
             conform_scalar(value, scalar, evaluated).or_else(|value| wrong(mismatch(scalar, &value, evaluated)))
