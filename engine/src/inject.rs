@@ -77,7 +77,7 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
             None => untouched(Outcome::Error, Reason::MalformedReview, subject),
         },
         Err(Reason::TooLarge) => {
-            let message = format!("pillion.dev/templates asks for more than {} templates", decide::MAX_TEMPLATES);
+            let message = format!("the pod and its namespace ask for more than {} templates", decide::MAX_TEMPLATES);
             denied(untouched(Outcome::Denied, Reason::TooLarge, subject), &[Problem::new(Reason::TooLarge, message)])
         }
         Err(reason) => {

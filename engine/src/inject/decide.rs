@@ -65,7 +65,7 @@ pub(super) fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<Stri
         if by_pod.is_some() && list(asked).any(|name| name.starts_with('+')) {
             list(by_namespace).for_each(&mut add);
         }
-        list(asked).for_each(|name| add(name.trim_start_matches('+')));
+        list(asked).for_each(|name| add(name.trim_start_matches('+').trim_start()));
     }
     match names.len() {
         0 if opted_out => Err(Reason::PodOptedOut),
@@ -86,7 +86,8 @@ pub(super) fn is_required(namespace: &Namespace, name: &str) -> bool {
 
 /// Who asks for a template.
 fn asker(pod: &Pod<'_>, namespace: &Namespace, name: &str) -> String {
-    let by_pod = pod.annotation(TEMPLATES).is_some_and(|it| list(&it).any(|it| it.trim_start_matches('+') == name));
+    let by_pod =
+        pod.annotation(TEMPLATES).is_some_and(|it| list(&it).any(|it| it.trim_start_matches('+').trim_start() == name));
     match (is_required(namespace, name), by_pod) {
         (true, _) => format!("the namespace's {REQUIRED}"),
         (false, true) => TEMPLATES.to_owned(),
@@ -250,6 +251,12 @@ pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
         if !["enabled", "true", "disabled", "false"].contains(&&*value) {
             warnings.push(format!("{INJECT} is \"{}\", which means nothing; to opt out, say disabled", shown(&value)));
         }
+    }
+    if pod.label(TEMPLATES).is_some() {
+        warnings.push(format!("{TEMPLATES} is a label of this pod; it counts as an annotation alone"));
+    }
+    if pod.annotation(REQUIRED).is_some() {
+        warnings.push(format!("{REQUIRED} is an annotation of this pod; it counts on a namespace alone"));
     }
     for key in pod.annotation_keys() {
         if warnings.len() == MAX_WRONG_KEYS {

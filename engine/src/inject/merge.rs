@@ -178,6 +178,16 @@ impl<'a> Merge<'_> {
         self.conflicts.push(format!("{what} comes from template \"{template}\" and {other}{difference}; {way_out}"));
     }
 
+    /// The pod has something here that no API server would take, and nothing can be added to it.
+    fn misshapen(&mut self) {
+        let place = place_of(self.path.iter().map(String::as_str));
+        let message = format!(
+            "{place} of the pod is not what Kubernetes has there, and template \"{}\" adds to it; correct the pod",
+            self.template.name()
+        );
+        self.conflicts.push(message);
+    }
+
     /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
     /// or a resource is given to whoever lacks it, so the pod's own is what everybody expects.
     fn stays(&mut self, there: &Value, given: &Value, kind: &'static Type) {
@@ -385,7 +395,10 @@ impl<'a> Merge<'_> {
         view: View<'a>,
         overrides: bool,
     ) {
-        let Some(members) = target.members().filter(|_| !is_dropped(field, view)) else { return };
+        let Some(members) = target.members() else { return self.misshapen() };
+        if is_dropped(field, view) {
+            return;
+        }
         let mut entry = Entry::added(match kind {
             Type::Map { .. } => Node::Object(Vec::new()),
             Type::List { .. } if merges => Node::List(Vec::new()),
@@ -435,7 +448,7 @@ impl<'a> Merge<'_> {
         view: View<'a>,
         overrides: bool,
     ) {
-        let Some(items) = target.items() else { return };
+        let Some(items) = target.items() else { return self.misshapen() };
         // Of two variables of one name Kubernetes takes the last.
         let mut known: HashMap<String, usize> =
             items.iter().enumerate().map(|(at, entry)| (entry.node.key(keys), at)).collect();

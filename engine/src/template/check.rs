@@ -87,6 +87,12 @@ pub(super) fn check(reader: &mut Reader<'_>, spec: &Node) {
         }
     }
     for (at, entry) in items(spec, "app").iter().enumerate() {
+        for name in ["containers", "initContainers"].iter().flat_map(|list| items(entry, list)) {
+            if name.as_str().is_some_and(|name| containers.contains_key(name)) {
+                let message = "names a container that the template brings itself: write it into that container";
+                reader.problem(name.position, &format!("spec.app[{at}]"), message);
+            }
+        }
         check_mounts(reader, entry, &format!("spec.app[{at}]"), &volumes);
     }
 }

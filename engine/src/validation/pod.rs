@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Report, is_label_value, is_qualified_name, resources, security_context, text};
 use crate::schema::Schema;
+use crate::shown;
 use crate::template::is_dns_label;
 
 /// A field of a pod's `spec`, at its place; of a list or map only what is to be checked.
