@@ -1,38 +1,34 @@
-//! From a review to a decision. Read on in this order: [`decide`], [`merge`] (into the [`draft`]), [`check`].
+//! From a review to a decision. Read on in this order: [`decide`], [`render`], [`merge`] (into the [`draft`]), [`check`],
+//! [`conclude`].
 
 mod check;
+mod conclude;
 mod decide;
 mod draft;
 mod merge;
 mod pod;
+mod render;
 mod status;
 mod trial;
 
 use std::borrow::Cow;
-use std::cell::{Cell, LazyCell};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use self::conclude::{denied, limited};
 use self::decide::Problem;
-use self::draft::{Entry, Node};
+use self::draft::Node;
 use self::merge::{Given, ToApp};
-use self::pod::{Container, Pod, Seen};
+use self::pod::{Container, Pod};
 use self::status::{OUTCOME, Record, STATUS, Status};
 pub(crate) use self::trial::trial;
 use crate::admission::{Operation, Review};
 use crate::catalog::{Catalog, Namespace};
-use crate::decision::{Decision, Outcome, Patch, Reason, Subject, TemplateDecision};
-use crate::excerpt;
-use crate::template::expression::Failure;
-use crate::template::fragment::{Fragment, RenderError, View, fill};
-use crate::template::{OnError, Parameters, PodPart, Template};
+use crate::decision::{Decision, Outcome, Patch, Reason, Subject};
+use crate::template::fragment::{Fragment, View};
+use crate::template::{OnError, PodPart, Template};
 use crate::validation::Wrong;
-
-/// The longest warning that reaches a user in one piece.
-/// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
-const MAX_WARNING: usize = 120;
-/// The same for all warnings of one answer.
-const MAX_WARNINGS: usize = 4096;
 
 /// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
 const MAX_CONTAINERS: usize = 256;
@@ -284,89 +280,6 @@ impl<'a> Pass<'a> {
         self.containers.iter().filter(is_own)
     }
 
-    /// The values of all holes; nothing if the template's guard does not hold.
-    fn render(
-        &self,
-        template: &'a Template,
-        parameters: &Cow<'a, Parameters>,
-        digest: Cow<'a, str>,
-    ) -> Result<Option<Prepared<'a>>, Problem> {
-        if let Some(when) = &template.when {
-            let holds = when.holds(&self.seen(parameters));
-            if !holds.map_err(|failure| expression_problem(template, "when", when.source(), failure))? {
-                return Ok(None);
-            }
-        }
-        self.render_parts(template, parameters, digest).map(Some)
-    }
-
-    /// What expressions see, outside of `app`.
-    fn seen<'s>(&'s self, parameters: &'s Parameters) -> Seen<'s> {
-        Seen {
-            pod: self.pod,
-            status: &self.status,
-            namespace: self.namespace,
-            parameters,
-            container: None,
-            budget: &self.budget,
-        }
-    }
-
-    /// The values of all holes, whether the template's guard holds or not.
-    fn render_parts(
-        &self,
-        template: &'a Template,
-        parameters: &Cow<'a, Parameters>,
-        digest: Cow<'a, str>,
-    ) -> Result<Prepared<'a>, Problem> {
-        let seen = self.seen(parameters);
-        let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
-        let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
-        let render =
-            |holes, seen: &Seen<'_>| fill(holes, seen, parameters).map_err(|errors| render_problem(template, errors));
-        let values = render(&pod.holes, &seen)?;
-        let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
-        let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
-        let mut app = Vec::new();
-        let mut warnings = Vec::new();
-        for (at, entry) in template.app.iter().enumerate() {
-            let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
-            if !self.own_containers().any(|container| entry.names(container.list, &container.name)) {
-                warnings.push(format!("template \"{}\": app[{at}] names no container of this pod", template.name()));
-            }
-            for container in self.own_containers() {
-                // What was overridden once comes back with the API server's defaults in it, and would never look done.
-                let is_done = entry.overrides && seen_before.contains(&*container.name);
-                if is_done || !entry.names(container.list, &container.name) {
-                    continue;
-                }
-                let seen = Seen { container: Some(container), ..seen };
-                if let Some(when) = &entry.when
-                    && !when.holds(&seen).map_err(|failure| {
-                        expression_problem(
-                            template,
-                            &format!("app[{at}].when of {}", container.name),
-                            when.source(),
-                            failure,
-                        )
-                    })?
-                {
-                    continue;
-                }
-                let (fragment, values) = match resolved {
-                    Some(fragment) => (fragment, Vec::new()),
-                    None => {
-                        let values =
-                            render(&entry.holes, &seen).map_err(|problem| problem.of_container(&container.name));
-                        (&entry.container, values?)
-                    }
-                };
-                app.push(Received { container, fragment, values, overrides: entry.overrides });
-            }
-        }
-        Ok(Prepared { template, digest, pod, values, app, warnings })
-    }
-
     /// Merges into the draft, or leaves the draft as it was. `later` are the templates behind this one: what they added in
     /// an earlier call was not there when this one was merged.
     fn merge<'p>(
@@ -392,7 +305,9 @@ impl<'a> Pass<'a> {
         } else {
             self.own_containers().map(|container| container.name.clone().into_owned()).collect()
         };
-        let before = draft.clone();
+        let policy = self.policy(template);
+        // Whatever is left of the draft when the last template refuses the pod, nobody looks at it.
+        let before = (policy == OnError::Skip || !later.is_empty()).then(|| draft.clone());
         let recorded = record.entries();
         let others: Vec<&Record> = verdicts.iter().filter_map(Verdict::record).collect();
         let invalid = |wrong: &[Wrong]| match wrong {
@@ -406,8 +321,10 @@ impl<'a> Pass<'a> {
             Ok(kept) if kept.is_empty() => {}
             Ok(kept) => warnings.push(format!("template \"{name}\" gives way to what is there: {}", kept.join(", "))),
             Err(problem) => {
-                *draft = before;
-                return Verdict::Failed(problem, Some(self.policy(template)));
+                if let Some(before) = before {
+                    *draft = before;
+                }
+                return Verdict::Failed(problem, Some(policy));
             }
         }
         match (record.entries() > recorded, earlier) {
@@ -418,100 +335,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Completes a decision about which the verdicts are known.
-    fn conclude(
-        &self,
-        names: &[String],
-        verdicts: Vec<Verdict>,
-        mut draft: Node<'_>,
-        mut decision: Decision,
-    ) -> Decision {
-        let mut words = Vec::with_capacity(names.len());
-        let mut status = self.status.clone();
-        let mut denials: Vec<Problem> = Vec::new();
-        let fallback = LazyCell::new(|| self.fallback_policy(names));
-        for (name, verdict) in names.iter().zip(verdicts) {
-            // What an earlier call injected keeps the word of that call.
-            let is_done = matches!(verdict, Verdict::Done | Verdict::Stale);
-            if matches!(verdict, Verdict::Stale) {
-                let text =
-                    "was injected in another version or with other parameters: create the pod anew from its workload";
-                decision.warnings.push(format!("template \"{name}\" {text}"));
-            }
-            let (outcome, reason, message) = match verdict {
-                Verdict::Injected(record) => {
-                    status.put(record);
-                    (Outcome::Injected, Reason::Injected, None)
-                }
-                Verdict::Done | Verdict::Stale => (Outcome::Skipped, Reason::AlreadyInjected, None),
-                Verdict::Skipped(reason) => (Outcome::Skipped, reason, None),
-                Verdict::Failed(problem, policy) => {
-                    let message = Some(problem.message.clone());
-                    match policy.unwrap_or_else(|| *fallback) {
-                        OnError::Deny => {
-                            denials.push(problem.clone());
-                            (Outcome::Denied, problem.reason, message)
-                        }
-                        OnError::Skip => {
-                            decision.warnings.push(format!("left out: {}", problem.message));
-                            (Outcome::Error, problem.reason, message)
-                        }
-                    }
-                }
-            };
-            // What is no name cannot stand among names.
-            let Some(name) = decide::checked_name(name) else {
-                (decision.outcome, decision.reason) = (outcome, reason);
-                continue;
-            };
-            let word = match outcome {
-                _ if is_done => Reason::Injected.as_str(),
-                // What was added since can give another reason to leave it out, and would do so in every call.
-                Outcome::Error => self.status.failure(name.as_str()).unwrap_or(reason.as_str()),
-                _ => reason.as_str(),
-            };
-            words.push(format!("{name}={word}"));
-            decision.templates.push(TemplateDecision { name, outcome, reason, message });
-        }
-        decision.warnings.extend(check::clashes(&mut draft));
-        decision.warnings.extend(decide::stray_keys(self.pod, names));
-        decision.warnings = limited(std::mem::take(&mut decision.warnings));
-        if !denials.is_empty() {
-            return denied(decision, &denials);
-        }
-        annotate(&mut draft, words, &self.status, &mut status);
-        if let Err(message) = check::check_annotations(&mut draft) {
-            return denied(decision, &[Problem::new(Reason::InvalidResult, message)]);
-        }
-        let of = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
-        if let Some(template) = of(Outcome::Injected).or(of(Outcome::Error)).or(decision.templates.first()) {
-            (decision.outcome, decision.reason) = (template.outcome, template.reason);
-        }
-        decision.message = of(Outcome::Error).and_then(|template| template.message.clone());
-        decision.patch = draft.patch();
-        decision
-    }
-
     fn policy(&self, template: &Template) -> OnError {
         template.on_error.unwrap_or(self.catalog.on_error())
     }
-
-    /// The policy for a name that leads to no template: the server's, or `Deny` if a template that was chosen says so.
-    fn fallback_policy(&self, names: &[String]) -> OnError {
-        let chosen = names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
-        let mut policies = chosen.filter_map(|template| template.on_error);
-        if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
-    }
-}
-
-/// The pod is refused, and gets nothing of what was ready for it.
-fn denied(mut decision: Decision, problems: &[Problem]) -> Decision {
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    decision.message = Some(join(&messages));
-    decision.templates.retain(|template| template.outcome != Outcome::Injected);
-    decision.outcome = Outcome::Denied;
-    decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);
-    decision
 }
 
 /// Several things that are wrong as one sentence; nobody reads more than a few.
@@ -522,82 +348,6 @@ fn join<T: ToString>(wrong: &[T]) -> String {
         sentences.push(format!("and {} more", wrong.len() - MOST));
     }
     sentences.join("; ")
-}
-
-fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {
-    render_problem(template, vec![RenderError::Expression { place: place.into(), source: source.into(), failure }])
-}
-
-/// Why holes have no value, as one problem: the reason is that of the first.
-fn render_problem(template: &Template, errors: Vec<RenderError>) -> Problem {
-    let reason = errors.first().map_or(Reason::InternalError, |error| match error {
-        RenderError::Expression { failure: Failure::Failed(_), .. } => Reason::ExpressionFailed,
-        RenderError::Expression { failure: Failure::Limit(_), .. } => Reason::ExpressionLimit,
-        RenderError::Expression { failure: Failure::UnknownNamespace, .. } => Reason::UnknownNamespace,
-        RenderError::WrongType { .. } => Reason::InvalidResult,
-    });
-    let sentences = errors.iter().map(|error| match error {
-        RenderError::Expression { place, source, failure } => {
-            format!("{place}: the expression {} failed: {failure}", excerpt(source))
-        }
-        RenderError::WrongType { place, message } => format!("{place} {message}"),
-    });
-    let sentences: Vec<_> = sentences.collect();
-    Problem::new(reason, format!("template \"{}\": {}", template.name(), join(&sentences)))
-}
-
-/// Writes down what was done: a word for each template, and what was added where.
-fn annotate(draft: &mut Node<'_>, words: Vec<String>, before: &Status, status: &mut Status) {
-    if words.is_empty() {
-        return;
-    }
-    set_annotation(draft, OUTCOME, words.join(","));
-    if status != before {
-        status.version = env!("CARGO_PKG_VERSION").to_owned();
-        set_annotation(draft, STATUS, serde_json::to_string(status).expect("a status is plain data"));
-    }
-}
-
-fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
-    let empty = || Node::Object(Vec::new());
-    let metadata = draft.member_or("metadata", empty());
-    let annotations = metadata.and_then(|metadata| metadata.node.member_or("annotations", empty()));
-    let Some(annotations) = annotations else { return };
-    match annotations.node.member(key) {
-        Some(entry) if entry.node.string().is_some_and(|known| known == value) => {}
-        Some(entry) => entry.replace(Node::Value(value.into())),
-        None => {
-            if let Some(members) = annotations.node.members() {
-                members.push((key.to_owned().into(), Entry::added(Node::Value(value.into()))));
-            }
-        }
-    }
-}
-
-/// Warnings in pieces that the API server shows as they are, broken between words.
-fn limited(warnings: Vec<String>) -> Vec<String> {
-    let mut left = MAX_WARNINGS;
-    let mut pieces = Vec::with_capacity(warnings.len());
-    for warning in warnings {
-        let mut piece = String::new();
-        for word in warning.split(' ') {
-            // A word that is too long by itself is somebody's value.
-            let word: String = word.chars().take(MAX_WARNING).collect();
-            if !piece.is_empty() && piece.chars().count() + 1 + word.chars().count() > MAX_WARNING {
-                pieces.push(std::mem::take(&mut piece));
-            }
-            if !piece.is_empty() {
-                piece.push(' ');
-            }
-            piece.push_str(&word);
-        }
-        pieces.push(piece);
-    }
-    pieces.retain(|piece| {
-        left = left.saturating_sub(piece.chars().count());
-        left > 0
-    });
-    pieces
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
+mod covers;
+
 use std::collections::HashMap;
 
 use serde_json::Value;
 
+use self::covers::{covers, is_empty};
 use super::draft::{Change, Entry, Node};
 use super::status::{Record, Status, place_of, pointer};
-use crate::quantity::parse_quantity;
-use crate::schema::{Scalar, ScalarKind, Schema, Type};
+use crate::schema::{Schema, Type};
 use crate::shown;
 use crate::template::check::NO_TOKEN;
 use crate::template::fragment::View;
@@ -358,6 +360,9 @@ impl<'a> Merge<'_> {
     }
 
     fn field(&mut self, target: &mut Node<'a>, object: &'static str, field: &'a str, view: View<'a>, overrides: bool) {
+        if is_dropped(field, view) {
+            return;
+        }
         let kind = Schema::get().field(object, field);
         let merges = match kind {
             Type::Ref { name } => MERGED.contains(&name.as_str()),
@@ -396,9 +401,6 @@ impl<'a> Merge<'_> {
         overrides: bool,
     ) {
         let Some(members) = target.members() else { return self.misshapen() };
-        if is_dropped(field, view) {
-            return;
-        }
         let mut entry = Entry::added(match kind {
             Type::Map { .. } => Node::Object(Vec::new()),
             Type::List { .. } if merges => Node::List(Vec::new()),
@@ -527,6 +529,7 @@ fn is_dropped(field: &str, view: View<'_>) -> bool {
         Some(Value::Bool(false)) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
         Some(_) => false,
         // An emptyDir is an object with nothing in it; of these fields an empty one means nothing.
+        None if view.is_list() => view.items().next().is_none(),
         None => {
             matches!(field, "lifecycle" | "resources") && view.members().all(|(_, part)| is_empty(&part.to_value()))
         }
@@ -537,47 +540,4 @@ fn is_default(field: &str, node: &Node<'_>) -> bool {
     let by_text =
         DEFAULTS.iter().any(|(name, default)| *name == field && node.string().is_some_and(|is| is == *default));
     by_text || field == "enableServiceLinks" && node.to_value() == true
-}
-
-/// Whether a value holds all that another one asks for. The API server has filled in defaults by then, rewritten
-/// quantities (`0.5` is `500m`) and left out empty values.
-fn covers(there: &Value, asked: &Value, kind: &'static Type) -> bool {
-    match (kind, there, asked) {
-        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Value::String(there), Value::String(asked)) => {
-            matches!((parse_quantity(there), parse_quantity(asked)), (Some(one), Some(other)) if one == other)
-        }
-        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Value::String(there), Value::Number(asked)) => {
-            parse_quantity(there).is_some_and(|there| Some(there) == asked.as_f64())
-        }
-        (Type::Ref { name }, Value::Object(there), Value::Object(asked)) => {
-            let object = Schema::get().object(name);
-            asked.iter().all(|(field, asked)| match (there.get(field), object.fields.get(field)) {
-                (Some(there), Some(kind)) => covers(there, asked, kind),
-                _ => is_empty(asked),
-            })
-        }
-        (Type::Map { value: kind }, Value::Object(there), Value::Object(asked)) => {
-            asked.iter().all(|(key, asked)| there.get(key).is_some_and(|there| covers(there, asked, kind)))
-        }
-        (Type::List { item, keys }, Value::Array(there), Value::Array(asked)) => {
-            let key = |value| super::status::key_of(value, keys);
-            if keys.is_empty() {
-                return there.len() == asked.len()
-                    && there.iter().zip(asked).all(|(there, asked)| covers(there, asked, item));
-            }
-            let there: HashMap<String, &Value> = there.iter().map(|there| (key(there), there)).collect();
-            asked.iter().all(|asked| there.get(&key(asked)).is_some_and(|there| covers(there, asked, item)))
-        }
-        (_, there, asked) => there == asked,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        _ => false,
-    }
 }

@@ -6,6 +6,7 @@
 
 mod conform;
 mod pieces;
+mod view;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,6 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub(crate) use self::conform::article_of;
 use self::conform::{article, conform, expected};
 use self::pieces::{Piece, split};
+pub(crate) use self::view::View;
 use super::expression::{Expression, Failure, Scope, Variables};
 use super::parameter::Parameters;
 use super::reader::{Reader, member};
@@ -45,6 +47,8 @@ enum Shape {
 pub(crate) struct Hole {
     parts: Vec<Part>,
     kind: &'static Type,
+    /// Whether Kubernetes requires the field: then it cannot be `null`.
+    required: bool,
     /// Where it is, for messages: `initContainers[0].image`.
     place: String,
     /// The same in its file.
@@ -146,9 +150,15 @@ impl Compiler<'_, '_> {
                 self.reader.problem(key.position, &path, message);
                 continue;
             };
-            if node.value != yaml::Value::Null {
+            if conform::is_no_choice(object, field, node.as_str()) {
+                self.reader.problem(node.position, &path, "must not be empty");
+            } else if node.value != yaml::Value::Null {
                 match self.compile(node, kind, &path) {
                     Some(fragment) => {
+                        if let (Shape::Hole(at), true) = (&fragment.shape, complete && object.required.contains(field))
+                        {
+                            self.holes[*at].required = true;
+                        }
                         let stays = name == "Volume" && !matches!(fragment.shape, Shape::Hole(_));
                         fragments.push((field.as_str().into(), Fragment { stays, ..fragment }));
                     }
@@ -201,7 +211,7 @@ impl Compiler<'_, '_> {
             return None;
         }
         let place = path.trim_start_matches("spec.pod.").to_owned();
-        self.holes.push(Hole { parts, kind, place, position: node.position });
+        self.holes.push(Hole { parts, kind, required: false, place, position: node.position });
         Some(Fragment { shape: Shape::Hole(self.holes.len() - 1), fixed: None, stays: false })
     }
 
@@ -257,7 +267,7 @@ impl Fragment {
         let mut fragment = Fragment { shape, fixed: None, stays: false };
         if !varies {
             let mut json = Vec::new();
-            View { fragment: &fragment, values: &[] }.write(&mut json);
+            View::new(&fragment, &[]).write(&mut json);
             fragment.fixed = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
         }
         fragment
@@ -278,13 +288,13 @@ impl Fragment {
     pub(crate) fn fixed_items(&self, list: &str) -> impl Iterator<Item = Value> {
         let items = self.member(list).map(Fragment::items).unwrap_or_default();
         let fixed = items.iter().filter(|item| item.fixed.is_some());
-        fixed.map(|fragment| View { fragment, values: &[] }.to_value())
+        fixed.map(|fragment| View::new(fragment, &[]).to_value())
     }
 
     /// Members of an object, as far as they do not vary.
     pub(crate) fn fixed_members(&self) -> impl Iterator<Item = (&str, Value)> {
         let fixed = self.members().iter().filter(|(_, fragment)| fragment.fixed.is_some());
-        fixed.map(|(name, fragment)| (&**name, View { fragment, values: &[] }.to_value()))
+        fixed.map(|(name, fragment)| (&**name, View::new(fragment, &[]).to_value()))
     }
 
     fn members(&self) -> &[(Box<str>, Fragment)] {
@@ -343,7 +353,10 @@ impl Hole {
             }
         };
         if value.is_null() {
-            return Ok(value);
+            return match self.required {
+                false => Ok(value),
+                true => Err(RenderError::WrongType { place: self.place.clone(), message: "must not be null".into() }),
+            };
         }
         variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
             place: self.place.clone(),
@@ -400,132 +413,6 @@ pub(crate) fn fill(
         }
     }
     if errors.is_empty() { Ok(values) } else { Err(errors) }
-}
-
-/// A fragment with its holes filled: what a template gives to one pod. A hole that gave `null` is not there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
-    fragment: &'a Fragment,
-    values: &'a [Fragment],
-}
-
-impl<'a> View<'a> {
-    pub(crate) fn new(fragment: &'a Fragment, values: &'a [Fragment]) -> View<'a> {
-        View { fragment, values }
-    }
-
-    /// A part of this fragment; what stands for a hole is its value.
-    fn child(self, fragment: &'a Fragment) -> Option<View<'a>> {
-        let fragment = match fragment.shape {
-            Shape::Hole(at) => &self.values[at],
-            _ => fragment,
-        };
-        let view = View { fragment, ..self };
-        // What nulls have emptied is not there either; what was written empty is.
-        let is_there = fragment.fixed.is_some()
-            || fragment.stays
-            || match &fragment.shape {
-                Shape::Scalar(value) => !value.is_null(),
-                Shape::Object(members) => members.is_empty() || view.members().next().is_some(),
-                Shape::List(items) => items.is_empty() || view.items().next().is_some(),
-                Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            };
-        is_there.then_some(view)
-    }
-
-    /// The value of a scalar.
-    pub(crate) fn value(self) -> Option<&'a Value> {
-        match &self.fragment.shape {
-            Shape::Scalar(value) => Some(value),
-            Shape::Object(_) | Shape::List(_) => None,
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-        }
-    }
-
-    /// Whether nothing in it varies: then it was checked when the template was loaded.
-    pub(crate) fn is_fixed(self) -> bool {
-        self.fragment.fixed.is_some()
-    }
-
-    pub(crate) fn is_object(self) -> bool {
-        matches!(self.fragment.shape, Shape::Object(_))
-    }
-
-    pub(crate) fn is_list(self) -> bool {
-        matches!(self.fragment.shape, Shape::List(_))
-    }
-
-    pub(crate) fn as_str(self) -> Option<&'a str> {
-        self.value()?.as_str()
-    }
-
-    pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, View<'a>)> {
-        self.fragment.members().iter().filter_map(move |(name, fragment)| Some((&**name, self.child(fragment)?)))
-    }
-
-    pub(crate) fn get(self, name: &str) -> Option<View<'a>> {
-        self.child(self.fragment.member(name)?)
-    }
-
-    pub(crate) fn items(self) -> impl Iterator<Item = View<'a>> {
-        self.fragment.items().iter().filter_map(move |fragment| self.child(fragment))
-    }
-
-    /// Appends the JSON.
-    pub(crate) fn write(self, json: &mut Vec<u8>) {
-        if let Some(fixed) = &self.fragment.fixed {
-            json.extend_from_slice(fixed.get().as_bytes());
-            return;
-        }
-        match &self.fragment.shape {
-            Shape::Scalar(value) => write_json(json, value),
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => {
-                json.push(b'{');
-                for (at, (name, view)) in self.members().enumerate() {
-                    if at > 0 {
-                        json.push(b',');
-                    }
-                    write_json(json, name);
-                    json.push(b':');
-                    view.write(json);
-                }
-                json.push(b'}');
-            }
-            Shape::List(_) => {
-                json.push(b'[');
-                for (at, view) in self.items().enumerate() {
-                    if at > 0 {
-                        json.push(b',');
-                    }
-                    view.write(json);
-                }
-                json.push(b']');
-            }
-        }
-    }
-
-    /// The same fragment without holes: what does not vary any more is checked and serialized once.
-    pub(crate) fn resolve(self) -> Fragment {
-        match &self.fragment.shape {
-            Shape::Scalar(value) => Fragment::scalar(value.clone()),
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => {
-                Fragment::object(self.members().map(|(name, view)| (name.into(), view.resolve())).collect())
-            }
-            Shape::List(_) => Fragment::list(self.items().map(View::resolve).collect()),
-        }
-    }
-
-    /// The same as a plain value, where a comparison needs one.
-    pub(crate) fn to_value(self) -> Value {
-        match &self.fragment.shape {
-            Shape::Scalar(value) => value.clone(),
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => self.members().map(|(name, view)| (name.to_owned(), view.to_value())).collect(),
-            Shape::List(_) => self.items().map(View::to_value).collect(),
-        }
-    }
 }
 
 /// About how much text a value is.

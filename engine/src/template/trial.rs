@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::fragment::{RenderError, fill};
 use super::reader::{Problem, Reader, member};
-use super::{Parameter, Parameters, PodPart, Template};
+use super::{AppEntry, Parameter, Parameters, PodPart, Template};
 use crate::inject;
 use crate::security::Assessment;
 use crate::validation::{self, Report, Wrong};
@@ -98,9 +98,16 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
     template.warnings = advice.into_iter().map(warning).collect();
 }
 
-/// Fills each hole of the pod part: one that can never fit is found now rather than by a pod.
+/// Fills each hole: one that can never fit is found now rather than by a pod.
 fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[String], parameters: &Parameters) {
-    for hole in template.pod.holes.iter().filter(|hole| !unknown.iter().any(|name| hole.reads_parameter(name))) {
+    let is_applied = |entry: &&AppEntry| {
+        let guard = entry.when.as_ref();
+        guard.is_none_or(|guard| guard.reads_only_parameters() && guard.holds(parameters) == Ok(true))
+    };
+    let of_app = template.app.iter().filter(is_applied).flat_map(|entry| &entry.holes);
+    for hole in
+        template.pod.holes.iter().chain(of_app).filter(|hole| !unknown.iter().any(|name| hole.reads_parameter(name)))
+    {
         for error in fill(std::slice::from_ref(hole), parameters, parameters).err().into_iter().flatten() {
             let (place, message) = match error {
                 RenderError::WrongType { place, message } => (place, message),
@@ -110,7 +117,8 @@ fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[String]
                 // What an expression makes of a real pod cannot be told from a sample.
                 RenderError::Expression { .. } => continue,
             };
-            let path = if place.starts_with("spec.shares") { place } else { format!("spec.pod.{place}") };
+            let is_whole = place.starts_with("spec.shares") || place.starts_with("spec.app[");
+            let path = if is_whole { place } else { format!("spec.pod.{place}") };
             reader.problem(hole.position, &path, format!("filled with defaults and examples {message}"));
         }
     }

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::did_you_mean;
 use crate::nearest;
-use crate::schema::Schema;
 use crate::shown;
 use crate::template::is_dns_label;
 
@@ -19,7 +18,6 @@ const PROBES: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe"];
 
 /// A whole container. `is_init` says in which list.
 pub(crate) fn container(report: &mut Report, container: &Value, is_init: bool) {
-    report.complete(container, Schema::get().item("PodSpec", "containers"));
     if !is_dns_label(text(container, "name")) {
         report.at(".name", |report| report.wrong("is no DNS label"));
     }
@@ -38,6 +36,9 @@ pub(crate) fn container(report: &mut Report, container: &Value, is_init: bool) {
         });
     }
     report.member(container, "lifecycle", |report, lifecycle| {
+        if ends && lifecycle.as_object().is_some_and(serde_json::Map::is_empty) {
+            report.wrong(ENDS);
+        }
         for hook in ["postStart", "preStop"] {
             report.member(lifecycle, hook, |report, value| {
                 if ends {

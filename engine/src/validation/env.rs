@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::resources::STANDARD;
 use super::{Report, is_data_key, is_qualified_name, text};
-use crate::schema::Schema;
 use crate::{did_you_mean, nearest, shown};
 
 const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
@@ -23,7 +22,6 @@ const FIELDS: &[&str] = &[
 
 /// An environment variable.
 pub(crate) fn env(report: &mut Report, variable: &Value) {
-    report.complete(variable, Schema::get().item("Container", "env"));
     if !is_name(text(variable, "name")) {
         report.at(".name", |report| report.wrong("must be printable ASCII without ="));
     }

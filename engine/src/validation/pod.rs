@@ -3,13 +3,11 @@
 use serde_json::Value;
 
 use super::{Report, is_label_value, is_qualified_name, resources, security_context, text};
-use crate::schema::Schema;
 use crate::shown;
 use crate::template::is_dns_label;
 
 /// A field of a pod's `spec`, at its place; of a list or map only what is to be checked.
 pub(crate) fn pod_field(report: &mut Report, name: &str, value: &Value) {
-    report.complete(value, Schema::get().field("PodSpec", name));
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
     let mut each = |check: fn(&mut Report, &Value)| {
         for (at, item) in items.clone() {
@@ -32,7 +30,9 @@ pub(crate) fn pod_field(report: &mut Report, name: &str, value: &Value) {
                 }
             }
         }
-        "hostname" | "subdomain" if !value.as_str().is_some_and(is_dns_label) => report.wrong("is no DNS label"),
+        "hostname" | "subdomain" if !value.as_str().is_some_and(|it| it.is_empty() || is_dns_label(it)) => {
+            report.wrong("is no DNS label");
+        }
         "activeDeadlineSeconds" if value.as_i64().is_some_and(|it| !(1..=i64::from(i32::MAX)).contains(&it)) => {
             report.wrong("must be at least 1");
         }

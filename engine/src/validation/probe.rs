@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{Report, is_port_name, text};
-use crate::schema::Schema;
 use crate::{did_you_mean, nearest, shown};
 
 const HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc"];
@@ -11,7 +10,6 @@ const LIFECYCLE_HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "sleep"];
 
 /// A probe; `which` is the field that it stands in.
 pub(crate) fn probe(report: &mut Report, probe: &Value, which: &str) {
-    report.complete(probe, Schema::get().field("Container", "livenessProbe"));
     report.one_of(probe, HANDLERS);
     action(report, probe);
     let numbers = ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
@@ -44,7 +42,6 @@ pub(crate) fn named_port(report: &mut Report, probe: &Value, ports: &Value) {
 
 /// What is run when a container starts or stops.
 pub(crate) fn handler(report: &mut Report, handler: &Value) {
-    report.complete(handler, Schema::get().field("Lifecycle", "preStop"));
     report.one_of(handler, LIFECYCLE_HANDLERS);
     action(report, handler);
     report.member(handler, "sleep", |report, sleep| report.not_negative(sleep, &["seconds"]));

@@ -1,5 +1,7 @@
 //! A volume and where it comes from.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::env::{field, resource};
@@ -8,19 +10,22 @@ use super::{Report, stays_inside, text};
 use crate::schema::Schema;
 use crate::template::is_dns_label;
 
+/// The fields of which one says where a volume comes from. Those that people use come first, for the message.
+static SOURCES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let mut sources: Vec<_> = Schema::get().object("Volume").fields.keys().map(String::as_str).collect();
+    sources.retain(|source| *source != "name");
+    sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
+    sources
+});
+
 /// A volume.
 pub(crate) fn volume(report: &mut Report, volume: &Value) {
-    report.complete(volume, Schema::get().item("PodSpec", "volumes"));
     if !is_dns_label(text(volume, "name")) {
         report.at(".name", |report| report.wrong("is no DNS label"));
     }
-    let mut sources: Vec<_> = Schema::get().object("Volume").fields.keys().map(String::as_str).collect();
-    // Those that people use come first in the message.
-    sources.retain(|source| *source != "name");
-    sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
     // One without a source is an emptyDir.
     if volume.as_object().is_some_and(|fields| fields.len() > 1) {
-        report.one_of(volume, &sources);
+        report.one_of(volume, &SOURCES);
     }
     report.member(volume, "configMap", |report, source| {
         report.object_name(source, "name");

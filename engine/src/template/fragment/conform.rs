@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use crate::quantity::parse_quantity;
-use crate::schema::{Scalar, ScalarKind, Schema, Type};
+use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
 use crate::{did_you_mean, nearest, shown};
 
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
@@ -54,6 +54,9 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             {
                 return wrong(format!("lacks {required}"));
             }
+            if let Some(blank) = schema.required.iter().find(|it| is_no_choice(schema, it, members[*it].as_str())) {
+                return wrong(format!("has {blank}, which must not be empty"));
+            }
             let mut conforming = serde_json::Map::new();
             for (name, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
                 let Some(kind) = schema.fields.get(&name) else {
@@ -68,6 +71,12 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
         }
         (kind, value) => wrong(format!("must be {}, not {}", expected(kind), article_of(&value))),
     }
+}
+
+/// Whether a text is the empty one where one of a few words is required.
+pub(super) fn is_no_choice(object: &Object, field: &str, text: Option<&str>) -> bool {
+    let is_choice = matches!(object.fields.get(field), Some(Type::Scalar(scalar)) if !scalar.allowed.is_empty());
+    text == Some("") && is_choice && object.required.iter().any(|required| required == field)
 }
 
 impl Mismatch {
