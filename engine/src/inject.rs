@@ -187,7 +187,15 @@ impl<'a> Pass<'a> {
         pod: &'a Pod<'a>,
         containers: &'a [Container<'a>],
     ) -> Pass<'a> {
-        let status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
+        let mut status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
+        if decide::requires_templates(namespace) {
+            // A container of the pod's own must not pass for a template's, and so escape what is required.
+            status.keep_containers(|template, list, name| {
+                let template = catalog.template(template, &namespace.name);
+                let spec = template.and_then(|template| template.pod.spec.as_ref());
+                spec.is_some_and(|spec| spec.may_name(list, name))
+            });
+        }
         Pass { catalog, namespace, pod, containers, status, budget: Cell::new(MAX_WORK) }
     }
 
@@ -233,7 +241,10 @@ impl<'a> Pass<'a> {
             (Cow::Borrowed(_), Some(defaults)) => Cow::Borrowed(defaults.digest.as_str()),
             _ => Cow::Owned(template.digest_with(&parameters)),
         };
-        if let Some(verdict) = self.earlier(template, &digest, draft) {
+        // Of a required template a status proves nothing: whoever creates a pod can write one.
+        if !decide::is_required(self.namespace, name)
+            && let Some(verdict) = self.earlier(template, &digest, draft)
+        {
             return Preparation::Settled(verdict);
         }
         match self.render(template, &parameters, digest) {

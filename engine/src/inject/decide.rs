@@ -79,6 +79,11 @@ fn list(annotation: &str) -> impl Iterator<Item = &str> {
     annotation.split(',').map(str::trim)
 }
 
+/// Whether the namespace requires any template.
+pub(super) fn requires_templates(namespace: &Namespace) -> bool {
+    namespace.annotation(REQUIRED).is_some_and(|names| !names.is_empty())
+}
+
 /// Whether the namespace requires a template: then no pod can drop it.
 pub(super) fn is_required(namespace: &Namespace, name: &str) -> bool {
     list(namespace.annotation(REQUIRED).unwrap_or_default()).any(|required| required == name)

@@ -20,6 +20,9 @@ use crate::template::{Placement, Template};
 const MERGED: &[&str] =
     &["PodSecurityContext", "SELinuxOptions", "WindowsSecurityContextOptions", "ResourceRequirements", "Lifecycle"];
 
+/// What a container runs. Other webhooks may add to a container, but none of them changes these.
+const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
+
 /// Values that the API server fills in: a pod that has one of these has said nothing.
 /// Source: kubernetes pkg/apis/core/v1/defaults.go.
 const DEFAULTS: &[(&str, &str)] =
@@ -168,6 +171,8 @@ impl<'a> Merge<'_> {
     fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
         let template = self.template.name();
         let other = match self.owner() {
+            // It says so, and lies.
+            Some(other) if other == template.as_str() => "from the pod itself".to_owned(),
             Some(other) => format!("from template \"{}\"", shown(other)),
             None if self.record.added.contains(&self.here()) => "once more from it".to_owned(),
             None => "from the pod itself".to_owned(),
@@ -262,7 +267,8 @@ impl<'a> Merge<'_> {
 
     /// Compares a container of the pod with the template's of the same name.
     fn container_is_there(&mut self, there: &Value, view: View<'a>, in_same_list: bool) -> Presence {
-        if self.is_ours() {
+        let is_ours = self.is_ours();
+        if is_ours && !self.required {
             return Presence::There;
         }
         let kind = Schema::get().item("PodSpec", "containers");
@@ -278,16 +284,19 @@ impl<'a> Merge<'_> {
                 *image = pulled.clone();
             }
         }
-        if in_same_list && self.owner().is_none() && covers(there, &asked, kind) {
+        let is_known = is_ours || self.owner().is_none() && covers(there, &asked, kind);
+        let runs_the_same = || PROGRAM.iter().all(|field| there.get(field) == asked.get(field));
+        if in_same_list && is_known && (!self.required || runs_the_same()) {
             return Presence::There;
         }
         let name = name_of(view);
+        let program = PROGRAM.iter().find(|field| self.required && there.get(field) != asked.get(field));
         let differs = asked.as_object().into_iter().flatten().find(|(field, asked)| {
             let kind = Schema::get().field("Container", field);
             !there.get(*field).is_some_and(|there| covers(there, asked, kind))
         });
-        let differs = match (in_same_list, differs) {
-            (true, Some((field, _))) => format!(", which differ in {field}"),
+        let differs = match (in_same_list, program.copied().or(differs.map(|(field, _)| field.as_str()))) {
+            (true, Some(field)) => format!(", which differ in {field}"),
             _ => String::new(),
         };
         self.conflict(&format!("container \"{}\"", shown(name)), &differs, "rename one");
@@ -312,7 +321,8 @@ impl<'a> Merge<'_> {
                 Some(known) => {
                     let is_copied = is_copy || has_conflict && name.starts_with(NO_TOKEN);
                     let same = || is_copied && covers(&known, &view.to_value(), kind);
-                    if !(shared || merge.is_ours() || same()) {
+                    let is_ours = || merge.is_ours() && (!merge.required || covers(&known, &view.to_value(), kind));
+                    if !(shared || is_ours() || same()) {
                         let fix = "rename one, or list it in the template's shares";
                         merge.conflict(&format!("volume \"{}\"", shown(name)), "", fix);
                     }
@@ -528,8 +538,8 @@ fn is_dropped(field: &str, view: View<'_>) -> bool {
         Some(Value::String(text)) => text.is_empty(),
         Some(Value::Bool(false)) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
         Some(_) => false,
-        // An emptyDir is an object with nothing in it; of these fields an empty one means nothing.
         None if view.is_list() => view.items().next().is_none(),
+        // Of these an empty one means nothing; an emptyDir does.
         None => {
             matches!(field, "lifecycle" | "resources") && view.members().all(|(_, part)| is_empty(&part.to_value()))
         }

@@ -87,14 +87,31 @@ impl Status {
             record.added.retain(|added| can_be_added(added));
             record.replaced.retain(|(replaced, _)| can_be_added(replaced));
         }
-        let additions = |(at, record): (usize, &Record)| {
-            record.added.iter().map(move |added| (added.clone(), at)).collect::<Vec<_>>()
-        };
-        status.owners = status.templates.iter().enumerate().flat_map(additions).collect();
+        status.index();
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let entries: usize = status.templates.iter().map(Record::entries).sum();
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
         if entries > MAX_ENTRIES || replaced > MAX_REPLACED { Status::default() } else { status }
+    }
+
+    fn index(&mut self) {
+        let additions = |(at, record): (usize, &Record)| {
+            record.added.iter().map(move |added| (added.clone(), at)).collect::<Vec<_>>()
+        };
+        self.owners = self.templates.iter().enumerate().flat_map(additions).collect();
+    }
+
+    /// Forgets containers of which `is_brought` does not know, by template, list and name.
+    pub(super) fn keep_containers(&mut self, is_brought: impl Fn(&str, &str, &str) -> bool) {
+        for Record { name: template, added, .. } in &mut self.templates {
+            added.retain(|added| match tokens(added).as_slice() {
+                [spec, list, name] if spec == "spec" && (list == "containers" || list == "initContainers") => {
+                    is_brought(template, list, name)
+                }
+                _ => true,
+            });
+        }
+        self.index();
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -284,6 +284,15 @@ impl Fragment {
         })
     }
 
+    /// Whether an item of a list has this name, or one that varies.
+    pub(crate) fn may_name(&self, list: &str, name: &str) -> bool {
+        let items: &[Fragment] = match self.member(list).map(|list| &list.shape) {
+            Some(Shape::List(items)) => items,
+            _ => &[],
+        };
+        items.len() > self.fixed_names(list).count() || self.fixed_names(list).any(|known| known == name)
+    }
+
     /// Items of a list, as far as they do not vary.
     pub(crate) fn fixed_items(&self, list: &str) -> impl Iterator<Item = Value> {
         let items = self.member(list).map(Fragment::items).unwrap_or_default();
