@@ -197,25 +197,37 @@ impl Around<'_> {
         check_items(report, container, "ports", validation::port);
         ports::check_names(report, container);
         for (list, path) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
-            check_items(report, container, list, |report, mount| {
-                validation::mount(report, mount, path);
-                self.check_volume(report, mount.get("name").and_then(Value::as_str).unwrap_or_default());
-            });
+            check_items(report, container, list, |report, mount| validation::mount(report, mount, path));
+            self.check_volumes(report, container, list, path);
         }
         let ends = self.is_init && container.text_of("restartPolicy").as_deref() != Some("Always");
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
-            let value = container.member(probe).filter(|entry| entry.is_ours()).map(|entry| entry.node.to_value());
-            let Some(value) = value else { continue };
+            let Some(entry) = container.member(probe).filter(|entry| entry.is_ours()) else { continue };
+            let (value, is_checked) = (entry.node.to_value(), is_checked(&entry.node));
             report.at(&format!(".{probe}"), |report| {
                 if ends {
                     report.wrong(ENDS);
                 }
-                validation::probe(report, &value, probe);
+                if !is_checked {
+                    validation::probe(report, &value, probe);
+                }
                 validation::named_port(report, &value, &container.value_of("ports").unwrap_or_default());
             });
         }
         self.check_lifecycle(report, container, ends);
         self.check_resources(report, container);
+    }
+
+    /// The volumes that mounts of templates name.
+    fn check_volumes(&self, report: &mut Report, container: &mut Node<'_>, list: &str, path: &str) {
+        let Some(entry) = container.member(list).filter(|entry| !matches!(entry.node, Node::Raw(_))) else { return };
+        for item in entry.node.items().into_iter().flatten().filter(|item| item.is_ours()) {
+            let name = item.node.text_of("name").unwrap_or_default();
+            if !self.volumes.contains(&*name) {
+                let at = item.node.text_of(path).unwrap_or_default();
+                report.at(&format!(".{list}[{}]", shown(&at)), |report| self.check_volume(report, &name));
+            }
+        }
     }
 
     /// A request or limit of a template beside one of the pod.
@@ -290,11 +302,12 @@ impl Around<'_> {
     }
 }
 
-/// Checks those items of a list that templates brought.
+/// Checks those items of a list that templates brought, as far as they vary.
 fn check_items(report: &mut Report, container: &mut Node<'_>, list: &str, check: impl Fn(&mut Report, &Value)) {
     let Some(entry) = container.member(list).filter(|entry| !matches!(entry.node, Node::Raw(_))) else { return };
-    let Type::List { keys, .. } = Schema::get().field("Container", list) else { unreachable!("it is a list") };
-    for item in entry.node.items().into_iter().flatten().filter(|item| item.is_ours()) {
+    let items = entry.node.items().into_iter().flatten();
+    for item in items.filter(|item| item.is_ours() && !is_checked(&item.node)) {
+        let Type::List { keys, .. } = Schema::get().field("Container", list) else { unreachable!("it is a list") };
         let step = format!(".{list}[{}]", shown(&item.node.key(keys)));
         report.at(&step, |report| check(report, &item.node.to_value()));
     }

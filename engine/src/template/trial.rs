@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fragment::{RenderError, fill};
+use super::fragment::{Fragment, RenderError, fill};
 use super::reader::{Problem, Reader, member};
 use super::{AppEntry, Parameter, Parameters, PodPart, Template};
 use crate::inject;
@@ -57,12 +57,14 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
         return;
     }
     let mut wrong = check_fixed(&template.pod);
-    if let Some(defaults) = &mut template.defaults
-        && let Some(part) = &defaults.pod
-        && !check_fixed(part).is_empty()
-    {
+    let entries = template.app.iter().enumerate();
+    wrong.extend(entries.flat_map(|(at, entry)| check_fixed_app(&entry.container, at)));
+    if let Some(defaults) = &mut template.defaults {
         // What was filled in beforehand is not checked again at review.
-        defaults.pod = None;
+        defaults.pod.take_if(|part| !check_fixed(part).is_empty());
+        for entry in &mut defaults.app {
+            entry.take_if(|container| !check_fixed_app(container, 0).is_empty());
+        }
     }
     let trials: Vec<_> = sets.iter().filter_map(|parameters| inject::trial(template, parameters)).collect();
     // What is wrong with some values of optional parameters alone may be right for every pod.
@@ -78,24 +80,18 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
             reader.problem(found.node.position, &found.path, problem.message);
         }
     }
-    let tried = trials.into_iter().find_map(|trial| trial.spec);
-    let Some(tried) = tried else { return };
-    let assessment = Assessment::of(&tried);
-    let mut advice = advise(&tried, &own_containers(spec));
-    template.pod_security = Some(assessment.level());
-    advice.extend(assessment.baseline.into_iter().map(|above| Wrong {
-        message: format!("{}, which the baseline Pod Security level does not allow", above.message),
-        ..above
-    }));
-    advice.extend(sometimes.into_iter().filter(|it| seen.insert(it.to_string())).map(|wrong| Wrong {
+    let sometimes = sometimes.into_iter().filter(|it| seen.insert(it.to_string())).map(|wrong| Wrong {
         message: format!("{}, with some of the optional parameters left out", wrong.message),
         ..wrong
-    }));
+    });
+    let tried = trials.iter().find_map(|trial| trial.spec.as_ref());
+    template.pod_security = tried.map(|tried| Assessment::of(tried).level());
+    let advice = tried.map(|tried| advise(tried, &own_containers(spec))).unwrap_or_default();
     let warning = |advice: Wrong| {
         let found = locate(spec, &advice.place);
         Problem::new(reader.file(), found.node.position, &found.path, advice.message)
     };
-    template.warnings = advice.into_iter().map(warning).collect();
+    template.warnings = advice.into_iter().chain(sometimes).map(warning).collect();
 }
 
 /// Fills each hole: one that can never fit is found now rather than by a pod.
@@ -154,6 +150,28 @@ fn check_fixed(part: &PodPart) -> Vec<Wrong> {
     report.wrong
 }
 
+/// The same for an entry of `app`.
+fn check_fixed_app(container: &Fragment, at: usize) -> Vec<Wrong> {
+    type Check = fn(&mut Report, &serde_json::Value);
+    const LISTS: [(&str, Check); 5] = [
+        ("env", validation::env),
+        ("envFrom", validation::env_from),
+        ("ports", validation::port),
+        ("volumeMounts", |report, mount| validation::mount(report, mount, "mountPath")),
+        ("volumeDevices", |report, mount| validation::mount(report, mount, "devicePath")),
+    ];
+    let mut report = Report::default();
+    for (list, check) in LISTS {
+        for (index, item) in container.fixed_items(list).enumerate() {
+            report.at(&format!("app[{at}].{list}[{index}]"), |report| check(report, &item));
+        }
+    }
+    for (field, probe) in container.fixed_members().filter(|(field, _)| field.ends_with("Probe")) {
+        report.at(&format!("app[{at}].{field}"), |report| validation::probe(report, &probe, field));
+    }
+    report.wrong
+}
+
 /// The names of the containers that the template brings.
 fn own_containers(spec: &Node) -> BTreeSet<&str> {
     let lists = ["initContainers", "containers"].into_iter();
@@ -161,7 +179,7 @@ fn own_containers(spec: &Node) -> BTreeSet<&str> {
     items.filter_map(|container| container.get("name")?.as_str()).collect()
 }
 
-/// What should be better about the containers that a template brings.
+/// What should be better about a pod with what a template gives.
 fn advise(spec: &serde_json::Value, own: &BTreeSet<&str>) -> Vec<Wrong> {
     let mut report = Report::default();
     for list in ["initContainers", "containers"] {
@@ -172,7 +190,11 @@ fn advise(spec: &serde_json::Value, own: &BTreeSet<&str>) -> Vec<Wrong> {
             }
         }
     }
-    report.wrong
+    let above = Assessment::of(spec).baseline.into_iter().map(|above| Wrong {
+        message: format!("{}, which the baseline Pod Security level does not allow", above.message),
+        ..above
+    });
+    report.wrong.into_iter().chain(above).collect()
 }
 
 fn advise_container(report: &mut Report, container: &serde_json::Value) {
