@@ -163,12 +163,16 @@ impl Injection {
     /// Injects into one pod, and reports.
     fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<Injected> {
         let mut pod = source.pod();
-        check_texts(&pod).with_context(|| format!("{} {:?}", source.kind, source.name))?;
+        let subject = format!("{} {:?}", source.kind, source.name);
+        if let Err(wrong) = check_texts(&pod) {
+            report(format_args!("{subject}: {wrong}\n{subject}: left out of the output"));
+            self.outcome = Outcome::NotAsAsked;
+            return Ok(Injected::Denied);
+        }
         self.annotate(&mut pod);
         let raw = to_raw_value(&pod)?;
         let review = Review::of_pod(&source.namespace, &raw);
         let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
-        let subject = format!("{} {:?}", source.kind, source.name);
         self.tell(&subject, &decision);
         if let Some(key) = &source.misplaced {
             let kind = &source.kind;
@@ -253,11 +257,11 @@ impl Injection {
 }
 
 /// Labels and annotations are texts. An API server would refuse the pod, and `inject: false` must not be read as nothing.
-fn check_texts(pod: &Value) -> anyhow::Result<()> {
+fn check_texts(pod: &Value) -> Result<(), String> {
     for map in ["labels", "annotations"] {
         let members = pod.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
         if let Some((key, value)) = members.into_iter().flatten().find(|(_, value)| !value.is_string()) {
-            bail!("metadata.{map}[{key}] must be a string; quote {value}");
+            return Err(format!("metadata.{map}[{key}] must be a string; quote {value}"));
         }
     }
     Ok(())

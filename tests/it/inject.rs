@@ -260,3 +260,37 @@ fn annotations_on_the_workload_itself_are_pointed_out() {
                 only the pod template's annotations count";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 }
+
+#[test]
+fn what_should_be_better_about_a_template_is_said_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let template = LOG_SHIPPER.replacen(
+        "restartPolicy: Always",
+        "restartPolicy: Always\n          securityContext: {privileged: true}",
+        1,
+    );
+    fs::write(folder.path().join("log-shipper.yaml"), template).expect("the folder is writable");
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web, annotations: {pillion.dev/templates: log-shipper}}, \
+               spec: {containers: [{name: app, image: app}]}}\n";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pillion"));
+    command.arg("inject").arg("--templates").arg(folder.path()).args(["-f", "-"]);
+    let ran = run(command, &format!("{pod}---\n{pod}"));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let said = "securityContext.privileged is true, which the baseline Pod Security level does not allow";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn an_annotation_that_is_no_text_leaves_out_its_pod_alone() {
+    let pods = "{apiVersion: v1, kind: Pod, metadata: {name: wrong, annotations: {pillion.dev/inject: false}}, spec: {containers: []}}\n\
+                ---\n{apiVersion: v1, kind: Pod, metadata: {name: plain}, spec: {containers: []}}\n";
+    let ran = inject(["-f", "-"], pods);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("pod \"wrong\": metadata.annotations[pillion.dev/inject] must be a string; quote false"),
+        "{}",
+        ran.stderr
+    );
+    let names: Vec<_> = ran.documents().iter().map(|pod| pod["metadata"]["name"].clone()).collect();
+    assert_eq!(names, ["plain"]);
+}

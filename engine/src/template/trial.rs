@@ -287,3 +287,95 @@ fn is_called(item: &Node, key: &str) -> bool {
     ["name", "mountPath", "devicePath"].iter().any(|field| item.get(field).and_then(Node::as_str) == Some(key))
         || item.get("containerPort").is_some_and(|number| Some(number.to_json().to_string().as_str()) == port)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::template::read;
+
+    /// The warnings and the Pod Security level of a template with this spec.
+    fn tried(spec: &str) -> (Vec<String>, String) {
+        let head = "apiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: a}\nspec:\n";
+        let text = spec.lines().fold(head.to_owned(), |text, line| format!("{text}  {line}\n"));
+        let template = read(&text, "a.yaml").remove(0).unwrap_or_else(|refused| panic!("{:?}", refused.problems));
+        let warnings = template.warnings().iter().map(ToString::to_string).collect();
+        (warnings, template.pod_security().map(|level| level.to_string()).unwrap_or_default())
+    }
+
+    const GOOD: &str = r#"
+pod:
+  spec:
+    initContainers:
+      - name: a
+        image: a:1
+        restartPolicy: Always
+        startupProbe: {tcpSocket: {port: 80}}
+        resources: {requests: {cpu: 10m, memory: 16Mi}}
+        securityContext:
+          runAsNonRoot: true
+          allowPrivilegeEscalation: false
+          capabilities: {drop: [ALL]}
+          seccompProfile: {type: RuntimeDefault}
+"#;
+
+    #[test]
+    fn a_good_template_is_warned_of_nothing_and_passes_restricted() {
+        assert_eq!(tried(GOOD), (Vec::new(), "restricted".into()));
+    }
+
+    #[test]
+    fn what_should_be_better_is_said_with_its_place() {
+        for (good, better, warning) in [
+            (
+                "{cpu: 10m, memory: 16Mi}",
+                "{cpu: 10m}",
+                "a.yaml:9:11: spec.pod.spec.initContainers[0] requests no memory, so autoscalers and the scheduler cannot \
+                 reckon with it",
+            ),
+            (
+                "a:1",
+                "registry:5000/a",
+                "a.yaml:10:18: spec.pod.spec.initContainers[0].image names no version, so what runs can change from pod to \
+                 pod",
+            ),
+            (
+                "startupProbe",
+                "livenessProbe",
+                "a.yaml:9:11: spec.pod.spec.initContainers[0] has neither startupProbe nor readinessProbe, so what starts \
+                 after it does not wait until it is ready",
+            ),
+            (
+                "{drop: [ALL]}",
+                "{drop: [ALL], add: [NET_ADMIN]}",
+                "a.yaml:17:46: spec.pod.spec.initContainers[0].securityContext.capabilities.add holds \"NET_ADMIN\", which the \
+                 baseline Pod Security level does not allow",
+            ),
+        ] {
+            assert_eq!(tried(&GOOD.replace(good, better)).0, [warning]);
+        }
+    }
+
+    #[test]
+    fn a_template_can_keep_a_pod_from_a_level() {
+        assert_eq!(tried(&GOOD.replace("runAsNonRoot: true", "runAsUser: 0")).1, "baseline");
+        assert_eq!(tried(&format!("{GOOD}    hostPID: true")).1, "privileged");
+        assert_eq!(tried("app: [{containers: [web], ports: [{containerPort: 80, hostPort: 80}]}]").1, "privileged");
+    }
+
+    #[test]
+    fn what_is_wrong_only_with_some_optional_parameters_is_a_warning() {
+        let spec = r#"
+parameters:
+  - {name: map, type: string, optional: true, example: m}
+  - {name: secret, type: string, optional: true, example: s}
+pod:
+  spec:
+    volumes:
+      - name: conf
+        configMap: "${{ params.map == null ? null : {'name': params.map} }}"
+        secret: "${{ params.secret == null ? null : {'secretName': params.secret} }}"
+"#;
+        let warning = "a.yaml:12:11: spec.pod.spec.volumes[0] has configMap and secret, and only one of them may be there, \
+                       with some of the optional parameters left out";
+        assert_eq!(tried(spec).0, [warning]);
+    }
+}
