@@ -134,3 +134,13 @@ fn a_template_that_was_never_good_is_known_as_broken() {
     let fine = review("log-shipper");
     assert_eq!(names(&patched(&fine["request"]["object"], &pillion.answer(&fine)), "initContainers"), ["log-shipper"]);
 }
+
+#[test]
+fn what_should_be_better_about_a_template_is_in_the_log() {
+    let pillion = Pillion::start();
+    let warning = pillion.logged("message", "template accepted, but should be better")["warning"].take();
+    let warning = warning.as_str().expect("the warning is text");
+    for part in ["log-shipper.yaml:", "spec.pod.spec.initContainers[0] requests no cpu and no memory"] {
+        assert!(warning.contains(part), "{part:?} is missing: {warning}");
+    }
+}
