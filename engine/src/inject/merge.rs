@@ -197,14 +197,17 @@ impl<'a> Merge<'_> {
 
     /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
     /// or a resource is given to whoever lacks it, so the pod's own is what everybody expects.
-    fn stays(&mut self, there: &Value, given: &Value, kind: &'static Type) {
+    fn stays(&mut self, values: impl FnOnce() -> (Value, Value), kind: &'static Type) {
         const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
         let is_expected = self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str()));
-        let is_earlier = self.owner() == Some(self.template.name().as_str());
-        if is_earlier || is_expected && self.owner().is_none() || covers(there, given, kind) {
+        let owner = self.owner();
+        if owner == Some(self.template.name().as_str()) || is_expected && owner.is_none() {
             return;
         }
-        self.kept.push(place_of(self.path.iter().map(String::as_str)));
+        let (there, given) = values();
+        if !covers(&there, &given, kind) {
+            self.kept.push(place_of(self.path.iter().map(String::as_str)));
+        }
     }
 
     /// Whether this template brought what is here in an earlier call.
@@ -395,7 +398,7 @@ impl<'a> Merge<'_> {
                     entry.replace(Node::View(view));
                 }
             } else {
-                merge.stays(&entry.node.to_value(), &view.to_value(), kind);
+                merge.stays(|| (entry.node.to_value(), view.to_value()), kind);
             }
         });
     }
@@ -438,10 +441,13 @@ impl<'a> Merge<'_> {
     }
 
     fn map(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
+        if target.members().is_none() {
+            return self.misshapen();
+        }
         for (key, part) in view.members() {
             self.at(key, |merge| match target.member(key) {
                 Some(known) if overrides => merge.overrule(known, Node::View(part)),
-                Some(known) => merge.stays(&known.node.to_value(), &part.to_value(), kind),
+                Some(known) => merge.stays(|| (known.node.to_value(), part.to_value()), kind),
                 None => {
                     if let Some(members) = target.members() {
                         members.push((key.into(), Entry::added(Node::View(part))));
@@ -486,10 +492,13 @@ impl<'a> Merge<'_> {
                     } else if overrides {
                         merge.overrule(known, node);
                     } else {
-                        // Keys can be the same and be written otherwise: `/data` and `/data/`.
-                        let (there, mut given) = (known.node.to_value(), node.to_value());
-                        keys.iter().for_each(|key| given[key] = there[key].clone());
-                        merge.stays(&there, &given, kind);
+                        let values = || {
+                            // Keys can be the same and be written otherwise: `/data` and `/data/`.
+                            let (there, mut given) = (known.node.to_value(), node.to_value());
+                            keys.iter().for_each(|key| given[key] = there[key].clone());
+                            (there, given)
+                        };
+                        merge.stays(values, kind);
                     }
                 }
             });
