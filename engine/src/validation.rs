@@ -17,6 +17,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::schema::{Schema, Type};
+
 pub(crate) use self::container::{container, mount, port};
 pub(crate) use self::env::{env, env_from};
 pub(crate) use self::pod::pod_field;
@@ -61,6 +63,28 @@ impl Report {
         let wrong = Wrong { place: self.place.trim_start_matches('.').to_owned(), message: message.into() };
         if !self.wrong.contains(&wrong) {
             self.wrong.push(wrong);
+        }
+    }
+
+    /// Fields that Kubernetes requires, at any depth: an expression may have left one out.
+    pub(crate) fn complete(&mut self, value: &Value, kind: &Type) {
+        match (kind, value) {
+            (Type::Ref { name }, Value::Object(members)) => {
+                let object = Schema::get().object(name);
+                for field in object.required.iter().filter(|field| value[field.as_str()].is_null()) {
+                    self.wrong(format!("lacks {field}"));
+                }
+                for (field, value) in members.iter().filter(|(_, value)| value.is_object() || value.is_array()) {
+                    let Some(kind) = object.fields.get(field) else { continue };
+                    self.at(&format!(".{field}"), |report| report.complete(value, kind));
+                }
+            }
+            (Type::List { item, .. }, Value::Array(items)) => {
+                for (at, value) in items.iter().enumerate() {
+                    self.at(&format!("[{at}]"), |report| report.complete(value, item));
+                }
+            }
+            _ => {}
         }
     }
 

@@ -112,7 +112,11 @@ fn check_volumes(report: &mut Report, spec: &mut Node<'_>) -> HashSet<String> {
         let name = entry.node.text_of("name").unwrap_or_default().into_owned();
         if entry.is_ours() && !is_checked(&entry.node) {
             let step = format!("volumes[{}]", shown(&name));
-            report.at(&step, |report| validation::volume(report, &entry.node.to_value()));
+            let value = entry.node.to_value();
+            report.at(&step, |report| {
+                complete(report, &entry.node, &value, Schema::get().item("PodSpec", "volumes"));
+                validation::volume(report, &value);
+            });
         }
         names.insert(name);
     }
@@ -141,7 +145,17 @@ fn check_fields(report: &mut Report, spec: &mut Node<'_>) {
             node if is_new && !is_checked(node) => node.to_value(),
             _ => continue,
         };
-        report.at(name, |report| validation::pod_field(report, name, &value));
+        report.at(name, |report| {
+            report.complete(&value, Schema::get().field("PodSpec", name));
+            validation::pod_field(report, name, &value);
+        });
+    }
+}
+
+/// Whether all is there that Kubernetes requires. Only what gave nothing can have left it out.
+fn complete(report: &mut Report, node: &Node<'_>, value: &Value, kind: &Type) {
+    if !matches!(node, Node::View(view) if !view.has_nulls()) {
+        report.complete(value, kind);
     }
 }
 
@@ -171,7 +185,9 @@ impl Around<'_> {
     /// A container that a template brought.
     fn check_new(&self, report: &mut Report, view: View<'_>) {
         if !view.is_fixed() {
-            validation::container(report, &view.to_value(), self.is_init);
+            let value = view.to_value();
+            complete(report, &Node::View(view), &value, Schema::get().item("PodSpec", "containers"));
+            validation::container(report, &value, self.is_init);
         }
         if !self.limits.is_empty() {
             let resources = view.get("resources").map(View::to_value).unwrap_or_default();
@@ -209,6 +225,7 @@ impl Around<'_> {
                     report.wrong(ENDS);
                 }
                 if !is_checked {
+                    report.complete(&value, Schema::get().field("Container", probe));
                     validation::probe(report, &value, probe);
                 }
                 validation::named_port(report, &value, &container.value_of("ports").unwrap_or_default());
@@ -285,6 +302,7 @@ impl Around<'_> {
                 if ends {
                     report.wrong(ENDS);
                 }
+                report.complete(&value, Schema::get().field("Lifecycle", hook));
                 validation::handler(report, &value);
             });
             self.check_sleep(report, hook, value.pointer("/sleep/seconds").and_then(Value::as_i64));
@@ -307,9 +325,15 @@ fn check_items(report: &mut Report, container: &mut Node<'_>, list: &str, check:
     let Some(entry) = container.member(list).filter(|entry| !matches!(entry.node, Node::Raw(_))) else { return };
     let items = entry.node.items().into_iter().flatten();
     for item in items.filter(|item| item.is_ours() && !is_checked(&item.node)) {
-        let Type::List { keys, .. } = Schema::get().field("Container", list) else { unreachable!("it is a list") };
+        let Type::List { keys, item: kind } = Schema::get().field("Container", list) else {
+            unreachable!("it is a list")
+        };
         let step = format!(".{list}[{}]", shown(&item.node.key(keys)));
-        report.at(&step, |report| check(report, &item.node.to_value()));
+        let value = item.node.to_value();
+        report.at(&step, |report| {
+            complete(report, &item.node, &value, kind);
+            check(report, &value);
+        });
     }
 }
 

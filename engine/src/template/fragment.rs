@@ -29,7 +29,7 @@ pub(crate) struct Fragment {
     shape: Shape,
     /// The JSON, when nothing in it varies.
     fixed: Option<Box<RawValue>>,
-    /// Whether it is there even if nulls leave nothing in it: a volume's source says something by being there.
+    /// Whether it is there even if nulls leave nothing in it: an emptyDir says something by being there.
     stays: bool,
 }
 
@@ -47,8 +47,6 @@ enum Shape {
 pub(crate) struct Hole {
     parts: Vec<Part>,
     kind: &'static Type,
-    /// Whether Kubernetes requires the field: then it cannot be `null`.
-    required: bool,
     /// Where it is, for messages: `initContainers[0].image`.
     place: String,
     /// The same in its file.
@@ -155,11 +153,8 @@ impl Compiler<'_, '_> {
             } else if node.value != yaml::Value::Null {
                 match self.compile(node, kind, &path) {
                     Some(fragment) => {
-                        if let (Shape::Hole(at), true) = (&fragment.shape, complete && object.required.contains(field))
-                        {
-                            self.holes[*at].required = true;
-                        }
-                        let stays = name == "Volume" && !matches!(fragment.shape, Shape::Hole(_));
+                        let stays =
+                            name == "Volume" && key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
                         fragments.push((field.as_str().into(), Fragment { stays, ..fragment }));
                     }
                     None => whole = false,
@@ -211,7 +206,7 @@ impl Compiler<'_, '_> {
             return None;
         }
         let place = path.trim_start_matches("spec.pod.").to_owned();
-        self.holes.push(Hole { parts, kind, required: false, place, position: node.position });
+        self.holes.push(Hole { parts, kind, place, position: node.position });
         Some(Fragment { shape: Shape::Hole(self.holes.len() - 1), fixed: None, stays: false })
     }
 
@@ -362,10 +357,7 @@ impl Hole {
             }
         };
         if value.is_null() {
-            return match self.required {
-                false => Ok(value),
-                true => Err(RenderError::WrongType { place: self.place.clone(), message: "must not be null".into() }),
-            };
+            return Ok(value);
         }
         variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
             place: self.place.clone(),

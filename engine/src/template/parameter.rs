@@ -245,14 +245,22 @@ impl Parameter {
     /// A value for a trial: the default, else the example, else one that the rules allow, else nothing if it can be left
     /// out.
     pub(crate) fn sample(&self) -> Value {
+        if self.optional && !self.is_told() { Value::Null } else { self.some_sample() }
+    }
+
+    /// The same, and something of its type if nobody wrote down what it looks like.
+    pub(crate) fn some_sample(&self) -> Value {
         let told = self.default.as_ref().or(self.example.as_ref()).or(self.rules.allowed.first());
-        told.cloned().unwrap_or_else(|| if self.optional { Value::Null } else { self.kind.sample() })
+        told.cloned().unwrap_or_else(|| self.kind.sample())
+    }
+
+    fn is_told(&self) -> bool {
+        self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty()
     }
 
     /// Whether somebody wrote down what a value looks like: then a trial rendering proves something.
     pub(crate) fn has_sample(&self) -> bool {
-        let told = self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty();
-        told || self.optional || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
+        self.is_told() || self.optional || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
     }
 
     /// Reads an entry of `parameters`. What is wrong goes to the reader.

@@ -50,7 +50,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn problem(&mut self, position: Position, path: &str, message: impl Into<String>) {
-        self.problems.push(Problem::new(self.file, position, path, message.into()));
+        let problem = Problem::new(self.file, position, path, message.into());
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     pub(crate) fn file(&self) -> &'a str {

@@ -6,6 +6,7 @@ use super::fragment::{Fragment, RenderError, fill};
 use super::reader::{Problem, Reader, member};
 use super::{AppEntry, Parameter, Parameters, PodPart, Template};
 use crate::inject;
+use crate::schema::Schema;
 use crate::security::Assessment;
 use crate::validation::{self, Report, Wrong};
 use crate::yaml::{Node, Value};
@@ -14,29 +15,31 @@ use crate::yaml::{Node, Value};
 const MAX_ALONE: usize = 8;
 
 impl Template {
-    /// What its parameters can be in a trial: all examples, none as for a pod that sets nothing, and each of those that can
-    /// be left out alone. Left out is what its guard leaves out.
-    fn parameter_sets(&self) -> Vec<Parameters> {
+    /// What its parameters can be in a trial: all examples, and none as for a pod that sets nothing.
+    fn sample_sets(&self) -> Vec<Parameters> {
         let sample = |parameter: &Parameter| (parameter.name.clone(), parameter.sample());
         let samples = Parameters(self.parameters.iter().map(sample).collect());
-        let without = |wanted: Option<&str>| {
-            let is_left_out = |it: &Parameter| it.optional && it.default.is_none() && Some(it.name.as_str()) != wanted;
-            let value = |it: &Parameter| if is_left_out(it) { serde_json::Value::Null } else { it.sample() };
-            Parameters(self.parameters.iter().map(|it| (it.name.clone(), value(it))).collect())
-        };
+        let defaults = self.parameters_with(None);
+        if samples.0 == defaults.0 { vec![samples] } else { vec![samples, defaults] }
+    }
+
+    /// Each of those that can be left out alone.
+    fn single_sets(&self) -> Vec<Parameters> {
         let optional = self.parameters.iter().filter(|it| it.optional && it.default.is_none());
-        let alone = optional.take(MAX_ALONE).map(|parameter| without(Some(&parameter.name)));
-        let mut sets: Vec<Parameters> = Vec::new();
-        for set in [samples, without(None)].into_iter().chain(alone) {
-            if !sets.iter().any(|known| known.0 == set.0) {
-                sets.push(set);
-            }
-        }
-        sets.retain(|parameters| {
-            let guard = self.when.as_ref().filter(|when| when.reads_only_parameters());
-            guard.is_none_or(|guard| guard.holds(parameters) != Ok(false))
-        });
-        sets
+        optional.take(MAX_ALONE).map(|parameter| self.parameters_with(Some(&parameter.name))).collect()
+    }
+
+    /// All that must be given or have a default, and this one.
+    fn parameters_with(&self, wanted: Option<&str>) -> Parameters {
+        let is_left_out = |it: &Parameter| it.optional && it.default.is_none() && Some(it.name.as_str()) != wanted;
+        let value = |it: &Parameter| if is_left_out(it) { serde_json::Value::Null } else { it.some_sample() };
+        Parameters(self.parameters.iter().map(|it| (it.name.clone(), value(it))).collect())
+    }
+
+    /// Whether the guard lets it be applied with these parameters, or asks for more than them.
+    fn may_apply(&self, parameters: &Parameters) -> bool {
+        let guard = self.when.as_ref().filter(|when| when.reads_only_parameters());
+        guard.is_none_or(|guard| guard.holds(parameters) != Ok(false))
     }
 
     /// The parameters of which nobody wrote down what a value looks like: a trial proves nothing about them.
@@ -47,10 +50,10 @@ impl Template {
 
 /// Tries a template. `spec` is the one of its file, as it was compiled.
 pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template) {
-    let sets = template.parameter_sets();
+    let mut sets = template.sample_sets();
+    sets.retain(|parameters| template.may_apply(parameters));
     let unknown = template.without_sample();
-    // With all examples, and with none.
-    for parameters in sets.iter().take(2) {
+    for parameters in &sets {
         render_holes(reader, template, &unknown, parameters);
     }
     if !reader.is_clean() {
@@ -66,6 +69,7 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
             entry.take_if(|container| !check_fixed_app(container, 0).is_empty());
         }
     }
+    sets.extend(template.single_sets().into_iter().filter(|parameters| template.may_apply(parameters)));
     let trials: Vec<_> = sets.iter().filter_map(|parameters| inject::trial(template, parameters)).collect();
     // What is wrong with some values of optional parameters alone may be right for every pod.
     let (always, sometimes): (Vec<_>, Vec<_>) = trials
@@ -137,15 +141,26 @@ fn check_fixed(part: &PodPart) -> Vec<Wrong> {
     for list in ["initContainers", "containers"] {
         for container in spec.fixed_items(list) {
             let step = format!("{list}[{}]", container["name"].as_str().unwrap_or_default());
-            report.at(&step, |report| validation::container(report, &container, list == "initContainers"));
+            report.at(&step, |report| {
+                report.complete(&container, Schema::get().item("PodSpec", list));
+                validation::container(report, &container, list == "initContainers");
+            });
         }
     }
     for (name, value) in spec.fixed_members() {
-        report.at(name, |report| validation::pod_field(report, name, &value));
+        report.at(name, |report| {
+            if !["initContainers", "containers", "volumes"].contains(&name) {
+                report.complete(&value, Schema::get().field("PodSpec", name));
+            }
+            validation::pod_field(report, name, &value);
+        });
     }
     for volume in spec.fixed_items("volumes") {
         let step = format!("volumes[{}]", volume["name"].as_str().unwrap_or_default());
-        report.at(&step, |report| validation::volume(report, &volume));
+        report.at(&step, |report| {
+            report.complete(&volume, Schema::get().item("PodSpec", "volumes"));
+            validation::volume(report, &volume);
+        });
     }
     report.wrong
 }
@@ -163,11 +178,17 @@ fn check_fixed_app(container: &Fragment, at: usize) -> Vec<Wrong> {
     let mut report = Report::default();
     for (list, check) in LISTS {
         for (index, item) in container.fixed_items(list).enumerate() {
-            report.at(&format!("app[{at}].{list}[{index}]"), |report| check(report, &item));
+            report.at(&format!("app[{at}].{list}[{index}]"), |report| {
+                report.complete(&item, Schema::get().item("Container", list));
+                check(report, &item);
+            });
         }
     }
     for (field, probe) in container.fixed_members().filter(|(field, _)| field.ends_with("Probe")) {
-        report.at(&format!("app[{at}].{field}"), |report| validation::probe(report, &probe, field));
+        report.at(&format!("app[{at}].{field}"), |report| {
+            report.complete(&probe, Schema::get().field("Container", field));
+            validation::probe(report, &probe, field);
+        });
     }
     report.wrong
 }

@@ -47,6 +47,10 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             })
             .collect::<Result<_, _>>()
             .map(Value::Object),
+        // What nulls leave empty is not there either.
+        (Type::Ref { .. }, Value::Object(members)) if !members.is_empty() && members.values().all(Value::is_null) => {
+            Ok(Value::Null)
+        }
         (Type::Ref { name: object }, Value::Object(members)) => {
             let schema = Schema::get().object(object);
             if let Some(required) =
@@ -65,7 +69,9 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
                     return wrong(format!("has {}, which is not a field of {article}{hint}", shown(&name)));
                 };
                 let value = conform(value, kind, evaluated).map_err(|mismatch| mismatch.under(&format!(".{name}")))?;
-                conforming.insert(name, value);
+                if !value.is_null() {
+                    conforming.insert(name, value);
+                }
             }
             Ok(Value::Object(conforming))
         }

@@ -35,6 +35,11 @@ impl<'a> View<'a> {
         is_there.then_some(view)
     }
 
+    /// Whether a hole gave nothing, here or elsewhere in the template.
+    pub(crate) fn has_nulls(self) -> bool {
+        self.values.iter().any(|value| matches!(value.shape, Shape::Scalar(Value::Null)))
+    }
+
     /// The value of a scalar.
     pub(crate) fn value(self) -> Option<&'a Value> {
         match &self.fragment.shape {
