@@ -155,6 +155,15 @@ pub(crate) struct PodPart {
     pub(crate) holes: Vec<Hole>,
 }
 
+impl PodPart {
+    /// Whether an expression makes a field of a container of something else than parameters.
+    pub(crate) fn varies_with_pod(&self, list: &str, name: &str, field: &str) -> bool {
+        let spec = self.spec.as_ref();
+        let holes = spec.and_then(|spec| spec.holes_of(list, name, field)).unwrap_or_default();
+        holes.into_iter().any(|at| !self.holes[at].reads_only_parameters())
+    }
+}
+
 /// What the pod's own containers receive.
 #[derive(Debug)]
 pub(crate) struct AppEntry {

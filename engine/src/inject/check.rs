@@ -139,8 +139,9 @@ fn check_fields(report: &mut Report, spec: &mut Node<'_>) {
                 ours.map(|(name, it)| (name.clone().into_owned(), it.node.to_value())).collect()
             }
             Node::List(items) => {
-                let ours = items.iter().filter(|it| (is_new || it.is_ours()) && !is_checked(&it.node));
-                ours.map(|it| it.node.to_value()).collect()
+                // Each in its place; the pod's own as nothing.
+                let is_asked = |it: &Entry<'_>| (is_new || it.is_ours()) && !is_checked(&it.node);
+                items.iter().map(|it| if is_asked(it) { it.node.to_value() } else { Value::Null }).collect()
             }
             node if is_new && !is_checked(node) => node.to_value(),
             _ => continue,

@@ -279,21 +279,21 @@ impl<'a> Merge<'_> {
         if let Some(asked) = asked.as_object_mut() {
             // `kubectl debug --copy-to` takes them out.
             asked.retain(|field, _| !field.ends_with("Probe") || there.get(field).is_some());
-            // Another webhook may have it pulled from a mirror.
-            let last = |image: &Value| image.as_str().and_then(|image| image.rsplit('/').next()).map(str::to_owned);
             if let (Some(image), Some(pulled)) = (asked.get_mut("image"), there.get("image"))
-                && last(image) == last(pulled)
+                && is_same_image(image, pulled)
             {
                 *image = pulled.clone();
             }
         }
         let is_known = is_ours || self.owner().is_none() && covers(there, &asked, kind);
-        let runs_the_same = || PROGRAM.iter().all(|field| there.get(field) == asked.get(field));
-        if in_same_list && is_known && (!self.required || runs_the_same()) {
+        let name = name_of(view);
+        let list = self.path.get(1).map(String::as_str).unwrap_or_default();
+        let varies = |field: &str| self.template.pod.varies_with_pod(list, name, field);
+        let differs = |field: &&&str| there.get(**field) != asked.get(**field) && !varies(field);
+        let program = PROGRAM.iter().filter(|_| self.required).find(differs);
+        if in_same_list && is_known && program.is_none() {
             return Presence::There;
         }
-        let name = name_of(view);
-        let program = PROGRAM.iter().find(|field| self.required && there.get(field) != asked.get(field));
         let differs = asked.as_object().into_iter().flatten().find(|(field, asked)| {
             let kind = Schema::get().field("Container", field);
             !there.get(*field).is_some_and(|there| covers(there, asked, kind))
@@ -511,6 +511,14 @@ impl<'a> Merge<'_> {
         let list = self.path.iter().rev().nth(1).map(String::as_str);
         matches!(list, Some("volumeMounts" | "volumeDevices")) && known.text_of("name") != given.text_of("name")
     }
+}
+
+/// Whether one image is the other: pulled from a mirror perhaps, or pinned by another webhook.
+fn is_same_image(asked: &Value, pulled: &Value) -> bool {
+    let (Some(asked), Some(pulled)) = (asked.as_str(), pulled.as_str()) else { return false };
+    let last = |image: &'_ str| image.rsplit('/').next().unwrap_or_default().to_owned();
+    let pulled = if asked.contains('@') { pulled } else { pulled.split('@').next().unwrap_or_default() };
+    last(asked) == last(pulled)
 }
 
 fn name_of(view: View<'_>) -> &str {

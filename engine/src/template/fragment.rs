@@ -288,6 +288,24 @@ impl Fragment {
         items.len() > self.fixed_names(list).count() || self.fixed_names(list).any(|known| known == name)
     }
 
+    /// The holes in a field of a list's item, by the item's name.
+    pub(crate) fn holes_of(&self, list: &str, name: &str, field: &str) -> Option<Vec<usize>> {
+        let Shape::List(items) = &self.member(list)?.shape else { return None };
+        let is_named = |item: &&Fragment| matches!(item.member("name").map(|it| &it.shape), Some(Shape::Scalar(Value::String(known))) if known == name);
+        let mut holes = Vec::new();
+        items.iter().find(is_named)?.member(field)?.collect_holes(&mut holes);
+        Some(holes)
+    }
+
+    fn collect_holes(&self, holes: &mut Vec<usize>) {
+        match &self.shape {
+            Shape::Hole(at) => holes.push(*at),
+            Shape::Object(members) => members.iter().for_each(|(_, fragment)| fragment.collect_holes(holes)),
+            Shape::List(items) => items.iter().for_each(|fragment| fragment.collect_holes(holes)),
+            Shape::Scalar(_) => {}
+        }
+    }
+
     /// Items of a list, as far as they do not vary.
     pub(crate) fn fixed_items(&self, list: &str) -> impl Iterator<Item = Value> {
         let items = self.member(list).map(Fragment::items).unwrap_or_default();

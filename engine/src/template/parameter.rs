@@ -258,9 +258,14 @@ impl Parameter {
         self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty()
     }
 
-    /// Whether somebody wrote down what a value looks like: then a trial rendering proves something.
+    /// Whether somebody wrote down what a value looks like: then a trial proves something.
     pub(crate) fn has_sample(&self) -> bool {
-        self.is_told() || self.optional || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
+        self.is_told() || self.optional || self.kind == Kind::Boolean
+    }
+
+    /// Whether a value that nobody wrote down shows at least what type it is of.
+    pub(crate) fn shows_its_type(&self) -> bool {
+        self.has_sample() || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
     }
 
     /// Reads an entry of `parameters`. What is wrong goes to the reader.

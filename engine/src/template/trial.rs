@@ -42,9 +42,8 @@ impl Template {
         guard.is_none_or(|guard| guard.holds(parameters) != Ok(false))
     }
 
-    /// The parameters of which nobody wrote down what a value looks like: a trial proves nothing about them.
-    fn without_sample(&self) -> Vec<String> {
-        self.parameters.iter().filter(|it| !it.has_sample()).map(|it| it.name.clone()).collect()
+    fn names_without(&self, sample: fn(&Parameter) -> bool) -> Vec<String> {
+        self.parameters.iter().filter(|it| !sample(it)).map(|it| it.name.clone()).collect()
     }
 }
 
@@ -52,13 +51,16 @@ impl Template {
 pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template) {
     let mut sets = template.sample_sets();
     sets.retain(|parameters| template.may_apply(parameters));
-    let unknown = template.without_sample();
+    // Of these a trial cannot even tell whether they fit their place.
+    let untyped = template.names_without(Parameter::shows_its_type);
     for parameters in &sets {
-        render_holes(reader, template, &unknown, parameters);
+        render_holes(reader, template, &untyped, parameters);
     }
     if !reader.is_clean() {
         return;
     }
+    // Of these nobody wrote down what a value looks like: no rule can be broken by them before a pod gives one.
+    let unknown = template.names_without(Parameter::has_sample);
     let mut wrong = check_fixed(&template.pod);
     let entries = template.app.iter().enumerate();
     wrong.extend(entries.flat_map(|(at, entry)| check_fixed_app(&entry.container, at)));
@@ -85,7 +87,7 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
         }
     }
     let sometimes = sometimes.into_iter().filter(|it| seen.insert(it.to_string())).map(|wrong| Wrong {
-        message: format!("{}, with some of the optional parameters left out", wrong.message),
+        message: format!("{}, for some values of the optional parameters", wrong.message),
         ..wrong
     });
     let tried = trials.iter().find_map(|trial| trial.spec.as_ref());
@@ -396,7 +398,7 @@ pod:
         secret: "${{ params.secret == null ? null : {'secretName': params.secret} }}"
 "#;
         let warning = "a.yaml:12:11: spec.pod.spec.volumes[0] has configMap and secret, and only one of them may be there, \
-                       with some of the optional parameters left out";
+                       for some values of the optional parameters";
         assert_eq!(tried(spec).0, [warning]);
     }
 }

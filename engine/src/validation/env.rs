@@ -67,7 +67,9 @@ pub(super) fn field(report: &mut Report, reference: &Value, allowed: &[&str]) {
     let key = ["metadata.labels['", "metadata.annotations['"]
         .iter()
         .find_map(|map| path.strip_prefix(map)?.strip_suffix("']"));
-    if !allowed.contains(&path) && !key.is_some_and(is_qualified_name) {
+    // Of annotations the API server checks the key in lower case.
+    let key = key.map(|key| if path.starts_with("metadata.annotations") { key.to_lowercase() } else { key.to_owned() });
+    if !allowed.contains(&path) && !key.is_some_and(|key| is_qualified_name(&key)) {
         let maps = ["metadata.labels['KEY']", "metadata.annotations['KEY']"];
         let hint = did_you_mean(nearest(path, allowed.iter().copied().chain(maps)));
         report.at(".fieldPath", |report| {

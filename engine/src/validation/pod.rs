@@ -10,7 +10,7 @@ use crate::template::is_dns_label;
 pub(crate) fn pod_field(report: &mut Report, name: &str, value: &Value) {
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
     let mut each = |check: fn(&mut Report, &Value)| {
-        for (at, item) in items.clone() {
+        for (at, item) in items.clone().filter(|(_, item)| !item.is_null()) {
             report.at(&format!("[{at}]"), |report| check(report, item));
         }
     };
