@@ -157,12 +157,14 @@ struct Prepared<'a> {
     pod: &'a PodPart,
     values: Vec<Fragment>,
     app: Vec<Received<'a>>,
+    /// Whether the namespace requires the template.
+    required: bool,
     warnings: Vec<String>,
 }
 
 impl<'a> Prepared<'a> {
     /// What it gives to the pod.
-    fn given(&self, required: bool) -> Given<'_> {
+    fn given(&self) -> Given<'_> {
         let view = |fragment| View::new(fragment, &self.values);
         Given {
             template: self.template,
@@ -170,7 +172,7 @@ impl<'a> Prepared<'a> {
             spec: self.pod.spec.as_ref().map(view),
             shares: self.pod.shares.as_ref().map(view),
             app: self.app.iter().map(Received::given).collect(),
-            required,
+            required: self.required,
         }
     }
 }
@@ -305,7 +307,7 @@ impl<'a> Pass<'a> {
         'a: 'p,
     {
         let template = prepared.template;
-        let given = prepared.given(decide::is_required(self.namespace, template.name().as_str()));
+        let given = prepared.given();
         let name = template.name().as_str();
         let earlier = self.status.record(name).filter(|record| record.digest == prepared.digest);
         let mut record = earlier.cloned().unwrap_or_default();

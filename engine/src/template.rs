@@ -68,10 +68,14 @@ impl std::borrow::Borrow<str> for TemplateName {
 
 /// RFC 1123, as Kubernetes checks the names of containers and volumes.
 pub(crate) fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && is_dns_word(name)
+}
+
+/// What stands between the dots of a DNS name, of any length.
+pub(crate) fn is_dns_word(word: &str) -> bool {
     let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && alphanumeric(bytes.first())
+    let bytes = word.as_bytes();
+    alphanumeric(bytes.first())
         && alphanumeric(bytes.last())
         && bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-')
 }
@@ -158,8 +162,7 @@ pub(crate) struct PodPart {
 impl PodPart {
     /// Whether an expression makes a field of a container of something else than parameters.
     pub(crate) fn varies_with_pod(&self, list: &str, name: &str, field: &str) -> bool {
-        let spec = self.spec.as_ref();
-        let holes = spec.and_then(|spec| spec.holes_of(list, name, field)).unwrap_or_default();
+        let holes = self.spec.iter().flat_map(|spec| spec.holes_of(list, name, field));
         holes.into_iter().any(|at| !self.holes[at].reads_only_parameters())
     }
 }

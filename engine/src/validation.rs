@@ -169,14 +169,7 @@ pub(crate) fn is_qualified_name(key: &str) -> bool {
 /// RFC 1123, as Kubernetes checks the names of most objects. Source: apimachinery pkg/util/validation,
 /// IsDNS1123Subdomain.
 fn is_dns_subdomain(name: &str) -> bool {
-    let is_label = |label: &str| {
-        let bytes = label.as_bytes();
-        let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let ends = [bytes.first(), bytes.last()];
-        ends.into_iter().all(|byte| byte.is_some_and(alphanumeric))
-            && bytes.iter().all(|it| alphanumeric(it) || *it == b'-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
+    name.len() <= 253 && name.split('.').all(crate::template::is_dns_word)
 }
 
 /// A label's value. Source: apimachinery pkg/util/validation, IsValidLabelValue.

@@ -74,6 +74,15 @@ fn a_template_of_the_cookbook_passes_restricted_or_says_why_not() {
 }
 
 #[test]
+fn the_readme_names_every_template_of_the_cookbook() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&format!("has {} templates", recipes().len())));
+    let missing: Vec<_> =
+        recipes().iter().map(|it| &it.name).filter(|it| !readme.contains(&format!("`{it}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn the_page_about_the_cookbook_is_made_of_its_templates() {
     let mut page = HEAD.to_owned();
     let of = |pattern: &'static str| recipes().iter().filter(move |recipe| recipe.pattern == pattern);

@@ -254,17 +254,9 @@ impl Around<'_> {
             return;
         };
         let value = resources.node.to_value();
-        let mut ours = HashSet::new();
-        for kind in ["requests", "limits"] {
-            let is_new = resources.is_ours();
-            let Some(amounts) = resources.node.member(kind) else { continue };
-            let is_new = is_new || amounts.is_ours();
-            for (name, _) in amounts.node.members().into_iter().flatten().filter(|(_, it)| is_new || it.is_ours()) {
-                ours.insert((kind, name.to_string()));
-                report.at(&format!(".resources.{kind}"), |report| {
-                    validation::amount(report, name, &value[kind][&**name]);
-                });
-            }
+        let ours = reserve::given(resources);
+        for (kind, name) in &ours {
+            report.at(&format!(".resources.{kind}"), |report| validation::amount(report, name, &value[kind][name]));
         }
         let (requests, mut limits) = (validation::amounts(&value, "requests"), validation::amounts(&value, "limits"));
         let is_ours = |name: &str| ["requests", "limits"].iter().any(|kind| ours.contains(&(*kind, name.to_owned())));

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decide::Problem;
+use super::decide::{self, Problem};
 use super::pod::Seen;
 use super::{Pass, Prepared, Received, join};
 use crate::decision::Reason;
-use crate::excerpt;
 use crate::template::expression::Failure;
 use crate::template::fragment::{RenderError, fill};
 use crate::template::{Parameters, Template};
+use crate::{excerpt, shown};
 
 impl<'a> Pass<'a> {
     /// The values of all holes; nothing if the template's guard does not hold.
@@ -74,7 +74,7 @@ impl<'a> Pass<'a> {
                     && !when.holds(&seen).map_err(|failure| {
                         expression_problem(
                             template,
-                            &format!("app[{at}].when of {}", container.name),
+                            &format!("app[{at}].when of {}", shown(&container.name)),
                             when.source(),
                             failure,
                         )
@@ -93,7 +93,8 @@ impl<'a> Pass<'a> {
                 app.push(Received { container, fragment, values, overrides: entry.overrides });
             }
         }
-        Ok(Prepared { template, digest, pod, values, app, warnings })
+        let required = decide::is_required(self.namespace, template.name().as_str());
+        Ok(Prepared { template, digest, pod, values, app, required, warnings })
     }
 }
 

@@ -25,26 +25,26 @@ pub(crate) struct Trial {
     pub(crate) spec: Option<Value>,
 }
 
-/// Tries a template with these parameters. Nothing if it would not be applied with them.
-pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Option<Trial> {
+/// Tries a template with these parameters.
+pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Trial {
     let pod = to_raw_value(&sample(template, parameters)).expect("a JSON value is JSON");
     let namespace = Namespace::from_object(&json!({"metadata": {"name": "sample", "labels": {}, "annotations": {}}}));
     let review = Review::of_pod("sample", &pod);
-    let pod = review.request.object.0.as_ref().and_then(Pod::read)?;
-    let containers = pod.containers()?;
+    let pod = review.request.object.0.as_ref().and_then(Pod::read).expect("a sample is shaped like a pod");
+    let containers = pod.containers().expect("a sample has containers with names");
     let catalog = Catalog::default();
     let pass = Pass::new(&catalog, &namespace, &pod, &containers);
     let mut wrong = conditions(&pass, template, parameters);
     let Ok(prepared) = pass.render_parts(template, &Cow::Owned(parameters.clone()), Cow::Borrowed("")) else {
-        return Some(Trial { wrong, spec: None });
+        return Trial { wrong, spec: None };
     };
     let mut draft = pod.draft(&containers);
-    let merged = merge(&mut draft, &prepared.given(false), &pass.status, &[], &mut Record::default());
+    let merged = merge(&mut draft, &prepared.given(), &pass.status, &[], &mut Record::default());
     wrong.extend(match merged {
         Ok(_) => check(&mut draft, &HashSet::new()),
         Err(conflicts) => conflicts.into_iter().map(|message| Wrong { place: String::new(), message }).collect(),
     });
-    Some(Trial { wrong, spec: draft.value_of("spec") })
+    Trial { wrong, spec: draft.value_of("spec") }
 }
 
 /// Conditions that give something else than true or false, or nothing whatever the pod.
@@ -69,8 +69,8 @@ fn conditions(pass: &Pass<'_>, template: &Template, parameters: &Parameters) -> 
 /// A pod that has a container for each entry of `app`, and the volumes that the template expects. It passes the
 /// *restricted* level, so that whatever does not pass comes from the template.
 fn sample(template: &Template, parameters: &Parameters) -> Value {
-    let container = |name: &str, more: Value| {
-        let mut container = json!({
+    let container = |name: &String| -> Value {
+        json!({
             "name": name,
             "image": "example.com/app:1",
             "ports": [{"name": "http", "containerPort": 8080}],
@@ -80,17 +80,19 @@ fn sample(template: &Template, parameters: &Parameters) -> Value {
                 "capabilities": {"drop": ["ALL"]},
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-        });
-        container.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
-        container
+        })
+    };
+    let sidecar = |name: &String| {
+        let mut sidecar = container(name);
+        sidecar["restartPolicy"] = "Always".into();
+        sidecar
     };
     let (mut names, init_names) = template.sample_containers();
     if names.is_empty() {
         names.insert("app".into());
     }
-    let containers: Vec<_> = names.iter().map(|name| container(name, json!({}))).collect();
-    let sidecar = json!({"restartPolicy": "Always"});
-    let init_containers: Vec<_> = init_names.difference(&names).map(|name| container(name, sidecar.clone())).collect();
+    let containers: Vec<_> = names.iter().map(container).collect();
+    let init_containers: Vec<_> = init_names.difference(&names).map(sidecar).collect();
     json!({
         "metadata": {"name": "sample", "namespace": "sample", "labels": {"app": "sample"}, "annotations": {}},
         "spec": {

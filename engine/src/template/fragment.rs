@@ -272,29 +272,33 @@ impl Fragment {
 impl Fragment {
     /// The names of a list's items, as far as they do not vary.
     pub(crate) fn fixed_names(&self, list: &str) -> impl Iterator<Item = &str> {
-        let items = self.member(list).map(Fragment::items).unwrap_or_default();
-        items.iter().filter_map(|item| match &item.member("name")?.shape {
-            Shape::Scalar(Value::String(name)) => Some(name.as_str()),
-            _ => None,
-        })
+        self.items_of(list).iter().filter_map(Fragment::fixed_name)
     }
 
     /// Whether an item of a list has this name, or one that varies.
     pub(crate) fn may_name(&self, list: &str, name: &str) -> bool {
-        let items: &[Fragment] = match self.member(list).map(|list| &list.shape) {
-            Some(Shape::List(items)) => items,
-            _ => &[],
-        };
-        items.len() > self.fixed_names(list).count() || self.fixed_names(list).any(|known| known == name)
+        self.items_of(list).iter().any(|item| item.fixed_name().is_none_or(|known| known == name))
     }
 
     /// The holes in a field of a list's item, by the item's name.
-    pub(crate) fn holes_of(&self, list: &str, name: &str, field: &str) -> Option<Vec<usize>> {
-        let Shape::List(items) = &self.member(list)?.shape else { return None };
-        let is_named = |item: &&Fragment| matches!(item.member("name").map(|it| &it.shape), Some(Shape::Scalar(Value::String(known))) if known == name);
+    pub(crate) fn holes_of(&self, list: &str, name: &str, field: &str) -> Vec<usize> {
         let mut holes = Vec::new();
-        items.iter().find(is_named)?.member(field)?.collect_holes(&mut holes);
-        Some(holes)
+        let item = self.items_of(list).iter().find(|item| item.fixed_name() == Some(name));
+        if let Some(fragment) = item.and_then(|item| item.member(field)) {
+            fragment.collect_holes(&mut holes);
+        }
+        holes
+    }
+
+    fn items_of(&self, list: &str) -> &[Fragment] {
+        self.member(list).map(Fragment::items).unwrap_or_default()
+    }
+
+    fn fixed_name(&self) -> Option<&str> {
+        match &self.member("name")?.shape {
+            Shape::Scalar(Value::String(name)) => Some(name),
+            _ => None,
+        }
     }
 
     fn collect_holes(&self, holes: &mut Vec<usize>) {

@@ -72,7 +72,7 @@ pub(super) fn run(reader: &mut Reader<'_>, spec: &Node, template: &mut Template)
         }
     }
     sets.extend(template.single_sets().into_iter().filter(|parameters| template.may_apply(parameters)));
-    let trials: Vec<_> = sets.iter().filter_map(|parameters| inject::trial(template, parameters)).collect();
+    let trials: Vec<_> = sets.iter().map(|parameters| inject::trial(template, parameters)).collect();
     // What is wrong with some values of optional parameters alone may be right for every pod.
     let (always, sometimes): (Vec<_>, Vec<_>) = trials
         .iter()
@@ -380,6 +380,7 @@ pod:
     #[test]
     fn a_template_can_keep_a_pod_from_a_level() {
         assert_eq!(tried(&GOOD.replace("runAsNonRoot: true", "runAsUser: 0")).1, "baseline");
+        assert_eq!(tried(&format!("{GOOD}    securityContext: {{runAsUser: 0}}")).1, "baseline");
         assert_eq!(tried(&format!("{GOOD}    hostPID: true")).1, "privileged");
         assert_eq!(tried("app: [{containers: [web], ports: [{containerPort: 80, hostPort: 80}]}]").1, "privileged");
     }

@@ -7,10 +7,8 @@ use serde_json::Value;
 use super::{
     Report, env, env_from, handler, is_port_name, named_port, probe, resources, security_context, stays_inside, text,
 };
-use crate::did_you_mean;
-use crate::nearest;
-use crate::shown;
 use crate::template::is_dns_label;
+use crate::{did_you_mean, nearest, shown};
 
 /// Why something must not stand on a container.
 const ENDS: &str = "must not stand on an init container that ends; restartPolicy: Always makes it a native sidecar";

@@ -1,7 +1,7 @@
 //! What the containers reserve together, in a pod that says how much it reserves as a whole.
 //! Source: KEP-2837, and kubernetes pkg/apis/core/validation, validatePodResources.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::draft::{Entry, Node};
 use crate::shown;
@@ -10,7 +10,8 @@ use crate::validation::{Report, amounts};
 /// Compares what containers ask for with `spec.resources`.
 pub(super) fn check(report: &mut Report, spec: &mut Node<'_>) {
     let Some(of_pod) = spec.value_of("resources") else { return };
-    let given = given(spec);
+    let given: HashSet<String> =
+        spec.member("resources").map(given).unwrap_or_default().into_iter().map(|(_, name)| name).collect();
     let containers = Containers::of(spec);
     // Where the pod only limits, the API server takes what its containers request for the pod's request.
     let mut all_allowed = amounts(&of_pod, "limits");
@@ -31,17 +32,15 @@ pub(super) fn check(report: &mut Report, spec: &mut Node<'_>) {
     }
 }
 
-/// The resources of which a template says how much the pod as a whole may have.
-fn given(spec: &mut Node<'_>) -> HashSet<String> {
-    let Some(resources) = spec.member("resources") else { return HashSet::new() };
+/// The amounts that templates gave, by `requests` or `limits` and by name.
+pub(super) fn given(resources: &mut Entry<'_>) -> BTreeSet<(&'static str, String)> {
     let is_new = resources.is_ours();
-    let mut given = HashSet::new();
-    for kind in ["limits", "requests"] {
+    let mut given = BTreeSet::new();
+    for kind in ["requests", "limits"] {
         let Some(amounts) = resources.node.member(kind) else { continue };
         let is_new = is_new || amounts.is_ours();
-        let members = amounts.node.members().into_iter().flatten();
-        let ours = members.filter(|(_, amount)| is_new || amount.is_ours());
-        given.extend(ours.map(|(name, _)| name.clone().into_owned()));
+        let ours = amounts.node.members().into_iter().flatten().filter(|(_, amount)| is_new || amount.is_ours());
+        given.extend(ours.map(|(name, _)| (kind, name.clone().into_owned())));
     }
     given
 }
@@ -78,14 +77,8 @@ impl Containers {
         if !entry.is_ours()
             && let Some(resources) = entry.node.member("resources").filter(|it| !matches!(it.node, Node::Raw(_)))
         {
-            let is_new = resources.is_ours();
-            for kind in ["limits", "requests"] {
-                let Some(amounts) = resources.node.member(kind) else { continue };
-                let is_new = is_new || amounts.is_ours();
-                let names = amounts.node.members().into_iter().flatten();
-                for (name, _) in names.filter(|(_, amount)| is_new || amount.is_ours()) {
-                    own.remove(&**name);
-                }
+            for (_, name) in given(resources) {
+                own.remove(&name);
             }
         }
         Container { ends, all, own }
