@@ -244,6 +244,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_did_not_change_is_not_compiled_again() {
+        let mut library = Library::default();
+        let compiled = |library: &Library| -> Vec<Arc<Template>> {
+            library.good.values().map(|good| Arc::clone(&good.template)).collect()
+        };
+        library.see(&[("a.yaml", &template("one", "first")), ("b.yaml", &template("two", "first"))]);
+        let before = compiled(&library);
+        library.see(&[("a.yaml", &template("one", "first")), ("b.yaml", &template("two", "second"))]);
+        let after = compiled(&library);
+        assert!(Arc::ptr_eq(&before[0], &after[0]));
+        assert!(!Arc::ptr_eq(&before[1], &after[1]));
+    }
+
+    #[test]
     fn a_deleted_template_goes_at_once() {
         let mut library = Library::default();
         library.see(&[("a.yaml", &(template("one", "") + &template("two", ""))), ("b.yaml", &template("three", ""))]);

@@ -133,17 +133,17 @@ fn check_fields(report: &mut Report, spec: &mut Node<'_>) {
     let fields = spec.members().into_iter().flatten();
     for (name, entry) in fields.filter(|(name, _)| !["containers", "initContainers", "volumes"].contains(&&**name)) {
         let is_new = entry.is_ours();
+        let is_asked = |it: &Entry<'_>| (is_new || it.is_ours()) && !is_checked(&it.node);
         let value = match &entry.node {
-            Node::Object(members) => {
-                let ours = members.iter().filter(|(_, it)| (is_new || it.is_ours()) && !is_checked(&it.node));
+            Node::Object(members) if members.iter().any(|(_, it)| is_asked(it)) => {
+                let ours = members.iter().filter(|(_, it)| is_asked(it));
                 ours.map(|(name, it)| (name.clone().into_owned(), it.node.to_value())).collect()
             }
-            Node::List(items) => {
+            Node::List(items) if items.iter().any(is_asked) => {
                 // Each in its place; the pod's own as nothing.
-                let is_asked = |it: &Entry<'_>| (is_new || it.is_ours()) && !is_checked(&it.node);
                 items.iter().map(|it| if is_asked(it) { it.node.to_value() } else { Value::Null }).collect()
             }
-            node if is_new && !is_checked(node) => node.to_value(),
+            Node::Raw(_) | Node::View(_) | Node::Value(_) if is_asked(entry) => entry.node.to_value(),
             _ => continue,
         };
         report.at(name, |report| {

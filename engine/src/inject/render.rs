@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::decide::{self, Problem};
-use super::pod::Seen;
+use super::pod::{Container, Seen};
 use super::{Pass, Prepared, Received, join};
 use crate::decision::Reason;
 use crate::template::expression::Failure;
 use crate::template::fragment::{RenderError, fill};
-use crate::template::{Parameters, Template};
+use crate::template::{AppEntry, Parameters, Template};
 use crate::{excerpt, shown};
 
 impl<'a> Pass<'a> {
@@ -56,6 +56,11 @@ impl<'a> Pass<'a> {
         let values = render(&pod.holes, &seen)?;
         let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
         let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
+        let holds = |at: usize, entry: &AppEntry, container: &Container<'_>, seen: &Seen<'_>| {
+            let Some(when) = &entry.when else { return Ok(true) };
+            let place = || format!("app[{at}].when of {}", shown(&container.name));
+            when.holds(seen).map_err(|failure| expression_problem(template, &place(), when.source(), failure))
+        };
         let mut app = Vec::new();
         let mut warnings = Vec::new();
         for (at, entry) in template.app.iter().enumerate() {
@@ -66,30 +71,15 @@ impl<'a> Pass<'a> {
             for container in self.own_containers() {
                 // What was overridden once comes back with the API server's defaults in it, and would never look done.
                 let is_done = entry.overrides && seen_before.contains(&*container.name);
-                if is_done || !entry.names(container.list, &container.name) {
-                    continue;
-                }
                 let seen = Seen { container: Some(container), ..seen };
-                if let Some(when) = &entry.when
-                    && !when.holds(&seen).map_err(|failure| {
-                        expression_problem(
-                            template,
-                            &format!("app[{at}].when of {}", shown(&container.name)),
-                            when.source(),
-                            failure,
-                        )
-                    })?
-                {
+                if is_done || !entry.names(container.list, &container.name) || !holds(at, entry, container, &seen)? {
                     continue;
                 }
                 let (fragment, values) = match resolved {
-                    Some(fragment) => (fragment, Vec::new()),
-                    None => {
-                        let values =
-                            render(&entry.holes, &seen).map_err(|problem| problem.of_container(&container.name));
-                        (&entry.container, values?)
-                    }
+                    Some(fragment) => (fragment, Ok(Vec::new())),
+                    None => (&entry.container, render(&entry.holes, &seen)),
                 };
+                let values = values.map_err(|problem| problem.of_container(&container.name))?;
                 app.push(Received { container, fragment, values, overrides: entry.overrides });
             }
         }
