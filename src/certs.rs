@@ -1,5 +1,6 @@
 //! The certificate that the webhook serves: one slot, read at each handshake, replaced while connections live on.
 
+pub(crate) mod auto;
 pub(crate) mod dev;
 pub(crate) mod files;
 

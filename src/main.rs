@@ -7,6 +7,7 @@
 
 mod certs;
 mod cli;
+mod cluster;
 mod files;
 mod live;
 mod manifest;

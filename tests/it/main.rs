@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod bad_input;
+mod cluster;
 mod cookbook;
 mod dev;
 mod docs;

@@ -1,0 +1,1 @@
+//! Events on the owners of pods, because controllers swallow the warnings of admission.

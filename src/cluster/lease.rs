@@ -1,0 +1,1 @@
+//! One replica at a time may write: who holds the Lease.
