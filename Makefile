@@ -1,13 +1,14 @@
 # What to do with this repository: `make help`.
-KUBERNETES := $(shell sed -n 's/.*k8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' tests/controlplane/go.mod | head -n 1)
+# The versions that the tests know, the oldest first.
+KUBERNETES := $(shell sed -n 's/^\tk8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' tests/controlplane/*/go.mod)
 CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test lint audit bench schema docs golden fuzz
+.PHONY: help build demo test lint audit bench schema docs golden manifests fuzz
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build the program
 	cargo build --locked
@@ -16,10 +17,12 @@ demo: ## Send a real AdmissionReview through the webhook and show what comes bac
 	@cargo build --locked --bin pillion
 	@cargo run --locked --quiet --example demo
 
-test: ## Run all tests, those against a real API server too
-	@if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then \
-	  tests/controlplane/build.sh target/controlplane/$(KUBERNETES); fi
+test: ## Run all tests, and those against a real API server on the oldest version of it too
+	@set -e; if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then tests/tools/build.sh target; \
+	  for version in $(KUBERNETES); do tests/controlplane/build.sh target $$version; done; fi
 	cargo test --locked --workspace
+	@[ -n "$$KUBEBUILDER_ASSETS" ] || \
+	  PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --test it -- apiserver:: cluster:: final_check::
 
 lint: ## Check format and lints
 	cargo fmt --all --check
@@ -43,6 +46,9 @@ fuzz: $(CARGO_FUZZ) ## Fuzz the engine, each target for FUZZ_SECONDS (60)
 
 docs: ## Write docs/reasons.md and docs/cookbook.md anew
 	UPDATE_DOCS=1 cargo test --locked --test it -- docs cookbook
+
+manifests: ## Write manifests/ anew, and what the chart copies, from charts/pillion
+	UPDATE_MANIFESTS=1 cargo test --locked --test it chart::generated
 
 golden: ## Write what the golden cases and the examples come out as; read the difference
 	UPDATE_GOLDEN=1 cargo test --locked --test it golden

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 #[expect(dead_code, reason = "the tests use the rest")]
 mod harness;
 
-use harness::controlplane::ControlPlane;
+use harness::cluster::Cluster;
 use harness::namespace::{Namespace, Webhook};
 use harness::pillion::Setup;
 
@@ -45,7 +45,7 @@ const POLICY: &str = r#"[
 ]"#;
 
 fn main() {
-    let Some(cluster) = ControlPlane::shared() else { return };
+    let Some(cluster) = Cluster::shared() else { return };
     let pillion = Setup::new().template("shipper.yaml", TEMPLATE).start();
     let authority = pillion.authority.pem();
     let webhook = Webhook { name: "bench", url: &pillion.url(), authority: &authority, failure_policy: "Fail" };
@@ -117,7 +117,7 @@ fn pod() -> Value {
     pod
 }
 
-fn add_policy(cluster: &ControlPlane) {
+fn add_policy(cluster: &Cluster) {
     let create = |resource: &str, object: Value| {
         let created = cluster.api.create(&format!("/apis/admissionregistration.k8s.io/v1/{resource}"), &object);
         assert_eq!(created.status, 201, "{}", created.text());

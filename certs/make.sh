@@ -49,8 +49,7 @@ Put it into the cluster, where running servers pick it up within a minute or two
   kubectl -n $namespace create secret tls pillion-tls --cert=certs/out/tls.crt --key=certs/out/tls.key \\
     --dry-run=client -o yaml | kubectl apply -f -
 
-Tell the API server which CA to trust:
+Tell the API server which CA to trust, by the chart:
 
-  kubectl patch mutatingwebhookconfiguration pillion --type=json -p \\
-    '[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "'"\$(base64 < certs/out/ca.crt | tr -d '\\n')"'"}]'
+  --set certs.existingSecret.caBundle="\$(base64 < certs/out/ca.crt | tr -d '\\n')"
 TEXT

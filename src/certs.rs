@@ -6,9 +6,9 @@ pub(crate) mod files;
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -17,7 +17,7 @@ use x509_parser::prelude::{ASN1Time, Validity, parse_x509_certificate};
 use self::files::FilesError;
 
 /// Why a certificate and a key cannot be served. None of the messages holds a part of a key.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum PairError {
     #[error("the certificate file holds no certificate in PEM form")]
     NoCertificate,
@@ -47,10 +47,10 @@ impl Pair {
     pub(crate) fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Pair, PairError> {
         let chain = CertificateDer::pem_slice_iter(certificate)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| PairError::Certificate(error.to_string()))?;
+            .map_err(|error| PairError::Certificate(describe(&error).to_owned()))?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => PairError::NoKey,
-            error => PairError::Key(error.to_string()),
+            pem::Error::NoItemsFound => PairError::NoKey,
+            error => PairError::Key(describe(&error).to_owned()),
         })?;
         Pair::new(chain, key)
     }
@@ -73,7 +73,10 @@ impl Pair {
 
     /// Whether a client with our clock would take it.
     pub(crate) fn check_validity(&self) -> Result<(), PairError> {
-        let now = ASN1Time::now();
+        self.check_validity_at(ASN1Time::now())
+    }
+
+    fn check_validity_at(&self, now: ASN1Time) -> Result<(), PairError> {
         let Validity { not_before, not_after } = self.validity;
         if now > not_after {
             Err(PairError::Expired(not_after))
@@ -85,21 +88,41 @@ impl Pair {
     }
 }
 
-/// The pair in force.
-#[derive(Debug)]
+/// What is wrong with a PEM text, without quoting it: the error's own words hold a line, which may be one of a key.
+fn describe(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section of the PEM text has no end",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section of the PEM text is malformed",
+        pem::Error::NoItemsFound => "the PEM text holds nothing of the kind",
+        _ => "a section of the PEM text cannot be decoded",
+    }
+}
+
+/// The pair in force, once there is one.
+#[derive(Debug, Default)]
 pub(crate) struct Serving {
-    pair: ArcSwap<Pair>,
+    pair: ArcSwapOption<Pair>,
     refused: ArcSwapOption<FilesError>,
 }
 
 impl Serving {
+    /// Serves nothing, so that no handshake succeeds, until there is a pair.
+    pub(crate) fn empty() -> Serving {
+        Serving::default()
+    }
+
     /// Serves `pair` until it is replaced.
     pub(crate) fn new(pair: Pair) -> Serving {
-        Serving { pair: ArcSwap::from_pointee(pair), refused: ArcSwapOption::empty() }
+        Serving { pair: ArcSwapOption::from_pointee(pair), ..Serving::default() }
+    }
+
+    /// Serves `pair` from the next handshake on.
+    pub(crate) fn serve(&self, pair: Pair) {
+        self.pair.store(Some(Arc::new(pair)));
     }
 
     /// The pair that the next handshake will use.
-    pub(crate) fn pair(&self) -> Arc<Pair> {
+    pub(crate) fn pair(&self) -> Option<Arc<Pair>> {
         self.pair.load_full()
     }
 
@@ -111,6 +134,6 @@ impl Serving {
 
 impl ResolvesServerCert for Serving {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.pair.load().certified))
+        self.pair.load().as_ref().map(|pair| Arc::clone(&pair.certified))
     }
 }

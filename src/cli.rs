@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::cluster::Unusable;
+
 /// Adds native sidecars, probes and shared volumes to Kubernetes pods.
 #[derive(Debug, Parser)]
 #[command(name = "pillion", version)]
@@ -31,7 +33,8 @@ enum Outcome {
     NotAsAsked,
 }
 
-/// Runs a command: 0 as asked, 1 not as asked, 2 for usage, input and surroundings that do not allow it.
+/// Runs a command: 0 as asked, 1 not as asked, 2 for usage, input and surroundings that do not allow it, 3 for a cluster
+/// that does not.
 pub(crate) fn run(command: Command) -> ExitCode {
     let ended = match command {
         Command::Serve(args) => serve::run(args).map(|()| Outcome::AsAsked),
@@ -45,7 +48,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Ok(Outcome::NotAsAsked) => ExitCode::from(1),
         Err(error) => {
             report(format_args!("error: {error:#}"));
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<Unusable>() { 3 } else { 2 })
         }
     }
 }
@@ -63,18 +66,16 @@ fn report(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Parses `10`, `10s`, `0.5` or `200ms`.
+/// Parses `10`, `10s`, `0.5`, `200ms`, `5m` or `24h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(number), _) => (number, 0.001),
-        (None, Some(number)) => (number, 1.0),
-        (None, None) => (text, 1.0),
-    };
+    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let with_unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+    let (number, unit) = with_unit.unwrap_or((text, 1.0));
     number
         .parse()
         .ok()
         .and_then(|amount: f64| Duration::try_from_secs_f64(amount * unit).ok())
-        .ok_or_else(|| "not a number of seconds, such as 10, 10s or 200ms".to_owned())
+        .ok_or_else(|| "not a duration, such as 10 (seconds), 200ms, 5m or 24h".to_owned())
 }
 
 /// As [`duration`], but some time must pass.
@@ -91,7 +92,9 @@ mod tests {
         assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("0.5s"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("200ms"), Ok(Duration::from_millis(200)));
-        for wrong in ["", "-1", "1h", "ms", "NaN", "1e300"] {
+        assert_eq!(duration("90m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("720h"), Ok(Duration::from_secs(720 * 3600)));
+        for wrong in ["", "-1", "1d", "ms", "h", "NaN", "1e300"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

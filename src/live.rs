@@ -1,10 +1,11 @@
-//! The catalog in force: what the template files say now, and the last good of what they say wrongly.
+//! The catalog in force: what template files and resources say now, and the last good of what they say wrongly.
 //!
 //! Each template stands alone. A template that is broken by an edit stays in force as it last was, one that is deleted
 //! goes at once, and one that was never good is known as broken, so that a pod that asks for it hears that, rather than
-//! that there is no such template.
+//! that there is no such template. Files go before resources.
 
 mod library;
+mod resources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +16,13 @@ use arc_swap::{ArcSwap, Guard};
 use pillion_engine::catalog::Catalog;
 use pillion_engine::template::{OnError, TemplateName};
 use prometheus::IntCounter;
+use tokio::sync::watch;
 
 pub(crate) use self::library::{Library, Loaded};
+use self::resources::Resources;
+pub(crate) use self::resources::read;
+use crate::cluster::status::Report;
+use crate::cluster::templates::Change;
 use crate::files::{self, Found, TEMPLATE_BYTES};
 use crate::metrics::Metrics;
 
@@ -26,8 +32,10 @@ pub(crate) struct InForce {
     pub(crate) catalog: Catalog,
     /// `pillion_injections_total`, by template.
     pub(crate) injections: BTreeMap<TemplateName, IntCounter>,
-    /// What is wrong with the template files at present, one line each.
+    /// What is wrong with the templates at present, one line each.
     pub(crate) problems: Vec<String>,
+    /// Whether a namespace's own templates count.
+    pub(crate) heeds_namespaced: bool,
 }
 
 /// The catalog in force, for whoever reviews.
@@ -40,18 +48,23 @@ impl Live {
     }
 }
 
-/// Keeps a [`Live`] catalog current with the files.
+/// Keeps a [`Live`] catalog current with files and resources.
 pub(crate) struct Keeper {
     source: Source,
     on_error: OnError,
     metrics: Arc<Metrics>,
     library: Library,
     last: Vec<Found>,
+    files: Loaded,
+    resources: Resources,
     live: Arc<Live>,
+    reports: watch::Sender<Vec<Report>>,
 }
 
 /// Where templates come from.
 pub(crate) enum Source {
+    /// Resources alone.
+    Nowhere,
     /// The built-in cookbook, which never changes.
     Cookbook,
     /// Files and folders.
@@ -59,17 +72,18 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// What `--templates` names, or the cookbook if it names nothing.
-    pub(crate) fn of(roots: Vec<PathBuf>) -> anyhow::Result<Source> {
+    /// What `--templates` names; `otherwise` if it names nothing.
+    pub(crate) fn of(roots: Vec<PathBuf>, otherwise: Source) -> anyhow::Result<Source> {
         for root in &roots {
             root.metadata().with_context(|| format!("--templates {}: cannot be read", root.display()))?;
         }
-        Ok(if roots.is_empty() { Source::Cookbook } else { Source::Files(roots) })
+        Ok(if roots.is_empty() { otherwise } else { Source::Files(roots) })
     }
 
     /// All template files of this moment.
     pub(crate) fn read(&self) -> Vec<Found> {
         match self {
+            Source::Nowhere => Vec::new(),
             Source::Cookbook => files::cookbook(),
             Source::Files(roots) => files::read(roots, TEMPLATE_BYTES),
         }
@@ -77,12 +91,16 @@ impl Source {
 }
 
 impl Keeper {
-    /// Loads what there is. Broken templates are reported and known as such, and do not stand in the way.
-    pub(crate) fn start(source: Source, on_error: OnError, metrics: Arc<Metrics>) -> Keeper {
+    /// Loads what files there are. Broken templates are reported and known as such, and do not stand in the way.
+    pub(crate) fn start(source: Source, on_error: OnError, heeds_namespaced: bool, metrics: Arc<Metrics>) -> Keeper {
         let mut library = Library::default();
         let last = source.read();
-        let in_force = report(library.load(&last, on_error), &metrics);
-        Keeper { source, on_error, metrics, library, last, live: Arc::new(Live(ArcSwap::from_pointee(in_force))) }
+        let files = library.load(&last);
+        say(&files);
+        let resources = Resources::new(heeds_namespaced);
+        let live = Arc::new(Live(ArcSwap::from_pointee(in_force(&files, &resources, on_error, &metrics))));
+        let (reports, _) = watch::channel(Vec::new());
+        Keeper { source, on_error, metrics, library, last, files, resources, live, reports }
     }
 
     /// The catalog that is kept current.
@@ -90,27 +108,66 @@ impl Keeper {
         Arc::clone(&self.live)
     }
 
+    /// What the resources have to say of themselves, whenever that changes.
+    pub(crate) fn reports(&self) -> watch::Receiver<Vec<Report>> {
+        self.reports.subscribe()
+    }
+
     /// Reads the files again, and puts what is new in force.
     pub(crate) fn poll(&mut self) {
         let found = self.source.read();
         if found != self.last {
             self.last = found;
-            let loaded = self.library.load(&self.last, self.on_error);
-            self.metrics.config_reloaded(loaded.refused == 0);
-            self.live.0.store(Arc::new(report(loaded, &self.metrics)));
+            self.files = self.library.load(&self.last);
+            say(&self.files);
+            self.metrics.config_reloaded(self.files.refused == 0);
+            self.put_in_force();
         }
+    }
+
+    /// Takes up changes of resources, and puts what is new in force.
+    pub(crate) fn heed(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let is_news = changes.into_iter().fold(false, |is_news, change| self.resources.heed(change) || is_news);
+        if is_news {
+            self.put_in_force();
+        } else {
+            self.report();
+        }
+    }
+
+    fn put_in_force(&self) {
+        self.live.0.store(Arc::new(in_force(&self.files, &self.resources, self.on_error, &self.metrics)));
+        self.report();
+    }
+
+    fn report(&self) {
+        let reports = self.resources.reports(&self.live.in_force().catalog);
+        self.reports.send_if_modified(|last| {
+            let is_new = *last != reports;
+            *last = reports;
+            is_new
+        });
     }
 }
 
-fn report(loaded: Loaded, metrics: &Metrics) -> InForce {
-    let Loaded { catalog, problems, warnings, refused } = loaded;
-    for problem in &problems {
-        tracing::error!(problem, meanwhile = "what was in force of it stays in force", "template refused");
-    }
-    for warning in warnings {
-        tracing::warn!(warning, "template accepted, but should be better");
-    }
+fn in_force(files: &Loaded, resources: &Resources, on_error: OnError, metrics: &Metrics) -> InForce {
+    let mut catalog = Catalog::new(on_error);
+    resources.enter(&mut catalog);
+    // Last, so that they go before resources of the same name.
+    files.enter(&mut catalog);
+    let refused = files.refused + resources.refused();
     tracing::info!(in_force = catalog.len(), refused, "templates loaded");
     let injections = metrics.templates_loaded(&catalog, refused);
-    InForce { catalog, injections, problems }
+    let problems = files.problems.iter().chain(resources.problems()).cloned().collect();
+    InForce { catalog, injections, problems, heeds_namespaced: resources.heeds_namespaced() }
+}
+
+/// Tells the log what is wrong with files, and what could be better.
+fn say(files: &Loaded) {
+    for problem in &files.problems {
+        tracing::error!(problem, meanwhile = "what was in force of it stays in force", "template refused");
+    }
+    for warning in &files.warnings {
+        tracing::warn!(warning, "template accepted, but should be better");
+    }
 }

@@ -9,6 +9,7 @@ mod certs;
 mod cli;
 mod cluster;
 mod files;
+mod keep;
 mod live;
 mod manifest;
 mod metrics;

@@ -25,12 +25,43 @@ pub(crate) struct Metrics {
     injectable: Mutex<BTreeSet<TemplateName>>,
     duration: Histogram,
     in_flight: IntGauge,
+    events: IntCounterVec,
     loaded: IntGauge,
     refused: IntGauge,
     config_reloads: IntCounterVec,
     config_reload_success: IntGauge,
     certificate_expiration: IntGauge,
     certificate_reloads: IntCounterVec,
+    authority_expiration: IntGaugeVec,
+    certificate_repairs: IntCounterVec,
+    leader: IntGauge,
+    validations: IntCounterVec,
+    watch_up: IntGaugeVec,
+    watch_failures: IntCounterVec,
+    lookups: IntCounterVec,
+    namespaces: IntGauge,
+}
+
+/// What came of asking the API server for something that a review missed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Looked {
+    /// It is there.
+    Found,
+    /// There is no such thing.
+    Absent,
+    /// There was no answer, or none in time.
+    Failed,
+}
+
+/// What came of a request to `/validate`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Validated {
+    /// The template may be stored.
+    Accepted,
+    /// It is broken.
+    Refused,
+    /// The request could not be understood.
+    Malformed,
 }
 
 impl Metrics {
@@ -68,6 +99,10 @@ impl Metrics {
                     .buckets(DURATION_BUCKETS.into()),
                 )?,
             )?,
+            events: register(
+                &registry,
+                counter("pillion_events_total", "Events on the owners of pods, by what became of them.", &["result"])?,
+            )?,
             in_flight: register(&registry, gauge("pillion_inflight_requests", "Requests to /mutate in progress.")?)?,
             loaded: register(&registry, gauge("pillion_templates_loaded", "Templates in force.")?)?,
             refused: register(
@@ -85,19 +120,80 @@ impl Metrics {
                     "When the template files were last loaded without a complaint.",
                 )?,
             )?,
+            validations: register(
+                &registry,
+                counter(
+                    "pillion_validation_requests_total",
+                    "Requests to /validate, by how they came out.",
+                    &["result"],
+                )?,
+            )?,
+            watch_up: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "pillion_watch_up",
+                        "Whether the watch of a resource of the cluster is well (1) or not (0).",
+                    ),
+                    &["resource"],
+                )?,
+            )?,
+            watch_failures: register(
+                &registry,
+                counter(
+                    "pillion_watch_failures_total",
+                    "Failures of watches, each followed by a new list.",
+                    &["resource"],
+                )?,
+            )?,
+            lookups: register(
+                &registry,
+                counter(
+                    "pillion_lookups_total",
+                    "Questions to the API server for what a review missed in the caches.",
+                    &["resource", "result"],
+                )?,
+            )?,
+            namespaces: register(&registry, gauge("pillion_watched_namespaces", "Namespaces in the cache.")?)?,
             certificate_expiration: register(
                 &registry,
                 gauge("pillion_certificate_expiration_timestamp_seconds", "When the serving certificate expires.")?,
             )?,
             certificate_reloads: register(
                 &registry,
-                counter("pillion_certificate_reloads_total", "Loads of changed certificate files.", &["result"])?,
+                counter("pillion_certificate_reloads_total", "Loads of changed certificates.", &["result"])?,
             )?,
+            authority_expiration: register(
+                &registry,
+                // Without labels, so that there is no series where there is no such authority.
+                IntGaugeVec::new(
+                    Opts::new(
+                        "pillion_certificate_authority_expiration_timestamp_seconds",
+                        "When the authority that signs serving certificates expires, where Pillion keeps its own.",
+                    ),
+                    &[],
+                )?,
+            )?,
+            certificate_repairs: register(
+                &registry,
+                counter(
+                    "pillion_certificate_repairs_total",
+                    "Times that what others had changed was put right: the Secret, or the caBundle of a webhook.",
+                    &["what"],
+                )?,
+            )?,
+            leader: register(&registry, gauge("pillion_leader", "Whether this replica holds the Lease.")?)?,
             registry,
         };
+        for told in [Told::Sent, Told::Dropped, Told::Failed] {
+            metrics.told(told, 0);
+        }
         for result in ["success", "failure"] {
             metrics.config_reloads.with_label_values(&[result]);
             metrics.certificate_reloads.with_label_values(&[result]);
+        }
+        for what in ["secret", "ca_bundle"] {
+            metrics.certificate_repairs.with_label_values(&[what]);
         }
         Ok(metrics)
     }
@@ -161,15 +257,92 @@ impl Metrics {
         self.config_reloads.with_label_values(&[result(success)]).inc();
     }
 
-    /// Counts a load of certificate files.
+    /// Counts a load of a changed certificate.
     pub(crate) fn certificate_reloaded(&self, success: bool) {
         self.certificate_reloads.with_label_values(&[result(success)]).inc();
+    }
+
+    /// Counts a request to `/validate`.
+    pub(crate) fn validated(&self, result: Validated) {
+        let result = match result {
+            Validated::Accepted => "accepted",
+            Validated::Refused => "refused",
+            Validated::Malformed => "malformed",
+        };
+        self.validations.with_label_values(&[result]).inc();
+    }
+
+    /// Notes whether the watch of a resource is well.
+    pub(crate) fn watch_is_up(&self, resource: &str, up: bool) {
+        self.watch_up.with_label_values(&[resource]).set(up.into());
+        self.watch_failures.with_label_values(&[resource]);
+    }
+
+    /// Counts a failure of a watch.
+    pub(crate) fn watch_failed(&self, resource: &str) {
+        self.watch_failures.with_label_values(&[resource]).inc();
+    }
+
+    /// Counts a question to the API server.
+    pub(crate) fn looked_up(&self, resource: &str, result: Looked) {
+        let result = match result {
+            Looked::Found => "found",
+            Looked::Absent => "absent",
+            Looked::Failed => "failed",
+        };
+        self.lookups.with_label_values(&[resource, result]).inc();
+    }
+
+    /// Notes how many namespaces are known.
+    pub(crate) fn namespaces_known(&self, number: usize) {
+        self.namespaces.set(number as i64);
+    }
+
+    /// Counts events on the owners of pods.
+    pub(crate) fn told(&self, told: Told, events: u64) {
+        let result = match told {
+            Told::Sent => "sent",
+            Told::Dropped => "dropped",
+            Told::Failed => "failed",
+        };
+        self.events.with_label_values(&[result]).inc_by(events);
     }
 
     /// Notes until when the certificate in force is valid.
     pub(crate) fn certificate_expires(&self, not_after: i64) {
         self.certificate_expiration.set(not_after);
     }
+
+    /// Notes until when the authority that signs certificates is valid.
+    pub(crate) fn authority_expires(&self, not_after: i64) {
+        self.authority_expiration.with_label_values::<&str>(&[]).set(not_after);
+    }
+
+    /// Counts a Secret that was put right.
+    pub(crate) fn secret_repaired(&self) {
+        self.certificate_repairs.with_label_values(&["secret"]).inc();
+    }
+
+    /// Counts a webhook configuration whose caBundle was put right.
+    pub(crate) fn ca_bundle_repaired(&self) {
+        self.certificate_repairs.with_label_values(&["ca_bundle"]).inc();
+    }
+
+    /// Notes whether this replica leads.
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+    }
+}
+
+/// What became of an event on the owner of pods.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    /// It was written.
+    Sent,
+    /// There was no room for it, or too much had been told of its owner.
+    Dropped,
+    /// The API server did not take it.
+    Failed,
 }
 
 /// A request in progress.

@@ -4,6 +4,8 @@ mod admin;
 mod drain;
 pub(crate) mod listener;
 mod mutate;
+mod request;
+mod validate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +19,11 @@ use self::admin::Admin;
 use self::drain::Signals;
 use self::listener::{Limits, Listener, Phase};
 use self::mutate::Mutate;
+use self::request::Bodies;
+use self::validate::Validate;
 use crate::certs::Serving;
+use crate::cluster::Cluster;
+use crate::cluster::events::Events;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
@@ -34,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) certificate: Arc<Serving>,
     /// The templates.
     pub(crate) live: Arc<Live>,
+    /// What is known of the cluster, if it is watched.
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    /// Where the owners of pods are told of warnings, if anywhere.
+    pub(crate) events: Option<Events>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Connections to the webhook at a time.
@@ -49,6 +59,7 @@ pub(crate) struct Config {
 /// A server whose sockets are bound.
 pub(crate) struct Bound {
     signals: Signals,
+    phase: watch::Sender<Phase>,
     webhook: Listener,
     admin: Listener,
     config: Config,
@@ -63,7 +74,8 @@ impl Bound {
         let limits = Limits { connections: config.max_connections, ..Limits::DEFAULT };
         let webhook = bind("webhook", config.listen, Some(tls), limits).await?;
         let admin = bind("admin", config.admin_listen, None, ADMIN_LIMITS).await?;
-        Ok(Bound { signals, webhook, admin, config })
+        let (phase, _) = watch::channel(Phase::Serving);
+        Ok(Bound { signals, phase, webhook, admin, config })
     }
 
     /// Where the webhook listens.
@@ -71,16 +83,28 @@ impl Bound {
         Ok(self.webhook.address()?)
     }
 
+    /// Resolves when the server begins to drain.
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + use<> {
+        let mut phases = self.phase.subscribe();
+        async move {
+            // An error means that the server is gone altogether.
+            let _ = phases.wait_for(|phase| !matches!(phase, Phase::Serving)).await;
+        }
+    }
+
     /// Serves until a signal, and through the drain that follows it.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Bound { signals, webhook, admin, config } = self;
-        let Config { certificate, live, metrics, max_body, patience, drain, .. } = config;
-        let (phase, phases) = watch::channel(Phase::Serving);
+        let Bound { signals, phase, webhook, admin, config } = self;
+        let Config { certificate, live, cluster, events, metrics, max_body, patience, drain, .. } = config;
+        let phases = phase.subscribe();
 
-        let mutate = Mutate { live: Arc::clone(&live), metrics: Arc::clone(&metrics), max_body, patience };
-        let health = Admin { certificate, live, metrics, phase: phases.clone() };
+        let bodies = Bodies { max: max_body, patience };
+        let (reviewed, known) = (Arc::clone(&live), cluster.clone());
+        let mutate = Mutate { live: reviewed, cluster: known, events, metrics: Arc::clone(&metrics), bodies };
+        let validate = Validate { metrics: Arc::clone(&metrics), bodies };
+        let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
         let mut listeners = JoinSet::new();
-        listeners.spawn(webhook.serve(mutate.router(), phases.clone()));
+        listeners.spawn(webhook.serve(mutate.router().merge(validate.router()), phases.clone()));
         listeners.spawn(admin.serve(health.router(), phases));
         drain::run(&phase, drain, signals, listeners).await
     }

@@ -1,10 +1,26 @@
-//! Logs, on standard error: JSON for machines, text for a terminal.
+//! Logs, on standard error: JSON for machines, text for a terminal. And traces, if they are asked for: a span for each
+//! review, and below it one for each question to the API server.
 
+#[cfg(feature = "otlp")]
+mod otlp;
+
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _};
 use std::panic;
 
+use axum::http::HeaderMap;
 use clap::ValueEnum;
-use tracing::Level;
+use pillion_engine::admission::Review;
+use pillion_engine::decision::Decision;
+use tracing::field::Empty;
+use tracing::{Level, Metadata, Span};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, fmt, registry};
+
+/// The target of every span. Where nobody collects traces, no span is made.
+const TRACES: &str = "pillion::traces";
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -27,18 +43,116 @@ pub(crate) struct LogArgs {
     log_level: Level,
 }
 
-/// Starts logging for the whole process.
-pub(crate) fn start(args: &LogArgs) {
-    let LogArgs { log_format, log_level } = *args;
-    let terminal = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    let subscriber = tracing_subscriber::fmt().with_max_level(log_level).with_writer(io::stderr);
-    match log_format.unwrap_or(terminal) {
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-        LogFormat::Text => subscriber.init(),
-    }
+/// Sends the last traces when it goes.
+#[must_use]
+pub(crate) struct Telemetry {
+    #[cfg(feature = "otlp")]
+    _traces: Option<otlp::Traces>,
+}
+
+/// Starts logging, and tracing if that is asked for, for the whole process.
+pub(crate) fn start(args: &LogArgs) -> Telemetry {
+    let subscriber = registry().with(lines(args));
+    #[cfg(not(feature = "otlp"))]
+    let telemetry = {
+        subscriber.init();
+        Telemetry {}
+    };
+    #[cfg(feature = "otlp")]
+    let telemetry = match otlp::Traces::start() {
+        Ok(Some(traces)) => {
+            let is_traced = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target() == TRACES;
+            subscriber.with(traces.layer().with_filter(filter_fn(is_traced))).init();
+            tracing::info!("sending traces");
+            Telemetry { _traces: Some(traces) }
+        }
+        // A layer that is not there would count as interested in spans.
+        off => {
+            subscriber.init();
+            if let Err(error) = off {
+                tracing::error!(%error, "no traces are sent");
+            }
+            Telemetry { _traces: None }
+        }
+    };
     // The default hook prints the panic's message, which may quote the pod at hand.
     panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "panicked; this is a bug in pillion, please report it");
     }));
+    telemetry
+}
+
+/// What writes log lines. It has no interest in spans.
+fn lines(args: &LogArgs) -> impl Layer<Registry> + use<> {
+    let LogArgs { log_format, log_level } = *args;
+    let terminal = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    let lines = fmt::Layer::new().with_writer(io::stderr);
+    let lines = match log_format.unwrap_or(terminal) {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    let is_logged = move |metadata: &Metadata<'_>| metadata.is_event() && *metadata.level() <= log_level;
+    lines.with_filter(filter_fn(is_logged))
+}
+
+/// A span for a review, below that of the API server if its request names one.
+pub(crate) fn review_span(headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        target: TRACES,
+        "review",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+        k8s.namespace.name = Empty,
+        pillion.review.uid = Empty,
+        pillion.outcome = Empty,
+        pillion.reason = Empty,
+        pillion.templates = Empty,
+    );
+    #[cfg(feature = "otlp")]
+    otlp::adopt(&span, headers);
+    #[cfg(not(feature = "otlp"))]
+    let _ = headers;
+    span
+}
+
+/// A span for a question to the API server.
+pub(crate) fn lookup_span(resource: &str) -> Span {
+    tracing::info_span!(target: TRACES, "lookup", otel.kind = "client", k8s.resource.name = resource)
+}
+
+/// Says in the current span how a review came out: what is in metrics and audit log too, and nothing that the pod holds.
+pub(crate) fn trace_decision(review: &Review<'_>, decision: &Decision) {
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    span.record("k8s.namespace.name", &*decision.subject.namespace);
+    span.record("pillion.review.uid", review.uid());
+    span.record("pillion.outcome", decision.outcome.as_str());
+    span.record("pillion.reason", decision.reason.as_str());
+    let templates = decision.templates.iter().map(|template| format!("{}={}", template.name, template.reason));
+    span.record("pillion.templates", templates.collect::<Vec<_>>().join(","));
+}
+
+/// Says in the span of a review that there was no answer.
+pub(crate) fn trace_refusal(span: &Span, why: impl Display) {
+    if !span.is_disabled() {
+        span.record("otel.status_code", "ERROR");
+        span.record("otel.status_description", why.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nobody_collects_traces_no_span_is_made() {
+        let args = LogArgs { log_format: Some(LogFormat::Json), log_level: Level::TRACE };
+        let _guard = registry().with(lines(&args)).set_default();
+        assert!(review_span(&HeaderMap::new()).is_disabled());
+        assert!(lookup_span("namespaces").is_disabled());
+    }
 }

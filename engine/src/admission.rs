@@ -16,6 +16,12 @@ use crate::object::{Lenient, Opened};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
+/// The longest warning that reaches a user in one piece.
+/// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
+const MAX_WARNING: usize = 120;
+/// The same for all warnings of one answer.
+const MAX_WARNINGS: usize = 4096;
+
 /// What an API server asks about one object.
 #[derive(Debug)]
 pub struct Review<'a> {
@@ -184,8 +190,8 @@ struct Response<'a> {
     status: Option<Status<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     audit_annotations: AuditAnnotations,
 }
 
@@ -215,7 +221,7 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
         allowed: decision.allowed(),
         status,
         patch_type: (!decision.patch.is_empty()).then_some("JSONPatch"),
-        warnings: &decision.warnings,
+        warnings: warnings(decision),
         audit_annotations: AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() },
     };
     let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
@@ -232,6 +238,32 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
         json.extend_from_slice(br#""}}"#);
     }
     json
+}
+
+/// A decision's warnings in pieces that the API server shows as they are, broken between words.
+pub fn warnings(decision: &Decision) -> Vec<String> {
+    let mut left = MAX_WARNINGS;
+    let mut pieces = Vec::with_capacity(decision.warnings.len());
+    for warning in &decision.warnings {
+        let mut piece = String::new();
+        for word in warning.text.split(' ') {
+            // A word that is too long by itself is somebody's value.
+            let word: String = word.chars().take(MAX_WARNING).collect();
+            if !piece.is_empty() && piece.chars().count() + 1 + word.chars().count() > MAX_WARNING {
+                pieces.push(std::mem::take(&mut piece));
+            }
+            if !piece.is_empty() {
+                piece.push(' ');
+            }
+            piece.push_str(&word);
+        }
+        pieces.push(piece);
+    }
+    pieces.retain(|piece| {
+        left = left.saturating_sub(piece.chars().count());
+        left > 0
+    });
+    pieces
 }
 
 #[cfg(test)]

@@ -18,11 +18,38 @@ pub struct Catalog {
 /// Everything of one name.
 #[derive(Clone, Debug, Default)]
 struct Slot {
-    cluster_wide: Option<Arc<Template>>,
+    cluster_wide: Option<Entry>,
     /// By namespace.
-    namespaced: BTreeMap<String, Arc<Template>>,
-    /// Why a template of this name was refused.
-    refused: Option<String>,
+    namespaced: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    InForce(Arc<Template>),
+    /// With the first thing that is wrong with it.
+    Refused(String),
+}
+
+impl Entry {
+    fn template(&self) -> Option<&Arc<Template>> {
+        match self {
+            Entry::InForce(template) => Some(template),
+            Entry::Refused(_) => None,
+        }
+    }
+
+    fn found(&self) -> Found<'_> {
+        match self {
+            Entry::InForce(template) => Found::Template(template),
+            Entry::Refused(why) => Found::Refused(why),
+        }
+    }
+}
+
+impl Slot {
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.cluster_wide.iter().chain(self.namespaced.values())
+    }
 }
 
 /// What a name leads to.
@@ -42,21 +69,27 @@ impl Catalog {
 
     /// Puts a template in force, in place of another of the same name and namespace.
     pub fn insert(&mut self, template: Arc<Template>) {
-        let slot = self.templates.entry(template.name().clone()).or_default();
-        match template.namespace() {
-            Some(namespace) => drop(slot.namespaced.insert(namespace.to_owned(), template)),
-            None => slot.cluster_wide = Some(template),
-        }
+        let (name, namespace) = (template.name().clone(), template.namespace().map(str::to_owned));
+        self.put(name, namespace, Entry::InForce(template));
     }
 
-    /// Remembers a template that was refused, so that asking for it says so. `why` is the first thing wrong with it.
-    pub fn refuse(&mut self, name: TemplateName, why: String) {
-        self.templates.entry(name).or_default().refused = Some(why);
+    /// Remembers a template that was refused, so that asking for it says so. `why` is the first thing wrong with it. One
+    /// that is cluster-wide may have meant not to be shadowed, so it is not.
+    pub fn refuse(&mut self, name: TemplateName, namespace: Option<&str>, why: String) {
+        self.put(name, namespace.map(str::to_owned), Entry::Refused(why));
+    }
+
+    fn put(&mut self, name: TemplateName, namespace: Option<String>, entry: Entry) {
+        let slot = self.templates.entry(name).or_default();
+        match namespace {
+            Some(namespace) => drop(slot.namespaced.insert(namespace, entry)),
+            None => slot.cluster_wide = Some(entry),
+        }
     }
 
     /// How many templates are in force.
     pub fn len(&self) -> usize {
-        self.templates.values().map(|slot| slot.namespaced.len() + usize::from(slot.cluster_wide.is_some())).sum()
+        self.templates.values().flat_map(Slot::entries).filter_map(Entry::template).count()
     }
 
     /// Whether no template is in force.
@@ -66,7 +99,7 @@ impl Catalog {
 
     /// The names of the templates in force, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &TemplateName> {
-        let in_force = |slot: &Slot| slot.cluster_wide.is_some() || !slot.namespaced.is_empty();
+        let in_force = |slot: &Slot| slot.entries().any(|entry| entry.template().is_some());
         self.templates.iter().filter(move |(_, slot)| in_force(slot)).map(|(name, _)| name)
     }
 
@@ -85,21 +118,19 @@ impl Catalog {
     /// The template that a pod of this namespace gets for a name: the cluster-wide one, unless that one allows to be
     /// shadowed.
     pub(crate) fn find(&self, name: &str, namespace: &str) -> Found<'_> {
-        let slot = self.templates.get(name);
-        let own = slot.and_then(|slot| slot.namespaced.get(namespace));
-        let cluster_wide = slot.and_then(|slot| slot.cluster_wide.as_ref());
-        match (cluster_wide, own, slot.and_then(|slot| slot.refused.as_deref())) {
-            (Some(template), Some(own), _) if template.allows_shadowing() => Found::Template(own),
-            (Some(template), _, _) | (None, Some(template), _) => Found::Template(template),
-            (None, None, Some(why)) => Found::Refused(why),
-            (None, None, None) => Found::Unknown,
+        let Some(slot) = self.templates.get(name) else { return Found::Unknown };
+        let own = slot.namespaced.get(namespace).map(Entry::found);
+        match &slot.cluster_wide {
+            Some(Entry::InForce(template)) if template.allows_shadowing() => own.unwrap_or(Found::Template(template)),
+            Some(entry) => entry.found(),
+            None => own.unwrap_or(Found::Unknown),
         }
     }
 
     /// The template for this namespace whose name is nearest to one that leads nowhere.
     pub(crate) fn nearest(&self, name: &str, namespace: &str) -> Option<&str> {
-        let is_usable = |slot: &Slot| slot.cluster_wide.is_some() || slot.namespaced.contains_key(namespace);
-        nearest(name, self.templates.iter().filter(|(_, slot)| is_usable(slot)).map(|(name, _)| name.as_str()))
+        let is_usable = |name: &&str| matches!(self.find(name, namespace), Found::Template(_));
+        nearest(name, self.templates.keys().map(TemplateName::as_str).filter(is_usable))
     }
 }
 
@@ -109,6 +140,8 @@ pub struct Namespace {
     pub(crate) name: String,
     /// Its labels, annotations and the object itself, if somebody has told us.
     pub(crate) known: Option<Known>,
+    /// Why nothing can be decided without knowing more.
+    pub(crate) unavailable: Option<String>,
 }
 
 #[derive(Debug)]
@@ -121,7 +154,12 @@ pub(crate) struct Known {
 impl Namespace {
     /// A namespace of which only the name is known.
     pub fn named(name: &str) -> Namespace {
-        Namespace { name: name.to_owned(), known: None }
+        Namespace { name: name.to_owned(), known: None, unavailable: None }
+    }
+
+    /// A namespace that should be known, and could not be asked for: what it requires must not be left out in silence.
+    pub fn unavailable(name: &str, why: String) -> Namespace {
+        Namespace { unavailable: Some(why), ..Namespace::named(name) }
     }
 
     /// A namespace as the API server presents it.
@@ -136,7 +174,16 @@ impl Namespace {
             annotations: strings("annotations"),
             object: to_raw_value(object).expect("a JSON value is JSON"),
         };
-        Namespace { name: metadata["name"].as_str().unwrap_or_default().to_owned(), known: Some(known) }
+        Namespace {
+            name: metadata["name"].as_str().unwrap_or_default().to_owned(),
+            known: Some(known),
+            unavailable: None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
@@ -145,5 +192,71 @@ impl Namespace {
 
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
         self.known.as_ref()?.annotations.get(key).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template;
+
+    fn template(kind: &str, namespace: &str, description: &str, more: &str) -> Arc<Template> {
+        let text = format!(
+            "apiVersion: pillion.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: meter{namespace}}}\nspec:\n  \
+             description: {description}\n{more}  pod: {{metadata: {{labels: {{a: b}}}}}}\n"
+        );
+        Arc::new(template::read(&text, "meter.yaml").remove(0).expect("a template"))
+    }
+
+    fn cluster_wide(more: &str) -> Arc<Template> {
+        template("ClusterInjectionTemplate", "", "cluster-wide", more)
+    }
+
+    fn of_shop() -> Arc<Template> {
+        template("InjectionTemplate", ", namespace: shop", "of shop", "")
+    }
+
+    fn broken() -> (TemplateName, String) {
+        ("meter".parse().expect("a name"), "it is broken".into())
+    }
+
+    /// What pods of a namespace get for the name.
+    fn found<'a>(catalog: &'a Catalog, namespace: &str) -> &'a str {
+        match catalog.find("meter", namespace) {
+            Found::Template(template) => template.description(),
+            Found::Refused(why) => why,
+            Found::Unknown => "nothing",
+        }
+    }
+
+    #[test]
+    fn a_namespace_has_its_own_template_only_where_the_cluster_wide_one_allows_it() {
+        let mut catalog = Catalog::new(OnError::Deny);
+        catalog.insert(of_shop());
+        assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["of shop", "nothing"]);
+        catalog.insert(cluster_wide(""));
+        assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["cluster-wide", "cluster-wide"]);
+        catalog.insert(cluster_wide("  allowShadowing: true\n"));
+        assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["of shop", "cluster-wide"]);
+    }
+
+    #[test]
+    fn a_broken_cluster_wide_template_is_not_shadowed_because_it_may_forbid_it() {
+        let mut catalog = Catalog::new(OnError::Deny);
+        let (name, why) = broken();
+        catalog.insert(of_shop());
+        catalog.refuse(name, None, why);
+        assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["it is broken", "it is broken"]);
+        assert_eq!(catalog.template("meter", "shop").map(Template::description), None);
+    }
+
+    #[test]
+    fn a_broken_template_of_a_namespace_concerns_that_namespace_alone() {
+        let mut catalog = Catalog::new(OnError::Deny);
+        let (name, why) = broken();
+        catalog.refuse(name, Some("shop"), why);
+        assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["it is broken", "nothing"]);
+        catalog.insert(cluster_wide(""));
+        assert_eq!(found(&catalog, "shop"), "cluster-wide");
     }
 }

@@ -58,6 +58,11 @@ macro_rules! reasons {
                 match self { $(Reason::$variant => $code,)* }
             }
 
+            /// The code as Kubernetes writes the reason of an event.
+            pub fn camel_case(self) -> &'static str {
+                match self { $(Reason::$variant => stringify!($variant),)* }
+            }
+
             /// The outcomes that it can stand beside.
             pub fn outcomes(self) -> &'static [Outcome] {
                 match self { $(Reason::$variant => &[$(Outcome::$outcome),*],)* }
@@ -96,7 +101,7 @@ reasons! {
     UnknownTemplate "unknown_template" [Denied, Error]
         "There is no template of that name." "Correct the name in pillion.dev/templates (of the pod or its namespace) or in the namespace's pillion.dev/required-templates, or add the template.";
     UnknownNamespace "unknown_namespace" [Denied, Error]
-        "The template needs to know the pod's namespace, and this server has not been told of it." "Use a template without namespaceSelector, and of namespaceObject nothing but metadata.name.";
+        "Something depends on the pod's namespace, and this server knows no more than its name." "Look at /readyz?verbose and the server's rights; a server without --watch can only serve templates without namespaceSelector that read no more than namespaceObject.metadata.name.";
     InvalidTemplate "invalid_template" [Denied, Error]
         "The template was refused when it was loaded." "Mend the template; message and log name file, line and field.";
     TemplateNotAllowed "template_not_allowed" [Denied, Error]
@@ -152,8 +157,8 @@ pub struct Decision {
     pub subject: Subject,
     /// Each template, in the order in which they were asked for.
     pub templates: Vec<TemplateDecision>,
-    /// For the person who creates the pod: kubectl shows them. Each has at most 120 characters.
-    pub warnings: Vec<String>,
+    /// For the person who creates the pod: kubectl shows them.
+    pub warnings: Vec<Warning>,
     /// The changes: what was injected, and what is written down about it.
     pub patch: Patch,
 }
@@ -172,8 +177,45 @@ pub struct Subject {
     pub namespace: String,
     /// Its name, or the `generateName` that its name will begin with.
     pub name: String,
-    /// The kind and name of the controller that made it, such as `ReplicaSet/web-7d9c6b8f5d`.
-    pub owner: Option<String>,
+    /// The controller that made it.
+    pub owner: Option<Owner>,
+    /// Whether an earlier call wrote on it: it is the same pod again, or was copied from one.
+    pub seen_before: bool,
+}
+
+/// The object that controls a pod, as the pod refers to it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Owner {
+    /// Its group and version, such as `apps/v1`.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name; its namespace is the pod's.
+    pub name: String,
+    /// What tells it from an earlier object of the same name.
+    pub uid: String,
+}
+
+impl fmt::Display for Owner {
+    /// Such as `ReplicaSet/web-7d9c6b8f5d`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// Something about a pod that somebody should know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Warning {
+    /// What, where and what to do.
+    pub text: String,
+    /// Why a template was left out, where the text tells of that.
+    pub left_out: Option<Reason>,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
 }
 
 /// What became of one template.

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use self::conclude::{denied, limited};
+use self::conclude::{advice, denied};
 use self::decide::Problem;
 use self::draft::Node;
 use self::merge::{Given, ToApp};
@@ -60,6 +60,12 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
         return untouched(Outcome::Error, Reason::MalformedReview, nobody);
     };
     let subject = pod.subject(review);
+    if let Some(why) = &namespace.unavailable {
+        let outcome = if catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
+        let warnings = advice(vec![why.clone()]);
+        let message = Some(why.clone());
+        return Decision { message, warnings, ..untouched(outcome, Reason::UnknownNamespace, subject) };
+    }
     match decide::requested(&pod, namespace) {
         Ok(names) => match pod.containers() {
             Some(containers) if containers.len() > MAX_CONTAINERS => {
@@ -77,7 +83,7 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
             denied(untouched(Outcome::Denied, Reason::TooLarge, subject), &[Problem::new(Reason::TooLarge, message)])
         }
         Err(reason) => {
-            let warnings = limited(decide::stray_keys(&pod, &[]));
+            let warnings = advice(decide::stray_keys(&pod, &[]));
             Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
         }
     }
@@ -217,7 +223,10 @@ impl<'a> Pass<'a> {
                 Preparation::Settled(verdict) => verdict.clone(),
             });
         }
-        let decision = Decision { warnings, ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject) };
+        let decision = Decision {
+            warnings: advice(warnings),
+            ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject)
+        };
         self.conclude(names, verdicts, draft, decision)
     }
 

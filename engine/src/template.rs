@@ -239,7 +239,7 @@ impl Template {
     }
 
     /// Whether a namespace may have its own template of this name.
-    pub(crate) fn allows_shadowing(&self) -> bool {
+    pub fn allows_shadowing(&self) -> bool {
         self.allows_shadowing
     }
 
@@ -302,6 +302,8 @@ impl Template {
 pub struct Refused {
     /// Its name, if that much could be read.
     pub name: Option<TemplateName>,
+    /// Its namespace, if it is an `InjectionTemplate` and that much could be read.
+    pub namespace: Option<String>,
     /// Everything that is wrong with it, in the order of the file.
     pub problems: Vec<Problem>,
 }
@@ -315,7 +317,7 @@ pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
             Err(error) => {
                 let mut reader = Reader::new(file);
                 reader.problem(error.position, "", error.message);
-                Err(Refused { name: None, problems: reader.into_problems() })
+                Err(Refused { name: None, namespace: None, problems: reader.into_problems() })
             }
         })
         .collect()
@@ -328,11 +330,17 @@ pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
 /// With everything that is wrong with it.
 pub fn parse(node: &Node, file: &str) -> Result<Template, Refused> {
     let mut reader = Reader::new(file);
-    let name = node.get("metadata").and_then(|node| node.get("name")).and_then(Node::as_str);
-    let name = name.and_then(|name| name.parse().ok());
     match parse::document(&mut reader, node) {
         Some(template) if reader.is_clean() => Ok(template),
-        _ => Err(Refused { name, problems: reader.into_problems() }),
+        _ => {
+            let metadata = |field| node.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::as_str);
+            let is_namespaced = node.get("kind").and_then(Node::as_str) == Some("InjectionTemplate");
+            Err(Refused {
+                name: metadata("name").and_then(|name| name.parse().ok()),
+                namespace: metadata("namespace").filter(|_| is_namespaced).map(str::to_owned),
+                problems: reader.into_problems(),
+            })
+        }
     }
 }
 

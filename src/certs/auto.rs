@@ -1,1 +1,259 @@
 //! A certificate authority of our own, kept in a Secret that all replicas share.
+//!
+//! Every few seconds each replica looks at the Secret, and serves the certificate that it holds. The leader alone writes:
+//!
+//! ```text
+//! Secret ──read──▶ Found ──plan──▶ Plan ──carry out──▶ Kept ──▶ Secret, caBundle of each webhook
+//! ```
+//!
+//! All state is in the Secret, so that any replica can go on where a leader was killed. There are two rules. An
+//! authority signs, and a certificate of it is served, only when every webhook has trusted it for `propagation`, which
+//! each replica counts for itself, on its monotonic clock; unless there is nothing better to serve. And an authority
+//! is trusted until it expires. What is wrong with the Secret is put right from what this replica remembers of it, so
+//! that nothing changes for the API servers; only what nobody remembers is made anew.
+
+mod authority;
+mod contents;
+mod memory;
+mod plan;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod webhooks;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use k8s_openapi::api::core::v1;
+use kube::Client;
+use rustls::pki_types::ServerName;
+use tokio::time::{Instant, sleep, timeout};
+
+use self::authority::{Authority, Leaf};
+use self::contents::{Found, Kept, Problem};
+use self::memory::{At, Memory};
+use self::plan::Change;
+use self::secret::Secret;
+use self::webhooks::{Configuration, Webhooks};
+use super::Serving;
+use crate::cluster::lease::Leadership;
+use crate::metrics::Metrics;
+
+/// Whose fields the API server says they are.
+const MANAGER: &str = "pillion";
+/// Between two looks, and up to so much again, because replicas should not look in step.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// For all calls of one look.
+const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_CA_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Which certificates there are to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where the Secret is.
+    pub(crate) namespace: String,
+    /// The Secret's name.
+    pub(crate) secret: String,
+    /// The name of the mutating and of the validating configuration whose webhooks shall trust us.
+    pub(crate) webhook_configuration: String,
+    /// The DNS names and addresses by which API servers reach us.
+    pub(crate) names: Vec<String>,
+    /// How long a serving certificate is valid.
+    pub(crate) duration: Duration,
+    /// How long before its end it is renewed.
+    pub(crate) renew_before: Duration,
+    /// How long an authority is valid.
+    pub(crate) ca_duration: Duration,
+    /// How long every webhook must have trusted an authority before a certificate of it is served.
+    pub(crate) propagation: Duration,
+}
+
+impl Config {
+    fn check(&self) -> anyhow::Result<()> {
+        let Config { names, duration, renew_before, ca_duration, propagation, .. } = self;
+        let ordered = propagation < renew_before && renew_before < duration && *duration <= *ca_duration / 2;
+        anyhow::ensure!(
+            ordered && *ca_duration <= MAX_CA_DURATION,
+            "the times do not fit together: --certs-propagation ({propagation:?}) must be less than --certs-renew-before \
+             ({renew_before:?}), that less than --certs-duration ({duration:?}), that at most half of --certs-ca-duration \
+             ({ca_duration:?}), and that at most 100 years"
+        );
+        anyhow::ensure!(
+            !names.is_empty(),
+            "--certs-name is missing: give the names by which API servers reach the webhook"
+        );
+        for name in names {
+            ServerName::try_from(name.as_str())
+                .with_context(|| format!("--certs-name {name:?} is neither a DNS name nor an IP address"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks after the certificates from now on, and lets `serving` have the one to serve.
+pub(crate) fn start(
+    client: Client,
+    config: Config,
+    leadership: Leadership,
+    serving: Arc<Serving>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<()> {
+    config.check()?;
+    let keeper = Keeper {
+        secret: Secret::new(client.clone(), &config.namespace, &config.secret),
+        webhooks: Webhooks::new(&client, &config.webhook_configuration),
+        memory: Memory::default(),
+        published: HashMap::new(),
+        serving,
+        leadership,
+        metrics,
+        config,
+    };
+    tokio::spawn(keeper.run());
+    Ok(())
+}
+
+struct Keeper {
+    config: Config,
+    secret: Secret,
+    webhooks: Webhooks,
+    leadership: Leadership,
+    metrics: Arc<Metrics>,
+    serving: Arc<Serving>,
+    memory: Memory,
+    /// What this replica, since it leads, has published in, or found in, the configurations.
+    published: HashMap<&'static str, Vec<u8>>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let jitter = RandomState::new();
+        let mut complaint = None;
+        for round in 0_u64.. {
+            // Cancelled anywhere it does no harm, since each look starts from what is there.
+            let look = AssertUnwindSafe(timeout(PATIENCE, self.look())).catch_unwind().await;
+            let failure = match look {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(error))) => Some(format!("{error:#}")),
+                Ok(Err(_)) => Some("no answer in time".to_owned()),
+                Err(_) => Some("a fault of ours; the log has it".to_owned()),
+            };
+            if let Some(why) = failure.as_ref().filter(|why| complaint.as_ref() != Some(*why)) {
+                tracing::warn!(why, "cannot look after the certificates; what is served stays");
+            }
+            complaint = failure;
+
+            let extra = INTERVAL.mul_f64((jitter.hash_one(round) % 1000) as f64 / 1000.0);
+            tokio::select! {
+                () = sleep(INTERVAL + extra) => {}
+                () = self.leadership.changed() => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let (wall, secret) = self.secret.read().await.context("cannot read the Secret")?;
+        let at = At { wall, monotonic: Instant::now() };
+        let found = secret.as_ref().map(|secret| Found::read(secret.data.as_ref(), at.wall));
+        if self.leadership.is_leader() {
+            self.lead(at, secret, found).await
+        } else {
+            self.published.clear();
+            let found =
+                found.with_context(|| format!("there is no Secret {}; the leader makes it", self.config.secret))?;
+            self.follow(at, &found).await
+        }
+    }
+
+    async fn lead(&mut self, at: At, secret: Option<v1::Secret>, found: Option<Found>) -> anyhow::Result<()> {
+        let configurations = self.webhooks.read().await;
+        let webhooks = configurations.as_ref().map_or(Vec::new(), |read| trusted(read));
+        if let (Ok(_), Some(found)) = (&configurations, &found) {
+            self.memory.note_trusted(at, &found.authorities, &webhooks);
+        }
+        let (kept, changes) = self.memory.plan(at, found.as_ref(), &webhooks, &self.config)?;
+        if !changes.is_empty() {
+            self.secret.write(secret, &kept).await.context("cannot write the Secret")?;
+            self.tell(&changes, &kept);
+        }
+        // Before the certificate is served, if it is the first, but that it cannot be published is no reason not to.
+        let published = match configurations {
+            Ok(configurations) => self.publish(&configurations, &kept.bundle()).await,
+            Err(error) => Err(error),
+        };
+        self.metrics.authority_expires(kept.signer.authority.not_after.as_second());
+        let served = self.memory.keep(at, &kept, &self.config);
+        serve(served, &self.serving, &self.metrics);
+        published.context("cannot publish the authorities in the webhook configurations")
+    }
+
+    async fn follow(&mut self, at: At, found: &Found) -> anyhow::Result<()> {
+        let served = self.memory.heed(at, found, &self.config);
+        serve(served, &self.serving, &self.metrics);
+        // Whoever leads next need not begin to count.
+        if !found.authorities.iter().all(|authority| self.memory.is_known(at, authority, &self.config)) {
+            let configurations = self.webhooks.read().await.context("cannot read the webhook configurations")?;
+            self.memory.note_trusted(at, &found.authorities, &trusted(&configurations));
+        }
+        if let Some(signer) = found.signer() {
+            self.metrics.authority_expires(signer.authority.not_after.as_second());
+        }
+        if found.problems.is_empty() {
+            return Ok(());
+        }
+        self.metrics.certificate_reloaded(false);
+        let problems = found.problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ");
+        anyhow::bail!("the leader has to repair the Secret {}: {problems}", self.config.secret)
+    }
+
+    /// Lets all webhooks trust `bundle`.
+    async fn publish(&mut self, configurations: &[Configuration], bundle: &[u8]) -> kube::Result<()> {
+        for configuration in configurations {
+            let resource = configuration.resource;
+            if configuration.publish(bundle).await? {
+                let name = &self.config.webhook_configuration;
+                if self.published.get(resource).is_some_and(|published| published == bundle) {
+                    tracing::warn!(resource, name, "caBundle was changed by somebody else; published again");
+                    self.metrics.ca_bundle_repaired();
+                } else {
+                    tracing::info!(resource, name, "authorities published in caBundle");
+                }
+            }
+            self.published.insert(resource, bundle.to_vec());
+        }
+        Ok(())
+    }
+
+    fn tell(&self, changes: &[Change], kept: &Kept) {
+        let secret = &self.config.secret;
+        let (authority_expires, certificate_expires) = (kept.signer.authority.not_after, kept.leaf.not_after());
+        for change in changes {
+            if let Change::Repaired(_) = change {
+                tracing::warn!(secret, "{change}");
+            } else {
+                tracing::info!(secret, %authority_expires, %certificate_expires, "{change}");
+            }
+        }
+        if changes.iter().any(|change| matches!(change, Change::Repaired(_))) {
+            self.metrics.secret_repaired();
+        }
+    }
+}
+
+/// Whom each webhook trusts.
+fn trusted(configurations: &[Configuration]) -> Vec<Vec<Authority>> {
+    configurations.iter().flat_map(Configuration::authorities).collect()
+}
+
+fn serve(served: Option<&(Leaf, Authority)>, serving: &Serving, metrics: &Metrics) {
+    let Some((leaf, issuer)) = served else { return };
+    serving.pair.store(Some(Arc::clone(&leaf.pair)));
+    metrics.certificate_expires(leaf.not_after().as_second());
+    metrics.certificate_reloaded(true);
+    tracing::info!(expires = %leaf.not_after(), authority_expires = %issuer.not_after, "certificate served");
+}

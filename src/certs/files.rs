@@ -42,8 +42,8 @@ struct Contents {
 pub(crate) enum Polled {
     /// Nothing that was not known before.
     Unchanged,
-    /// A new pair is served from now on.
-    Replaced,
+    /// A new pair is served from now on, until this second since 1970.
+    Replaced(i64),
     /// What is in the files now cannot be served, so the older pair stays. Told once for each reason.
     Refused(Arc<FilesError>),
 }
@@ -69,10 +69,11 @@ impl Files {
                 Polled::Unchanged
             }
             Ok(Some((contents, pair))) => {
+                let not_after = pair.not_after();
                 self.served = contents;
-                self.serving.pair.store(Arc::new(pair));
+                self.serving.serve(pair);
                 self.serving.refused.store(None);
-                Polled::Replaced
+                Polled::Replaced(not_after)
             }
             Err(error) if self.serving.refused().is_some_and(|known| *known == error) => Polled::Unchanged,
             Err(error) => {
@@ -162,8 +163,8 @@ mod tests {
         assert!(matches!(files.poll(), Polled::Unchanged));
         let (certificate, key) = pair(2101);
         folder.hold(&certificate, &key);
-        assert!(matches!(files.poll(), Polled::Replaced));
-        assert_eq!(files.serving().pair().not_after(), 4_133_980_800);
+        assert!(matches!(files.poll(), Polled::Replaced(4_133_980_800)));
+        assert_eq!(files.serving().pair().unwrap().not_after(), 4_133_980_800);
         assert!(matches!(files.poll(), Polled::Unchanged));
     }
 
@@ -172,7 +173,7 @@ mod tests {
         let good = pair(2100);
         let folder = Folder::with(&good);
         let mut files = folder.open().unwrap();
-        let served = files.serving().pair();
+        let served = files.serving().pair().unwrap();
         let expired = pair(2021);
         for (certificate, key, message) in [
             (&*pair(2101).0, &*good.1, "does not belong to the certificate"),
@@ -184,7 +185,7 @@ mod tests {
             let Polled::Refused(error) = files.poll() else { panic!("not refused: {message}") };
             assert!(error.to_string().contains(message), "{error}");
             assert!(matches!(files.poll(), Polled::Unchanged));
-            assert!(Arc::ptr_eq(&files.serving().pair(), &served));
+            assert!(Arc::ptr_eq(&files.serving().pair().unwrap(), &served));
         }
         folder.hold(&good.0, &good.1);
         assert!(matches!(files.poll(), Polled::Unchanged));

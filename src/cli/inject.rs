@@ -69,12 +69,14 @@ impl FromStr for Setting {
 /// Injects into all that was named, or prints nothing.
 pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     let Args { filename, templates, set } = args;
-    let loaded = Library::default().load(&Source::of(templates)?.read(), OnError::Deny);
+    let loaded = Library::default().load(&Source::of(templates, Source::Cookbook)?.read());
+    let mut catalog = Catalog::new(OnError::Deny);
+    loaded.enter(&mut catalog);
     for problem in &loaded.problems {
         report(format_args!("template refused: {problem}"));
     }
 
-    let mut injection = Injection { catalog: loaded.catalog, set, advised: BTreeSet::new(), outcome: Outcome::AsAsked };
+    let mut injection = Injection { catalog, set, advised: BTreeSet::new(), outcome: Outcome::AsAsked };
     let mut output = String::new();
     for file in inputs(&filename)? {
         let name = file.path.display();

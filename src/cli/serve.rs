@@ -1,24 +1,25 @@
-//! `pillion serve`: the webhook, with its templates and certificate from files, or with all of it built in (`--dev`).
+//! `pillion serve`: the webhook, with templates from files and from the cluster, or with all of it built in (`--dev`).
 
-use std::io::Write as _;
+mod cluster;
+mod invite;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use pillion_engine::template::{OnError, TemplateName};
-use serde_json::json;
-use tempfile::NamedTempFile;
+use anyhow::{Context as _, bail};
+use pillion_engine::template::OnError;
 use tokio::runtime::Runtime;
-use tokio::task::block_in_place;
-use tokio::time::sleep;
 
-use crate::certs::files::{Files, Polled};
+use self::cluster::{AutoArgs, ClusterArgs};
+use self::invite::invite;
+use crate::certs::files::Files;
 use crate::certs::{Serving, dev};
-use crate::live::{Keeper, Live, Source};
+use crate::cluster::Cluster;
+use crate::keep;
+use crate::live::{Keeper, Source};
 use crate::metrics::Metrics;
 use crate::server::{Bound, Config};
 use crate::telemetry::{self, LogArgs};
@@ -30,19 +31,23 @@ const ADMIN_PORT: u16 = 9402;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Try it out: built-in templates, a certificate made in memory, loopback addresses, a ready curl line
-    #[arg(long, env = "PILLION_DEV", conflicts_with_all = ["tls_cert", "tls_key"])]
+    #[arg(long, env = "PILLION_DEV", conflicts_with_all = ["tls_cert", "tls_key", "certs", "watch"])]
     dev: bool,
 
     /// Folder or file with templates; can be given several times
-    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',', required_unless_present = "dev")]
+    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',', required_unless_present_any = ["dev", "watch"])]
     templates: Vec<PathBuf>,
 
+    /// Where the serving certificate comes from [default: files]
+    #[arg(long, env = "PILLION_CERTS", value_enum)]
+    certs: Option<CertsFrom>,
+
     /// Serving certificate and its chain, PEM; re-read when it changes
-    #[arg(long, env = "PILLION_TLS_CERT", value_name = "FILE", required_unless_present = "dev")]
+    #[arg(long, env = "PILLION_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
     /// The certificate's private key, PEM; re-read when it changes
-    #[arg(long, env = "PILLION_TLS_KEY", value_name = "FILE", required_unless_present = "dev")]
+    #[arg(long, env = "PILLION_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
     /// Where the webhook listens [default: 0.0.0.0:8443, with --dev 127.0.0.1:8443]
@@ -78,40 +83,68 @@ pub(crate) struct Args {
     max_connections: u32,
 
     #[command(flatten)]
+    cluster: ClusterArgs,
+
+    #[command(flatten)]
+    auto: AutoArgs,
+
+    #[command(flatten)]
     telemetry: LogArgs,
+}
+
+/// Where a certificate comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum CertsFrom {
+    /// An authority of our own, kept in a Secret that all replicas share.
+    Auto,
+    /// The files of --tls-cert and --tls-key.
+    Files,
 }
 
 /// Serves until a signal.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    telemetry::start(&args.telemetry);
+    let _telemetry = telemetry::start(&args.telemetry);
     Runtime::new().context("cannot start the runtime")?.block_on(serve(args))
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { dev, templates, tls_cert, tls_key, listen, admin_listen, on_error, .. } = args;
+    let Args { dev, templates, certs, tls_cert, tls_key, listen, admin_listen, on_error, cluster, auto, .. } = args;
     let host = IpAddr::V4(if dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED });
     let metrics = Arc::new(Metrics::new().context("cannot set up metrics")?);
 
-    let mut keeper = Keeper::start(Source::of(templates)?, on_error, Arc::clone(&metrics));
+    let source = Source::of(templates, if dev { Source::Cookbook } else { Source::Nowhere })?;
+    let keeper = Keeper::start(source, on_error, cluster.namespaced_templates, Arc::clone(&metrics));
     let live = keeper.live();
 
-    let (certificate, mut files, authority) = match tls_cert.zip(tls_key) {
+    let is_auto = certs == Some(CertsFrom::Auto);
+    let (serving, files, authority) = match tls_cert.zip(tls_key) {
+        _ if dev => {
+            let (pair, authority) = dev::make().context("cannot make a certificate")?;
+            (Arc::new(Serving::new(pair)), None, Some(authority))
+        }
+        None if is_auto => (Arc::new(Serving::empty()), None, None),
+        Some(_) if is_auto => bail!("--certs auto makes the certificate: leave --tls-cert and --tls-key out"),
         Some((certificate, key)) => {
             let files = Files::open(certificate, key).context("--tls-cert, --tls-key")?;
             (files.serving(), Some(files), None)
         }
-        None => {
-            let (pair, authority) = dev::make().context("cannot make a certificate")?;
-            (Arc::new(Serving::new(pair)), None, Some(authority))
-        }
+        None => bail!("a certificate is needed: give --tls-cert and --tls-key, or --certs auto in a cluster"),
     };
-    metrics.certificate_expires(certificate.pair().not_after());
+    if let Some(pair) = serving.pair() {
+        metrics.certificate_expires(pair.not_after());
+    }
+
+    let client = if cluster.watch || is_auto { Some(cluster.connect().await?) } else { None };
+    let watched = client.clone().filter(|_| cluster.watch).map(|client| Cluster::watch(client, Arc::clone(&metrics)));
+    let (watched, changes) = watched.unzip();
 
     let bound = Bound::bind(Config {
         listen: listen.unwrap_or(SocketAddr::new(host, PORT)),
         admin_listen: admin_listen.unwrap_or(SocketAddr::new(host, ADMIN_PORT)),
-        certificate,
+        certificate: Arc::clone(&serving),
         live: Arc::clone(&live),
+        cluster: watched,
+        events: client.clone().filter(|_| cluster.watch).map(|client| cluster.events(client, &metrics)),
         metrics: Arc::clone(&metrics),
         max_connections: args.max_connections,
         max_body: args.max_body_bytes,
@@ -122,68 +155,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     // Bound to a name, because the file goes with it.
     let _authority = authority.map(|pem| invite(&pem, bound.address()?, &live)).transpose()?;
 
-    let interval = args.reload_interval;
-    tokio::spawn(async move {
-        loop {
-            sleep(interval).await;
-            let poll = || block_in_place(|| poll(&mut keeper, files.as_mut(), &metrics));
-            // The next contents of the files deserve another try. The log has the panic.
-            if catch_unwind(AssertUnwindSafe(poll)).is_err() {
-                metrics.config_reloaded(false);
-            }
+    let reports = keeper.reports();
+    keep::current(keeper, changes, files, args.reload_interval, Arc::clone(&metrics));
+    match client {
+        Some(client) => {
+            let auto = is_auto.then_some((auto, serving));
+            cluster.run(client, auto, reports, metrics, bound).await
         }
-    });
-    bound.run().await
-}
-
-fn poll(keeper: &mut Keeper, certificate: Option<&mut Files>, metrics: &Metrics) {
-    keeper.poll();
-    let Some(files) = certificate else { return };
-    match files.poll() {
-        Polled::Unchanged => {}
-        Polled::Replaced => {
-            let not_after = files.serving().pair().not_after();
-            tracing::info!(not_after, "certificate replaced");
-            metrics.certificate_reloaded(true);
-            metrics.certificate_expires(not_after);
-        }
-        Polled::Refused(why) => {
-            tracing::error!(%why, "new certificate refused; the one before stays");
-            metrics.certificate_reloaded(false);
-        }
+        None => bound.run().await,
     }
-}
-
-/// Prints a command that sends a review, and keeps the certificate that it needs in a file.
-fn invite(authority: &str, webhook: SocketAddr, live: &Live) -> anyhow::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix("pillion-dev-ca-").suffix(".crt").tempfile()?;
-    file.write_all(authority.as_bytes()).with_context(|| format!("cannot write {}", file.path().display()))?;
-
-    let in_force = live.in_force();
-    let names = || in_force.catalog.names().map(TemplateName::as_str);
-    let template = names().find(|name| *name == "fluent-bit").or_else(|| names().min()).unwrap_or_default();
-    let host =
-        if webhook.ip().is_unspecified() { format!("localhost:{}", webhook.port()) } else { webhook.to_string() };
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "try-it-out",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "namespace": "default",
-            "operation": "CREATE",
-            "object": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "web", "annotations": {"pillion.dev/templates": template}},
-                "spec": {"containers": [{"name": "app", "image": "registry.example.com/app:1"}]},
-            },
-        },
-    });
-    super::print(format_args!(
-        "curl -sS --cacert '{}' -H 'Content-Type: application/json' https://{host}/mutate -d '{review}'\n",
-        file.path().display(),
-    ))?;
-    Ok(file)
 }

@@ -1,1 +1,229 @@
 //! One replica at a time may write: who holds the Lease.
+//!
+//! As Kubernetes' own components do it, no clock is compared with another machine's: a candidate takes over when, by its
+//! own monotonic clock, it has not seen the Lease change for [`DURATION`]. A leader that cannot renew stops being one
+//! before that, also when nothing of this process runs in the meantime, because leading ends by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::metrics::Metrics;
+
+/// How long a Lease that nobody renews keeps the others waiting.
+const DURATION: Duration = Duration::from_secs(15);
+/// How long one has led since the last renewal. What is left of [`DURATION`] is for requests that are on their way.
+const LEADING: Duration = Duration::from_secs(12);
+const RENEW: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(2);
+/// For the two calls of one attempt: several attempts fit into [`LEADING`].
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether this replica may write.
+#[derive(Clone)]
+pub(crate) struct Leadership {
+    until: watch::Receiver<Option<Instant>>,
+    told: bool,
+}
+
+impl Leadership {
+    /// Whether this replica leads at this moment.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Waits until [`Leadership::is_leader`] is no longer what the last call ended with; before the first, it is false.
+    pub(crate) async fn changed(&mut self) {
+        while self.is_leader() == self.told {
+            if self.until.changed().await.is_err() {
+                // The campaign is over, and nothing changes any more.
+                std::future::pending::<()>().await;
+            }
+        }
+        self.told = !self.told;
+    }
+}
+
+/// A replica's part in the election.
+#[must_use = "the campaign ends when it is dropped"]
+pub(crate) struct Campaign {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Campaign {
+    /// Stops leading at once, and gives the Lease back so that the next one need not wait for it to run out.
+    pub(crate) async fn resign(self) {
+        drop(self.stop);
+        // An attempt that is under way ends first; then the Lease is given back.
+        if timeout(2 * PATIENCE, self.task).await.is_err() {
+            tracing::warn!("the Lease was not given back; the next leader has to wait until it runs out");
+        }
+    }
+}
+
+/// Stands for election until the campaign is dropped or resigned.
+pub(crate) fn campaign(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    identity: &str,
+    metrics: Arc<Metrics>,
+) -> (Leadership, Campaign) {
+    let (until, receiver) = watch::channel(None);
+    let (stop, stopped) = oneshot::channel();
+    let candidate = Candidate {
+        leases: Api::namespaced(client, namespace),
+        name: name.to_owned(),
+        identity: identity.to_owned(),
+        seen: None,
+        until,
+        metrics,
+    };
+    let task = tokio::spawn(candidate.run(stopped));
+    (Leadership { until: receiver, told: false }, Campaign { stop, task })
+}
+
+struct Candidate {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    /// What another's Lease said, and since when it has said so.
+    seen: Option<(LeaseSpec, Instant)>,
+    until: watch::Sender<Option<Instant>>,
+    metrics: Arc<Metrics>,
+}
+
+enum Attempt {
+    Held,
+    HeldByAnother,
+    /// Somebody wrote the Lease between our reading and our writing.
+    Overtaken,
+}
+
+impl Candidate {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        let mut complaint = None;
+        loop {
+            // Before the attempt: what the others see, they see later.
+            let began = Instant::now();
+            let attempt = timeout(PATIENCE, self.attempt()).await;
+            let failure = match attempt {
+                Ok(Ok(Attempt::Held)) => {
+                    self.lead_until(Some(began + LEADING));
+                    None
+                }
+                Ok(Ok(Attempt::HeldByAnother)) => {
+                    self.lead_until(None);
+                    None
+                }
+                Ok(Ok(Attempt::Overtaken)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if failure.is_some() && failure != complaint {
+                tracing::warn!(lease = self.name, why = failure, "cannot take part in the election");
+            }
+            let settled = failure.is_none();
+            complaint = failure;
+
+            let until = *self.until.borrow();
+            if until.is_some_and(|until| until <= Instant::now()) {
+                self.lead_until(None);
+            }
+            let pause = if settled && self.until.borrow().is_some() { RENEW } else { RETRY };
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = &mut stopped => break,
+            }
+        }
+        let led = self.until.borrow().is_some();
+        self.lead_until(None);
+        if led && let Ok(Err(error)) = timeout(PATIENCE, self.release()).await {
+            tracing::warn!(lease = self.name, why = %error, "the Lease was not given back");
+        }
+    }
+
+    fn lead_until(&self, until: Option<Instant>) {
+        let before = self.until.send_replace(until);
+        self.metrics.leads(until.is_some());
+        match (before, until) {
+            (None, Some(_)) => tracing::info!(lease = self.name, identity = self.identity, "leading"),
+            (Some(_), None) => tracing::info!(lease = self.name, identity = self.identity, "no longer leading"),
+            _ => {}
+        }
+    }
+
+    /// Takes the Lease, or renews it.
+    async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
+        let written = match self.leases.get_opt(&self.name).await? {
+            None => {
+                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                let lease = Lease { metadata, spec: Some(self.claim(LeaseSpec::default())) };
+                self.leases.create(&PostParams::default(), &lease).await
+            }
+            Some(mut lease) => {
+                let spec = lease.spec.unwrap_or_default();
+                if !self.may_take(&spec) {
+                    return Ok(Attempt::HeldByAnother);
+                }
+                lease.spec = Some(self.claim(spec));
+                // With the resourceVersion that was read, so that of two candidates one is refused.
+                self.leases.replace(&self.name, &PostParams::default(), &lease).await
+            }
+        };
+        match written {
+            Ok(_) => Ok(Attempt::Held),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Overtaken),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_take(&mut self, spec: &LeaseSpec) -> bool {
+        match spec.holder_identity.as_deref() {
+            None | Some("") => true,
+            Some(holder) if holder == self.identity => true,
+            Some(_) => match &self.seen {
+                Some((seen, since)) if seen == spec => since.elapsed() >= DURATION,
+                _ => {
+                    self.seen = Some((spec.clone(), Instant::now()));
+                    false
+                }
+            },
+        }
+    }
+
+    fn claim(&self, spec: LeaseSpec) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let renews = spec.holder_identity.as_ref() == Some(&self.identity);
+        let transitions = spec.lease_transitions.unwrap_or(0);
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(DURATION.as_secs() as i32),
+            acquire_time: if renews { spec.acquire_time } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(if renews { transitions } else { transitions.saturating_add(1) }),
+            ..spec
+        }
+    }
+
+    /// Leaves the Lease without a holder, if it is ours.
+    async fn release(&self) -> Result<(), kube::Error> {
+        let mut lease = self.leases.get(&self.name).await?;
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        else {
+            return Ok(());
+        };
+        spec.holder_identity = None;
+        spec.acquire_time = None;
+        self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+    }
+}

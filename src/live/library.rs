@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pillion_engine::catalog::Catalog;
-use pillion_engine::template::{self, OnError, Refused, Template, TemplateName};
+use pillion_engine::template::{self, Refused, Template, TemplateName};
 
 use crate::files::Found;
 
@@ -41,8 +41,9 @@ struct Good {
 
 /// What a set of files amounts to.
 pub(crate) struct Loaded {
-    /// The templates in force, and the names of those that are broken.
-    pub(crate) catalog: Catalog,
+    templates: Vec<Arc<Template>>,
+    /// Those that are broken, with the first thing that is wrong; what was last good of them is among the templates.
+    broken: Vec<(Key, String)>,
     /// What is wrong with the files, in their order, one line each.
     pub(crate) problems: Vec<String>,
     /// What should be better about templates that are new or have changed.
@@ -51,9 +52,21 @@ pub(crate) struct Loaded {
     pub(crate) refused: usize,
 }
 
+impl Loaded {
+    /// Puts the templates into a catalog, the broken ones as such, in place of others of their names.
+    pub(crate) fn enter(&self, catalog: &mut Catalog) {
+        for ((name, namespace), why) in &self.broken {
+            catalog.refuse(name.clone(), namespace.as_deref(), why.clone());
+        }
+        for template in &self.templates {
+            catalog.insert(Arc::clone(template));
+        }
+    }
+}
+
 impl Library {
-    /// Makes a catalog of `files`, which are all the files there are, and remembers what is good in them.
-    pub(crate) fn load(&mut self, files: &[Found], on_error: OnError) -> Loaded {
+    /// Reads `files`, which are all the files there are, and remembers what is good in them.
+    pub(crate) fn load(&mut self, files: &[Found]) -> Loaded {
         let mut parsed = HashMap::with_capacity(files.len());
         for Found { path, text } in files {
             let Ok(text) = text else { continue };
@@ -74,19 +87,15 @@ impl Library {
         let new = good.iter().filter(|(key, it)| is_new(key, it));
         let warnings = new.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
 
-        let mut catalog = Catalog::new(on_error);
-        for (name, why) in broken {
+        for (key, _) in &broken {
             // Where it moved and was broken in one step, the file differs from the one that was good.
-            for (key, last) in self.good.iter().filter(|((last, _), _)| *last == name) {
+            if let Some(last) = self.good.get(key) {
                 good.entry(key.clone()).or_insert_with(|| last.clone());
             }
-            catalog.refuse(name, why);
         }
-        for good in good.values() {
-            catalog.insert(Arc::clone(&good.template));
-        }
+        let templates = good.values().map(|good| Arc::clone(&good.template)).collect();
         self.good = good;
-        Loaded { catalog, problems, warnings, refused }
+        Loaded { templates, broken, problems, warnings, refused }
     }
 }
 
@@ -94,8 +103,8 @@ impl Library {
 struct Reading<'a> {
     last: &'a BTreeMap<Key, Good>,
     good: BTreeMap<Key, Good>,
-    /// By name, with the first thing that is wrong.
-    broken: Vec<(TemplateName, String)>,
+    /// With the first thing that is wrong.
+    broken: Vec<(Key, String)>,
     problems: Vec<String>,
     refused: usize,
 }
@@ -119,7 +128,7 @@ impl<'a> Reading<'a> {
                     named += 1;
                     self.accept(template, path);
                 }
-                Err(Refused { name, problems }) => {
+                Err(Refused { name, namespace, problems }) => {
                     self.refused += 1;
                     let mut problems = problems.iter().map(ToString::to_string);
                     let why = problems.next().unwrap_or_default();
@@ -130,8 +139,9 @@ impl<'a> Reading<'a> {
                         continue;
                     };
                     named += 1;
-                    self.keep(|(last, _), good| last == name && good.path == *path);
-                    self.broken.push((name.clone(), why));
+                    let key = (name.clone(), namespace.clone());
+                    self.keep(|last, good| *last == key && good.path == *path);
+                    self.broken.push((key, why));
                 }
             }
         }
@@ -143,7 +153,7 @@ impl<'a> Reading<'a> {
             && let Some(name) = stem(path)
         {
             // All that is left to go by: most files are called as the one template in them.
-            self.broken.push((name, why));
+            self.broken.push(((name, None), why));
         }
     }
 
@@ -185,6 +195,7 @@ mod tests {
     use pillion_engine::admission::Review;
     use pillion_engine::catalog::Namespace;
     use pillion_engine::decision::Reason;
+    use pillion_engine::template::OnError;
     use serde_json::value::to_raw_value;
 
     use super::*;
@@ -205,7 +216,7 @@ mod tests {
     impl Library {
         fn see(&mut self, files: &[(&str, &str)]) -> Loaded {
             let found = |(path, text): &(&str, &str)| Found { path: path.into(), text: Ok((*text).into()) };
-            self.load(&files.iter().map(found).collect::<Vec<_>>(), OnError::Deny)
+            self.load(&files.iter().map(found).collect::<Vec<_>>())
         }
 
         /// Each template in force, with its description.
@@ -225,7 +236,9 @@ mod tests {
                 "spec": {"containers": [{"name": "app", "image": "app"}]},
             });
             let pod = to_raw_value(&pod).unwrap();
-            pillion_engine::review(&self.catalog, &Namespace::named("shop"), &Review::of_pod("shop", &pod)).reason
+            let mut catalog = Catalog::new(OnError::Deny);
+            self.enter(&mut catalog);
+            pillion_engine::review(&catalog, &Namespace::named("shop"), &Review::of_pod("shop", &pod)).reason
         }
     }
 
@@ -279,7 +292,7 @@ mod tests {
     fn a_folder_that_cannot_be_read_says_what_it_last_said() {
         let mut library = Library::default();
         library.see(&[("templates/a.yaml", &template("one", "first"))]);
-        let loaded = library.load(&[Found { path: "templates".into(), text: Err("gone".into()) }], OnError::Deny);
+        let loaded = library.load(&[Found { path: "templates".into(), text: Err("gone".into()) }]);
         assert_eq!(library.in_force(), ["one: first"]);
         assert_eq!(loaded.problems, ["templates: gone"]);
     }

@@ -16,8 +16,12 @@ use tokio::sync::watch;
 
 use super::listener::Phase;
 use crate::certs::Serving;
+use crate::cluster::Cluster;
 use crate::live::Live;
 use crate::metrics::Metrics;
+
+/// The most problems of templates that are told.
+const MAX_PROBLEMS: usize = 100;
 
 /// What can be seen from outside.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ pub(crate) struct Admin {
     pub(crate) certificate: Arc<Serving>,
     /// The templates in force.
     pub(crate) live: Arc<Live>,
+    /// What is watched, if anything is.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the server is on its way out.
@@ -44,20 +50,36 @@ impl Admin {
     }
 
     /// Each check by name, with what is wrong. The webhook's socket is bound before this listener answers at all.
-    fn checks(&self) -> [(&'static str, Result<(), String>); 2] {
+    fn checks(&self) -> Vec<(String, Result<(), String>)> {
         let shutdown = match *self.phase.borrow() {
             Phase::Serving => Ok(()),
             Phase::Draining | Phase::Closing => Err("the server is shutting down".to_owned()),
         };
-        let certificate = self.certificate.pair().check_validity().map_err(|why| why.to_string());
-        [("certificate", certificate), ("shutdown", shutdown)]
+        let certificate = match self.certificate.pair() {
+            Some(pair) => pair.check_validity().map_err(|why| why.to_string()),
+            None => Err("there is none yet".to_owned()),
+        };
+        let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
+        [("certificate".to_owned(), certificate), ("shutdown".to_owned(), shutdown)]
+            .into_iter()
+            .chain(watches.map(|watched| (format!("watch-{}", watched.resource), watched.check())))
+            .collect()
     }
 
     /// What is wrong, but can be lived with.
     fn remarks(&self) -> Vec<String> {
-        let templates = self.live.in_force().problems.iter().map(|why| format!("templates: {why}")).collect::<Vec<_>>();
+        let templates = self
+            .live
+            .in_force()
+            .problems
+            .iter()
+            .take(MAX_PROBLEMS)
+            .map(|why| format!("templates: {why}"))
+            .collect::<Vec<_>>();
         let certificate = self.certificate.refused().map(|why| format!("certificate: not replaced: {why}"));
-        templates.into_iter().chain(certificate).collect()
+        let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
+        let watches = watches.filter_map(|watched| Some(format!("watch-{}: {}", watched.resource, watched.failure()?)));
+        templates.into_iter().chain(certificate).chain(watches).collect()
     }
 }
 

@@ -1,20 +1,23 @@
 #!/bin/sh
-# Builds kube-apiserver, kube-controller-manager and etcd from the Go modules pinned in go.mod: ./build.sh FOLDER
-# Binaries that were built from the same go.mod are left alone. Go's build cache goes beside them, into FOLDER/cache.
+# Builds kube-apiserver, kube-controller-manager, kubectl and etcd from the Go modules pinned in 1.36/go.mod (or whichever
+# version is asked for) into TARGET/controlplane/VERSION: ./build.sh TARGET VERSION
+# Binaries that were built from the same go.mod are left alone. All versions share Go's build cache, TARGET/go-cache.
 set -eu
-folder=${1:?usage: build.sh FOLDER}
-mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
-cd "$(dirname "$0")"
-stamp=$(cat go.mod go.sum build.sh | sha256sum | cut -d' ' -f1)
+target=${1:?usage: build.sh TARGET VERSION} version=${2:?usage: build.sh TARGET VERSION}
+mkdir -p "$target/controlplane/$version"
+target=$(cd "$target" && pwd)
+folder=$target/controlplane/$version
+cd "$(dirname "$0")/${version%.*}"
+grep -q "k8s.io/kubernetes v$version " go.mod || { echo "tests/controlplane/${version%.*} pins another version than $version" >&2; exit 2; }
+stamp=$(cat go.mod go.sum ../build.sh | sha256sum | cut -d' ' -f1)
 [ "$(cat "$folder/stamp" 2>/dev/null)" = "$stamp" ] && exit 0
 
-kubernetes=$(sed -n 's/.*k8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' go.mod)
-minor=${kubernetes#1.}
-version=k8s.io/component-base/version
-flags="-s -w -X $version.gitVersion=v$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=${minor%%.*} -X $version.gitTreeState=clean"
-export CGO_ENABLED=0 GOFLAGS="-trimpath -mod=readonly" GOTOOLCHAIN=local GOCACHE="$folder/cache"
-echo "building kube-apiserver $kubernetes, kube-controller-manager and etcd into $folder: several minutes, once" >&2
+minor=${version#1.}
+package=k8s.io/component-base/version
+flags="-s -w -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*} -X $package.gitTreeState=clean"
+export CGO_ENABLED=0 GOFLAGS="-trimpath -mod=readonly" GOTOOLCHAIN=local GOCACHE="$target/go-cache"
+echo "building Kubernetes $version and etcd into $folder: several minutes, once" >&2
 go build -ldflags '-s -w' -o "$folder/etcd" go.etcd.io/etcd/server/v3
-go build -ldflags "$flags" -o "$folder/" k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
+go build -ldflags "$flags" -o "$folder/" k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager \
+  k8s.io/kubernetes/cmd/kubectl
 echo "$stamp" > "$folder/stamp"

@@ -157,7 +157,7 @@ fn nothing_is_injected_twice_when_a_webhook_after_us_changes_the_pod() {
         Webhook {
             name: "neighbour",
             url: &neighbour.url(),
-            authority: &neighbour.authority.pem(),
+            authority: &neighbour.authority().pem(),
             failure_policy: "Fail",
         },
     ]);

@@ -3,7 +3,7 @@
 use pillion_engine::security::PodSecurity;
 use serde_json::Value;
 
-use crate::harness::controlplane::ControlPlane;
+use crate::harness::cluster::Cluster;
 use crate::harness::cookbook::{self, examples};
 use crate::harness::http::Answer;
 use crate::harness::namespace::{Calls, Namespace, Webhook};
@@ -16,7 +16,7 @@ fn create(here: &Namespace, object: &Value) {
     let (version, kind) = version.zip(kind).expect("an object has apiVersion and kind");
     let resource = format!("{}s", kind.to_lowercase());
     let created = if kind.starts_with("Cluster") {
-        let cluster = ControlPlane::shared().expect("the namespace is in it");
+        let cluster = Cluster::shared().expect("the namespace is in it");
         cluster.api.create(&format!("/apis/{version}/{resource}"), object)
     } else {
         here.create(version, &resource, object)

@@ -2,20 +2,27 @@
 
 mod apiserver;
 mod bad_input;
+mod chart;
 mod cluster;
 mod cookbook;
 mod dev;
 mod docs;
 mod drain;
+mod events;
 mod examples;
+mod final_check;
 mod golden;
+#[allow(dead_code)]
 mod harness;
 mod https;
 mod inject;
 mod limits;
+mod monitoring;
 mod observe;
 mod properties;
 mod random_pods;
 mod reload;
 mod schema;
+#[cfg(feature = "otlp")]
+mod tracing;
 mod warnings;

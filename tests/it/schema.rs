@@ -5,13 +5,13 @@ use std::{env, fs};
 
 use serde_json::{Map, Value, json};
 
-use crate::harness::controlplane::ControlPlane;
+use crate::harness::cluster::Cluster;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/engine/src/schema.json");
 
 #[test]
 fn the_schema_is_that_of_the_api_server() {
-    let Some(cluster) = ControlPlane::shared() else { return };
+    let Some(cluster) = Cluster::shared() else { return };
     let published = cluster.api.get("/openapi/v3/api/v1").json();
     let trimmed = trim(published["components"]["schemas"].as_object().expect("OpenAPI has schemas"));
     let text = serde_json::to_string(&trimmed).expect("JSON");

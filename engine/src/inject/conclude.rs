@@ -6,14 +6,8 @@ use super::decide::{self, Problem};
 use super::draft::{Entry, Node};
 use super::status::{OUTCOME, STATUS, Status};
 use super::{Pass, Verdict, check, join};
-use crate::decision::{Decision, Outcome, Reason, TemplateDecision};
+use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
 use crate::template::OnError;
-
-/// The longest warning that reaches a user in one piece.
-/// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
-const MAX_WARNING: usize = 120;
-/// The same for all warnings of one answer.
-const MAX_WARNINGS: usize = 4096;
 
 impl Pass<'_> {
     /// Completes a decision about which the verdicts are known.
@@ -34,7 +28,7 @@ impl Pass<'_> {
             if matches!(verdict, Verdict::Stale) {
                 let text =
                     "was injected in another version or with other parameters: create the pod anew from its workload";
-                decision.warnings.push(format!("template \"{name}\" {text}"));
+                decision.warnings.push(Warning { text: format!("template \"{name}\" {text}"), left_out: None });
             }
             let (outcome, reason, message) = match verdict {
                 Verdict::Injected(record) => {
@@ -51,7 +45,8 @@ impl Pass<'_> {
                             (Outcome::Denied, problem.reason, message)
                         }
                         OnError::Skip => {
-                            decision.warnings.push(format!("left out: {}", problem.message));
+                            let text = format!("left out: {}", problem.message);
+                            decision.warnings.push(Warning { text, left_out: Some(problem.reason) });
                             (Outcome::Error, problem.reason, message)
                         }
                     }
@@ -72,10 +67,9 @@ impl Pass<'_> {
             decision.templates.push(TemplateDecision { name, outcome, reason, message });
         }
         if denials.is_empty() {
-            decision.warnings.extend(check::clashes(&mut draft));
+            decision.warnings.extend(advice(check::clashes(&mut draft)));
         }
-        decision.warnings.extend(decide::stray_keys(self.pod, names));
-        decision.warnings = limited(std::mem::take(&mut decision.warnings));
+        decision.warnings.extend(advice(decide::stray_keys(self.pod, names)));
         if !denials.is_empty() {
             return denied(decision, &denials);
         }
@@ -138,28 +132,7 @@ fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
     }
 }
 
-/// Warnings in pieces that the API server shows as they are, broken between words.
-pub(super) fn limited(warnings: Vec<String>) -> Vec<String> {
-    let mut left = MAX_WARNINGS;
-    let mut pieces = Vec::with_capacity(warnings.len());
-    for warning in warnings {
-        let mut piece = String::new();
-        for word in warning.split(' ') {
-            // A word that is too long by itself is somebody's value.
-            let word: String = word.chars().take(MAX_WARNING).collect();
-            if !piece.is_empty() && piece.chars().count() + 1 + word.chars().count() > MAX_WARNING {
-                pieces.push(std::mem::take(&mut piece));
-            }
-            if !piece.is_empty() {
-                piece.push(' ');
-            }
-            piece.push_str(&word);
-        }
-        pieces.push(piece);
-    }
-    pieces.retain(|piece| {
-        left = left.saturating_sub(piece.chars().count());
-        left > 0
-    });
-    pieces
+/// Warnings that tell of no template that was left out.
+pub(super) fn advice(texts: Vec<String>) -> Vec<Warning> {
+    texts.into_iter().map(|text| Warning { text, left_out: None }).collect()
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::draft::{Entry, Node};
-use super::status::Status;
+use super::status::{OUTCOME, Status};
 use crate::admission::Review;
 use crate::catalog::Namespace;
-use crate::decision::Subject;
+use crate::decision::{Owner, Subject};
 use crate::object::{self, Object, Opened};
 use crate::template::Parameters;
 use crate::template::expression::{Failure, Root, Variables};
@@ -135,8 +135,10 @@ impl<'a> Pod<'a> {
             namespace: text("namespace").map_or_else(|| review.namespace().to_owned(), Cow::into_owned),
             name: text("name").or_else(|| text("generateName")).unwrap_or_default().into_owned(),
             owner: controller.map(|owner| {
-                format!("{}/{}", owner.string("kind").unwrap_or_default(), owner.string("name").unwrap_or_default())
+                let text = |name: &str| owner.string(name).unwrap_or_default().into_owned();
+                Owner { api_version: text("apiVersion"), kind: text("kind"), name: text("name"), uid: text("uid") }
             }),
+            seen_before: self.annotation(OUTCOME).is_some(),
         }
     }
 }

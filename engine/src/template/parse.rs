@@ -126,7 +126,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
     }
     let template = Template {
         description: fields.string(reader, "description").unwrap_or_default().trim().to_owned(),
-        digest: digest(&[node.to_json().to_string().as_bytes()]),
+        digest: digest(&[canonical(node).as_bytes()]),
         host_network,
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
@@ -148,6 +148,13 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         trial::run(reader, body, &mut template);
     }
     Some(template)
+}
+
+/// The same text for the same template, whether it comes from a file or from an API server, which sorts keys.
+fn canonical(node: &Node) -> String {
+    let mut json = node.to_json();
+    json.sort_all_objects();
+    json.to_string()
 }
 
 fn parse_when(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {

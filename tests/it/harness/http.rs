@@ -1,6 +1,7 @@
 //! A blocking HTTP client that trusts one authority and takes every status as an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
@@ -56,6 +57,12 @@ pub(crate) fn send(agent: &Agent, method: &str, url: &str, headers: &[(&str, &st
     let request = request.body(body).expect("a request");
     let request = agent.configure_request(request).allow_non_standard_methods(true).build();
     read(agent.run(request).unwrap_or_else(|e| panic!("{method} {url}: {e}")))
+}
+
+/// What a server says that is reached without TLS; `None` when nobody is there.
+pub(crate) fn try_get(url: &str) -> Option<Answer> {
+    let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(1)));
+    Some(read(config.build().new_agent().get(url).call().ok()?))
 }
 
 /// The whole of a response.

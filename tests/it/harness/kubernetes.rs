@@ -5,6 +5,9 @@ use ureq::Agent;
 
 use super::http::{self, Answer};
 
+const JSON: &str = "application/json";
+
+#[derive(Clone)]
 pub(crate) struct Kubernetes {
     agent: Agent,
     server: String,
@@ -19,7 +22,7 @@ impl Kubernetes {
     /// Any path, e.g. `/openapi/v3/api/v1`.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[])
+        self.send("GET", path, JSON, &Value::Null)
     }
 
     /// As `get`, but `None` when the server does not take the connection.
@@ -31,13 +34,31 @@ impl Kubernetes {
     /// Creates an object in the collection at `path`; `?dryRun=All` may be part of it.
     #[track_caller]
     pub(crate) fn create(&self, path: &str, object: &Value) -> Answer {
-        self.send("POST", path, object.to_string().as_bytes())
+        self.send("POST", path, JSON, object)
+    }
+
+    /// Replaces the object at `path`.
+    #[track_caller]
+    pub(crate) fn update(&self, path: &str, object: &Value) -> Answer {
+        self.send("PUT", path, JSON, object)
+    }
+
+    /// Changes some fields of the object at `path`; `null` removes one.
+    #[track_caller]
+    pub(crate) fn merge(&self, path: &str, fields: &Value) -> Answer {
+        self.send("PATCH", path, "application/merge-patch+json", fields)
     }
 
     #[track_caller]
-    fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-        let headers = [("authorization", self.bearer.as_str()), ("content-type", "application/json")];
-        http::send(&self.agent, method, &format!("{}{path}", self.server), &headers, body)
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, JSON, &Value::Null)
+    }
+
+    #[track_caller]
+    fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Answer {
+        let headers = [("authorization", self.bearer.as_str()), ("content-type", content_type)];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        http::send(&self.agent, method, &format!("{}{path}", self.server), &headers, body.as_bytes())
     }
 }
 

@@ -3,10 +3,12 @@
 //! Nothing here waits for ever, and nothing outlives the test process: see [`process`].
 
 pub(crate) mod authority;
+pub(crate) mod cluster;
 pub(crate) mod connection;
-pub(crate) mod controlplane;
 pub(crate) mod cookbook;
+pub(crate) mod forward;
 pub(crate) mod http;
+pub(crate) mod installed;
 pub(crate) mod json;
 pub(crate) mod kubernetes;
 pub(crate) mod metrics;
@@ -15,6 +17,9 @@ pub(crate) mod neighbour;
 pub(crate) mod pillion;
 pub(crate) mod pods;
 pub(crate) mod process;
+pub(crate) mod replica;
+pub(crate) mod tls;
+pub(crate) mod tools;
 
 use std::time::{Duration, Instant};
 

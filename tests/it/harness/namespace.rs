@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::controlplane::ControlPlane;
+use super::cluster::Cluster;
 use super::eventually;
 use super::http::Answer;
 use super::kubernetes::Kubernetes;
 use super::metrics::Metrics;
 
 pub(crate) struct Namespace {
-    api: &'static Kubernetes,
+    api: Kubernetes,
     name: String,
 }
 
@@ -46,7 +46,12 @@ impl Namespace {
 
     #[track_caller]
     pub(crate) fn new(name: &str, labels: &[(&str, &str)]) -> Option<Namespace> {
-        let api = &ControlPlane::shared()?.api;
+        Some(Cluster::shared()?.namespace(name, labels))
+    }
+
+    /// A new namespace, with the ServiceAccount that its pods need.
+    #[track_caller]
+    pub(crate) fn create_on(api: &Kubernetes, name: &str, labels: &[(&str, &str)]) -> Namespace {
         let labels: Value = labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         let namespace = json!({"metadata": {"name": name, "labels": labels}});
         let created = api.create("/api/v1/namespaces", &namespace);
@@ -54,7 +59,24 @@ impl Namespace {
         // The API server refuses pods until the controller manager has made this.
         let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
         eventually("the default ServiceAccount", || (api.get(&account).status == 200).then_some(()));
-        Some(Namespace { api, name: name.to_owned() })
+        Namespace::of(api, name)
+    }
+
+    /// A namespace that is there.
+    pub(crate) fn of(api: &Kubernetes, name: &str) -> Namespace {
+        Namespace { api: api.clone(), name: name.to_owned() }
+    }
+
+    /// Makes a ReplicaSet that makes no pods itself, and gives the reference to it that its pods would have.
+    #[track_caller]
+    pub(crate) fn owner(&self, name: &str) -> Value {
+        let labels = json!({"owner": name});
+        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}});
+        let spec = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
+        let made = self.create("apps/v1", "replicasets", &json!({"metadata": {"name": name}, "spec": spec}));
+        assert_eq!(made.status, 201, "{}", made.text());
+        let uid = made.json()["metadata"]["uid"].take();
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid, "controller": true})
     }
 
     /// Tells the API server of webhooks, to be called in this order, and waits until it heeds them.
@@ -139,8 +161,14 @@ impl Namespace {
     /// What the API server has counted of a webhook of this namespace.
     #[track_caller]
     pub(crate) fn calls(&self, webhook: &str) -> Calls {
-        let metrics = Metrics::parse(&self.api.get("/metrics").text());
-        let name = format!("name=\"{}\"", self.full_name(webhook));
+        Calls::of(&Metrics::parse(&self.api.get("/metrics").text()), &self.full_name(webhook))
+    }
+}
+
+impl Calls {
+    /// What the metrics of the API server say of a webhook.
+    pub(crate) fn of(metrics: &Metrics, webhook: &str) -> Calls {
+        let name = format!("name=\"{webhook}\"");
         let rejections = |error_type: &str| {
             let error_type = format!("error_type=\"{error_type}\"");
             metrics.sum("apiserver_admission_webhook_rejection_count", &[&name, &error_type])

@@ -1,6 +1,7 @@
 //! The program itself, serving on loopback ports of its own choice, as a cluster would run it: templates from a folder,
 //! certificate and key from a folder laid out like a mounted Secret.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
@@ -37,6 +38,7 @@ pub(crate) struct Setup {
     authority: Authority,
     folder: TempDir,
     flags: Vec<String>,
+    environment: Vec<String>,
 }
 
 impl Setup {
@@ -44,7 +46,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("pillion-it-").tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("templates")).expect("the folder is new");
         fs::create_dir(folder.path().join("tls")).expect("the folder is new");
-        let setup = Setup { authority: Authority::new(), folder, flags: Vec::new() };
+        let setup = Setup { authority: Authority::new(), folder, flags: Vec::new(), environment: Vec::new() };
         swap_secret(&setup.folder.path().join("tls"), &setup.authority.issue());
         setup
     }
@@ -73,12 +75,18 @@ impl Setup {
         self
     }
 
+    pub(crate) fn environment<const N: usize>(mut self, variables: [(&str, &str); N]) -> Setup {
+        self.environment.extend(variables.map(|(name, value)| format!("{name}={value}")));
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(self) -> Pillion {
-        let Setup { authority, folder, flags } = self;
+        let Setup { authority, folder, flags, environment } = self;
         let path = |name: &str| folder.path().join(name).into_os_string();
-        let mut arguments = vec!["serve".into(), "--templates".into(), path("templates")];
+        let mut arguments: Vec<OsString> = environment.into_iter().map(Into::into).collect();
+        arguments.extend([env!("CARGO_BIN_EXE_pillion").into(), "serve".into(), "--templates".into(), path("templates")]);
         arguments.extend(["--tls-cert".into(), path("tls/tls.crt"), "--tls-key".into(), path("tls/tls.key")]);
         let fixed = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-format json --reload-interval 100ms";
         arguments.extend(fixed.split(' ').map(Into::into));
@@ -87,9 +95,9 @@ impl Setup {
         }
         arguments.extend(flags.into_iter().map(Into::into));
 
-        let process = Process::start(Path::new(env!("CARGO_BIN_EXE_pillion")), arguments);
-        let webhook = listening(&process, "webhook");
-        let admin = listening(&process, "admin");
+        let process = Process::start(Path::new("/usr/bin/env"), arguments);
+        let webhook = process.stderr().address("webhook");
+        let admin = process.stderr().address("admin");
         let agent = http::agent(&authority.pem());
         let pillion = Pillion { authority, webhook, admin, agent, folder, process };
         eventually("the server to be ready", || (pillion.readyz() == 200).then_some(()));
@@ -165,10 +173,7 @@ impl Pillion {
     /// The first log line, there or to come, whose `field` has `value`.
     #[track_caller]
     pub(crate) fn logged(&self, field: &str, value: &str) -> Value {
-        self.process.stderr().find(&format!("a log line with {field}={value}"), |line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            (line[field] == value).then_some(line)
-        })
+        self.process.stderr().logged(field, value)
     }
 
     pub(crate) fn write_template(&self, file: &str, text: &str) {
@@ -207,14 +212,6 @@ impl Pillion {
         self.signal("TERM");
         assert_eq!(self.exit_code(), 0, "a server that is told to stop ends well");
     }
-}
-
-fn listening(process: &Process, listener: &str) -> SocketAddr {
-    process.stderr().find(&format!("the {listener} listener"), |line| {
-        let line: Value = serde_json::from_str(line).ok()?;
-        let listening = line["message"] == "listening" && line["listener"] == listener;
-        listening.then(|| line["address"].as_str().and_then(|address| address.parse().ok()).expect("an address"))
-    })
 }
 
 fn swap_secret(folder: &Path, identity: &Identity) {

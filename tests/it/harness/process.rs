@@ -4,19 +4,20 @@
 //! that reads its orders from a pipe: a signal's name a line. When the pipe closes, for whatever reason, the child dies.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::{PATIENCE, eventually};
 
-// `$1` is a folder to remove when the child is gone, or empty; the rest is the command.
 const LAUNCHER: &str = r#"
 exec 3<&0
-leftover=$1
-shift
 "$@" </dev/null 3<&- &
 child=$!
 # Nobody may be left to read what this shell has to say, and to say it would kill it.
@@ -27,9 +28,44 @@ exec 3<&-
 code=0
 wait "$child" || code=$?
 kill "$orders"
-[ -z "$leftover" ] || rm -rf "$leftover"
 exit "$code"
 "#;
+
+// The processes that write into the folder end at the same time as this reads to the end.
+const REMOVER: &str = r#"cat >/dev/null; until rm -rf "$1"; do sleep 0.1; done"#;
+
+/// A temporary folder that is removed when the tests end, however they end.
+pub(crate) struct Folder {
+    path: PathBuf,
+    // Its standard input ends when this is dropped, or with the process.
+    _remover: Child,
+}
+
+impl Folder {
+    pub(crate) fn new(prefix: &str) -> Folder {
+        let path = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary folder").keep();
+        let remover = Command::new("sh")
+            .args(["-c", REMOVER, "remover"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh starts");
+        Folder { path, _remover: remover }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file, and gives its path as an argument of a program.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let file = self.path(name);
+        fs::write(&file, text).expect("the folder is writable");
+        file.display().to_string()
+    }
+}
 
 pub(crate) struct Process {
     name: String,
@@ -41,18 +77,8 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start<A: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = A>) -> Process {
-        Process::start_and_remove("".as_ref(), program, arguments)
-    }
-
-    /// As `start`; `leftover`, a folder, is removed when the process has ended.
-    pub(crate) fn start_and_remove<A: AsRef<OsStr>>(
-        leftover: &Path,
-        program: &Path,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Process {
         let mut launcher = Command::new("sh")
             .args(["-c", LAUNCHER, "launcher"])
-            .arg(leftover)
             .arg(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -69,11 +95,11 @@ impl Process {
         }
     }
 
-    pub(crate) fn stdout(&self) -> &Lines {
+    pub(crate) fn stdout(&self) -> &Arc<Lines> {
         &self.stdout
     }
 
-    pub(crate) fn stderr(&self) -> &Lines {
+    pub(crate) fn stderr(&self) -> &Arc<Lines> {
         &self.stderr
     }
 
@@ -82,11 +108,14 @@ impl Process {
         writeln!(self.orders, "{signal}").expect("the launcher reads its orders");
     }
 
-    /// Panics, with the last of what it said, when the process has ended by itself.
+    /// Whether the process has ended, by itself or not.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.launcher.try_wait().expect("the launcher can be asked").is_some()
+    }
+
+    /// Panics, with the last of what it said, when the process has ended.
     pub(crate) fn must_run(&mut self) {
-        if let Some(status) = self.launcher.try_wait().expect("the launcher can be asked") {
-            panic!("{} ended early, {status}:\n{}", self.name, self.stderr.tail());
-        }
+        assert!(!self.has_ended(), "{} ended early:\n{}", self.name, self.stderr.tail());
     }
 
     /// The exit code, once the process has ended.
@@ -132,6 +161,25 @@ impl Lines {
         self.try_find(wanted).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain for {what}; got:\n{}", self.tail()))
     }
 
+    /// The first line, there or to come, that is JSON and whose `field` has `value`.
+    #[track_caller]
+    pub(crate) fn logged(&self, field: &str, value: &str) -> Value {
+        self.find(&format!("a log line with {field}={value}"), |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line[field] == value).then_some(line)
+        })
+    }
+
+    /// The address of a listener of Pillion, by its own word.
+    #[track_caller]
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
+        self.find(&format!("the {listener} listener"), |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let listening = line["message"] == "listening" && line["listener"] == listener;
+            listening.then(|| line["address"].as_str().and_then(|address| address.parse().ok()).expect("an address"))
+        })
+    }
+
     fn try_find<T>(&self, mut wanted: impl FnMut(&str) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = 0;
@@ -146,7 +194,7 @@ impl Lines {
         }
     }
 
-    fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let lines = self.lock();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }

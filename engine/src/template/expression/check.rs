@@ -350,7 +350,13 @@ impl Checker<'_> {
             Root::Container if !self.scope.container => {
                 return invalid("container is only known inside app");
             }
-            Root::NamespaceObject => return Ok(Shape::Unknown),
+            // Servers watch the metadata of namespaces alone.
+            Root::NamespaceObject => {
+                return match path.names.first().map(String::as_str) {
+                    None | Some("metadata" | "apiVersion" | "kind") => Ok(Shape::Unknown),
+                    Some(_) => invalid("namespaceObject has metadata alone: its name, labels and annotations"),
+                };
+            }
             Root::Pod | Root::Container => &path.names,
         };
         let mut shape = Shape::Object(if root == Root::Pod { "Pod" } else { "Container" });

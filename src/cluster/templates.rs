@@ -1,0 +1,109 @@
+//! The two kinds of template resources, as the API server has them.
+
+use kube::core::{ApiResource, DynamicObject};
+use serde_json::{Value, json};
+
+use super::status::TemplateStatus;
+
+/// Where a template can be used.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Kind {
+    /// `ClusterInjectionTemplate`: in every namespace.
+    ClusterWide,
+    /// `InjectionTemplate`: in its own namespace.
+    Namespaced,
+}
+
+impl Kind {
+    /// Both.
+    pub(crate) const ALL: [Kind; 2] = [Kind::ClusterWide, Kind::Namespaced];
+
+    /// Its name, as in a manifest.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Kind::ClusterWide => "ClusterInjectionTemplate",
+            Kind::Namespaced => "InjectionTemplate",
+        }
+    }
+
+    /// Its name in a URL.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Kind::ClusterWide => "clusterinjectiontemplates",
+            Kind::Namespaced => "injectiontemplates",
+        }
+    }
+
+    /// How the API server serves it.
+    pub(crate) fn resource(self) -> ApiResource {
+        ApiResource {
+            group: "pillion.dev".into(),
+            version: "v1alpha1".into(),
+            api_version: "pillion.dev/v1alpha1".into(),
+            kind: self.as_str().into(),
+            plural: self.plural().into(),
+        }
+    }
+}
+
+/// What tells a template resource from all others.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Identity {
+    pub(crate) kind: Kind,
+    /// Nothing for what is cluster-wide.
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Identity { kind, namespace, name } = self;
+        match namespace {
+            Some(namespace) => write!(formatter, "{} {namespace}/{name}", kind.as_str()),
+            None => write!(formatter, "{} {name}", kind.as_str()),
+        }
+    }
+}
+
+/// A template resource at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    pub(crate) identity: Identity,
+    pub(crate) uid: String,
+    pub(crate) generation: i64,
+    /// The document as it would stand in a file, without what the API server added to it.
+    pub(crate) document: Value,
+    /// What was last written about it, if that can be read.
+    pub(crate) status: Option<TemplateStatus>,
+}
+
+impl Resource {
+    /// What the API server gave. Whatever `spec` holds is left to the engine.
+    pub(crate) fn of(kind: Kind, mut object: DynamicObject) -> Resource {
+        let metadata = object.metadata;
+        let (name, namespace) = (metadata.name.unwrap_or_default(), metadata.namespace);
+        let document = json!({
+            "apiVersion": kind.resource().api_version,
+            "kind": kind.as_str(),
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": object.data["spec"].take(),
+        });
+        Resource {
+            identity: Identity { kind, namespace, name },
+            uid: metadata.uid.unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
+            document,
+            status: serde_json::from_value(object.data["status"].take()).ok(),
+        }
+    }
+}
+
+/// What has become of the resources of one kind.
+pub(crate) enum Change {
+    /// These are all there are.
+    Listed(Kind, Vec<Resource>),
+    /// This one is new, or was changed.
+    Applied(Resource),
+    /// This one is gone.
+    Deleted(Identity),
+}
