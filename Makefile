@@ -5,7 +5,7 @@ CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test lint audit bench schema docs golden manifests fuzz
+.PHONY: help build demo test lint audit bench schema docs golden crds manifests fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -20,13 +20,14 @@ demo: ## Send a real AdmissionReview through the webhook and show what comes bac
 test: ## Run all tests, and those against a real API server on the oldest version of it too
 	@set -e; if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then tests/tools/build.sh target; \
 	  for version in $(KUBERNETES); do tests/controlplane/build.sh target $$version; done; fi
-	cargo test --locked --workspace
+	cargo test --locked --workspace --all-features
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || \
-	  PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --test it -- apiserver:: cluster:: final_check::
+	  PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: cluster:: final_check::
 
 lint: ## Check format and lints
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo check --locked --workspace
 
 audit: $(CARGO_DENY) ## Check what we depend on: licences, sources, bans, advisories
 	$(CARGO_DENY) --locked check bans licenses sources
@@ -46,6 +47,10 @@ fuzz: $(CARGO_FUZZ) ## Fuzz the engine, each target for FUZZ_SECONDS (60)
 
 docs: ## Write docs/reasons.md and docs/cookbook.md anew
 	UPDATE_DOCS=1 cargo test --locked --test it -- docs cookbook
+
+crds: ## Write the definitions of the custom resources into the chart, from the types in src/cluster/crd.rs
+	UPDATE_CRDS=1 cargo test --locked --bin pillion crd
+	$(MAKE) manifests
 
 manifests: ## Write manifests/ anew, and what the chart copies, from charts/pillion
 	UPDATE_MANIFESTS=1 cargo test --locked --test it chart::generated

@@ -84,7 +84,7 @@ pub(crate) fn campaign(
         leases: Api::namespaced(client, namespace),
         name: name.to_owned(),
         identity: identity.to_owned(),
-        seen: None,
+        rival: Rival::default(),
         until,
         metrics,
     };
@@ -96,8 +96,7 @@ struct Candidate {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    /// What another's Lease said, and since when it has said so.
-    seen: Option<(LeaseSpec, Instant)>,
+    rival: Rival,
     until: watch::Sender<Option<Instant>>,
     metrics: Arc<Metrics>,
 }
@@ -167,7 +166,8 @@ impl Candidate {
         let written = match self.leases.get_opt(&self.name).await? {
             None => {
                 let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-                let lease = Lease { metadata, spec: Some(self.claim(LeaseSpec::default())) };
+                let lease =
+                    Lease { metadata, spec: Some(claim(LeaseSpec::default(), &self.identity, Timestamp::now())) };
                 self.leases.create(&PostParams::default(), &lease).await
             }
             Some(mut lease) => {
@@ -175,7 +175,7 @@ impl Candidate {
                 if !self.may_take(&spec) {
                     return Ok(Attempt::HeldByAnother);
                 }
-                lease.spec = Some(self.claim(spec));
+                lease.spec = Some(claim(spec, &self.identity, Timestamp::now()));
                 // With the resourceVersion that was read, so that of two candidates one is refused.
                 self.leases.replace(&self.name, &PostParams::default(), &lease).await
             }
@@ -190,28 +190,7 @@ impl Candidate {
     fn may_take(&mut self, spec: &LeaseSpec) -> bool {
         match spec.holder_identity.as_deref() {
             None | Some("") => true,
-            Some(holder) if holder == self.identity => true,
-            Some(_) => match &self.seen {
-                Some((seen, since)) if seen == spec => since.elapsed() >= DURATION,
-                _ => {
-                    self.seen = Some((spec.clone(), Instant::now()));
-                    false
-                }
-            },
-        }
-    }
-
-    fn claim(&self, spec: LeaseSpec) -> LeaseSpec {
-        let now = MicroTime(Timestamp::now());
-        let renews = spec.holder_identity.as_ref() == Some(&self.identity);
-        let transitions = spec.lease_transitions.unwrap_or(0);
-        LeaseSpec {
-            holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: Some(DURATION.as_secs() as i32),
-            acquire_time: if renews { spec.acquire_time } else { Some(now.clone()) },
-            renew_time: Some(now),
-            lease_transitions: Some(if renews { transitions } else { transitions.saturating_add(1) }),
-            ..spec
+            Some(holder) => holder == self.identity || self.rival.has_run_out(spec, Instant::now()),
         }
     }
 
@@ -225,5 +204,81 @@ impl Candidate {
         spec.holder_identity = None;
         spec.acquire_time = None;
         self.leases.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+    }
+}
+
+/// What the Lease of another was seen to say, and since when.
+#[derive(Default)]
+struct Rival(Option<(LeaseSpec, Instant)>);
+
+impl Rival {
+    fn has_run_out(&mut self, spec: &LeaseSpec, now: Instant) -> bool {
+        match &self.0 {
+            Some((seen, since)) if seen == spec => now.duration_since(*since) >= DURATION,
+            _ => {
+                self.0 = Some((spec.clone(), now));
+                false
+            }
+        }
+    }
+}
+
+/// The Lease of `identity`, which may have held it before.
+fn claim(spec: LeaseSpec, identity: &str, now: Timestamp) -> LeaseSpec {
+    let renews = spec.holder_identity.as_deref() == Some(identity);
+    let transitions = spec.lease_transitions.unwrap_or(0);
+    LeaseSpec {
+        holder_identity: Some(identity.to_owned()),
+        lease_duration_seconds: Some(DURATION.as_secs() as i32),
+        acquire_time: if renews { spec.acquire_time } else { Some(MicroTime(now)) },
+        renew_time: Some(MicroTime(now)),
+        lease_transitions: Some(if renews { transitions } else { transitions.saturating_add(1) }),
+        ..spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::constant(1_795_262_400, 0);
+
+    #[test]
+    fn a_lease_runs_out_when_it_has_not_changed_for_its_duration_whatever_times_it_names() {
+        let (mut rival, start) = (Rival::default(), Instant::now());
+        // Their clock is years behind.
+        let lease = |second| claim(LeaseSpec::default(), "them", Timestamp::constant(second, 0));
+        assert!(!rival.has_run_out(&lease(1), start));
+        assert!(!rival.has_run_out(&lease(2), start + DURATION));
+        assert!(!rival.has_run_out(&lease(2), start + 2 * DURATION - Duration::from_secs(1)));
+        assert!(rival.has_run_out(&lease(2), start + 2 * DURATION));
+    }
+
+    #[test]
+    fn who_renews_has_held_it_since_before_and_who_takes_it_over_has_not() {
+        let ours = claim(LeaseSpec { strategy: Some("kept".into()), ..LeaseSpec::default() }, "us", NOON);
+        let renewed = claim(ours.clone(), "us", NOON + Duration::from_secs(5));
+        assert_eq!((&renewed.acquire_time, renewed.lease_transitions), (&ours.acquire_time, ours.lease_transitions));
+        assert_ne!(renewed.renew_time, ours.renew_time);
+        let taken = claim(renewed, "them", NOON + Duration::from_secs(30));
+        assert_ne!(taken.acquire_time, ours.acquire_time);
+        assert_eq!((taken.lease_transitions, taken.strategy.as_deref()), (Some(2), Some("kept")));
+    }
+
+    #[tokio::test]
+    async fn leading_ends_by_itself_and_each_change_is_told_once() {
+        let (until, receiver) = watch::channel(None);
+        let mut leadership = Leadership { until: receiver, told: false };
+        assert!(!leadership.is_leader());
+
+        until.send_replace(Some(Instant::now() + LEADING));
+        leadership.changed().await;
+        assert!(leadership.is_leader());
+        // Renewed, which is no change, and then not any more.
+        until.send_replace(Some(Instant::now() + LEADING));
+        assert!(timeout(Duration::ZERO, leadership.changed()).await.is_err());
+        until.send_replace(Some(Instant::now()));
+        assert!(!leadership.is_leader());
+        leadership.changed().await;
     }
 }

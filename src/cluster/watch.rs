@@ -2,6 +2,7 @@
 //!
 //! After any failure everything is listed anew: the one way to know that the watch is back, and that nothing was missed.
 
+use std::error::Error;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,12 +11,15 @@ use kube::core::Resource;
 use kube::runtime::utils::Backoff as _;
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use serde::de::DeserializeOwned;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use crate::metrics::Metrics;
 
 /// How often to ask whether a resource that is not served has been installed.
 const NOT_INSTALLED: Duration = Duration::from_secs(15);
+
+/// A watch that has not failed within this time after its list is well.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// What was seen of a resource.
 pub(crate) enum Seen<K> {
@@ -101,14 +105,24 @@ impl Watched {
             let events = watch();
             pin_mut!(events);
             let mut listed = Vec::new();
+            let mut stage = Stage::Listing;
             let pause = loop {
-                match events.next().await {
+                let event = match stage {
+                    Stage::Listed(at) => timeout_at(at + SETTLED, events.next()).await,
+                    Stage::Listing | Stage::Watching => Ok(events.next().await),
+                };
+                let Ok(event) = event else {
+                    stage = Stage::Watching;
+                    self.is_up();
+                    backoff.reset();
+                    continue;
+                };
+                match event {
                     Some(Ok(Event::Init)) => listed.clear(),
                     Some(Ok(Event::InitApply(object))) => listed.push(object),
                     Some(Ok(Event::InitDone)) => {
                         seen(Seen::All(std::mem::take(&mut listed)));
-                        self.is_up();
-                        backoff.reset();
+                        stage = Stage::Listed(Instant::now());
                     }
                     Some(Ok(Event::Apply(object))) => seen(Seen::Applied(object)),
                     Some(Ok(Event::Delete(object))) => seen(Seen::Deleted(object)),
@@ -129,20 +143,31 @@ impl Watched {
     }
 }
 
+/// How far one attempt to follow a resource has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Listing,
+    /// The list was good; whether the watch is, is seen by its not failing at once.
+    Listed(Instant),
+    Watching,
+}
+
 fn is_not_served(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
-/// An error with its causes, which say more than itself.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
+/// An error in words for people: the API server's own if it has answered, otherwise the error's with its causes'.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    let causes = || std::iter::successors(Some(error), |error| (*error).source());
+    let answer = causes().find_map(|error| match error.downcast_ref() {
+        Some(kube::Error::Api(status)) if !status.message.is_empty() => Some(status.message.clone()),
+        _ => None,
+    });
+    answer.unwrap_or_else(|| {
+        causes().map(ToString::to_string).fold(String::new(), |text, cause| match text {
+            _ if text.is_empty() => cause,
+            _ if text.contains(&cause) => text,
+            _ => format!("{text}: {cause}"),
+        })
+    })
 }

@@ -335,8 +335,7 @@ fn it_can_be_evaluated_whatever_stands_in_the_annotations() {
         .collect();
     let long_names: Vec<String> = (10..74).map(|number| format!("{}{number}", "a".repeat(61))).collect();
     shapes.push(alone("pillion.dev/templates", long_names.join(",")));
-    let key = |number: usize| json!(format!("k{number:04x}"));
-    shapes.push((0..most / 5).map(|number| (key(number).as_str().expect("text").to_owned(), json!(""))).collect());
+    shapes.push((0..most / 20).map(|number| (format!("a-key-of-20-lett{number:04x}"), json!(""))).collect());
 
     for annotations in shapes {
         let begin: String = annotations.to_string().chars().take(60).collect();

@@ -58,14 +58,14 @@ pub(super) fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<Stri
             names.push(name.to_owned());
         }
     };
-    list(required).for_each(&mut add);
+    names_of(required).for_each(&mut add);
     if !opted_out {
         let asked = by_pod.as_deref().unwrap_or(by_namespace);
         // One `+` makes the whole list an addition, so that `+a,b` does not drop what the namespace gives.
         if by_pod.is_some() && list(asked).any(|name| name.starts_with('+')) {
-            list(by_namespace).for_each(&mut add);
+            names_of(by_namespace).for_each(&mut add);
         }
-        list(asked).for_each(|name| add(name.trim_start_matches('+').trim_start()));
+        names_of(asked).for_each(&mut add);
     }
     match names.len() {
         0 if opted_out => Err(Reason::PodOptedOut),
@@ -79,6 +79,11 @@ fn list(annotation: &str) -> impl Iterator<Item = &str> {
     annotation.split(',').map(str::trim)
 }
 
+/// The names in a list, whether or not they are said to be additions.
+fn names_of(annotation: &str) -> impl Iterator<Item = &str> {
+    list(annotation).map(|name| name.trim_start_matches('+').trim_start())
+}
+
 /// Whether the namespace requires any template.
 pub(super) fn requires_templates(namespace: &Namespace) -> bool {
     namespace.annotation(REQUIRED).is_some_and(|names| !names.is_empty())
@@ -86,13 +91,12 @@ pub(super) fn requires_templates(namespace: &Namespace) -> bool {
 
 /// Whether the namespace requires a template: then no pod can drop it.
 pub(super) fn is_required(namespace: &Namespace, name: &str) -> bool {
-    list(namespace.annotation(REQUIRED).unwrap_or_default()).any(|required| required == name)
+    names_of(namespace.annotation(REQUIRED).unwrap_or_default()).any(|required| required == name)
 }
 
 /// Who asks for a template.
 fn asker(pod: &Pod<'_>, namespace: &Namespace, name: &str) -> String {
-    let by_pod =
-        pod.annotation(TEMPLATES).is_some_and(|it| list(&it).any(|it| it.trim_start_matches('+').trim_start() == name));
+    let by_pod = pod.annotation(TEMPLATES).is_some_and(|it| names_of(&it).any(|it| it == name));
     match (is_required(namespace, name), by_pod) {
         (true, _) => format!("the namespace's {REQUIRED}"),
         (false, true) => TEMPLATES.to_owned(),

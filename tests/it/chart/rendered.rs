@@ -2,18 +2,33 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{CHART, Chart, arguments, ci, list, of_kind, only};
 use crate::harness::cookbook::recipes;
+use crate::harness::tools;
 
 #[test]
 fn helm_has_nothing_to_say_against_the_chart() {
     let Some(chart) = Chart::open() else { return };
     for values in ci() {
-        let said = chart.helm(&["lint", "--strict", CHART, &values.file, "--kube-version=1.36.0"]).succeeded();
+        let version = format!("--kube-version={}", tools::kubernetes_version());
+        let said = chart.helm(&["lint", "--strict", CHART, &values.file, &version]).succeeded();
         assert!(said.contains("0 chart(s) failed"), "{}: {said}", values.name);
+    }
+}
+
+#[test]
+fn the_program_knows_the_arguments_that_it_is_given() {
+    let Some(chart) = Chart::open() else { return };
+    for values in ci() {
+        let objects = chart.render(&[&values.file]);
+        // Help comes only when there was nothing to complain of before it.
+        let given = arguments(&objects).into_iter().chain(["--help"]);
+        let said = tools::run(Path::new(env!("CARGO_BIN_EXE_pillion")), given, "");
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{}", values.name);
     }
 }
 

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::harness::authority::Authority;
+use crate::harness::pillion::review_of;
 
 const SECRET: &str = "/api/v1/namespaces/pillion/secrets/pillion-certs";
 const CONFIGURATIONS: [&str; 2] = [
@@ -199,27 +200,34 @@ fn a_secret_that_nobody_remembers_is_made_anew() {
 #[test]
 fn no_call_fails_while_authorities_and_certificates_change_and_the_leader_is_killed() {
     let Some(cluster) = Cluster::own() else { return };
-    // An authority every 45 seconds, and certificates in between. A leader that is killed is missed for 15 seconds.
-    let times = json!({"duration": "50s", "renewBefore": "35s", "caDuration": "100s", "propagation": "5s"});
+    // An authority every 40 seconds, and certificates in between. A leader that is killed is missed for 15 seconds.
+    let times = json!({"duration": "50s", "renewBefore": "35s", "caDuration": "100s", "propagation": "0s"});
     let (installed, here) = shop(&cluster, &times);
     let calls = installed.calls();
     let first = installed.ca_bundle();
 
     let created = under_load(&here, |gate| {
-        let leader = installed.leader();
-        leader.logged("message", "new authority, because the one before ends soon");
-        {
-            // Calls that are on their way to a replica that is killed are lost, whatever its certificate.
-            let _closed = gate.write();
-            installed.kill(&leader);
-        }
-        let successor = installed.leader();
-        assert_ne!(successor.name, leader.name);
-        installed.add();
-        successor
-            .logged("message", "new serving certificate, because the new authority has been published for long enough");
-        successor.logged("message", "new authority, because the one before ends soon");
-        successor.logged("message", "an authority that has expired or is one too many was dropped");
+        let over = Over::default();
+        scope(|scope| {
+            scope.spawn(|| handshake(&installed, gate, &over.0));
+            let _over = Ends(&over);
+            let leader = installed.leader();
+            leader.logged("message", "new authority, because the one before ends soon");
+            {
+                // Calls that are on their way to a replica that is killed are lost, whatever its certificate.
+                let _closed = gate.write();
+                installed.kill(&leader);
+            }
+            let successor = installed.leader();
+            assert_ne!(successor.name, leader.name);
+            installed.add();
+            successor.logged(
+                "message",
+                "new serving certificate, because the new authority has been published for long enough",
+            );
+            successor.logged("message", "new authority, because the one before ends soon");
+            successor.logged("message", "an authority that has expired or is one too many was dropped");
+        });
     });
 
     let now = installed.calls();
@@ -230,6 +238,39 @@ fn no_call_fails_while_authorities_and_certificates_change_and_the_leader_is_kil
     for replica in installed.replicas() {
         assert_eq!(replica.metric("pillion_certificate_repairs_total", &[]), 0.0, "{}", replica.log().join("\n"));
     }
+}
+
+/// Shakes hands with every replica again and again, as an API server that has no connection yet and learns late of what
+/// is published, until `over`.
+fn handshake(installed: &Installed<'_>, gate: &RwLock<()>, over: &AtomicBool) {
+    let asked = review_of("handshake", &pod("web", "shipper"));
+    while !over.load(Ordering::Relaxed) {
+        let known = installed.ca_bundle();
+        // Less than what is waited for.
+        sleep(Duration::from_secs(5));
+        let _open = gate.read();
+        for replica in installed.replicas().iter().filter(|replica| replica.is_ready()) {
+            assert_eq!(installed.review(replica, &known, &asked)["allowed"], true);
+        }
+    }
+}
+
+#[test]
+fn a_leader_that_sleeps_is_replaced_and_does_not_lead_when_it_wakes() {
+    let Some(cluster) = Cluster::own() else { return };
+    let (installed, _) = shop(&cluster, &json!({}));
+    let leader = installed.leader();
+    leader.signal("STOP");
+    let awake = || installed.replicas().into_iter().filter(|replica| replica.name != leader.name);
+    let successor = eventually("another leader", || awake().find(|replica| replica.leads()));
+    leader.signal("CONT");
+    eventually("the old leader to notice", || (!leader.leads()).then_some(()));
+    assert!(successor.leads());
+    // Which writes, and the other does not.
+    assert_eq!(cluster.api.delete(SECRET).status, 200);
+    heals(&cluster, "deleted", SECRET, |secret| secret["data"].is_object());
+    assert_eq!(successor.metric("pillion_certificate_repairs_total", &[]), 1.0);
+    assert_eq!(leader.metric("pillion_certificate_repairs_total", &[]), 0.0);
 }
 
 #[test]

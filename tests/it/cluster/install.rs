@@ -47,7 +47,8 @@ fn namespaces(cluster: &Cluster) -> f64 {
 #[test]
 fn what_the_caches_cannot_know_yet_is_asked_for() {
     let Some(cluster) = Cluster::own() else { return };
-    let installed = Install::on(&cluster).slow(Duration::from_millis(300)).start();
+    let installed = Install::on(&cluster).start();
+    installed.slow_down(Duration::from_millis(500));
 
     let found = |resource: &str| -> f64 {
         let labels = [format!("resource=\"{resource}\""), "result=\"found\"".to_owned()];

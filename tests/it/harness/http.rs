@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -33,10 +35,12 @@ impl Answer {
     }
 }
 
-pub(crate) fn agent(authority_pem: &str) -> Agent {
-    let root = Certificate::from_pem(authority_pem.as_bytes()).expect("an authority in PEM");
+/// A client that trusts all authorities of a bundle.
+pub(crate) fn agent(authorities_pem: &str) -> Agent {
+    let roots = CertificateDer::pem_slice_iter(authorities_pem.as_bytes());
+    let roots = roots.map(|root| Certificate::from_der(&root.expect("authorities in PEM")).to_owned());
     let tls = TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&[root]))
+        .root_certs(RootCerts::from(roots.collect::<Vec<_>>()))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .build();
     Agent::config_builder()

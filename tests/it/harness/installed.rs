@@ -29,7 +29,6 @@ pub(crate) struct Install<'a> {
     cluster: &'a Cluster,
     release: &'a str,
     values: Value,
-    delay: Duration,
     with_helm: bool,
 }
 
@@ -42,8 +41,8 @@ pub(crate) struct Installed<'a> {
     pods: Arc<Pods>,
     kubeconfig: String,
     service: Forward,
-    // Between the replicas and the API server.
-    _link: Forward,
+    /// Between the replicas and the API server.
+    link: Forward,
 }
 
 /// The replicas, and who of them had the last connection.
@@ -56,7 +55,7 @@ struct Pods {
 
 impl<'a> Install<'a> {
     pub(crate) fn on(cluster: &'a Cluster) -> Install<'a> {
-        Install { cluster, release: "pillion", values: json!({}), delay: Duration::ZERO, with_helm: false }
+        Install { cluster, release: "pillion", values: json!({}), with_helm: false }
     }
 
     /// Values for the chart, in addition to those of earlier calls.
@@ -68,11 +67,6 @@ impl<'a> Install<'a> {
     /// The release's name, and that of its namespace; `pillion` unless said.
     pub(crate) fn release(self, release: &'a str) -> Install<'a> {
         Install { release, ..self }
-    }
-
-    /// What the API server says reaches the replicas so much later.
-    pub(crate) fn slow(self, delay: Duration) -> Install<'a> {
-        Install { delay, ..self }
     }
 
     /// By `helm install` and not by `kubectl apply`.
@@ -97,14 +91,14 @@ impl<'a> Install<'a> {
     /// Installs what Helm renders, and starts no replica yet.
     #[track_caller]
     pub(crate) fn apply(self) -> Installed<'a> {
-        let Install { cluster, release, mut values, delay, with_helm } = self;
+        let Install { cluster, release, mut values, with_helm } = self;
         let pods = Arc::new(Pods::default());
         let service = {
             let pods = Arc::clone(&pods);
-            Forward::start(Duration::ZERO, move || pods.next().map(|replica| replica.webhook))
+            Forward::start(move || pods.next().map(|replica| replica.webhook))
         };
         let api_server = cluster.address();
-        let link = Forward::start(delay, move || Some(api_server));
+        let link = Forward::start(move || Some(api_server));
         values["webhook"]["url"] = json!(format!("https://{}", service.address));
         let mut installed = Installed {
             cluster,
@@ -114,7 +108,7 @@ impl<'a> Install<'a> {
             pods,
             kubeconfig: String::new(),
             service,
-            _link: link,
+            link,
         };
         let rendered = installed.render(&json!({}));
         installed.manifests = serde_saphyr::from_multiple(&rendered).expect("what Helm renders is YAML");
@@ -130,7 +124,7 @@ impl<'a> Install<'a> {
             cluster.apply(&rendered);
         }
         let token = installed.token();
-        let api_server = format!("https://{}", installed._link.address);
+        let api_server = format!("https://{}", installed.link.address);
         installed.kubeconfig = cluster.kubeconfig(&api_server, &token, release);
         installed.pods.probe();
         installed
@@ -186,6 +180,11 @@ impl Installed<'_> {
     /// Where the API server reaches it.
     pub(crate) fn url(&self) -> String {
         format!("https://{}", self.service.address)
+    }
+
+    /// From now on what the API server says reaches the replicas so much later.
+    pub(crate) fn slow_down(&self, delay: Duration) {
+        self.link.slow_down(delay);
     }
 
     /// A token of the chart's ServiceAccount.

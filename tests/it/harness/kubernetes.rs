@@ -49,6 +49,12 @@ impl Kubernetes {
         self.send("PATCH", path, "application/merge-patch+json", fields)
     }
 
+    /// Applies a JSON Patch to the object at `path`.
+    #[track_caller]
+    pub(crate) fn patch(&self, path: &str, operations: &Value) -> Answer {
+        self.send("PATCH", path, "application/json-patch+json", operations)
+    }
+
     #[track_caller]
     pub(crate) fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, JSON, &Value::Null)
