@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 /// How often to ask whether a resource that is not served has been installed.
 const NOT_INSTALLED: Duration = Duration::from_secs(15);
 
+/// After this time it is asked a second time whether a resource is served, before everything of it counts as gone.
+const SURELY: Duration = Duration::from_secs(5);
 /// A watch that has not failed within this time after its list is well.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -101,6 +103,7 @@ impl Watched {
         S: futures_util::Stream<Item = watcher::Result<Event<K>>>,
     {
         let mut backoff = DefaultBackoff::default();
+        let mut was_served = true;
         loop {
             let events = watch();
             pin_mut!(events);
@@ -122,13 +125,18 @@ impl Watched {
                     Some(Ok(Event::InitApply(object))) => listed.push(object),
                     Some(Ok(Event::InitDone)) => {
                         seen(Seen::All(std::mem::take(&mut listed)));
+                        was_served = true;
                         stage = Stage::Listed(Instant::now());
                     }
                     Some(Ok(Event::Apply(object))) => seen(Seen::Applied(object)),
                     Some(Ok(Event::Delete(object))) => seen(Seen::Deleted(object)),
                     Some(Err(error)) if is_not_served(&error) => {
-                        seen(Seen::All(Vec::new()));
                         self.failed("the API server does not serve it: its CustomResourceDefinition is missing".into());
+                        // An API server that has just started may not know its own resources yet.
+                        if std::mem::take(&mut was_served) {
+                            break Some(SURELY);
+                        }
+                        seen(Seen::All(Vec::new()));
                         break Some(NOT_INSTALLED);
                     }
                     Some(Err(error)) => {
@@ -170,4 +178,101 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
             _ => format!("{text}: {cause}"),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::StreamExt as _;
+    use futures_util::stream::{self, pending};
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::core::{ObjectMeta, Status};
+
+    use super::*;
+
+    type Step = watcher::Result<Event<Namespace>>;
+
+    fn named(name: &str) -> Namespace {
+        Namespace { metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() }, ..Namespace::default() }
+    }
+
+    fn list(names: &[&str]) -> Vec<Step> {
+        let all = names.iter().map(|name| Ok(Event::InitApply(named(name))));
+        [Ok(Event::Init)].into_iter().chain(all).chain([Ok(Event::InitDone)]).collect()
+    }
+
+    fn answered(code: u16) -> Vec<Step> {
+        let status = Status { code, message: format!("code {code}"), ..Status::default() };
+        vec![Err(watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status))))]
+    }
+
+    fn watched() -> Arc<Watched> {
+        Watched::new("namespaces", Arc::new(Metrics::new().unwrap()))
+    }
+
+    /// Lets a watch live through `attempts`, of which the last goes on for ever, and says what was seen, with the seconds
+    /// at which it was seen.
+    async fn follow(watched: &Watched, attempts: Vec<Vec<Step>>) -> Vec<(u64, String)> {
+        let attempts: Mutex<Vec<Option<Vec<Step>>>> = Mutex::new(attempts.into_iter().map(Some).collect());
+        let next = AtomicUsize::new(0);
+        let begun = Instant::now();
+        let mut told = Vec::new();
+        let watch = || {
+            let mut attempts = attempts.lock().unwrap();
+            let steps = attempts.get_mut(next.fetch_add(1, Ordering::Relaxed)).and_then(Option::take);
+            let is_last = attempts.iter().all(Option::is_none);
+            stream::iter(steps.unwrap_or_default()).chain(if is_last { pending().boxed() } else { stream::empty().boxed() })
+        };
+        let following = watched.follow(watch, |seen| {
+            let name = |object: &Namespace| object.metadata.name.clone().unwrap_or_default();
+            told.push(match seen {
+                Seen::All(all) => format!("all: {}", all.iter().map(name).collect::<Vec<_>>().join(" ")),
+                Seen::Applied(object) => format!("applied: {}", name(&object)),
+                Seen::Deleted(object) => format!("deleted: {}", name(&object)),
+            });
+            told.push(begun.elapsed().as_secs().to_string());
+        });
+        // Time is not real here: it jumps to whatever is waited for next.
+        assert!(tokio::time::timeout(Duration::from_secs(300), following).await.is_err());
+        told.chunks(2).map(|pair| (pair[1].parse().unwrap(), pair[0].clone())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failure_everything_is_listed_anew() {
+        let watched = watched();
+        let broken: Step = Err(watcher::Error::NoResourceVersion);
+        let mut first = list(&["a", "b"]);
+        first.extend([Ok(Event::Apply(named("c"))), Ok(Event::Delete(named("a"))), broken]);
+        let told = follow(&watched, vec![first, list(&["b", "d"])]).await;
+        let told: Vec<&str> = told.iter().map(|(_, what)| &**what).collect();
+        assert_eq!(told, ["all: a b", "applied: c", "deleted: a", "all: b d"]);
+        assert_eq!(watched.failure(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resource_counts_as_gone_only_when_the_api_server_says_so_twice() {
+        let watched = watched();
+        let told = follow(&watched, vec![list(&["a"]), answered(404), list(&["a"])]).await;
+        assert_eq!(told.iter().filter(|(_, what)| what == "all: ").count(), 0, "{told:?}");
+        let told = follow(&watched, vec![answered(404), answered(404)]).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].1, "all: ");
+        assert!(watched.failure().unwrap().contains("CustomResourceDefinition is missing"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_followed_by_no_watch_does_not_hurry_the_next() {
+        let watched = watched();
+        let forbidden = || -> Vec<Step> {
+            let status = Status { code: 403, message: "no watch for you".into(), ..Status::default() };
+            let mut steps = list(&["a"]);
+            steps.push(Err(watcher::Error::WatchStartFailed(kube::Error::Api(Box::new(status)))));
+            steps
+        };
+        let attempts = std::iter::repeat_with(forbidden).take(6).collect();
+        let told = follow(&watched, attempts).await;
+        assert!(told[5].0 > 10, "six lists within {} seconds", told[5].0);
+        assert_eq!(watched.failure().as_deref(), Some("no watch for you"));
+    }
 }
