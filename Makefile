@@ -4,6 +4,8 @@ KUBERNETES := $(shell sed -n 's/^\tk8s\.io\/kubernetes v\([0-9.]*\).*/\1/p' test
 CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 FUZZ_SECONDS ?= 60
+# Most of the time the tests that drive a cluster wait for it.
+export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: help build demo test lint audit bench schema docs golden crds manifests fuzz
 
@@ -22,7 +24,7 @@ test: ## Run all tests, and those against a real API server on the oldest versio
 	  for version in $(KUBERNETES); do tests/controlplane/build.sh target $$version; done; fi
 	cargo test --locked --workspace --all-features
 	@[ -n "$$KUBEBUILDER_ASSETS" ] || \
-	  PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: cluster:: final_check::
+	  PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: chart::taken cluster:: events:: final_check::
 
 lint: ## Check format and lints
 	cargo fmt --all --check
@@ -34,10 +36,11 @@ audit: $(CARGO_DENY) ## Check what we depend on: licences, sources, bans, adviso
 	@if $(CARGO_DENY) --locked fetch db 2>/dev/null; then $(CARGO_DENY) --locked check advisories; \
 	  else echo 'advisories were not checked: their database could not be fetched'; fi
 
-bench: ## Measure the engine, the server against a bare one, and creating pods on a real API server
+bench: ## Measure the engine, the server against a bare one, creating pods on a real API server, and life in a cluster
 	cargo bench --locked -p pillion-engine
 	benches/server.sh
 	cargo bench --locked --bench apiserver
+	cargo bench --locked --bench cluster
 
 schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI document
 	UPDATE_SCHEMA=1 cargo test --locked --test it schema

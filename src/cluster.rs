@@ -8,46 +8,49 @@
 mod crd;
 pub(crate) mod events;
 pub(crate) mod lease;
+mod lookups;
 mod namespaces;
 pub(crate) mod status;
 pub(crate) mod templates;
 mod version;
 mod watch;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1;
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client, Config};
-use pillion_engine::catalog::{Catalog, Namespace};
+use pillion_engine::catalog::Namespace;
 use pillion_engine::template::TemplateName;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
-use tracing::Instrument as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use self::lookups::Lookups;
 use self::namespaces::{Namespaces, known};
-use self::templates::{Change, Identity, Kind, Resource};
+use self::templates::{Change, Kind, Resource};
 pub(crate) use self::version::check_version;
+use self::watch::Seen;
 pub(crate) use self::watch::Watched;
-use self::watch::{Seen, describe};
-use crate::live::read;
-use crate::metrics::{Looked, Metrics};
-use crate::telemetry::lookup_span;
+use crate::metrics::Metrics;
 
-/// How long a review waits for what it misses. API servers are told to wait 5 seconds for the review as a whole.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
-/// Questions at a time, so that a flood of pods with wrong names is none of questions.
-const LOOKUPS: usize = 32;
+/// The most templates that one review asks the API server for. Nobody makes more of them together with a pod.
+const MAX_MISSING: usize = 8;
+/// Changes that wait to be taken up, at most 1.5 MiB each. Further ones wait at the API server.
+const CHANGES: usize = 64;
 
 /// The cluster's API, and what is known of the cluster.
 pub(crate) struct Cluster {
     client: Client,
     namespaces: Namespaces,
     watches: Vec<Arc<Watched>>,
-    lookups: Semaphore,
+    namespace_lookups: Lookups<String>,
+    /// By [`Kind`].
+    template_lookups: [Lookups<(String, TemplateName)>; 2],
     metrics: Arc<Metrics>,
 }
 
@@ -77,8 +80,8 @@ pub(crate) async fn connect() -> Result<Client, Unusable> {
 
 impl Cluster {
     /// Begins to watch. What becomes of template resources goes to the receiver.
-    pub(crate) fn watch(client: Client, metrics: Arc<Metrics>) -> (Arc<Cluster>, mpsc::UnboundedReceiver<Heard>) {
-        let (changes, heard) = mpsc::unbounded_channel();
+    pub(crate) fn watch(client: Client, metrics: Arc<Metrics>) -> (Arc<Cluster>, mpsc::Receiver<Heard>) {
+        let (changes, heard) = mpsc::channel(CHANGES);
         let of_namespaces = Watched::new("namespaces", Arc::clone(&metrics));
         let of_templates = Kind::ALL.map(|kind| (kind, Watched::new(kind.plural(), Arc::clone(&metrics))));
         let mut watches = vec![Arc::clone(&of_namespaces)];
@@ -87,7 +90,8 @@ impl Cluster {
             client: client.clone(),
             namespaces: Namespaces::default(),
             watches,
-            lookups: Semaphore::new(LOOKUPS),
+            namespace_lookups: Lookups::new("namespaces", Arc::clone(&metrics)),
+            template_lookups: Kind::ALL.map(|kind| Lookups::new(kind.plural(), Arc::clone(&metrics))),
             metrics,
         });
         tokio::spawn(follow_namespaces(Arc::clone(&cluster), of_namespaces));
@@ -102,15 +106,14 @@ impl Cluster {
         &self.watches
     }
 
-    /// A namespace, from the cache or else from the API server.
-    pub(crate) async fn namespace(&self, name: &str) -> Arc<Namespace> {
+    /// A namespace, from the cache or else, until `deadline`, from the API server.
+    pub(crate) async fn namespace(&self, name: &str, deadline: Instant) -> Arc<Namespace> {
         if let Some(namespace) = self.namespaces.get(name) {
             return namespace;
         }
         let api: Api<v1::Namespace> = Api::all(self.client.clone());
-        let found: Result<Option<PartialObjectMeta<_>>, _> =
-            self.look_up("namespaces", api.get_metadata_opt(name)).await;
-        Arc::new(match found {
+        let question = api.get_metadata_opt(name);
+        Arc::new(match self.namespace_lookups.ask(name.to_owned(), deadline, question).await {
             Ok(Some(object)) => known(object),
             // It is about to be gone, and the API server will not take the pod.
             Ok(None) => Namespace::named(name),
@@ -121,103 +124,67 @@ impl Cluster {
         })
     }
 
-    /// The catalog with those of `names` that it lacks and the API server has; nothing when it has none of them.
-    pub(crate) async fn with_missing(
+    /// Those of the named templates that the API server has for pods of a namespace.
+    pub(crate) async fn templates(
         &self,
-        catalog: &Catalog,
-        heeds_namespaced: bool,
+        kinds: &[Kind],
         names: &[TemplateName],
         namespace: &str,
-    ) -> Option<Catalog> {
-        let mut questions = Vec::new();
-        for kind in Kind::ALL.into_iter().filter(|kind| heeds_namespaced || *kind == Kind::ClusterWide) {
-            questions.extend(names.iter().map(|name| self.template(kind, name, namespace)));
-        }
-        let found = join_all(questions).await;
-        let mut found = found.into_iter().flatten().peekable();
-        found.peek()?;
-        let mut catalog = catalog.clone();
-        for resource in found {
-            let Identity { name, namespace, .. } = &resource.identity;
-            match (read(&resource.identity, resource.document), name.parse()) {
-                (Ok(template), _) => catalog.insert(template),
-                (Err(problems), Ok(name)) => {
-                    catalog.refuse(name, namespace.as_deref(), problems.into_iter().next().unwrap_or_default());
-                }
-                (Err(_), Err(_)) => {}
-            }
-        }
-        Some(catalog)
+        deadline: Instant,
+    ) -> Vec<Resource> {
+        let all_of = |name| try_join_all(kinds.iter().map(move |kind| self.template(*kind, name, namespace, deadline)));
+        let found = join_all(names.iter().take(MAX_MISSING).map(all_of)).await;
+        // Nothing of a name of which one kind could not be asked for: it may be the one that goes first.
+        found.into_iter().flatten().flatten().flatten().collect()
     }
 
-    async fn template(&self, kind: Kind, name: &TemplateName, namespace: &str) -> Option<Resource> {
-        let resource = kind.resource();
-        let api: Api<DynamicObject> = match kind {
-            Kind::ClusterWide => Api::all_with(self.client.clone(), &resource),
-            Kind::Namespaced => Api::namespaced_with(self.client.clone(), namespace, &resource),
-        };
-        let found = self.look_up(kind.plural(), api.get_opt(name.as_str())).await;
-        found.ok().flatten().map(|object| Resource::of(kind, object))
-    }
-
-    /// One bounded question.
-    async fn look_up<T>(
+    async fn template(
         &self,
-        resource: &'static str,
-        question: impl Future<Output = kube::Result<Option<T>>>,
-    ) -> Result<Option<T>, String> {
-        let bounded = async {
-            let _permit = self.lookups.acquire().await;
-            question.await.map_err(|error| describe(&error))
+        kind: Kind,
+        name: &TemplateName,
+        namespace: &str,
+        deadline: Instant,
+    ) -> Result<Option<Resource>, String> {
+        let resource = kind.resource();
+        let (api, key): (Api<DynamicObject>, _) = match kind {
+            Kind::ClusterWide => (Api::all_with(self.client.clone(), &resource), ""),
+            Kind::Namespaced => (Api::namespaced_with(self.client.clone(), namespace, &resource), namespace),
         };
-        let answer = timeout(LOOKUP_PATIENCE, bounded.instrument(lookup_span(resource)))
-            .await
-            .unwrap_or_else(|_| Err("no answer in time".into()));
-        self.metrics.looked_up(
-            resource,
-            match &answer {
-                Ok(Some(_)) => Looked::Found,
-                Ok(None) => Looked::Absent,
-                Err(why) => {
-                    tracing::warn!(resource, why, "lookup failed");
-                    Looked::Failed
-                }
-            },
-        );
-        answer
+        let lookups = &self.template_lookups[kind as usize];
+        let question = api.get_opt(name.as_str());
+        let found = lookups.ask((key.to_owned(), name.clone()), deadline, question).await?;
+        Ok(found.map(|object| Resource::of(kind, object)))
     }
 }
 
 async fn follow_namespaces(cluster: Arc<Cluster>, watched: Arc<Watched>) {
     let api: Api<PartialObjectMeta<v1::Namespace>> = Api::all(cluster.client.clone());
-    watched
-        .follow(
-            || watcher(api.clone(), watcher::Config::default()),
-            |seen| {
-                cluster.namespaces.heed(seen);
-                cluster.metrics.namespaces_known(cluster.namespaces.len());
-                watched.is_full();
-            },
-        )
-        .await;
+    let watch = || watcher(api.clone(), watcher::Config::default());
+    let take_up = |seen| {
+        cluster.namespaces.heed(seen);
+        cluster.metrics.namespaces_known(cluster.namespaces.len());
+        watched.is_full();
+        ready(())
+    };
+    watched.follow(watch, take_up).await;
 }
 
-async fn follow_templates(client: Client, kind: Kind, watched: Arc<Watched>, changes: mpsc::UnboundedSender<Heard>) {
+async fn follow_templates(client: Client, kind: Kind, watched: Arc<Watched>, changes: mpsc::Sender<Heard>) {
     let resource = kind.resource();
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let watch = || watcher(api.clone(), watcher::Config::default());
     let of = |object| Resource::of(kind, object);
-    watched
-        .follow(
-            || watcher(api.clone(), watcher::Config::default()),
-            |seen| {
-                let change = match seen {
-                    Seen::All(objects) => Change::Listed(kind, objects.into_iter().map(of).collect()),
-                    Seen::Applied(object) => Change::Applied(of(object)),
-                    Seen::Deleted(object) => Change::Deleted(of(object).identity),
-                };
-                // It only fails when the process is on its way out.
-                let _ = changes.send((change, Arc::clone(&watched)));
-            },
-        )
-        .await;
+    let pass_on = |seen| {
+        let change = match seen {
+            Seen::All(objects) => Change::Listed(kind, objects.into_iter().map(of).collect()),
+            Seen::Applied(object) => Change::Applied(of(object)),
+            Seen::Deleted(object) => Change::Deleted(of(object).identity),
+        };
+        // It only fails when the process is on its way out.
+        changes.send((change, Arc::clone(&watched))).map(drop)
+    };
+    watched.follow(watch, pass_on).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 /// Begins to look at files every `pause`, and to heed `changes` as they come.
 pub(crate) fn current(
     mut keeper: Keeper,
-    mut changes: Option<mpsc::UnboundedReceiver<Heard>>,
+    mut changes: Option<mpsc::Receiver<Heard>>,
     mut certificate: Option<Files>,
     pause: Duration,
     metrics: Arc<Metrics>,
@@ -48,14 +48,14 @@ fn survive(metrics: &Metrics, work: impl FnOnce()) {
 }
 
 /// All the changes that are there, and at least one.
-async fn hear(changes: &mut Option<mpsc::UnboundedReceiver<Heard>>, heard: &mut Vec<Heard>) {
-    const MOST: usize = 1024;
+async fn hear(changes: &mut Option<mpsc::Receiver<Heard>>, heard: &mut Vec<Heard>) {
+    const MOST: usize = 64;
     let received = match changes {
         Some(changes) => changes.recv_many(heard, MOST).await,
         None => 0,
     };
     if received == 0 {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -80,5 +80,60 @@ fn poll(files: &mut Files, metrics: &Metrics) {
             tracing::error!(%why, "new certificate refused; the one before stays");
             metrics.certificate_reloaded(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pillion_engine::template::OnError;
+
+    use super::*;
+    use crate::cluster::Watched;
+    use crate::cluster::templates::{Identity, Kind, Resource};
+    use crate::live::Source;
+
+    fn template() -> Resource {
+        let document = serde_json::json!({
+            "apiVersion": "pillion.dev/v1alpha1",
+            "kind": "ClusterInjectionTemplate",
+            "metadata": {"name": "meter"},
+            "spec": {"pod": {"metadata": {"labels": {"a": "b"}}}},
+        });
+        let identity = Identity { kind: Kind::ClusterWide, namespace: None, name: "meter".into() };
+        Resource { identity, uid: "1".into(), generation: 1, document, status: None }
+    }
+
+    fn watched(metrics: &Arc<Metrics>) -> Arc<Watched> {
+        Watched::new("clusterinjectiontemplates", Arc::clone(metrics))
+    }
+
+    #[test]
+    fn a_watch_is_full_when_reviews_see_all_that_was_listed() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut keeper = Keeper::start(Source::Nowhere, OnError::Deny, true, Arc::clone(&metrics));
+        let watched = watched(&metrics);
+        heed(&mut keeper, [(Change::Applied(template()), Arc::clone(&watched))].into_iter());
+        assert_eq!(watched.check(), Err("not listed yet".into()));
+        heed(&mut keeper, [(Change::Listed(Kind::ClusterWide, vec![template()]), Arc::clone(&watched))].into_iter());
+        assert_eq!((watched.check(), keeper.live().in_force().catalog.len()), (Ok(()), 1));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_taken_up_at_once_and_in_order() {
+        let watched = watched(&Arc::new(Metrics::new().unwrap()));
+        let (changes, receiver) = mpsc::channel(2);
+        for change in [Change::Applied(template()), Change::Deleted(template().identity)] {
+            changes.send((change, Arc::clone(&watched))).await.unwrap();
+        }
+        let mut heard = Vec::new();
+        hear(&mut Some(receiver), &mut heard).await;
+        assert!(matches!(heard[..], [(Change::Applied(_), _), (Change::Deleted(_), _)]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_is_survived_and_counted() {
+        let metrics = Metrics::new().unwrap();
+        survive(&metrics, || panic!("no such file"));
+        assert!(metrics.text().unwrap().contains("pillion_config_reloads_total{result=\"failure\"} 1\n"));
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use self::library::{Library, Loaded};
 use self::resources::Resources;
 pub(crate) use self::resources::read;
 use crate::cluster::status::Report;
-use crate::cluster::templates::Change;
+use crate::cluster::templates::{Change, Kind, Resource};
 use crate::files::{self, Found, TEMPLATE_BYTES};
 use crate::metrics::Metrics;
 
@@ -34,8 +34,21 @@ pub(crate) struct InForce {
     pub(crate) injections: BTreeMap<TemplateName, IntCounter>,
     /// What is wrong with the templates at present, one line each.
     pub(crate) problems: Vec<String>,
-    /// Whether a namespace's own templates count.
-    pub(crate) heeds_namespaced: bool,
+    /// The kinds of resources that count.
+    pub(crate) kinds: &'static [Kind],
+}
+
+impl InForce {
+    /// The catalog with resources that it lacks.
+    pub(crate) fn with(&self, resources: Vec<Resource>) -> Catalog {
+        let mut catalog = self.catalog.clone();
+        for Resource { identity, document, .. } in resources {
+            let template =
+                read(&identity, document).map_err(|problems| problems.into_iter().next().unwrap_or_default());
+            resources::enter(&mut catalog, &identity, template);
+        }
+        catalog
+    }
 }
 
 /// The catalog in force, for whoever reviews.
@@ -127,7 +140,10 @@ impl Keeper {
 
     /// Takes up changes of resources, and puts what is new in force.
     pub(crate) fn heed(&mut self, changes: impl IntoIterator<Item = Change>) {
-        let is_news = changes.into_iter().fold(false, |is_news, change| self.resources.heed(change) || is_news);
+        let mut is_news = false;
+        for change in changes {
+            is_news |= self.resources.heed(change);
+        }
         if is_news {
             self.put_in_force();
         } else {
@@ -141,7 +157,7 @@ impl Keeper {
     }
 
     fn report(&self) {
-        let reports = self.resources.reports(&self.live.in_force().catalog);
+        let reports = self.resources.reports(&self.live.in_force().catalog, &self.files);
         self.reports.send_if_modified(|last| {
             let is_new = *last != reports;
             *last = reports;
@@ -159,7 +175,7 @@ fn in_force(files: &Loaded, resources: &Resources, on_error: OnError, metrics: &
     tracing::info!(in_force = catalog.len(), refused, "templates loaded");
     let injections = metrics.templates_loaded(&catalog, refused);
     let problems = files.problems.iter().chain(resources.problems()).cloned().collect();
-    InForce { catalog, injections, problems, heeds_namespaced: resources.heeds_namespaced() }
+    InForce { catalog, injections, problems, kinds: resources.kinds() }
 }
 
 /// Tells the log what is wrong with files, and what could be better.
@@ -171,3 +187,6 @@ fn say(files: &Loaded) {
         tracing::warn!(warning, "template accepted, but should be better");
     }
 }
+
+#[cfg(test)]
+mod tests;

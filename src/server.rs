@@ -99,9 +99,9 @@ impl Bound {
         let phases = phase.subscribe();
 
         let bodies = Bodies { max: max_body, patience };
-        let (reviewed, known) = (Arc::clone(&live), cluster.clone());
-        let mutate = Mutate { live: reviewed, cluster: known, events, metrics: Arc::clone(&metrics), bodies };
         let validate = Validate { metrics: Arc::clone(&metrics), bodies };
+        let mutate =
+            Mutate { live: Arc::clone(&live), cluster: cluster.clone(), events, metrics: Arc::clone(&metrics), bodies };
         let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
         let mut listeners = JoinSet::new();
         listeners.spawn(webhook.serve(mutate.router().merge(validate.router()), phases.clone()));

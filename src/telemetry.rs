@@ -92,7 +92,12 @@ fn lines(args: &LogArgs) -> impl Layer<Registry> + use<> {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
         LogFormat::Text => lines.boxed(),
     };
-    let is_logged = move |metadata: &Metadata<'_>| metadata.is_event() && *metadata.level() <= log_level;
+    let is_logged = move |metadata: &Metadata<'_>| {
+        // What goes wrong with the API server we say ourselves, once and in fewer words.
+        let is_kube = metadata.target().starts_with("kube_");
+        let least = if is_kube && log_level < Level::DEBUG { Level::ERROR.min(log_level) } else { log_level };
+        metadata.is_event() && *metadata.level() <= least
+    };
     lines.with_filter(filter_fn(is_logged))
 }
 

@@ -138,10 +138,18 @@ impl Catalog {
 #[derive(Debug)]
 pub struct Namespace {
     pub(crate) name: String,
-    /// Its labels, annotations and the object itself, if somebody has told us.
-    pub(crate) known: Option<Known>,
-    /// Why nothing can be decided without knowing more.
-    pub(crate) unavailable: Option<String>,
+    pub(crate) details: Details,
+}
+
+/// What is known of a namespace beside its name.
+#[derive(Debug)]
+pub(crate) enum Details {
+    /// Nothing, and nothing more is expected.
+    Unknown,
+    /// All of it.
+    Known(Known),
+    /// It should be known; this is why it is not.
+    Unavailable(String),
 }
 
 #[derive(Debug)]
@@ -154,12 +162,12 @@ pub(crate) struct Known {
 impl Namespace {
     /// A namespace of which only the name is known.
     pub fn named(name: &str) -> Namespace {
-        Namespace { name: name.to_owned(), known: None, unavailable: None }
+        Namespace { name: name.to_owned(), details: Details::Unknown }
     }
 
     /// A namespace that should be known, and could not be asked for: what it requires must not be left out in silence.
     pub fn unavailable(name: &str, why: String) -> Namespace {
-        Namespace { unavailable: Some(why), ..Namespace::named(name) }
+        Namespace { name: name.to_owned(), details: Details::Unavailable(why) }
     }
 
     /// A namespace as the API server presents it.
@@ -174,11 +182,8 @@ impl Namespace {
             annotations: strings("annotations"),
             object: to_raw_value(object).expect("a JSON value is JSON"),
         };
-        Namespace {
-            name: metadata["name"].as_str().unwrap_or_default().to_owned(),
-            known: Some(known),
-            unavailable: None,
-        }
+        let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+        Namespace { name, details: Details::Known(known) }
     }
 
     /// Its name.
@@ -186,12 +191,19 @@ impl Namespace {
         &self.name
     }
 
+    pub(crate) fn known(&self) -> Option<&Known> {
+        match &self.details {
+            Details::Known(known) => Some(known),
+            Details::Unknown | Details::Unavailable(_) => None,
+        }
+    }
+
     pub(crate) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.known.iter().flat_map(|known| known.annotations.keys()).map(String::as_str)
+        self.known().into_iter().flat_map(|known| known.annotations.keys()).map(String::as_str)
     }
 
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.known.as_ref()?.annotations.get(key).map(String::as_str)
+        self.known()?.annotations.get(key).map(String::as_str)
     }
 }
 

@@ -24,7 +24,7 @@ use self::pod::{Container, Pod};
 use self::status::{OUTCOME, Record, STATUS, Status};
 pub(crate) use self::trial::trial;
 use crate::admission::{Operation, Review};
-use crate::catalog::{Catalog, Namespace};
+use crate::catalog::{Catalog, Details, Namespace};
 use crate::decision::{Decision, Outcome, Patch, Reason, Subject};
 use crate::template::fragment::{Fragment, View};
 use crate::template::{OnError, PodPart, Template};
@@ -60,7 +60,7 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
         return untouched(Outcome::Error, Reason::MalformedReview, nobody);
     };
     let subject = pod.subject(review);
-    if let Some(why) = &namespace.unavailable {
+    if let Details::Unavailable(why) = &namespace.details {
         let outcome = if catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
         let warnings = advice(vec![why.clone()]);
         let message = Some(why.clone());
@@ -237,10 +237,11 @@ impl<'a> Pass<'a> {
             Ok(template) => template,
             Err(problem) => return failed(problem, None),
         };
-        let policy = Some(self.policy(template));
         if let Err(problem) = decide::admits(template, self.namespace) {
-            return failed(problem, policy);
+            return failed(problem, Some(self.policy(template, false)));
         }
+        let required = decide::is_required(self.namespace, name);
+        let policy = Some(self.policy(template, required));
         if let Err(reason) = decide::suits(template, self.pod) {
             return Preparation::Settled(Verdict::Skipped(reason));
         }
@@ -253,9 +254,7 @@ impl<'a> Pass<'a> {
             _ => Cow::Owned(template.digest_with(&parameters)),
         };
         // Of a required template a status proves nothing: whoever creates a pod can write one.
-        if !decide::is_required(self.namespace, name)
-            && let Some(verdict) = self.earlier(template, &digest, draft)
-        {
+        if !required && let Some(verdict) = self.earlier(template, &digest, draft) {
             return Preparation::Settled(verdict);
         }
         match self.render(template, &parameters, digest) {
@@ -327,7 +326,7 @@ impl<'a> Pass<'a> {
         } else {
             self.own_containers().map(|container| container.name.clone().into_owned()).collect()
         };
-        let policy = self.policy(template);
+        let policy = self.policy(template, prepared.required);
         // Whatever is left of the draft when the last template refuses the pod, nobody looks at it.
         let before = (policy == OnError::Skip || !later.is_empty()).then(|| draft.clone());
         let recorded = record.entries();
@@ -357,8 +356,10 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn policy(&self, template: &Template) -> OnError {
-        template.on_error.unwrap_or(self.catalog.on_error())
+    /// What becomes of a pod for which a template cannot be applied. Where the namespace requires it, a problem that the
+    /// pod's author can make must not be a way to drop it.
+    fn policy(&self, template: &Template, required: bool) -> OnError {
+        if required { OnError::Deny } else { template.on_error.unwrap_or(self.catalog.on_error()) }
     }
 }
 

@@ -143,8 +143,12 @@ impl Keeper {
                 Ok(Err(_)) => Some("no answer in time".to_owned()),
                 Err(_) => Some("a fault of ours; the log has it".to_owned()),
             };
-            if let Some(why) = failure.as_ref().filter(|why| complaint.as_ref() != Some(*why)) {
-                tracing::warn!(why, "cannot look after the certificates; what is served stays");
+            match &failure {
+                Some(why) if complaint != failure => {
+                    tracing::warn!(why, "cannot look after the certificates; what is served stays");
+                }
+                None if complaint.is_some() => tracing::info!("certificates are looked after again"),
+                _ => {}
             }
             complaint = failure;
 
@@ -164,9 +168,11 @@ impl Keeper {
             self.lead(at, secret, found).await
         } else {
             self.published.clear();
-            let found =
-                found.with_context(|| format!("there is no Secret {}; the leader makes it", self.config.secret))?;
-            self.follow(at, &found).await
+            match found {
+                Some(found) => self.follow(at, &found).await,
+                // The leader makes it.
+                None => Ok(()),
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use self::cluster::{AutoArgs, ClusterArgs};
 use self::invite::invite;
 use crate::certs::files::Files;
 use crate::certs::{Serving, dev};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, connect};
 use crate::keep;
 use crate::live::{Keeper, Source};
 use crate::metrics::Metrics;
@@ -134,9 +134,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         metrics.certificate_expires(pair.not_after());
     }
 
-    let client = if cluster.watch || is_auto { Some(cluster.connect().await?) } else { None };
-    let watched = client.clone().filter(|_| cluster.watch).map(|client| Cluster::watch(client, Arc::clone(&metrics)));
-    let (watched, changes) = watched.unzip();
+    let client = if cluster.watch || is_auto { Some(connect().await?) } else { None };
+    let watching = client.as_ref().filter(|_| cluster.watch);
+    let (watched, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
 
     let bound = Bound::bind(Config {
         listen: listen.unwrap_or(SocketAddr::new(host, PORT)),
@@ -144,7 +144,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         certificate: Arc::clone(&serving),
         live: Arc::clone(&live),
         cluster: watched,
-        events: client.clone().filter(|_| cluster.watch).map(|client| cluster.events(client, &metrics)),
+        events: watching.map(|client| cluster.events(client.clone(), &metrics)),
         metrics: Arc::clone(&metrics),
         max_connections: args.max_connections,
         max_body: args.max_body_bytes,

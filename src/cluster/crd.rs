@@ -4,6 +4,8 @@
 //! the engine, from files and custom resources alike. So the schema drops no field that it does not know. A misspelt
 //! `matchLabels` that went silently would open a template to everyone; like this, the webhook sees and names it.
 
+#![allow(clippy::duplicated_attributes, reason = "each column has a type")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs};
@@ -84,7 +86,7 @@ struct Parameter {
     name: String,
     /// What it is for.
     description: Option<String>,
-    /// What it is: string (default), integer, number, boolean, quantity, duration, object or list (both in JSON).
+    /// What it is: string, integer, number, boolean, quantity, duration, object or list (these two in JSON).
     #[serde(rename = "type")]
     kind: Option<String>,
     /// Its value when nobody sets one.

@@ -2,21 +2,34 @@
 //!
 //! One replica writes, so that replicas that see a change at different times do not overwrite each other.
 
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::core::{DynamicObject, ObjectMeta};
+use kube::core::DynamicObject;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::lease::Leadership;
 use super::templates::Identity;
 use super::watch::describe;
 
+/// After this time it is tried again to write what could not be written.
+const RETRY: Duration = Duration::from_secs(5);
+/// After this time it is said again what somebody else has overwritten. Two servers that disagree, because they have other
+/// flags or files, would else write without end.
+const INSISTENCE: Duration = Duration::from_secs(60);
 /// The type of the one condition.
 const ACCEPTED: &str = "Accepted";
+/// How long the API server may take for a status or an event.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The status of a template.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -120,6 +133,11 @@ impl Report {
         (self.written.as_ref() != Some(&due)).then_some(due)
     }
 
+    /// Whether two reports differ in nothing but what was written.
+    fn says_the_same_as(&self, other: &Report) -> bool {
+        *self == Report { written: self.written.clone(), ..other.clone() }
+    }
+
     /// The event that goes with a new status: when a template is no longer accepted, and when it is again.
     fn event(&self) -> Option<Event> {
         let before = self.before().map_or(Standing::Accepted.as_str(), |before| before.reason.as_str());
@@ -148,52 +166,103 @@ pub(crate) async fn write(
     mut leadership: Leadership,
     mut reports: watch::Receiver<Vec<Report>>,
 ) {
-    let reporter = Reporter { controller: "pillion.dev/templates".into(), instance: Some(identity) };
-    let recorder = Recorder::new(client.clone(), reporter);
+    let mut writer = Writer::new(client, identity);
+    let mut complaint = None;
     loop {
         let current = reports.borrow_and_update().clone();
-        let mut all_written = true;
-        if leadership.is_leader() {
-            for report in &current {
-                all_written &= write_one(&client, &recorder, report).await;
-            }
+        let round = AssertUnwindSafe(writer.round(&current, || leadership.is_leader())).catch_unwind().await;
+        let failure = round.unwrap_or_else(|_| Some("this is a bug in pillion; its log says where".into()));
+        if failure.is_some() && failure != complaint {
+            tracing::warn!(why = failure, "not every status of a template is written; it will be tried again");
         }
+        complaint = failure;
+        let pause = if complaint.is_some() { RETRY } else { INSISTENCE };
         tokio::select! {
             changed = reports.changed() => if changed.is_err() { return },
             () = leadership.changed() => {}
-            () = tokio::time::sleep(std::time::Duration::from_secs(5)), if !all_written => {}
+            () = sleep(pause) => {}
         }
     }
 }
 
-/// Whether nothing is left to be written.
-async fn write_one(client: &Client, recorder: &Recorder, report: &Report) -> bool {
-    let Some(due) = report.due(Timestamp::now()) else { return true };
-    let Identity { kind, namespace, name } = &report.identity;
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.resource()),
-        None => Api::all_with(client.clone(), &kind.resource()),
-    };
-    // With the uid, so that nothing is said of a later resource of the same name.
-    let patch = json!({"metadata": {"uid": report.uid}, "status": due});
-    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => {
-            if let Some(event) = report.event() {
-                let mut object = DynamicObject::new(name, &kind.resource());
-                object.metadata =
-                    ObjectMeta { uid: Some(report.uid.clone()), namespace: namespace.clone(), ..object.metadata };
-                let reference = object.object_ref(&kind.resource());
-                if let Err(error) = recorder.publish(&event, &reference).await {
-                    tracing::warn!(template = %report.identity, why = describe(&error), "event not written");
+struct Writer {
+    client: Client,
+    recorder: Recorder,
+    /// What was said last and when, which may not be there any more, or not have come back yet.
+    said: HashMap<Identity, (Report, Instant)>,
+}
+
+impl Writer {
+    fn new(client: Client, identity: String) -> Writer {
+        let reporter = Reporter { controller: "pillion.dev/templates".into(), instance: Some(identity) };
+        Writer { recorder: Recorder::new(client.clone(), reporter), client, said: HashMap::new() }
+    }
+
+    /// Writes what is due for as long as this replica leads, and says what went wrong first.
+    async fn round(&mut self, reports: &[Report], leads: impl Fn() -> bool) -> Option<String> {
+        let mut failure = None;
+        let mut before = std::mem::take(&mut self.said);
+        for report in reports {
+            let last = before.remove(&report.identity);
+            let said = match (report.due(Timestamp::now()), last) {
+                (None, last) => last,
+                _ if !leads() => None,
+                (Some(_), Some((last, at))) if last.says_the_same_as(report) && at.elapsed() < INSISTENCE => {
+                    Some((last, at))
                 }
-            }
-            true
+                (Some(due), _) => match self.write(report, &due).await {
+                    Ok(()) => Some((report.clone(), Instant::now())),
+                    Err(error) => {
+                        failure.get_or_insert_with(|| format!("{}: {}", report.identity, describe(&error)));
+                        // Who does not answer about one would keep the others waiting, too.
+                        if !matches!(error, kube::Error::Api(_)) {
+                            break;
+                        }
+                        None
+                    }
+                },
+            };
+            self.said.extend(said.map(|said| (report.identity.clone(), said)));
         }
-        // It is gone, or is another one by now; the watch will say so.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => true,
-        Err(error) => {
-            tracing::warn!(template = %report.identity, why = describe(&error), "status not written; it will be tried again");
-            false
+        failure
+    }
+
+    async fn write(&self, report: &Report, due: &TemplateStatus) -> kube::Result<()> {
+        let Identity { kind, namespace, name } = &report.identity;
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.resource()),
+            None => Api::all_with(self.client.clone(), &kind.resource()),
+        };
+        // With the uid, so that nothing is said of a later resource of the same name.
+        let patch = json!({"metadata": {"uid": report.uid}, "status": due});
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(&patch));
+        match in_time(api.patch_status(name, &parameters, &patch)).await {
+            Ok(_) => {
+                self.tell(report).await;
+                Ok(())
+            }
+            // It is gone, or is another one by now; the watch will say so.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn tell(&self, report: &Report) {
+        let Some(event) = report.event() else { return };
+        let Identity { kind, namespace, name } = &report.identity;
+        let resource = kind.resource();
+        let mut object = DynamicObject::new(name, &resource);
+        object.metadata.uid = Some(report.uid.clone());
+        object.metadata.namespace.clone_from(namespace);
+        if let Err(error) = in_time(self.recorder.publish(&event, &object.object_ref(&resource))).await {
+            tracing::warn!(template = %report.identity, why = describe(&error), "event not written");
         }
     }
 }
+
+async fn in_time<T>(question: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    timeout(PATIENCE, question).await.unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
+}
+
+#[cfg(test)]
+mod tests;

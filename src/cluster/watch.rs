@@ -3,21 +3,19 @@
 //! After any failure everything is listed anew: the one way to know that the watch is back, and that nothing was missed.
 
 use std::error::Error;
-use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt as _, pin_mut};
-use kube::core::Resource;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use kube::runtime::utils::Backoff as _;
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
-use serde::de::DeserializeOwned;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use crate::metrics::Metrics;
 
 /// How often to ask whether a resource that is not served has been installed.
 const NOT_INSTALLED: Duration = Duration::from_secs(15);
-
 /// After this time it is asked a second time whether a resource is served, before everything of it counts as gone.
 const SURELY: Duration = Duration::from_secs(5);
 /// A watch that has not failed within this time after its list is well.
@@ -97,56 +95,81 @@ impl Watched {
     }
 
     /// Lists, then watches, and begins anew after each failure. Never ends.
-    pub(crate) async fn follow<K, S>(&self, watch: impl Fn() -> S, mut seen: impl FnMut(Seen<K>))
+    pub(crate) async fn follow<K, S, T>(&self, watch: impl Fn() -> S, mut seen: impl FnMut(Seen<K>) -> T)
     where
-        K: Clone + Debug + DeserializeOwned + Resource + Send + 'static,
-        S: futures_util::Stream<Item = watcher::Result<Event<K>>>,
+        S: Stream<Item = watcher::Result<Event<K>>>,
+        T: Future<Output = ()>,
     {
         let mut backoff = DefaultBackoff::default();
         let mut was_served = true;
         loop {
-            let events = watch();
-            pin_mut!(events);
-            let mut listed = Vec::new();
             let mut stage = Stage::Listing;
-            let pause = loop {
-                let event = match stage {
-                    Stage::Listed(at) => timeout_at(at + SETTLED, events.next()).await,
-                    Stage::Listing | Stage::Watching => Ok(events.next().await),
-                };
-                let Ok(event) = event else {
-                    stage = Stage::Watching;
-                    self.is_up();
+            let attempt = self.attempt(watch(), &mut seen, &mut stage);
+            let ended = AssertUnwindSafe(attempt).catch_unwind().await;
+            match stage {
+                Stage::Listing => {}
+                Stage::Listed(_) => was_served = true,
+                Stage::Watching => {
+                    was_served = true;
                     backoff.reset();
-                    continue;
-                };
-                match event {
-                    Some(Ok(Event::Init)) => listed.clear(),
-                    Some(Ok(Event::InitApply(object))) => listed.push(object),
-                    Some(Ok(Event::InitDone)) => {
-                        seen(Seen::All(std::mem::take(&mut listed)));
-                        was_served = true;
-                        stage = Stage::Listed(Instant::now());
+                }
+            }
+            let pause = match ended {
+                Ok(Ended::NotServed) => {
+                    self.failed("the API server does not serve it: its CustomResourceDefinition is missing".into());
+                    // An API server that has just started may not know its own resources yet.
+                    if std::mem::take(&mut was_served) {
+                        SURELY
+                    } else {
+                        seen(Seen::All(Vec::new())).await;
+                        NOT_INSTALLED
                     }
-                    Some(Ok(Event::Apply(object))) => seen(Seen::Applied(object)),
-                    Some(Ok(Event::Delete(object))) => seen(Seen::Deleted(object)),
-                    Some(Err(error)) if is_not_served(&error) => {
-                        self.failed("the API server does not serve it: its CustomResourceDefinition is missing".into());
-                        // An API server that has just started may not know its own resources yet.
-                        if std::mem::take(&mut was_served) {
-                            break Some(SURELY);
-                        }
-                        seen(Seen::All(Vec::new()));
-                        break Some(NOT_INSTALLED);
-                    }
-                    Some(Err(error)) => {
-                        self.failed(describe(&error));
-                        break backoff.next();
-                    }
-                    None => break backoff.next(),
+                }
+                Ok(Ended::Failed(why)) => {
+                    self.failed(why);
+                    backoff.next().unwrap_or(NOT_INSTALLED)
+                }
+                Err(_) => {
+                    self.failed("this is a bug in pillion; its log says where".into());
+                    backoff.next().unwrap_or(NOT_INSTALLED)
                 }
             };
-            sleep(pause.unwrap_or(NOT_INSTALLED)).await;
+            sleep(pause).await;
+        }
+    }
+
+    /// Lists and watches for as long as all goes well.
+    async fn attempt<K, T: Future<Output = ()>>(
+        &self,
+        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        seen: &mut impl FnMut(Seen<K>) -> T,
+        stage: &mut Stage,
+    ) -> Ended {
+        let mut events = pin!(events);
+        let mut listed = Vec::new();
+        loop {
+            let event = match *stage {
+                Stage::Listed(at) => timeout_at(at + SETTLED, events.next()).await,
+                Stage::Listing | Stage::Watching => Ok(events.next().await),
+            };
+            let Ok(event) = event else {
+                *stage = Stage::Watching;
+                self.is_up();
+                continue;
+            };
+            match event {
+                Some(Ok(Event::Init)) => listed.clear(),
+                Some(Ok(Event::InitApply(object))) => listed.push(object),
+                Some(Ok(Event::InitDone)) => {
+                    seen(Seen::All(std::mem::take(&mut listed))).await;
+                    *stage = Stage::Listed(Instant::now());
+                }
+                Some(Ok(Event::Apply(object))) => seen(Seen::Applied(object)).await,
+                Some(Ok(Event::Delete(object))) => seen(Seen::Deleted(object)).await,
+                Some(Err(error)) if is_not_served(&error) => return Ended::NotServed,
+                Some(Err(error)) => return Ended::Failed(describe(&error)),
+                None => return Ended::Failed("the watch ended".into()),
+            }
         }
     }
 }
@@ -158,6 +181,14 @@ enum Stage {
     /// The list was good; whether the watch is, is seen by its not failing at once.
     Listed(Instant),
     Watching,
+}
+
+/// Why an attempt to follow a resource has ended.
+#[derive(Debug)]
+enum Ended {
+    /// The API server knows no such resource.
+    NotServed,
+    Failed(String),
 }
 
 fn is_not_served(error: &watcher::Error) -> bool {
@@ -182,12 +213,14 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::StreamExt as _;
     use futures_util::stream::{self, pending};
     use k8s_openapi::api::core::v1::Namespace;
     use kube::core::{ObjectMeta, Status};
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -222,7 +255,11 @@ mod tests {
             let mut attempts = attempts.lock().unwrap();
             let steps = attempts.get_mut(next.fetch_add(1, Ordering::Relaxed)).and_then(Option::take);
             let is_last = attempts.iter().all(Option::is_none);
-            stream::iter(steps.unwrap_or_default()).chain(if is_last { pending().boxed() } else { stream::empty().boxed() })
+            stream::iter(steps.unwrap_or_default()).chain(if is_last {
+                pending().boxed()
+            } else {
+                stream::empty().boxed()
+            })
         };
         let following = watched.follow(watch, |seen| {
             let name = |object: &Namespace| object.metadata.name.clone().unwrap_or_default();
@@ -232,6 +269,7 @@ mod tests {
                 Seen::Deleted(object) => format!("deleted: {}", name(&object)),
             });
             told.push(begun.elapsed().as_secs().to_string());
+            ready(())
         });
         // Time is not real here: it jumps to whatever is waited for next.
         assert!(tokio::time::timeout(Duration::from_secs(300), following).await.is_err());
@@ -259,6 +297,26 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].1, "all: ");
         assert!(watched.failure().unwrap().contains("CustomResourceDefinition is missing"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_one_more_failure_after_which_everything_is_listed_anew() {
+        let (watched, begun) = (watched(), AtomicUsize::new(0));
+        let attempt = || match begun.fetch_add(1, Ordering::Relaxed) {
+            0 => stream::iter(list(&["a"])).chain(stream::poll_fn(|_| panic!("no such event"))).boxed(),
+            _ => stream::iter(list(&["b"])).chain(pending()).boxed(),
+        };
+        let (seen, mut lists) = mpsc::unbounded_channel();
+        let following = watched.follow(attempt, |it| {
+            if let Seen::All(all) = it {
+                seen.send((all, watched.failure())).unwrap();
+            }
+            ready(())
+        });
+        assert!(tokio::time::timeout(Duration::from_secs(300), following).await.is_err());
+        assert_eq!(lists.recv().await.unwrap(), (vec![named("a")], None));
+        assert_eq!(lists.recv().await.unwrap().1.as_deref(), Some("this is a bug in pillion; its log says where"));
+        assert_eq!(watched.failure(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,6 +53,13 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Whether a file has a template of this name, good or broken, for every namespace or for this one.
+    pub(crate) fn has(&self, name: &str, namespace: Option<&str>) -> bool {
+        let in_force = self.templates.iter().map(|it| (it.name(), it.namespace()));
+        let broken = self.broken.iter().map(|((name, namespace), _)| (name, namespace.as_deref()));
+        in_force.chain(broken).any(|it| (it.0.as_str(), it.1) == (name, namespace))
+    }
+
     /// Puts the templates into a catalog, the broken ones as such, in place of others of their names.
     pub(crate) fn enter(&self, catalog: &mut Catalog) {
         for ((name, namespace), why) in &self.broken {

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::Arc;
 
 use pillion_engine::catalog::Catalog;
 use pillion_engine::template::{self, Template, TemplateName};
 use pillion_engine::yaml::Node;
 
+use super::library::Loaded;
 use crate::cluster::status::{Report, Standing, TemplateStatus};
 use crate::cluster::templates::{Change, Identity, Kind, Resource};
 
 /// The template resources, each with the last that was good of it. Lives as long as the process.
 pub(crate) struct Resources {
-    heeds_namespaced: bool,
+    /// Those that count.
+    kinds: &'static [Kind],
     entries: BTreeMap<Identity, Entry>,
     /// Kinds of which everything has been seen.
     listed: BTreeSet<Kind>,
@@ -29,21 +32,15 @@ struct Entry {
 }
 
 impl Entry {
-    fn parse(resource: Resource, last: Option<Entry>) -> Entry {
-        // A resource that was deleted and made again has nothing in common with the one before but its name.
-        let last = last.filter(|last| last.uid == resource.uid);
-        let Resource { identity, uid, generation, document, status: written } = resource;
-        match last {
-            // Only its status or metadata has changed.
-            Some(last) if last.generation == generation => Entry { written, ..last },
-            last => {
-                let last = last.and_then(|last| last.good);
-                let (good, problems) = match read(&identity, document) {
-                    Ok(template) => (Some(template), Vec::new()),
-                    Err(problems) => (last, problems),
-                };
-                Entry { uid, generation, written, problems, good }
-            }
+    /// Tells the log what is wrong with it, or what could be better.
+    fn say(&self) {
+        let meanwhile = if self.good.is_some() { "what was last good of it stays in force" } else { "" };
+        for problem in &self.problems {
+            tracing::error!(problem, meanwhile, "template refused");
+        }
+        let accepted = self.good.iter().filter(|_| self.problems.is_empty());
+        for warning in accepted.flat_map(|template| template.warnings()) {
+            tracing::warn!(warning = warning.to_string(), "template accepted, but should be better");
         }
     }
 }
@@ -63,10 +60,26 @@ pub(crate) fn read(identity: &Identity, document: serde_json::Value) -> Result<A
     }
 }
 
+/// Puts a resource into a catalog: as a template, or with the first thing that is wrong with it.
+pub(crate) fn enter(catalog: &mut Catalog, identity: &Identity, template: Result<Arc<Template>, String>) {
+    match (template, identity.name.parse::<TemplateName>()) {
+        (Ok(template), _) => catalog.insert(template),
+        (Err(why), Ok(name)) => catalog.refuse(name, identity.namespace.as_deref(), why),
+        // No pod can ask for what has no template's name.
+        (Err(_), Err(_)) => {}
+    }
+}
+
 impl Resources {
     /// No resources yet. `heeds_namespaced` says whether `InjectionTemplate`s count.
     pub(crate) fn new(heeds_namespaced: bool) -> Resources {
-        Resources { heeds_namespaced, entries: BTreeMap::new(), listed: BTreeSet::new() }
+        let kinds: &[Kind] = if heeds_namespaced { &Kind::ALL } else { &[Kind::ClusterWide] };
+        Resources { kinds, entries: BTreeMap::new(), listed: BTreeSet::new() }
+    }
+
+    /// The kinds that count.
+    pub(crate) fn kinds(&self) -> &'static [Kind] {
+        self.kinds
     }
 
     /// Takes up what has become of them, and says whether that is more than what is written about them. The log hears of
@@ -75,8 +88,9 @@ impl Resources {
         match change {
             Change::Listed(kind, resources) => {
                 self.listed.insert(kind);
-                let is_of_kind = |identity: &Identity, _: &mut Entry| identity.kind == kind;
-                let mut last: BTreeMap<_, _> = self.entries.extract_if(.., is_of_kind).collect();
+                let entries = std::mem::take(&mut self.entries).into_iter();
+                let (mut last, others): (BTreeMap<_, _>, _) = entries.partition(|(identity, _)| identity.kind == kind);
+                self.entries = others;
                 let mut is_news = false;
                 for resource in resources {
                     let known = last.remove(&resource.identity);
@@ -93,45 +107,34 @@ impl Resources {
     }
 
     fn put(&mut self, resource: Resource, last: Option<Entry>) -> bool {
-        let identity = resource.identity.clone();
-        let is_same = |last: &Entry| last.uid == resource.uid && last.generation == resource.generation;
-        let is_news = !last.as_ref().is_some_and(is_same);
-        let entry = Entry::parse(resource, last);
-        if is_news {
-            let meanwhile = if entry.good.is_some() { "what was last good of it stays in force" } else { "" };
-            for problem in &entry.problems {
-                tracing::error!(problem, meanwhile, "template refused");
+        let Resource { identity, uid, generation, document, status: written } = resource;
+        // A resource that was deleted and made again has nothing in common with the one before but its name.
+        let (entry, is_news) = match last.filter(|last| last.uid == uid) {
+            // Only its status or metadata has changed.
+            Some(last) if last.generation == generation => (Entry { written, ..last }, false),
+            last => {
+                let (good, problems) = match read(&identity, document) {
+                    Ok(template) => (Some(template), Vec::new()),
+                    Err(problems) => (last.and_then(|last| last.good), problems),
+                };
+                let entry = Entry { uid, generation, written, problems, good };
+                entry.say();
+                (entry, true)
             }
-            let accepted = entry.good.iter().filter(|_| entry.problems.is_empty());
-            for warning in accepted.flat_map(|template| template.warnings()) {
-                tracing::warn!(warning = warning.to_string(), "template accepted, but should be better");
-            }
-        }
+        };
         self.entries.insert(identity, entry);
         is_news
     }
 
     fn heeded(&self) -> impl Iterator<Item = (&Identity, &Entry)> {
-        self.entries.iter().filter(|(identity, _)| self.heeds_namespaced || identity.kind == Kind::ClusterWide)
-    }
-
-    /// Whether a namespace's own templates count.
-    pub(crate) fn heeds_namespaced(&self) -> bool {
-        self.heeds_namespaced
+        self.entries.iter().filter(|(identity, _)| self.kinds.contains(&identity.kind))
     }
 
     /// Puts them into a catalog, the broken ones as such.
     pub(crate) fn enter(&self, catalog: &mut Catalog) {
         for (identity, entry) in self.heeded() {
-            match (&entry.good, identity.name.parse::<TemplateName>()) {
-                (Some(template), _) => catalog.insert(Arc::clone(template)),
-                (None, Ok(name)) => {
-                    let why = entry.problems.first().cloned().unwrap_or_default();
-                    catalog.refuse(name, identity.namespace.as_deref(), why);
-                }
-                // No pod can ask for what has no template's name.
-                (None, Err(_)) => {}
-            }
+            let first_problem = || entry.problems.first().cloned().unwrap_or_default();
+            enter(catalog, identity, entry.good.clone().ok_or_else(first_problem));
         }
     }
 
@@ -145,23 +148,23 @@ impl Resources {
         self.heeded().filter(|(_, entry)| !entry.problems.is_empty()).count()
     }
 
-    /// What each has to say of itself, given the catalog in force. Nothing until everything has been seen: one that is
-    /// shadowed would look accepted until the other is there.
-    pub(crate) fn reports(&self, catalog: &Catalog) -> Vec<Report> {
+    /// What each has to say of itself, given the catalog in force and the files that went into it. Nothing until
+    /// everything has been seen: one that is shadowed would look accepted until the other is there.
+    pub(crate) fn reports(&self, catalog: &Catalog, files: &Loaded) -> Vec<Report> {
         if !Kind::ALL.iter().all(|kind| self.listed.contains(kind)) {
             return Vec::new();
         }
         self.entries
             .iter()
             .map(|(identity, entry)| {
-                let (standing, message) = self.standing(identity, entry, catalog);
-                let is_in_force = matches!(standing, Standing::Accepted | Standing::InvalidTemplate);
-                let digest = entry.good.as_ref().filter(|_| is_in_force).map(|template| template.digest().to_owned());
+                let found = catalog.template(&identity.name, identity.namespace.as_deref().unwrap_or_default());
+                let in_force = entry.good.as_deref().filter(|good| found.is_some_and(|found| ptr::eq(found, *good)));
+                let (standing, message) = self.standing(identity, &entry.problems, in_force, files);
                 Report {
                     identity: identity.clone(),
                     uid: entry.uid.clone(),
                     generation: entry.generation,
-                    digest,
+                    digest: in_force.map(|template| template.digest().to_owned()),
                     standing,
                     message,
                     written: entry.written.clone(),
@@ -170,39 +173,34 @@ impl Resources {
             .collect()
     }
 
-    fn standing(&self, identity: &Identity, entry: &Entry, catalog: &Catalog) -> (Standing, String) {
+    /// `in_force` is what is in force of the resource itself.
+    fn standing(
+        &self,
+        identity: &Identity,
+        problems: &[String],
+        in_force: Option<&Template>,
+        files: &Loaded,
+    ) -> (Standing, String) {
         let Identity { kind, namespace, name } = identity;
-        if *kind == Kind::Namespaced && !self.heeds_namespaced {
+        if !self.kinds.contains(kind) {
             let message = "this server heeds no templates of namespaces (--namespaced-templates=false); ask the \
                            platform's owner for a ClusterInjectionTemplate";
-            return (Standing::NamespacedTemplatesDisabled, message.into());
-        }
-        if let Some(problem) = entry.problems.first() {
-            let more = match entry.problems.len() {
-                1 => String::new(),
-                all => format!("; and {} more", all - 1),
-            };
-            let meanwhile = match &entry.good {
-                Some(last) => format!("; what was last good of it, {}, stays in force", last.digest()),
-                None => String::new(),
-            };
-            return (Standing::InvalidTemplate, format!("{problem}{more}{meanwhile}"));
-        }
-        let in_force = catalog.template(name, namespace.as_deref().unwrap_or_default());
-        let is_this = |template: &Template| entry.good.as_ref().is_some_and(|good| std::ptr::eq(&**good, template));
-        match in_force {
-            Some(template) if is_this(template) => (Standing::Accepted, self.remarks(identity, template)),
-            _ if *kind == Kind::Namespaced && in_force.is_none_or(|template| template.namespace().is_none()) => {
-                let message = format!(
-                    "the cluster-wide template {name} goes before it; rename this one, or have that one say \
-                     allowShadowing: true"
-                );
-                (Standing::Shadowed, message)
-            }
-            _ => {
-                let message = format!("a file of the server has a template {name}, and files go before resources");
-                (Standing::FileTakesPrecedence, message)
-            }
+            (Standing::NamespacedTemplatesDisabled, message.into())
+        } else if let [problem, others @ ..] = problems {
+            let more = if others.is_empty() { String::new() } else { format!("; and {} more", others.len()) };
+            let meanwhile = in_force.map(|it| format!("; what was last good of it, {}, stays in force", it.digest()));
+            (Standing::InvalidTemplate, format!("{problem}{more}{}", meanwhile.unwrap_or_default()))
+        } else if let Some(template) = in_force {
+            (Standing::Accepted, self.remarks(identity, template))
+        } else if files.has(name, namespace.as_deref()) {
+            let message = format!("a file of the server has a template {name}, and files go before resources");
+            (Standing::FileTakesPrecedence, message)
+        } else {
+            let message = format!(
+                "the cluster-wide template {name} goes before it; rename this one, or have that one say \
+                 allowShadowing: true"
+            );
+            (Standing::Shadowed, message)
         }
     }
 
@@ -222,7 +220,7 @@ impl Resources {
         match template.warnings() {
             [] => {}
             [one] => message += &format!("; could be better: {one}"),
-            [first, rest @ ..] => message += &format!("; could be better: {first}; and {} more", rest.len()),
+            [first, others @ ..] => message += &format!("; could be better: {first}; and {} more", others.len()),
         }
         message
     }

@@ -1,6 +1,5 @@
 //! `POST /mutate`: a review comes in, a decision goes out, with one log line and the counters that belong to it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,17 +11,16 @@ use axum::routing::post;
 use pillion_engine::admission::{self, Review};
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
-use tokio::task::block_in_place;
 use tracing::Instrument as _;
 
-use super::request::{Bodies, Refusal};
+use super::request::{Bodies, Refusal, guarded};
 use crate::cluster::Cluster;
 use crate::cluster::events::Events;
 use crate::live::{InForce, Live};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
-/// From this size on a review may take milliseconds, and the other requests of the same thread should not wait for it.
+/// From this size on a review may take milliseconds.
 const LARGE: usize = 256 * 1024;
 
 /// What a review needs.
@@ -66,17 +64,18 @@ async fn mutate(State(mutate): State<Arc<Mutate>>, request: Request) -> Response
 
 impl Mutate {
     async fn answer(&self, request: Request, begun: Instant) -> Result<Vec<u8>, Refusal> {
+        let deadline = deadline(request.uri().query(), begun);
         let body = self.bodies.read(request).await?;
         let is_large = body.len() > LARGE;
         let review = guarded(is_large, || Review::parse(&body))??;
         let namespace = match &self.cluster {
-            Some(cluster) => cluster.namespace(review.namespace()).await,
+            Some(cluster) => cluster.namespace(review.namespace(), deadline).await,
             None => Arc::new(Namespace::named(review.namespace())),
         };
         let in_force = self.live.in_force();
         let decide = |catalog: &Catalog| guarded(is_large, || pillion_engine::review(catalog, &namespace, &review));
         let mut decision = decide(&in_force.catalog)?;
-        if let Some(catalog) = self.with_missing(&in_force, &decision, &review).await {
+        if let Some(catalog) = self.with_missing(&in_force, &decision, &review, deadline).await {
             decision = decide(&catalog)?;
         }
         let json = admission::response(&review, &decision);
@@ -92,21 +91,32 @@ impl Mutate {
     }
 
     /// The catalog with the templates that the decision missed, if the API server has any of them.
-    async fn with_missing(&self, in_force: &InForce, decision: &Decision, review: &Review<'_>) -> Option<Catalog> {
+    async fn with_missing(
+        &self,
+        in_force: &InForce,
+        decision: &Decision,
+        review: &Review<'_>,
+        deadline: tokio::time::Instant,
+    ) -> Option<Catalog> {
         let cluster = self.cluster.as_ref()?;
         let is_missing = |template: &&TemplateDecision| template.reason == Reason::UnknownTemplate;
         let missing: Vec<_> = decision.templates.iter().filter(is_missing).map(|it| it.name.clone()).collect();
         if missing.is_empty() {
             return None;
         }
-        cluster.with_missing(&in_force.catalog, in_force.heeds_namespaced, &missing, review.namespace()).await
+        let found = cluster.templates(in_force.kinds, &missing, review.namespace(), deadline).await;
+        (!found.is_empty()).then(|| in_force.with(found))
     }
 }
 
-/// One pod that the engine cannot take must not take the connection's other requests with it.
-fn guarded<T>(is_large: bool, work: impl FnOnce() -> T) -> Result<T, Refusal> {
-    let work = || catch_unwind(AssertUnwindSafe(work)).map_err(|_| Refusal::Panicked);
-    if is_large { block_in_place(work) } else { work() }
+/// Until when a review may wait for the API server: half of the time that the latter gives it, at most a few seconds. The
+/// API server says that time, in whole seconds, in the query: `timeout=5s`.
+fn deadline(query: Option<&str>, begun: Instant) -> tokio::time::Instant {
+    const MOST: Duration = Duration::from_secs(2);
+    let given = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")));
+    let seconds = given.and_then(|given| given.strip_suffix('s')?.parse().ok());
+    let patience = seconds.map_or(MOST, |seconds| Duration::from_secs(seconds).min(2 * MOST) / 2);
+    (begun + patience).into()
 }
 
 fn count_injections(in_force: &InForce, decision: &Decision) {
@@ -142,4 +152,21 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
         duration = took.as_secs_f64(),
         "decided",
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_review_waits_for_half_of_the_time_that_it_has_at_most() {
+        let begun = Instant::now();
+        let patience = |query| deadline(query, begun).into_std().duration_since(begun).as_secs_f64();
+        assert_eq!(patience(None), 2.0);
+        assert_eq!(patience(Some("timeout=1s")), 0.5);
+        assert_eq!(patience(Some("a=b&timeout=3s")), 1.5);
+        for query in ["timeout=5s", "timeout=18446744073709551615s", "timeout=x", "timeout="] {
+            assert_eq!(patience(Some(query)), 2.0, "{query}");
+        }
+    }
 }

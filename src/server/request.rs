@@ -1,5 +1,6 @@
-//! What a request must be before anything is made of it: JSON, not too large, and there in time.
+//! What every request has to put up with: it is JSON, not too large and there in time, and cannot hurt the others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use pillion_engine::admission::MalformedReview;
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 /// Why a request got no AdmissionReview in return.
@@ -66,6 +68,13 @@ impl Bodies {
     }
 }
 
+/// Does the work that a request asks for. One that panics must not take the connection's other requests with it, and one
+/// that takes milliseconds must not keep those of the same thread waiting.
+pub(super) fn guarded<T>(is_long: bool, work: impl FnOnce() -> T) -> Result<T, Refusal> {
+    let work = || catch_unwind(AssertUnwindSafe(work)).map_err(|_| Refusal::Panicked);
+    if is_long { block_in_place(work) } else { work() }
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
@@ -88,5 +97,14 @@ mod tests {
         assert!(!takes("application/yaml"));
         assert!(!takes("text/plain"));
         assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_that_panics_ends_in_an_answer() {
+        for is_long in [false, true] {
+            assert_eq!(guarded(is_long, || panic!("no such pod")), Err::<(), _>(Refusal::Panicked));
+            assert_eq!(guarded(is_long, || 1), Ok(1));
+        }
+        assert_eq!(Refusal::Panicked.into_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

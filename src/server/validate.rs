@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
-use tokio::task::block_in_place;
+use pillion_engine::admission::MalformedReview;
 
-use super::request::{Bodies, Refusal};
+use super::request::{Bodies, Refusal, guarded};
 use crate::cluster::templates::{Kind, Resource};
 use crate::live;
 use crate::metrics::{Metrics, Validated};
 
-/// The most problems that one refusal names.
-const MAX_PROBLEMS: usize = 8;
+/// The most problems or warnings that one answer names.
+const MAX_NAMED: usize = 8;
 
 /// What validation needs.
 pub(super) struct Validate {
@@ -35,26 +34,30 @@ impl Validate {
 }
 
 async fn validate(State(validate): State<Arc<Validate>>, request: Request) -> Response {
-    let refused = |why: &dyn std::fmt::Display, response: Response| {
-        validate.metrics.validated(Validated::Malformed);
-        tracing::warn!(%why, "validation request refused");
-        response
-    };
-    let body = match validate.bodies.read(request).await {
-        Ok(body) => body,
-        Err(refusal) => return refused(&refusal, refusal.into_response()),
-    };
-    let request: Result<AdmissionRequest<DynamicObject>, _> = serde_json::from_slice::<AdmissionReview<_>>(&body)
-        .map_err(|_| ())
-        .and_then(|it| it.try_into().map_err(|_| ()));
-    let Ok(request) = request else {
-        let refusal = Refusal::Malformed(pillion_engine::admission::MalformedReview::NotAReview);
-        return refused(&refusal, (StatusCode::BAD_REQUEST, format!("{refusal}\n")).into_response());
-    };
-    // A template can take milliseconds to compile, and reviews should not wait for it.
-    let response = block_in_place(|| answer(request));
-    validate.metrics.validated(if response.allowed { Validated::Accepted } else { Validated::Refused });
-    Json(response.into_review()).into_response()
+    match validate.answer(request).await {
+        Ok(response) => {
+            validate.metrics.validated(if response.allowed { Validated::Accepted } else { Validated::Refused });
+            Json(response.into_review()).into_response()
+        }
+        Err(refusal) => {
+            validate.metrics.validated(Validated::Malformed);
+            tracing::warn!(why = %refusal, "validation request refused");
+            refusal.into_response()
+        }
+    }
+}
+
+impl Validate {
+    async fn answer(&self, request: Request) -> Result<AdmissionResponse, Refusal> {
+        let body = self.bodies.read(request).await?;
+        // A template can take milliseconds to compile.
+        guarded(true, || Ok(answer(parse(&body)?)))?
+    }
+}
+
+fn parse(body: &[u8]) -> Result<AdmissionRequest<DynamicObject>, MalformedReview> {
+    let review = serde_json::from_slice::<AdmissionReview<_>>(body).map_err(|_| MalformedReview::NotAReview)?;
+    review.try_into().map_err(|_| MalformedReview::NotAReview)
 }
 
 fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
@@ -70,25 +73,117 @@ fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     match live::read(&resource.identity, resource.document) {
         Ok(template) => {
             tracing::info!(kind = kind.as_str(), namespace, name, outcome = "accepted", "template validated");
-            let warnings: Vec<String> = template.warnings().iter().map(ToString::to_string).collect();
+            let warnings = named(template.warnings().iter().map(ToString::to_string).collect());
             response.warnings = (!warnings.is_empty()).then_some(warnings);
             response
         }
-        Err(mut problems) => {
-            tracing::info!(
-                kind = kind.as_str(),
-                namespace,
-                name,
-                outcome = "refused",
-                why = problems[0],
-                "template validated"
-            );
-            let more = problems.len().saturating_sub(MAX_PROBLEMS);
-            problems.truncate(MAX_PROBLEMS);
-            if more > 0 {
-                problems.push(format!("and {more} more"));
-            }
-            response.deny(problems.join("; "))
+        Err(problems) => {
+            let why = problems.first();
+            tracing::info!(kind = kind.as_str(), namespace, name, outcome = "refused", why, "template validated");
+            response.deny(named(problems).join("; "))
+        }
+    }
+}
+
+/// As many as an answer names, and how many more there are.
+fn named(mut texts: Vec<String>) -> Vec<String> {
+    let more = texts.len().saturating_sub(MAX_NAMED);
+    texts.truncate(MAX_NAMED);
+    if more > 0 {
+        texts.push(format!("and {more} more"));
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({"pod": {"metadata": {"labels": {"a": "b"}}}})
+    }
+
+    fn template(spec: Value) -> Value {
+        json!({"apiVersion": "pillion.dev/v1alpha1", "kind": "InjectionTemplate",
+               "metadata": {"name": "meter", "namespace": "shop"}, "spec": spec})
+    }
+
+    fn review(kind: &str, operation: &str, object: Value, old: Value) -> Vec<u8> {
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "1",
+            "kind": {"group": "pillion.dev", "version": "v1alpha1", "kind": kind},
+            "resource": {"group": "pillion.dev", "version": "v1alpha1", "resource": "injectiontemplates"},
+            "namespace": "shop", "name": "meter", "operation": operation, "userInfo": {},
+            "object": object, "oldObject": old,
+        }});
+        review.to_string().into_bytes()
+    }
+
+    /// Why a template is refused, or an empty text.
+    fn refused(operation: &str, object: Value, old: Value) -> String {
+        let response = answer(parse(&review("InjectionTemplate", operation, object, old)).unwrap());
+        assert_eq!((response.uid.as_str(), response.allowed), ("1", response.result.message.is_empty()));
+        response.result.message
+    }
+
+    #[test]
+    fn a_template_that_can_be_used_may_be_stored() {
+        assert_eq!(refused("CREATE", template(good()), Value::Null), "");
+    }
+
+    #[test]
+    fn a_broken_template_is_refused_with_its_place_and_the_nearest_name() {
+        let why = refused("CREATE", template(json!({"pood": {}})), Value::Null);
+        assert!(
+            why.starts_with(
+                "InjectionTemplate shop/meter: spec.pood is not a field of a template's spec; did you mean pod?; "
+            ),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_so_many_problems_and_counts_the_others() {
+        let spec: Value = (0..20).map(|number| (format!("x{number}"), json!(1))).collect();
+        let why = refused("CREATE", template(spec), Value::Null);
+        assert_eq!(why.matches("is not a field").count(), MAX_NAMED);
+        assert!(why.ends_with("; and 13 more"), "{why}");
+    }
+
+    #[test]
+    fn a_broken_template_can_be_changed_in_all_but_its_spec() {
+        let broken = template(json!({"pood": {}}));
+        let mut labelled = broken.clone();
+        labelled["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(refused("UPDATE", labelled, broken.clone()), "");
+        assert_eq!(refused("UPDATE", template(good()), broken.clone()), "");
+        assert_ne!(refused("UPDATE", broken, template(good())), "");
+    }
+
+    #[test]
+    fn deletions_and_other_kinds_are_none_of_our_business() {
+        assert_eq!(refused("DELETE", Value::Null, template(json!({"pood": {}}))), "");
+        let other = review("ConfigMap", "CREATE", template(json!({"pood": {}})), Value::Null);
+        assert!(answer(parse(&other).unwrap()).allowed);
+    }
+
+    #[test]
+    fn what_should_be_better_is_a_warning() {
+        let spec =
+            json!({"pod": {"spec": {"initContainers": [{"name": "a", "image": "a", "restartPolicy": "Always"}]}}});
+        let review = review("InjectionTemplate", "CREATE", template(spec), Value::Null);
+        let response = answer(parse(&review).unwrap());
+        assert!(response.allowed);
+        let warnings = response.warnings.unwrap();
+        assert!(warnings.iter().any(|warning| warning.contains("image names no version")), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_is_no_review_says_so() {
+        for body in ["", "{}", "[]", "{\"kind\": \"AdmissionReview\", \"apiVersion\": \"admission.k8s.io/v1\"}"] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
         }
     }
 }

@@ -243,10 +243,9 @@ impl HttpClient for Collector {
         'life: 'future,
         Self: 'future,
     {
-        let outcome = self
-            .runtime
-            .block_on(timeout(self.patience, self.send(request)))
-            .unwrap_or_else(|_| Err(format!("no answer within {:?}", self.patience).into()));
+        let bounded = async { timeout(self.patience, self.send(request)).await };
+        let late = || Err(format!("no answer within {:?}", self.patience).into());
+        let outcome = self.runtime.block_on(bounded).unwrap_or_else(|_| late());
         self.report(&outcome);
         Box::pin(ready(outcome))
     }

@@ -87,7 +87,10 @@ fn a_stray_key_in_a_deployment_is_an_event_on_its_replica_set() {
             "name": replica_set["metadata"]["name"], "uid": replica_set["metadata"]["uid"]
         })
     );
-    assert_eq!((&event["type"], &event["reason"], &event["action"]), (&json!("Warning"), &json!("Injected"), &json!("Inject")));
+    assert_eq!(
+        (&event["type"], &event["reason"], &event["action"]),
+        (&json!("Warning"), &json!("Injected"), &json!("Inject"))
+    );
     assert_eq!(event["reportingInstance"], "told-of-a-stray-key");
     let note = "annotation pillion.dev/templtes means nothing to Pillion; did you mean pillion.dev/templates?";
     assert_eq!(event["note"], note);
@@ -95,10 +98,8 @@ fn a_stray_key_in_a_deployment_is_an_event_on_its_replica_set() {
     eventually("both calls of all pods", || (pillion.requests() == 6.0).then_some(()));
     eventually("all pods to be counted", || (here.only_event()["series"]["count"] == 3).then_some(()));
 
-    let described = Cluster::shared().expect("it runs").kubectl(
-        &["describe", "replicaset", "-n", "told-of-a-stray-key"],
-        "",
-    );
+    let described =
+        Cluster::shared().expect("it runs").kubectl(&["describe", "replicaset", "-n", "told-of-a-stray-key"], "");
     let described = described.succeeded();
     assert!(described.contains(note) && described.contains("x3 over"), "{described}");
 }
@@ -109,7 +110,8 @@ fn a_template_that_is_left_out_is_an_event_on_the_job() {
     let mut template = pod("", "log-shiper,log-shipper");
     template["spec"]["restartPolicy"] = json!("Never");
 
-    let created = here.create("batch/v1", "jobs", &json!({"metadata": {"name": "batch"}, "spec": {"template": template}}));
+    let created =
+        here.create("batch/v1", "jobs", &json!({"metadata": {"name": "batch"}, "spec": {"template": template}}));
     assert_eq!(created.status, 201, "{}", created.text());
 
     let event = here.only_event();

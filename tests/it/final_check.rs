@@ -13,13 +13,16 @@ use crate::harness::installed::Install;
 const CHECK: &str = "pillion-final-check";
 const MISPLACED: &str = "pillion-misplaced";
 
+/// Labels or annotations.
+type Entries = &'static [(&'static str, &'static str)];
+
 /// A pod, and of its templates those without which it comes.
 struct Case {
     what: &'static str,
     /// Annotations of the namespace.
-    namespace: &'static [(&'static str, &'static str)],
-    annotations: &'static [(&'static str, &'static str)],
-    labels: &'static [(&'static str, &'static str)],
+    namespace: Entries,
+    annotations: Entries,
+    labels: Entries,
     /// While Pillion is down.
     down: &'static str,
     /// While Pillion answers.
@@ -28,11 +31,11 @@ struct Case {
 
 const PLAIN: Case = Case { what: "a pod", namespace: &[], annotations: &[], labels: &[], down: "", up: "" };
 
-const GIVES_A: &[(&str, &str)] = &[("pillion.dev/templates", "a")];
-const REQUIRES_C: &[(&str, &str)] = &[("pillion.dev/required-templates", "c")];
-const ASKS_A: &[(&str, &str)] = &[("pillion.dev/templates", "a")];
+const GIVES_A: Entries = &[("pillion.dev/templates", "a")];
+const REQUIRES_C: Entries = &[("pillion.dev/required-templates", "c")];
+const ASKS_A: Entries = &[("pillion.dev/templates", "a")];
 const MIRROR: &str = "kubernetes.io/config.mirror";
-const DISABLED: &[(&str, &str)] = &[("pillion.dev/inject", "disabled")];
+const DISABLED: Entries = &[("pillion.dev/inject", "disabled")];
 
 const CASES: &[Case] = &[
     PLAIN,
@@ -117,6 +120,14 @@ const CASES: &[Case] = &[
         up: "c",
     },
     Case {
+        what: "opting out by label with an outcome of one's own",
+        namespace: REQUIRES_C,
+        annotations: &[("pillion.dev/outcome", "c=injected")],
+        labels: DISABLED,
+        down: "c",
+        up: "c",
+    },
+    Case {
         what: "a label that opts in",
         annotations: ASKS_A,
         labels: &[("pillion.dev/inject", "true")],
@@ -168,7 +179,7 @@ impl Case {
 const OPTED_IN: [(&str, &str); 1] = [("pillion.dev/inject", "enabled")];
 
 /// A namespace of its own for all cases with the same annotations of the namespace.
-fn namespaces(cluster: &Cluster) -> BTreeMap<&'static [(&'static str, &'static str)], String> {
+fn namespaces(cluster: &Cluster) -> BTreeMap<Entries, String> {
     let kinds: HashSet<_> = CASES.iter().map(|case| case.namespace).collect();
     let created = kinds.into_iter().enumerate().map(|(number, annotations)| {
         let name = format!("case-{number}");
@@ -267,11 +278,7 @@ fn it_reports_nothing_while_pillion_answers_and_each_pod_that_goes_without_while
 
 /// Tries each pod, and checks that exactly what `missing` says is warned of and in the audit log.
 #[track_caller]
-fn assert_cases(
-    cluster: &Cluster,
-    namespaces: &BTreeMap<&'static [(&'static str, &'static str)], String>,
-    missing: impl Fn(&Case) -> &'static str,
-) {
+fn assert_cases(cluster: &Cluster, namespaces: &BTreeMap<Entries, String>, missing: impl Fn(&Case) -> &'static str) {
     let mut expected = Vec::new();
     for case in CASES {
         let what = case.what;
@@ -454,7 +461,7 @@ fn a_pod_that_asks_is_either_sent_to_pillion_or_reported_whatever_the_namespace_
     });
     let installed = install(&cluster).values(json!({"webhook": {"namespaceSelector": selector}})).apply();
     const SELECTED: [(&str, &str); 3] = [("team", "shop"), ("tier", "web"), ("owner", "")];
-    let others: [(&str, &[(&str, &str)], bool); 9] = [
+    let others: [(&str, Entries, bool); 9] = [
         ("selected", &[], true),
         ("other-value", &[("stage", "live"), ("tier", "batch")], true),
         ("empty-value", &[("stage", "")], true),

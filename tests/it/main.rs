@@ -12,7 +12,6 @@ mod events;
 mod examples;
 mod final_check;
 mod golden;
-#[allow(dead_code)]
 mod harness;
 mod https;
 mod inject;

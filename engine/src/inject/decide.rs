@@ -131,7 +131,7 @@ pub(super) fn find<'c>(
 pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Problem> {
     let Some(selector) = &template.namespace_selector else { return Ok(()) };
     let (template, namespace_name) = (template.name(), &namespace.name);
-    match &namespace.known {
+    match namespace.known() {
         Some(known) if selector.matches(&known.labels) => Ok(()),
         Some(_) => {
             let message =

@@ -174,7 +174,7 @@ impl Variables for Seen<'_> {
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
         match root {
             Root::Params => Ok(self.parameters.find(path)),
-            Root::NamespaceObject => match &self.namespace.known {
+            Root::NamespaceObject => match self.namespace.known() {
                 Some(known) => Ok(find(&known.object, path).map(Cow::Borrowed)),
                 None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name.as_str().into()))),
                 None => Err(Failure::UnknownNamespace),

@@ -652,6 +652,22 @@ pod: {spec: {securityContext: {runAsUser: "${{ params.uid }}"}}}
 }
 
 #[test]
+fn nothing_is_decided_about_a_pod_whose_namespace_could_not_be_asked_for() {
+    let pod = serde_json::value::to_raw_value(&json!({"metadata": {"name": "web"}, "spec": {"containers": []}}))
+        .expect("JSON");
+    let review_with = |on_error| {
+        let namespace = Namespace::unavailable("shop", "no answer in time".into());
+        review(&Catalog::new(on_error), &namespace, &Review::of_pod("shop", &pod))
+    };
+    let denied = review_with(OnError::Deny);
+    assert_eq!((denied.outcome, denied.reason), (Outcome::Denied, Reason::UnknownNamespace));
+    assert_eq!(denied.message.as_deref(), Some("no answer in time"));
+    let let_through = review_with(OnError::Skip);
+    assert_eq!((let_through.outcome, let_through.allowed()), (Outcome::Error, true));
+    assert_eq!(admission::warnings(&let_through), ["no answer in time"]);
+}
+
+#[test]
 fn an_app_entry_that_names_no_container_is_a_warning() {
     let spec = "app: [{containers: [wbe], env: [{name: A, value: b}]}]";
     let decision = decide(&catalog(&template("a", spec)), &asking("a"));

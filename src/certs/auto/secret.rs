@@ -28,8 +28,7 @@ impl Secret {
     pub(super) async fn read(&self) -> anyhow::Result<(Timestamp, Option<v1::Secret>)> {
         let request = Request::new(self.api.resource_url()).get(&self.name, &GetParams::default())?;
         let response = self.client.send(request.map(Body::from)).await?;
-        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
-        let now = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+        let now = response.headers().get("date").and_then(|date| clock(date.as_bytes()));
         let now = now.unwrap_or_else(Timestamp::now);
         let status = response.status();
         let body = response.into_body().collect_bytes().await?;
@@ -59,5 +58,22 @@ impl Secret {
             self.api.create(&params, &secret).await?;
         }
         Ok(())
+    }
+}
+
+/// The time in a `Date` header.
+fn clock(date: &[u8]) -> Option<Timestamp> {
+    DateTimeParser::new().parse_timestamp(date).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_the_api_server_is_in_the_head_of_its_answers() {
+        let now = clock(b"Sat, 21 Nov 2026 17:16:28 GMT").unwrap();
+        assert_eq!(now.to_string(), "2026-11-21T17:16:28Z");
+        assert_eq!(clock(b"yesterday"), None);
     }
 }

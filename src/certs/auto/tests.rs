@@ -2,7 +2,7 @@
 //!
 //! At every step each API server must take what each replica serves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -146,12 +146,13 @@ impl World {
     /// Each API server calls each replica.
     #[track_caller]
     fn try_all(&self) {
+        let known = self.known.iter().flatten().collect::<BTreeSet<_>>();
+        let known = known.into_iter().map(|bundle| contents::bundle(bundle)).collect::<Vec<_>>();
         for (number, replica) in self.replicas.iter().enumerate() {
             let Some(leaf) = &replica.serves else { continue };
             leaf.check_validity(self.at.wall).unwrap();
-            for bundle in self.known.iter().flatten() {
-                let (trusted, strange) = contents::bundle(bundle);
-                assert_eq!(strange, Vec::<String>::new());
+            for (trusted, strange) in &known {
+                assert_eq!(*strange, Vec::<String>::new());
                 let takes = |authority: &Authority| authority.is_valid_at(self.at.wall) && authority.signed(leaf);
                 assert!(trusted.iter().any(takes), "replica {number} is not trusted after {:?}", self.changes);
             }
@@ -194,7 +195,9 @@ fn data(kept: &Kept) -> Data {
 }
 
 /// What a hand, or a tool, may do to a Secret.
-const DAMAGES: [(&str, fn(&mut World)); 14] = [
+type Damage = (&'static str, fn(&mut World));
+
+const DAMAGES: [Damage; 14] = [
     ("deleted", |world| world.secret = None),
     ("emptied", |world| world.secret = Some(Data::new())),
     ("garbage for all", |world| {

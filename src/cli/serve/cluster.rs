@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::server::Bound;
 
 /// Flags of a server that speaks to its cluster.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(super) struct ClusterArgs {
     /// Watch namespaces and template resources of the cluster that this runs in, or that KUBECONFIG names
     #[arg(long, env = "PILLION_WATCH")]
@@ -41,7 +41,7 @@ pub(super) struct ClusterArgs {
 }
 
 /// Flags of `--certs auto`.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(super) struct AutoArgs {
     /// Secret that holds the authority and the certificate; it is made if it is not there
     #[arg(long, env = "PILLION_CERTS_SECRET", value_name = "NAME", default_value = "pillion-certs")]
@@ -88,11 +88,6 @@ impl AutoArgs {
 }
 
 impl ClusterArgs {
-    /// A client for the cluster.
-    pub(super) async fn connect(&self) -> anyhow::Result<Client> {
-        Ok(cluster::connect().await?)
-    }
-
     /// Where reviews tell what a pod's owner should know.
     pub(super) fn events(&self, client: Client, metrics: &Arc<Metrics>) -> Events {
         Events::start(client, &self.identity(), Arc::clone(metrics))

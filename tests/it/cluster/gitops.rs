@@ -68,7 +68,8 @@ fn helm_installs_upgrades_and_uninstalls_it() {
 fn what_was_applied_can_be_deleted() {
     let Some(cluster) = Cluster::own() else { return };
     // The strictest that there is.
-    let values = json!({"webhook": {"failurePolicy": "Fail"}, "validation": {"failurePolicy": "Fail"}, "crds": {"keep": false}});
+    let values =
+        json!({"webhook": {"failurePolicy": "Fail"}, "validation": {"failurePolicy": "Fail"}, "crds": {"keep": false}});
     let installed = Install::on(&cluster).values(values).start();
     let here = cluster.namespace("shop", &OPTED_IN);
     cluster.apply(&cluster_wide("shipper", "1").to_string());

@@ -51,9 +51,7 @@ fn it_serves_on_while_the_api_server_restarts() {
 
     cluster.stop(Component::ApiServer);
     for replica in installed.replicas() {
-        eventually("the watches to be missed", || {
-            (replica.metric("pillion_watch_up", &[]) < 3.0).then_some(())
-        });
+        eventually("the watches to be missed", || (replica.metric("pillion_watch_up", &[]) < 3.0).then_some(()));
         let readyz = replica.ask_admin("/readyz?verbose");
         assert_eq!(readyz.status, 200, "{}", readyz.text());
         serves(&installed, &replica, &authority);

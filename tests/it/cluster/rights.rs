@@ -62,11 +62,14 @@ fn each_right_of_the_chart_is_needed_and_all_together_are_enough() {
         let next = || queue.lock().expect("nobody panics in between").pop_front();
         for number in 0.. {
             let Some(without) = next() else { return };
-            let broken = Round::begin(&installed, without.as_ref(), number).broken();
-            match (without, broken) {
-                (None, Some(what)) => panic!("with all rights: {what}"),
-                (Some(right), None) => superfluous.lock().expect("nobody panics in between").push(right),
-                _ => {}
+            let round = Round::begin(&installed, without.as_ref(), number);
+            match (round.run(), &without) {
+                (Ok(()), Some(right)) => {
+                    superfluous.lock().expect("nobody panics in between").push(format!("{right:?}"))
+                }
+                (Err(what), Some(right)) => assert!(round.was_refused(), "{right:?} was never asked for, but {what}"),
+                (Err(what), None) => panic!("with all rights: {what}"),
+                (Ok(()), None) => {}
             }
         }
     };
@@ -158,11 +161,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// The first thing that does not work.
-    fn broken(&self) -> Option<String> {
-        self.run().err()
-    }
-
+    /// All is well, or this does not work.
     fn run(&self) -> Result<(), String> {
         let Installed { cluster, .. } = self.installed;
         let replica = self.installed.begin();
@@ -178,19 +177,25 @@ impl<'a> Round<'a> {
         let before_all = interruptions();
         // From far away, what was just created is never known in time.
         self.installed.slow_down(Duration::from_millis(500));
-        create(cluster, &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
-            "name": shop,
-            "labels": {"pillion.dev/inject": "enabled"},
-            "annotations": {"pillion.dev/required-templates": required}
-        }}));
+        create(
+            cluster,
+            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+                "name": shop,
+                "labels": {"pillion.dev/inject": "enabled"},
+                "annotations": {"pillion.dev/required-templates": required}
+            }}),
+        );
         let here = Namespace::of(&cluster.api, &shop);
-        create(cluster, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": shop}}));
-        self.holds_now("a new namespace is asked for", sidecars(&here, "").is_some_and(|sidecars| sidecars.len() == 1))?;
+        create(
+            cluster,
+            &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": shop}}),
+        );
+        at_once("a new namespace is asked for", sidecars(&here, "").is_some_and(|sidecars| sidecars.len() == 1))?;
         let templates = [(&wide, cluster_wide(&wide, "1")), (&narrow, namespaced(&shop, &narrow, "1"))];
         for (name, template) in &templates {
             create(cluster, template);
             let of_two = sidecars(&here, name).is_some_and(|sidecars| sidecars.len() == 2);
-            self.holds_now("a new template is asked for", of_two)?;
+            at_once("a new template is asked for", of_two)?;
         }
         self.installed.slow_down(Duration::ZERO);
 
@@ -209,11 +214,13 @@ impl<'a> Round<'a> {
         }
         let nothing = json!({"metadata": {"annotations": {"pillion.dev/required-templates": null}}});
         assert_eq!(cluster.api.merge(&format!("/api/v1/namespaces/{shop}"), &nothing).status, 200);
-        self.holds("a namespace's change is heeded", || sidecars(&here, "").is_some_and(|sidecars| sidecars.is_empty()))?;
+        self.holds("a namespace's change is heeded", || {
+            sidecars(&here, "").is_some_and(|sidecars| sidecars.is_empty())
+        })?;
 
         self.events(&here)?;
         self.healing()?;
-        self.holds_now("the watches stay", interruptions() == before_all)?;
+        at_once("the watches stay", interruptions() == before_all)?;
 
         self.installed.stop(&replica);
         let next = self.installed.begin();
@@ -262,10 +269,6 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn holds_now(&self, what: &str, holds: bool) -> Result<(), String> {
-        if holds { Ok(()) } else { Err(what.to_owned()) }
-    }
-
     /// Waits for something that must come true; not for long once the API server has refused what was taken away.
     fn holds(&self, what: &str, mut probe: impl FnMut() -> bool) -> Result<(), String> {
         let begun = Instant::now();
@@ -281,7 +284,7 @@ impl<'a> Round<'a> {
             let in_vain = refused.is_some_and(|since| since.elapsed() > Duration::from_secs(6));
             if in_vain || begun.elapsed() > patience {
                 let logs = self.installed.replicas().iter().flat_map(|it| it.log()).collect::<Vec<_>>().join("\n");
-                return Err(format!("{what}: not so after {:?}\n{logs}", begun.elapsed()));
+                return Err(format!("this does not hold: {what}, after {:?}\n{logs}", begun.elapsed()));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -301,6 +304,10 @@ impl<'a> Round<'a> {
     }
 }
 
+fn at_once(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("this does not hold: {what}")) }
+}
+
 const IMAGE: &str = "/spec/pod/spec/initContainers/0/image";
 const USER: &str = "system:serviceaccount:pillion:pillion";
 const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/pillion";
@@ -309,7 +316,8 @@ const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pillion/leases/pill
 
 /// Creates something at once, with no time lost in a process of kubectl's.
 fn create(cluster: &Cluster, object: &Value) {
-    let namespace = object["metadata"]["namespace"].as_str().map_or(String::new(), |name| format!("namespaces/{name}/"));
+    let namespace =
+        object["metadata"]["namespace"].as_str().map_or(String::new(), |name| format!("namespaces/{name}/"));
     let path = match object["kind"].as_str() {
         Some("Namespace") => "/api/v1/namespaces".to_owned(),
         Some("ServiceAccount") => format!("/api/v1/{namespace}serviceaccounts"),

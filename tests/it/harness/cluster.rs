@@ -47,7 +47,7 @@ const AUDIT: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omit
 
 const CONTROLLERS: &str = "serviceaccount-controller,root-ca-certificate-publisher-controller,namespace-controller,\
                            deployment-controller,replicaset-controller,job-controller,\
-                           clusterrole-aggregation-controller";
+                           clusterrole-aggregation-controller,validatingadmissionpolicy-status-controller";
 
 impl Cluster {
     /// The control plane of the tests that leave it as it was, started by the first that asks; `None` when this machine

@@ -40,7 +40,7 @@ pub(crate) struct Installed<'a> {
     values: Value,
     pods: Arc<Pods>,
     kubeconfig: String,
-    service: Forward,
+    _service: Forward,
     /// Between the replicas and the API server.
     link: Forward,
 }
@@ -107,7 +107,7 @@ impl<'a> Install<'a> {
             values,
             pods,
             kubeconfig: String::new(),
-            service,
+            _service: service,
             link,
         };
         let rendered = installed.render(&json!({}));
@@ -170,16 +170,6 @@ impl Installed<'_> {
 
     fn deployment(&self) -> &Value {
         self.manifest("Deployment")
-    }
-
-    /// The release's name, and that of its namespace.
-    pub(crate) fn name(&self) -> &str {
-        &self.release
-    }
-
-    /// Where the API server reaches it.
-    pub(crate) fn url(&self) -> String {
-        format!("https://{}", self.service.address)
     }
 
     /// From now on what the API server says reaches the replicas so much later.

@@ -18,6 +18,7 @@ pub(crate) mod pillion;
 pub(crate) mod pods;
 pub(crate) mod process;
 pub(crate) mod replica;
+pub(crate) mod templates;
 pub(crate) mod tls;
 pub(crate) mod tools;
 

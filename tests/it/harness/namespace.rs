@@ -71,7 +71,8 @@ impl Namespace {
     #[track_caller]
     pub(crate) fn owner(&self, name: &str) -> Value {
         let labels = json!({"owner": name});
-        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}});
+        let template =
+            json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app"}]}});
         let spec = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
         let made = self.create("apps/v1", "replicasets", &json!({"metadata": {"name": name}, "spec": spec}));
         assert_eq!(made.status, 201, "{}", made.text());
@@ -106,11 +107,13 @@ impl Namespace {
         });
     }
 
-    /// Creates a configuration like the one in `manifests/`, but for this namespace alone.
+    /// Creates a configuration like the one of `manifests/install.yaml`, but for this namespace alone.
     #[track_caller]
     fn configure(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        let manifest = include_str!("../../../manifests/webhook.yaml");
-        let mut configuration: Value = serde_saphyr::from_str(manifest).expect("manifests/webhook.yaml is YAML");
+        let manifest = include_str!("../../../manifests/install.yaml");
+        let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).expect("manifests/install.yaml is YAML");
+        let mut objects = objects.into_iter();
+        let mut configuration = objects.find(|object| object["kind"] == "MutatingWebhookConfiguration").expect("one");
         configuration["metadata"]["name"] = json!(name);
         let webhook = &mut configuration["webhooks"][0];
         change(webhook);

@@ -86,7 +86,12 @@ impl Setup {
         let Setup { authority, folder, flags, environment } = self;
         let path = |name: &str| folder.path().join(name).into_os_string();
         let mut arguments: Vec<OsString> = environment.into_iter().map(Into::into).collect();
-        arguments.extend([env!("CARGO_BIN_EXE_pillion").into(), "serve".into(), "--templates".into(), path("templates")]);
+        arguments.extend([
+            env!("CARGO_BIN_EXE_pillion").into(),
+            "serve".into(),
+            "--templates".into(),
+            path("templates"),
+        ]);
         arguments.extend(["--tls-cert".into(), path("tls/tls.crt"), "--tls-key".into(), path("tls/tls.key")]);
         let fixed = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-format json --reload-interval 100ms";
         arguments.extend(fixed.split(' ').map(Into::into));

@@ -62,11 +62,6 @@ pub(crate) fn promtool() -> Option<PathBuf> {
     tool("promtool")
 }
 
-/// Of the version of the control plane.
-pub(crate) fn kubectl() -> Option<PathBuf> {
-    control_plane().map(|folder| folder.join("kubectl"))
-}
-
 /// The version of Kubernetes under test: `PILLION_TEST_KUBERNETES`, or the newest of `tests/controlplane/`.
 pub(crate) fn kubernetes_version() -> String {
     if let Ok(asked_for) = env::var("PILLION_TEST_KUBERNETES") {
