@@ -17,7 +17,7 @@ use crate::cluster::Unusable;
 #[command(name = "pillion", version)]
 pub(crate) enum Command {
     /// Serve as a mutating admission webhook
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Inject into manifests: YAML out on standard output, the report on standard error
     Inject(inject::Args),
     /// Print version and revision
@@ -37,7 +37,7 @@ enum Outcome {
 /// that does not.
 pub(crate) fn run(command: Command) -> ExitCode {
     let ended = match command {
-        Command::Serve(args) => serve::run(args).map(|()| Outcome::AsAsked),
+        Command::Serve(args) => serve::run(*args).map(|()| Outcome::AsAsked),
         Command::Inject(args) => inject::run(args),
         Command::Version => {
             print(format_args!("pillion {} ({})\n", crate::VERSION, crate::REVISION)).map(|()| Outcome::AsAsked)

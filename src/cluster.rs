@@ -38,6 +38,8 @@ use self::watch::Seen;
 pub(crate) use self::watch::Watched;
 use crate::metrics::Metrics;
 
+/// How long one request of a watch lasts. A connection that died in silence is noticed some seconds later.
+const WATCH_SECONDS: u32 = 45;
 /// The most templates that one review asks the API server for. Nobody makes more of them together with a pod.
 const MAX_MISSING: usize = 8;
 /// Changes that wait to be taken up, at most 1.5 MiB each. Further ones wait at the API server.
@@ -159,7 +161,7 @@ impl Cluster {
 
 async fn follow_namespaces(cluster: Arc<Cluster>, watched: Arc<Watched>) {
     let api: Api<PartialObjectMeta<v1::Namespace>> = Api::all(cluster.client.clone());
-    let watch = || watcher(api.clone(), watcher::Config::default());
+    let watch = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
     let take_up = |seen| {
         cluster.namespaces.heed(seen);
         cluster.metrics.namespaces_known(cluster.namespaces.len());
@@ -172,7 +174,7 @@ async fn follow_namespaces(cluster: Arc<Cluster>, watched: Arc<Watched>) {
 async fn follow_templates(client: Client, kind: Kind, watched: Arc<Watched>, changes: mpsc::Sender<Heard>) {
     let resource = kind.resource();
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let watch = || watcher(api.clone(), watcher::Config::default());
+    let watch = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
     let of = |object| Resource::of(kind, object);
     let pass_on = |seen| {
         let change = match seen {

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use regex::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
 use self::expression::Expression;
@@ -342,6 +343,13 @@ pub fn parse(node: &Node, file: &str) -> Result<Template, Refused> {
             })
         }
     }
+}
+
+/// A regular expression, if it is a small one: many of them may be in force, and in an expression one is compiled at every
+/// use. `\w{1,63}` is none, because it is about all scripts of the world; `[0-9a-z_]{1,63}` is.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    const MAX_BYTES: usize = 64 << 10;
+    RegexBuilder::new(pattern).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()
 }
 
 /// A short hash: 12 hexadecimal digits tell the versions of one template apart.

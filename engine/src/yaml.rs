@@ -277,6 +277,15 @@ impl Node {
         }
     }
 
+    /// How many values there are in the tree, this one included.
+    pub fn values(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Node::values).sum(),
+            Value::Object(members) => members.iter().map(|(_, node)| node.values()).sum(),
+            _ => 0,
+        }
+    }
+
     /// The same tree without positions.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {

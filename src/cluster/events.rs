@@ -149,7 +149,7 @@ fn event(instance: &str, write: &Write) -> Event {
         }),
         reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some(instance.into()),
-        series: (*count > 1).then(|| EventSeries { count: *count, last_observed_time: MicroTime(*last) }),
+        series: (*count > 1).then_some(EventSeries { count: *count, last_observed_time: MicroTime(*last) }),
         type_: Some("Warning".into()),
         ..Event::default()
     }

@@ -125,10 +125,12 @@ impl Report {
             observed_generation: Some(self.generation),
             last_transition_time: since.and_then(|before| before.last_transition_time.clone()).or(Some(now)),
         };
+        let written = self.written.iter().flat_map(|written| written.conditions.iter().flatten());
+        let of_others = written.filter(|condition| condition.kind != ACCEPTED).cloned();
         let due = TemplateStatus {
             observed_generation: Some(self.generation),
             digest: self.digest.clone(),
-            conditions: Some(vec![condition]),
+            conditions: Some([condition].into_iter().chain(of_others).collect()),
         };
         (self.written.as_ref() != Some(&due)).then_some(due)
     }
@@ -235,8 +237,8 @@ impl Writer {
         };
         // With the uid, so that nothing is said of a later resource of the same name.
         let patch = json!({"metadata": {"uid": report.uid}, "status": due});
-        let (parameters, patch) = (PatchParams::default(), Patch::Merge(&patch));
-        match in_time(api.patch_status(name, &parameters, &patch)).await {
+        let parameters = PatchParams { field_manager: Some("pillion".into()), ..PatchParams::default() };
+        match in_time(api.patch_status(name, &parameters, &Patch::Merge(&patch))).await {
             Ok(_) => {
                 self.tell(report).await;
                 Ok(())

@@ -349,7 +349,7 @@ impl Rules {
             }
         }
         if let Some(pattern) = fields.string(reader, "pattern") {
-            match Regex::new(pattern) {
+            match super::regex(pattern) {
                 Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
                 Ok(_) => fields.problem(reader, "pattern", "only applies to strings"),
                 Err(error) => {

@@ -10,6 +10,10 @@ use crate::shown;
 use crate::yaml::{Key, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
+/// The most parameters, app entries, containers and volumes that a template may have, of each.
+const MAX_ITEMS: usize = 64;
+/// The most values that may stand in a template, objects and lists included.
+const MAX_VALUES: usize = 10_000;
 
 /// A whole document. Whatever is wrong with it goes to the reader.
 pub(super) fn document(reader: &mut Reader<'_>, node: &Node) -> Option<Template> {
@@ -24,7 +28,27 @@ pub(super) fn document(reader: &mut Reader<'_>, node: &Node) -> Option<Template>
         reader.problem(node.position, "", "lacks spec");
         return None;
     };
-    parse_spec(reader, spec, name, namespace)
+    is_bounded(reader, spec).then(|| parse_spec(reader, spec, name, namespace))?
+}
+
+/// Whether a template is small enough to be read at all: whoever may write one for his namespace must not be able to keep
+/// a server of all namespaces busy.
+fn is_bounded(reader: &mut Reader<'_>, spec: &Node) -> bool {
+    let list = |node: Option<&Node>, name: &str| node.and_then(|node| node.get(name)).map_or(0, |it| it.items().len());
+    let pod = spec.get("pod").and_then(|pod| pod.get("spec"));
+    let bounds = [
+        ("parameters", list(Some(spec), "parameters"), MAX_ITEMS),
+        ("entries of app", list(Some(spec), "app"), MAX_ITEMS),
+        ("containers", list(pod, "initContainers") + list(pod, "containers"), MAX_ITEMS),
+        ("volumes", list(pod, "volumes"), MAX_ITEMS),
+        ("values", spec.values(), MAX_VALUES),
+    ];
+    for (what, number, most) in bounds {
+        if number > most {
+            reader.problem(spec.position, "spec", format!("has {number} {what}, and {most} are allowed"));
+        }
+    }
+    reader.is_clean()
 }
 
 fn parse_metadata(
@@ -260,4 +284,42 @@ fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Sco
     let mut compiler = Compiler { reader, scope, holes: Vec::new() };
     let container = compiler.object(&received, "Container", path, false)?;
     Some(AppEntry { containers, init_containers, when, overrides, container, holes: compiler.holes })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::template::read;
+
+    /// What is wrong with a template of this spec, one problem a line.
+    fn problems(spec: &str) -> String {
+        let text = format!(
+            "apiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: large}}\nspec: {spec}\n"
+        );
+        let refused = read(&text, "large.yaml").remove(0).expect_err("it is refused");
+        refused.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    fn many(number: usize, item: impl Fn(usize) -> String) -> String {
+        (0..number).map(item).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_template_that_would_take_long_to_read_is_not_read() {
+        let parameters = many(65, |at| format!("{{name: p{at}, type: string, default: x}}"));
+        let containers = many(3000, |at| format!("{{name: c{at}, image: i}}"));
+        let labels = many(10_000, |at| format!("l{at}: x"));
+        for (spec, problem) in [
+            (format!("{{parameters: [{parameters}]}}"), "has 65 parameters, and 64 are allowed"),
+            (format!("{{pod: {{spec: {{containers: [{containers}]}}}}}}"), "has 3000 containers, and 64 are allowed"),
+            (format!("{{pod: {{metadata: {{labels: {{{labels}}}}}}}}}"), "values, and 10000 are allowed"),
+        ] {
+            assert!(problems(&spec).contains(problem), "{}", problems(&spec));
+        }
+    }
+
+    #[test]
+    fn a_regular_expression_that_would_take_much_memory_is_refused() {
+        let large = "{parameters: [{name: p, type: string, default: x, pattern: '^\\w{1,180}$'}], pod: {metadata: {labels: {a: b}}}}";
+        assert!(problems(large).contains("exceeds size limit"), "{}", problems(large));
+    }
 }

@@ -68,7 +68,7 @@ fn the_notes_say_what_was_installed_what_to_beware_of_and_what_comes_next() {
 #[test]
 fn its_pods_pass_the_restricted_level_of_pod_security() {
     let (Some(chart), Some(cluster)) = (Chart::open(), Cluster::shared()) else { return };
-    let namespace = cluster.namespace("restricted", &[("pod-security.kubernetes.io/enforce", "restricted")]);
+    let namespace = cluster.namespace("restricted-chart", &[("pod-security.kubernetes.io/enforce", "restricted")]);
     for values in ci() {
         let objects = chart.render(&[&values.file]);
         let mut pod = only(&objects, "Deployment")["spec"]["template"].clone();

@@ -242,22 +242,28 @@ fn no_call_fails_while_authorities_and_certificates_change_and_the_leader_is_kil
     }
 }
 
+/// How much later than others an API server learns of what is published: less than what is waited for.
+const LATE: Duration = Duration::from_secs(5);
+
 /// Shakes hands with every replica again and again, as an API server that has no connection yet and learns late of what
 /// is published, until `over`.
 fn handshake(installed: &Installed<'_>, gate: &RwLock<()>, over: &AtomicBool) {
     let asked = review_of("handshake", &pod("web", "shipper"));
     let mut published = VecDeque::new();
+    let mut known = None;
     while !over.load(Ordering::Relaxed) {
-        published.push_back(installed.ca_bundle());
+        published.push_back((Instant::now(), installed.ca_bundle()));
         sleep(Duration::from_millis(500));
-        // Five seconds late, which is less than what is waited for.
-        if published.len() <= 10 {
-            continue;
+        while published.front().is_some_and(|(at, _): &(Instant, _)| at.elapsed() >= LATE) {
+            known = published.pop_front();
         }
-        let known = published.pop_front().expect("there are ten");
+        let Some((at, known)) = &known else { continue };
         let _open = gate.read();
         for replica in installed.replicas().iter().filter(|replica| replica.is_ready()) {
-            assert_eq!(installed.review(replica, &known, &asked)["allowed"], true);
+            // On a busy machine this may come later than any API server is allowed to be.
+            if at.elapsed() < LATE + Duration::from_secs(2) {
+                assert_eq!(installed.review(replica, known, &asked)["allowed"], true);
+            }
         }
     }
 }

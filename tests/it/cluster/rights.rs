@@ -65,7 +65,7 @@ fn each_right_of_the_chart_is_needed_and_all_together_are_enough() {
             let round = Round::begin(&installed, without.as_ref(), number);
             match (round.run(), &without) {
                 (Ok(()), Some(right)) => {
-                    superfluous.lock().expect("nobody panics in between").push(format!("{right:?}"))
+                    superfluous.lock().expect("nobody panics in between").push(format!("{right:?}"));
                 }
                 (Err(what), Some(right)) => assert!(round.was_refused(), "{right:?} was never asked for, but {what}"),
                 (Err(what), None) => panic!("with all rights: {what}"),

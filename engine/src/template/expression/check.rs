@@ -17,8 +17,6 @@ const MAX_SOURCE: usize = 1024;
 const MAX_BRACKETS: usize = 16;
 /// How deep the tree may be: so many operators in a row, for example.
 const MAX_DEPTH: usize = 48;
-/// What a regular expression may take when compiled. It is compiled at every use.
-const MAX_REGEX: usize = 64 << 10;
 /// Steps of a comprehension that one use of a regular expression counts for.
 const REGEX_STEPS: u64 = 200;
 
@@ -538,9 +536,7 @@ impl Checker<'_> {
                 let Some(pattern) = argument(literals.len().saturating_sub(1)) else {
                     return invalid(format!("{name}() needs its regular expression written out"));
                 };
-                regex::RegexBuilder::new(pattern)
-                    .size_limit(MAX_REGEX)
-                    .build()
+                crate::template::regex(pattern)
                     .map_err(|error| Invalid(format!("{name}(): {}", crate::one_line(&error.to_string()))))?;
                 if self.level() > 0 {
                     self.cost.steps = self.cost.steps.max(REGEX_STEPS);
