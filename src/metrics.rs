@@ -252,6 +252,11 @@ impl Metrics {
             .collect()
     }
 
+    /// Counts an injection of a template that is not in force yet.
+    pub(crate) fn injected(&self, template: &TemplateName) {
+        self.injections.with_label_values(&[template.as_str()]).inc();
+    }
+
     /// Counts a load of template files.
     pub(crate) fn config_reloaded(&self, success: bool) {
         self.config_reloads.with_label_values(&[result(success)]).inc();

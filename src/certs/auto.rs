@@ -50,6 +50,8 @@ const MANAGER: &str = "pillion";
 const INTERVAL: Duration = Duration::from_secs(2);
 /// For all calls of one look.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So many looks that failed in a row are more than a passing trouble: some two minutes.
+const LASTING: u32 = 40;
 const MAX_CA_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Which certificates there are to be.
@@ -133,7 +135,7 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self) {
         let jitter = RandomState::new();
-        let mut complaint = None;
+        let (mut complaint, mut failures) = (None, 0_u32);
         for round in 0_u64.. {
             // Cancelled anywhere it does no harm, since each look starts from what is there.
             let look = AssertUnwindSafe(timeout(PATIENCE, self.look())).catch_unwind().await;
@@ -143,8 +145,14 @@ impl Keeper {
                 Ok(Err(_)) => Some("no answer in time".to_owned()),
                 Err(_) => Some("a fault of ours; the log has it".to_owned()),
             };
+            failures = if failure.is_some() { failures + 1 } else { 0 };
+            // What lasts is worth an alert: it ends with the certificate.
+            let lasts = failures.is_multiple_of(LASTING) && failures > 0;
+            if lasts {
+                self.metrics.certificate_reloaded(false);
+            }
             match &failure {
-                Some(why) if complaint != failure => {
+                Some(why) if lasts || complaint != failure => {
                     tracing::warn!(why, "cannot look after the certificates; what is served stays");
                 }
                 None if complaint.is_some() => tracing::info!("certificates are looked after again"),

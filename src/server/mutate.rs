@@ -81,13 +81,27 @@ impl Mutate {
         let json = admission::response(&review, &decision);
         let took = begun.elapsed();
         self.metrics.answered(review.operation(), &decision, took);
-        count_injections(&in_force, &decision);
+        self.count_injections(&in_force, &decision);
         log(&review, &decision, took);
         telemetry::trace_decision(&review, &decision);
         if let Some(events) = &self.events {
             events.tell(&review, &decision);
         }
         Ok(json)
+    }
+
+    fn count_injections(&self, in_force: &InForce, decision: &Decision) {
+        // A pod that one template refuses gets nothing of the others.
+        if !decision.allowed() {
+            return;
+        }
+        for template in decision.templates.iter().filter(|template| template.outcome == Outcome::Injected) {
+            match in_force.injections.get(&template.name) {
+                Some(counter) => counter.inc(),
+                // It was asked for, and the watch will bring it.
+                None => self.metrics.injected(&template.name),
+            }
+        }
     }
 
     /// The catalog with the templates that the decision missed, if the API server has any of them.
@@ -117,20 +131,6 @@ fn deadline(query: Option<&str>, begun: Instant) -> tokio::time::Instant {
     let seconds = given.and_then(|given| given.strip_suffix('s')?.parse().ok());
     let patience = seconds.map_or(MOST, |seconds| Duration::from_secs(seconds).min(2 * MOST) / 2);
     (begun + patience).into()
-}
-
-fn count_injections(in_force: &InForce, decision: &Decision) {
-    // A pod that one template refuses gets nothing of the others.
-    if !decision.allowed() {
-        return;
-    }
-    for template in &decision.templates {
-        if template.outcome == Outcome::Injected
-            && let Some(counter) = in_force.injections.get(&template.name)
-        {
-            counter.inc();
-        }
-    }
 }
 
 fn log(review: &Review<'_>, decision: &Decision, took: Duration) {

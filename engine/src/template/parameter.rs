@@ -4,6 +4,7 @@
 //! refused with the rule that it breaks.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use regex::Regex;
 use serde_json::value::{RawValue, to_raw_value};
@@ -110,11 +111,31 @@ impl Variables for Parameters {
 #[derive(Debug, Default)]
 struct Rules {
     allowed: Vec<Value>,
-    pattern: Option<Regex>,
+    pattern: Option<Pattern>,
     /// The bound as it was written, and as a number.
     minimum: Option<(String, f64)>,
     maximum: Option<(String, f64)>,
     max_length: Option<usize>,
+}
+
+/// A regular expression that is known to be one. It takes memory only once a value is compared with it: a namespace may
+/// have many templates that no pod asks for.
+#[derive(Debug)]
+struct Pattern {
+    source: String,
+    compiled: OnceLock<Regex>,
+}
+
+impl Pattern {
+    fn parse(source: &str) -> Result<Pattern, regex::Error> {
+        super::regex(source)?;
+        Ok(Pattern { source: source.to_owned(), compiled: OnceLock::new() })
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        let compile = || super::regex(&self.source).expect("it was compiled before");
+        self.compiled.get_or_init(compile).is_match(text)
+    }
 }
 
 impl Kind {
@@ -224,7 +245,7 @@ impl Parameter {
         if let (Some(pattern), Some(text)) = (&rules.pattern, value.as_str())
             && !pattern.is_match(text)
         {
-            return Err(format!("must match {pattern}"));
+            return Err(format!("must match {}", pattern.source));
         }
         if let (Some(length), Some(text)) = (rules.max_length, value.as_str())
             && text.chars().count() > length
@@ -349,7 +370,7 @@ impl Rules {
             }
         }
         if let Some(pattern) = fields.string(reader, "pattern") {
-            match super::regex(pattern) {
+            match Pattern::parse(pattern) {
                 Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
                 Ok(_) => fields.problem(reader, "pattern", "only applies to strings"),
                 Err(error) => {
