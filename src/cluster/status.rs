@@ -114,7 +114,7 @@ impl Report {
     /// The status that should stand there, if it is another one.
     fn due(&self, now: Timestamp) -> Option<TemplateStatus> {
         // Seconds, as all of Kubernetes' own times.
-        let now = format!("{:.0}", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let status = if self.standing == Standing::Accepted { "True" } else { "False" };
         let since = self.before().filter(|before| before.status == status);
         let condition = Condition {
