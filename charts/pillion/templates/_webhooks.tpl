@@ -25,7 +25,7 @@ make them fight with whoever applies the chart. */ -}}
 {{- with $root.Values.webhook.url -}}
 url: {{ trimSuffix "/" . }}{{ $.path }}
 {{- else -}}
-service: {name: {{ include "pillion.fullname" $root }}, namespace: {{ $root.Release.Namespace }}, path: {{ .path }}, port: 443}
+service: {name: {{ include "pillion.fullname" $root }}, namespace: {{ $root.Release.Namespace | quote }}, path: {{ .path }}, port: 443}
 {{- end }}
 {{- if eq $root.Values.certs.mode "existingSecret" }}
 {{- with $root.Values.certs.existingSecret.caBundle }}
@@ -36,7 +36,7 @@ caBundle: {{ . }}
 
 {{- define "pillion.namespaceSelector" -}}
 {{- $selector := deepCopy .Values.webhook.namespaceSelector -}}
-{{- $excluded := .Values.webhook.excludedNamespaces -}}
+{{- $excluded := default list .Values.webhook.excludedNamespaces -}}
 {{- if .Values.webhook.excludeReleaseNamespace -}}
 {{- $excluded = append $excluded .Release.Namespace | uniq -}}
 {{- end -}}
