@@ -4,9 +4,11 @@
 //! own monotonic clock, it has not seen the Lease change for [`DURATION`]. A leader that cannot renew stops being one
 //! before that, also when nothing of this process runs in the meantime, because leading ends by itself.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
@@ -16,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::watch::describe;
 use crate::metrics::Metrics;
 
 /// How long a Lease that nobody renews keeps the others waiting.
@@ -114,18 +117,20 @@ impl Candidate {
         loop {
             // Before the attempt: what the others see, they see later.
             let began = Instant::now();
-            let attempt = timeout(PATIENCE, self.attempt()).await;
+            let attempt = timeout(PATIENCE, AssertUnwindSafe(self.attempt()).catch_unwind()).await;
             let failure = match attempt {
-                Ok(Ok(Attempt::Held)) => {
+                Ok(Ok(Ok(Attempt::Held))) => {
                     self.lead_until(Some(began + LEADING));
                     None
                 }
-                Ok(Ok(Attempt::HeldByAnother)) => {
+                Ok(Ok(Ok(Attempt::HeldByAnother))) => {
                     self.lead_until(None);
                     None
                 }
-                Ok(Ok(Attempt::Overtaken)) => None,
-                Ok(Err(error)) => Some(error.to_string()),
+                Ok(Ok(Ok(Attempt::Overtaken))) => None,
+                Ok(Ok(Err(error))) => Some(describe(&error)),
+                // Without the election nobody would write any more. The log has the place.
+                Ok(Err(_)) => Some("this is a bug in pillion".to_owned()),
                 Err(_) => Some("no answer in time".to_owned()),
             };
             if failure.is_some() && failure != complaint {
