@@ -165,7 +165,7 @@ async fn follow_namespaces(cluster: Arc<Cluster>, watched: Arc<Watched>) {
     let take_up = |seen| {
         cluster.namespaces.heed(seen);
         cluster.metrics.namespaces_known(cluster.namespaces.len());
-        watched.is_full();
+        watched.mark_full();
         ready(())
     };
     watched.follow(watch, take_up).await;

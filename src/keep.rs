@@ -65,7 +65,7 @@ fn heed(keeper: &mut Keeper, heard: impl Iterator<Item = Heard>) {
     let full: Vec<_> = full.map(|(_, watched)| Arc::clone(watched)).collect();
     keeper.heed(changes);
     // Only now do reviews see what was listed.
-    full.iter().for_each(|watched| watched.is_full());
+    full.iter().for_each(|watched| watched.mark_full());
 }
 
 fn poll(files: &mut Files, metrics: &Metrics) {

@@ -278,7 +278,7 @@ impl Metrics {
     }
 
     /// Notes whether the watch of a resource is well.
-    pub(crate) fn watch_is_up(&self, resource: &str, up: bool) {
+    pub(crate) fn set_watch_up(&self, resource: &str, up: bool) {
         self.watch_up.with_label_values(&[resource]).set(up.into());
         self.watch_failures.with_label_values(&[resource]);
     }

@@ -72,7 +72,7 @@ impl<K: Clone + Eq + Hash> Lookups<K> {
         let looked = match &answer {
             Ok(Some(_)) => Looked::Found,
             Ok(None) => {
-                self.is_absent(key, Instant::now());
+                self.remember_absence(key, Instant::now());
                 Looked::Absent
             }
             Err(why) => {
@@ -97,7 +97,7 @@ impl<K: Clone + Eq + Hash> Lookups<K> {
         if may { Ok(true) } else { Err("too much is being asked for at the moment".into()) }
     }
 
-    fn is_absent(&self, key: K, now: Instant) {
+    fn remember_absence(&self, key: K, now: Instant) {
         let mut state = self.state();
         if state.absent.len() >= MAX_ABSENT {
             state.absent.retain(|_, at| now.duration_since(*at) < ABSENCE);

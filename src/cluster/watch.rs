@@ -50,12 +50,12 @@ struct State {
 impl Watched {
     /// A watch that has seen nothing yet.
     pub(crate) fn new(resource: &'static str, metrics: Arc<Metrics>) -> Arc<Watched> {
-        metrics.watch_is_up(resource, false);
+        metrics.set_watch_up(resource, false);
         Arc::new(Watched { resource, state: Mutex::default(), metrics })
     }
 
     /// Notes that everything has been taken up, so that reviews can rely on it.
-    pub(crate) fn is_full(&self) {
+    pub(crate) fn mark_full(&self) {
         self.state().full = true;
     }
 
@@ -74,15 +74,15 @@ impl Watched {
         self.state().failure.clone()
     }
 
-    fn is_up(&self) {
-        self.metrics.watch_is_up(self.resource, true);
+    fn recovered(&self) {
+        self.metrics.set_watch_up(self.resource, true);
         if self.state().failure.take().is_some() {
             tracing::info!(resource = self.resource, "watch is back");
         }
     }
 
     fn failed(&self, why: String) {
-        self.metrics.watch_is_up(self.resource, false);
+        self.metrics.set_watch_up(self.resource, false);
         self.metrics.watch_failed(self.resource);
         let known = self.state().failure.replace(why.clone());
         if known.as_ref() != Some(&why) {
@@ -154,7 +154,7 @@ impl Watched {
             };
             let Ok(event) = event else {
                 *stage = Stage::Watching;
-                self.is_up();
+                self.recovered();
                 continue;
             };
             match event {

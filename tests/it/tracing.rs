@@ -9,8 +9,6 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
@@ -46,15 +44,7 @@ impl Collector {
     }
 
     fn with_certificate(authority: &Authority) -> Collector {
-        let identity = authority.issue();
-        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key in PEM");
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring knows the versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![identity.der], key)
-            .expect("the key is the certificate's");
-        Collector::serve(Some(Arc::new(config)))
+        Collector::serve(Some(authority.issue().server_config()))
     }
 
     fn serve(tls: Option<Arc<ServerConfig>>) -> Collector {

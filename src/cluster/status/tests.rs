@@ -51,6 +51,17 @@ fn broken(message: &str) -> Report {
 }
 
 #[test]
+fn what_others_say_in_the_status_stays() {
+    let mut written = accepted().written_at(NOON).written.unwrap();
+    let ours = written.conditions.as_ref().unwrap()[0].clone();
+    let others = Condition { kind: "Reviewed".into(), ..ours };
+    written.conditions.get_or_insert_default().push(others.clone());
+    let report = Report { written: Some(written), ..broken("it is broken") };
+    let due = report.due(NOON).unwrap().conditions.unwrap();
+    assert_eq!((due.len(), due[0].status.as_str(), &due[1]), (2, "False", &others));
+}
+
+#[test]
 fn a_status_is_due_until_it_is_written() {
     assert!(accepted().due(NOON).is_some());
     let written = accepted().written_at(NOON);

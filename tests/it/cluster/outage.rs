@@ -25,6 +25,11 @@ fn serves(installed: &Installed<'_>, replica: &Replica, authority: &str) {
     assert_eq!(names(&patched(&asked["request"]["object"], &response), "initContainers"), ["shipper"]);
 }
 
+fn is_ready(replica: &Replica) {
+    let readyz = replica.ask_admin("/readyz?verbose");
+    assert_eq!(readyz.status, 200, "{}", readyz.text());
+}
+
 /// All is as before: who leads, what is watched, and what a template's change does.
 fn is_well(installed: &Installed<'_>, here: &Namespace, version: &str) {
     let changed = cluster_wide("shipper", version);
@@ -38,8 +43,7 @@ fn is_well(installed: &Installed<'_>, here: &Namespace, version: &str) {
     assert_eq!(condition(installed.cluster, &changed).1, "Accepted", "{} writes", leader.name);
     for replica in installed.replicas() {
         eventually("the watches", || (replica.metric("pillion_watch_up", &[]) == 3.0).then_some(()));
-        let readyz = replica.ask_admin("/readyz?verbose");
-        assert_eq!(readyz.status, 200, "{}", readyz.text());
+        is_ready(&replica);
     }
 }
 
@@ -52,8 +56,7 @@ fn it_serves_on_while_the_api_server_restarts() {
     cluster.stop(Component::ApiServer);
     for replica in installed.replicas() {
         eventually("the watches to be missed", || (replica.metric("pillion_watch_up", &[]) < 3.0).then_some(()));
-        let readyz = replica.ask_admin("/readyz?verbose");
-        assert_eq!(readyz.status, 200, "{}", readyz.text());
+        is_ready(&replica);
         serves(&installed, &replica, &authority);
     }
 
@@ -71,7 +74,7 @@ fn it_serves_on_while_etcd_is_away_for_twenty_seconds() {
     for _ in 0..20 {
         sleep(Duration::from_secs(1));
         for replica in installed.replicas() {
-            assert_eq!(replica.ask_admin("/readyz").status, 200, "{}", replica.ask_admin("/readyz?verbose").text());
+            is_ready(&replica);
             serves(&installed, &replica, &authority);
         }
     }
@@ -90,7 +93,7 @@ fn a_replica_that_starts_without_an_api_server_is_ready_as_soon_as_there_is_one(
     cluster.stop(Component::ApiServer);
 
     let late = installed.begin();
-    sleep(Duration::from_secs(2));
+    late.logged("message", "the API server does not tell its version; asking again");
     assert!(!late.has_ended(), "{}", late.log().join("\n"));
     assert!(!late.is_ready());
 

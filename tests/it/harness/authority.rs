@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig};
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -13,6 +14,20 @@ pub(crate) struct Identity {
     pub(crate) certificate: String,
     pub(crate) key: String,
     pub(crate) der: CertificateDer<'static>,
+}
+
+impl Identity {
+    /// For a server that shows this certificate, and asks for none.
+    pub(crate) fn server_config(self) -> Arc<ServerConfig> {
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key in PEM");
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring knows the versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der], key)
+            .expect("the key is the certificate's");
+        Arc::new(config)
+    }
 }
 
 impl Authority {

@@ -4,8 +4,6 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
@@ -19,15 +17,7 @@ pub(crate) struct Server {
 /// Serves until the test process ends. What was asked is the body; `null` when there was none.
 pub(crate) fn serve(answer: impl Fn(&Value) -> Value + Clone + Send + 'static) -> Server {
     let authority = Authority::new();
-    let identity = authority.issue();
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key in PEM");
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![identity.der], key)
-        .expect("the key is the certificate's");
-    let config = Arc::new(config);
+    let config = authority.issue().server_config();
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let address = listener.local_addr().expect("a bound listener has an address");
     std::thread::spawn(move || {
