@@ -73,6 +73,11 @@ fn what_the_caches_cannot_know_yet_is_asked_for() {
     for resource in ["clusterinjectiontemplates", "injectiontemplates"] {
         assert!(found(resource) >= 1.0, "{resource} were asked for");
     }
+    for label in ["template=\"new-wide\"", "template=\"new-narrow\""] {
+        let replicas = installed.replicas();
+        let injected: f64 = replicas.iter().map(|it| it.metric("pillion_injections_total", &[label])).sum();
+        assert_eq!(injected, 1.0, "{label}");
+    }
     let calls = installed.calls();
     assert_eq!((calls.failed, calls.failed_open), (0.0, 0.0));
 }
