@@ -192,7 +192,8 @@ struct Response<'a> {
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    audit_annotations: AuditAnnotations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<AuditAnnotations>,
 }
 
 #[derive(Serialize)]
@@ -222,7 +223,9 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
         status,
         patch_type: (!decision.patch.is_empty()).then_some("JSONPatch"),
         warnings: warnings(decision),
-        audit_annotations: AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() },
+        // An API server that calls again keeps those of the first call, and logs a warning for each that differs.
+        audit_annotations: (!decision.allowed() || !decision.patch.is_empty())
+            .then(|| AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() }),
     };
     let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
     let mut json = Vec::with_capacity(512 + decision.patch.json.len() * 3 / 2);
@@ -268,6 +271,8 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::decision::{Outcome, Patch, Reason, Subject};
 
@@ -304,5 +309,29 @@ mod tests {
         assert_eq!(answer["response"]["patchType"], "JSONPatch");
         assert_eq!(answer["response"]["patch"], "W3t9XQ==");
         assert!(answer["response"].get("status").is_none());
+        assert_eq!(answer["response"]["auditAnnotations"], json!({"outcome": "injected", "reason": "injected"}));
+    }
+
+    #[test]
+    fn only_what_adds_something_or_refuses_the_pod_is_in_the_audit_log() {
+        let review = br#"{"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1"}}"#;
+        let review = Review::parse(review).expect("a review");
+        let audited = |outcome, reason| {
+            let decision = Decision {
+                outcome,
+                reason,
+                message: None,
+                subject: Subject::default(),
+                templates: Vec::new(),
+                warnings: Vec::new(),
+                patch: Patch::empty(),
+            };
+            let answer: Value = serde_json::from_slice(&response(&review, &decision)).expect("JSON");
+            answer["response"].get("auditAnnotations").cloned()
+        };
+        assert_eq!(audited(Outcome::Skipped, Reason::AlreadyInjected), None);
+        assert_eq!(audited(Outcome::Error, Reason::Conflict), None);
+        let refused = Some(json!({"outcome": "denied", "reason": "conflict"}));
+        assert_eq!(audited(Outcome::Denied, Reason::Conflict), refused);
     }
 }
