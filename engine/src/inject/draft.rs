@@ -167,19 +167,21 @@ impl<'a> Node<'a> {
         matches!(self, Node::Raw(raw) if raw.get() == "null")
     }
 
-    /// The text of a member that is text or a number, without opening the object for it.
+    /// The text of a member that is text or a number, without opening the object for it. A member that is `null` is not
+    /// there.
     pub(super) fn text_of(&self, name: &str) -> Option<Cow<'_, str>> {
         let of_value = |value: &'_ Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match self {
             Node::Raw(raw) => {
-                let raw = object::member(raw, name)?;
+                let raw = object::member(raw, name).filter(|raw| raw.get() != "null")?;
                 object::string(raw).or(Some(Cow::Borrowed(raw.get())))
             }
             Node::View(view) => view.get(name)?.value().map(|value| of_value(value).into()),
-            Node::Value(value) => value.get(name).map(|value| of_value(value).into()),
+            Node::Value(value) => value.get(name).filter(|value| !value.is_null()).map(|value| of_value(value).into()),
             Node::Object(members) => {
                 let (_, entry) = members.iter().rfind(|(member, _)| member == name)?;
-                entry.node.string().or_else(|| Some(entry.node.to_value().to_string().into()))
+                let text = || Some(entry.node.to_value().to_string().into());
+                if entry.node.is_null() { None } else { entry.node.string().or_else(text) }
             }
             Node::List(_) => None,
         }
