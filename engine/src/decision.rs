@@ -96,8 +96,8 @@ reasons! {
         "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's; a pod without spec.os counts as linux.";
     NoTemplatesRequested "no_templates_requested" [Skipped]
         "Neither the pod nor its namespace names a template, or the pod's list of them is empty." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
-    TooLarge "too_large" [Denied]
-        "The pod asks for more than 32 templates, or has more than 256 containers and asks for any." "Ask for fewer templates in pillion.dev/templates, or for none.";
+    TooLarge "too_large" [Denied, Error]
+        "The templates would add more than 4096 things or 3 MiB to the pod; or the pod asks for more than 32 templates, or asks for any and has more than 256 containers, 131072 values or 256 KiB of annotations." "Ask for fewer templates in pillion.dev/templates or for none, let the template's entries of app name fewer containers, or make the pod smaller.";
     UnknownTemplate "unknown_template" [Denied, Error]
         "There is no template of that name." "Correct the name in pillion.dev/templates (of the pod or its namespace) or in the namespace's pillion.dev/required-templates, or add the template.";
     UnknownNamespace "unknown_namespace" [Denied, Error]
@@ -119,7 +119,7 @@ reasons! {
     ExpressionFailed "expression_failed" [Denied, Error]
         "An expression of the template could not be evaluated for this pod." "Ask in the expression whether the field is there, with has() or .?.";
     ExpressionLimit "expression_limit" [Denied, Error]
-        "An expression of the template would cost too much for this pod." "Let the expression name less of the pod, or make the value smaller.";
+        "An expression of the template would cost too much for this pod, or all of its templates together would." "Let the expression name less of the pod, or make the value smaller.";
     Conflict "conflict" [Denied, Error]
         "The pod or another template has something else of the same name, or at the same path." "Rename or move one of the two, list a volume in the template's shares, or drop the template from pillion.dev/templates.";
     InvalidResult "invalid_result" [Denied, Error]

@@ -14,30 +14,44 @@ mod trial;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use self::conclude::{advice, denied};
 use self::decide::Problem;
 use self::draft::Node;
-use self::merge::{Given, ToApp};
-use self::pod::{Container, Pod};
+use self::merge::{Failure, Given, Room, ToApp};
+use self::pod::{Budget, Container, Pod};
 use self::status::{OUTCOME, Record, STATUS, Status};
 pub(crate) use self::trial::trial;
 use crate::admission::{Operation, Review};
-use crate::catalog::{Catalog, Details, Namespace};
+use crate::catalog::{Catalog, Details, Found, Namespace};
 use crate::decision::{Decision, Outcome, Patch, Reason, Subject};
-use crate::template::fragment::{Fragment, View};
-use crate::template::{OnError, PodPart, Template};
+use crate::template::fragment::{Fragment, Values, View};
+use crate::template::{OnError, PodPart, Template, TemplateName};
 use crate::validation::Wrong;
 
 /// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
 const MAX_CONTAINERS: usize = 256;
 
-/// What the expressions of one review may work on, in bytes of input and of results.
-const MAX_WORK: usize = 16 << 20;
+/// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
+const MAX_HINTS: usize = 3;
 
-/// Decides what becomes of a pod. It knows no clock, no network and no state, and it has an answer to everything.
+/// Decides what happens to a pod. It knows no clock, no network and no state, and it has an answer to everything.
 pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> Decision {
+    select(catalog, namespace, review).map_or_else(|decision| *decision, |selection| selection.decide(catalog))
+}
+
+/// Which templates a pod asks for. [`Selection::decide`] goes on from there.
+///
+/// # Errors
+///
+/// With the decision, if no template is to be applied.
+pub fn select<'a>(
+    catalog: &Catalog,
+    namespace: &'a Namespace,
+    review: &'a Review<'a>,
+) -> Result<Selection<'a>, Box<Decision>> {
     let request = &review.request;
     let kind = &request.kind;
     let is_pod = kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod";
@@ -54,38 +68,75 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
     };
     let nobody = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
     if let Some(reason) = beside {
-        return untouched(Outcome::Skipped, reason, nobody);
+        return Err(Box::new(untouched(Outcome::Skipped, reason, nobody)));
     }
-    let Some(pod) = request.object.0.as_ref().and_then(Pod::read) else {
-        return untouched(Outcome::Error, Reason::MalformedReview, nobody);
+    let too_large = |message, subject| {
+        let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
+        Err(Box::new(denied(decision, &[Problem::new(Reason::TooLarge, message)])))
+    };
+    let pod = match request.object.0.as_ref().ok_or(Reason::MalformedReview).and_then(Pod::read) {
+        Ok(pod) => pod,
+        Err(Reason::TooLarge) => return too_large(pod::too_many_values(), nobody),
+        Err(reason) => return Err(Box::new(untouched(Outcome::Error, reason, nobody))),
     };
     let subject = pod.subject(review);
     if let Details::Unavailable(why) = &namespace.details {
         let outcome = if catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
         let warnings = advice(vec![why.clone()]);
         let message = Some(why.clone());
-        return Decision { message, warnings, ..untouched(outcome, Reason::UnknownNamespace, subject) };
+        let decision = untouched(outcome, Reason::UnknownNamespace, subject);
+        return Err(Box::new(Decision { message, warnings, ..decision }));
     }
-    match decide::requested(&pod, namespace) {
-        Ok(names) => match pod.containers() {
-            Some(containers) if containers.len() > MAX_CONTAINERS => {
-                let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
-                denied(
-                    untouched(Outcome::Denied, Reason::TooLarge, subject),
-                    &[Problem::new(Reason::TooLarge, message)],
-                )
-            }
-            Some(containers) => Pass::new(catalog, namespace, &pod, &containers).run(&names, subject),
-            None => untouched(Outcome::Error, Reason::MalformedReview, subject),
-        },
+    let names = match decide::requested(&pod, namespace) {
+        Ok(names) => names,
         Err(Reason::TooLarge) => {
-            let message = format!("the pod and its namespace ask for more than {} templates", decide::MAX_TEMPLATES);
-            denied(untouched(Outcome::Denied, Reason::TooLarge, subject), &[Problem::new(Reason::TooLarge, message)])
+            let most = decide::MAX_TEMPLATES;
+            return too_large(format!("the pod and its namespace ask for more than {most} templates"), subject);
         }
         Err(reason) => {
             let warnings = advice(decide::stray_keys(&pod, &[]));
-            Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }
+            return Err(Box::new(Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }));
         }
+    };
+    if let Err(message) = pod.check_size() {
+        return too_large(message, subject);
+    }
+    match pod.containers() {
+        Some(containers) if containers.len() > MAX_CONTAINERS => {
+            let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
+            too_large(message, subject)
+        }
+        Some(containers) => Ok(Selection { namespace, pod, containers, names, subject }),
+        None => Err(Box::new(untouched(Outcome::Error, Reason::MalformedReview, subject))),
+    }
+}
+
+/// A pod and the names of the templates that it asks for.
+pub struct Selection<'a> {
+    namespace: &'a Namespace,
+    pod: Pod<'a>,
+    containers: Vec<Container<'a>>,
+    names: Vec<String>,
+    subject: Subject,
+}
+
+impl Selection<'_> {
+    /// The names that lead to no template.
+    pub fn unknown(&self, catalog: &Catalog) -> Vec<TemplateName> {
+        let is_unknown = |name: &&String| matches!(catalog.find(name, &self.namespace.name), Found::Unknown);
+        self.names.iter().filter(is_unknown).filter_map(|name| decide::checked_name(name)).collect()
+    }
+
+    /// About how much work it is to decide: the values of all templates, for each container again.
+    pub fn cost(&self, catalog: &Catalog) -> usize {
+        let templates = self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name));
+        templates.map(|template| template.values * (1 + self.containers.len())).sum()
+    }
+
+    /// Decides what happens to the pod.
+    pub fn decide(self, catalog: &Catalog) -> Decision {
+        let Selection { namespace, pod, containers, names, subject } = self;
+        Pass::new(catalog, namespace, &pod, &containers).run(&names, subject)
     }
 }
 
@@ -108,8 +159,11 @@ struct Pass<'a> {
     pod: &'a Pod<'a>,
     containers: &'a [Container<'a>],
     status: Status,
-    /// The bytes that expressions may still work on.
-    budget: Cell<usize>,
+    budget: Budget,
+    /// How much templates may still add.
+    room: Cell<Room>,
+    /// The nearest names that may still be looked for.
+    hints: Cell<usize>,
 }
 
 /// What became of a template that was asked for.
@@ -141,7 +195,9 @@ impl Verdict {
 struct Received<'a> {
     container: &'a Container<'a>,
     fragment: &'a Fragment,
-    values: Vec<Fragment>,
+    /// The values that all containers share.
+    shared: Option<Rc<[(usize, Fragment)]>>,
+    own: Vec<(usize, Fragment)>,
     overrides: bool,
 }
 
@@ -150,7 +206,10 @@ impl Received<'_> {
         ToApp {
             list: self.container.list,
             container: &self.container.name,
-            view: View::new(self.fragment, &self.values),
+            view: View::new(
+                self.fragment,
+                Values { shared: self.shared.as_deref().unwrap_or_default(), own: &self.own },
+            ),
             overrides: self.overrides,
         }
     }
@@ -161,7 +220,7 @@ struct Prepared<'a> {
     template: &'a Template,
     digest: Cow<'a, str>,
     pod: &'a PodPart,
-    values: Vec<Fragment>,
+    values: Vec<(usize, Fragment)>,
     app: Vec<Received<'a>>,
     /// Whether the namespace requires the template.
     required: bool,
@@ -171,7 +230,7 @@ struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// What it gives to the pod.
     fn given(&self) -> Given<'_> {
-        let view = |fragment| View::new(fragment, &self.values);
+        let view = |fragment| View::new(fragment, Values::all(&self.values));
         Given {
             template: self.template,
             metadata: self.pod.metadata.as_ref().map(view),
@@ -204,7 +263,9 @@ impl<'a> Pass<'a> {
                 spec.is_some_and(|spec| spec.may_name(list, name))
             });
         }
-        Pass { catalog, namespace, pod, containers, status, budget: Cell::new(MAX_WORK) }
+        let room = Cell::new(Room::beside(&status));
+        let (budget, hints) = (Budget::default(), Cell::new(MAX_HINTS));
+        Pass { catalog, namespace, pod, containers, status, budget, room, hints }
     }
 
     fn run(&self, names: &[String], subject: Subject) -> Decision {
@@ -233,7 +294,8 @@ impl<'a> Pass<'a> {
     /// Everything that can be known of a template without the others.
     fn prepare(&self, name: &str, draft: &mut Node<'a>) -> Preparation<'a> {
         let failed = |problem, policy| Preparation::Settled(Verdict::Failed(problem, policy));
-        let template: &'a Arc<Template> = match decide::find(self.catalog, self.namespace, self.pod, name) {
+        let template: &'a Arc<Template> = match decide::find(self.catalog, self.namespace, self.pod, name, &self.hints)
+        {
             Ok(template) => template,
             Err(problem) => return failed(problem, None),
         };
@@ -335,12 +397,19 @@ impl<'a> Pass<'a> {
             [] => Ok(()),
             wrong => Err(Problem::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
         };
-        let merged = merge::merge(draft, &given, &self.status, &others, &mut record)
-            .map_err(|conflicts| Problem::new(Reason::Conflict, join(&conflicts)))
-            .and_then(|kept| invalid(&check::check(draft, &self.status.volumes_of(later))).map(|()| kept));
+        let merged = merge::merge(draft, &given, &self.status, &others, &mut record, self.room.get())
+            .map_err(|failure| match failure {
+                Failure::Conflicts(conflicts) => Problem::new(Reason::Conflict, conflicts.join("; ")),
+                Failure::TooLarge(message) => Problem::new(Reason::TooLarge, message),
+            })
+            .and_then(|merged| invalid(&check::check(draft, &self.status.volumes_of(later))).map(|()| merged));
         match merged {
-            Ok(kept) if kept.is_empty() => {}
-            Ok(kept) => warnings.push(format!("template \"{name}\" gives way to what is there: {}", kept.join(", "))),
+            Ok((kept, room)) => {
+                self.room.set(room);
+                if !kept.is_empty() {
+                    warnings.push(format!("template \"{name}\" gives way to what is there: {}", kept.join(", ")));
+                }
+            }
             Err(problem) => {
                 if let Some(before) = before {
                     *draft = before;

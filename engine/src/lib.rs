@@ -29,21 +29,26 @@ pub mod template;
 mod validation;
 pub mod yaml;
 
-pub use inject::review;
+pub use inject::{Selection, review, select};
 
 /// The name that is nearest to one that is none, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
     const LONGEST: usize = 128;
+    let length = name.chars().count();
     let distance = |candidate: &str| {
         if candidate.eq_ignore_ascii_case(name) {
             return Some(0);
         }
+        let other = candidate.chars().count();
+        let (shorter, difference) = (length.min(other), length.abs_diff(other));
         // The beginning of a word, or a word with something behind it: `int` for `integer`.
-        let shorter = candidate.len().min(name.len());
-        let begins = candidate.starts_with(name) || name.starts_with(candidate);
-        let distance = strsim::osa_distance(name, candidate);
-        (distance <= 1 + shorter / 4 || begins && shorter >= 3).then_some(distance)
+        if shorter >= 3 && (candidate.starts_with(name) || name.starts_with(candidate)) {
+            return Some(difference);
+        }
+        // No name is nearer than the difference of the lengths.
+        let near = 1 + shorter / 4;
+        if difference > near { None } else { Some(strsim::osa_distance(name, candidate)).filter(|it| *it <= near) }
     };
     known
         .filter(|candidate| name.len().max(candidate.len()) <= LONGEST)

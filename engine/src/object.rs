@@ -5,18 +5,44 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::iter;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// The most values that a pod may hold, objects and lists included: each takes up to some hundred bytes once it is opened,
+/// however short its text. The largest pods in use have some ten thousand.
+pub(crate) const MAX_VALUES: usize = 1 << 17;
+/// Whether some texts hold no more than [`MAX_VALUES`] values, all together.
+pub(crate) fn are_bounded<'a>(texts: impl Iterator<Item = &'a RawValue> + Clone) -> bool {
+    // The shortest value takes two bytes, so most pods need no counting.
+    texts.clone().map(|json| json.get().len() / 2 + 1).sum::<usize>() <= MAX_VALUES
+        || texts.map(count_values).sum::<usize>() <= MAX_VALUES
+}
+
+/// How many values a text holds. An empty object or list counts as two.
+fn count_values(json: &RawValue) -> usize {
+    let (mut values, mut in_string, mut escaped) = (1, false, false);
+    for byte in json.get().bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
 /// A JSON object whose members stay raw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// The members of a JSON object; nothing if it is no object.
+    /// The members of a JSON object; nothing if it is no object, or has too many of them.
     pub(crate) fn parse(json: &'a RawValue) -> Option<Object<'a>> {
         // `null` is how Go writes an object that is not there.
         if json.get() == "null" {
@@ -43,6 +69,11 @@ impl<'a> Object<'a> {
     /// Every member, in order.
     pub(crate) fn members(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
         self.0.iter().map(|(key, value)| (key.clone(), *value))
+    }
+
+    /// Every member's value, in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &'a RawValue> + Clone {
+        self.0.iter().map(|&(_, value)| value)
     }
 
     /// Every member's name, in order.
@@ -99,9 +130,12 @@ pub(crate) fn objects(json: &RawValue) -> Option<Vec<Object<'_>>> {
     items.into_iter().map(|Lenient(item)| item).collect()
 }
 
-/// The items of a JSON list; nothing if it is no list.
+/// The items of a JSON list; nothing if it is no list, or too long a one.
 pub(crate) fn list(json: &RawValue) -> Option<Vec<&RawValue>> {
-    if json.get() == "null" { Some(Vec::new()) } else { serde_json::from_str(json.get()).ok() }
+    match json.get() {
+        "null" => Some(Vec::new()),
+        text => are_bounded(iter::once(json)).then(|| serde_json::from_str(text).ok()).flatten(),
+    }
 }
 
 /// An object of Kubernetes whose `metadata` and `spec` were opened in the same pass over the text.
@@ -131,8 +165,12 @@ pub(crate) trait FromMembers<'de>: Sized {
 
 impl<'de: 'a, 'a> FromMembers<'de> for Object<'a> {
     fn from_members<A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        let mut members = Vec::with_capacity(8);
+        let mut members = Vec::new();
         while let Some((Name(name), value)) = access.next_entry()? {
+            if members.len() == MAX_VALUES {
+                while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(None);
+            }
             members.push((name, value));
         }
         Ok(Some(Object(members)))
@@ -147,6 +185,11 @@ impl<'de: 'a, 'a> FromMembers<'de> for Opened<'a> {
             let part = match &*name {
                 "metadata" => &mut opened.metadata,
                 "spec" => &mut opened.spec,
+                _ if opened.rest.len() == MAX_VALUES => {
+                    access.next_value::<IgnoredAny>()?;
+                    is_shaped = false;
+                    continue;
+                }
                 _ => {
                     opened.rest.push((name, access.next_value()?));
                     continue;

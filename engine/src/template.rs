@@ -21,7 +21,7 @@ use regex::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
 use self::expression::Expression;
-use self::fragment::{Fragment, Hole, View, fill};
+use self::fragment::{Fragment, Hole, Values, View, fill};
 pub(crate) use self::parameter::{Parameter, Parameters, SettableBy};
 pub use self::reader::Problem;
 use self::reader::Reader;
@@ -120,6 +120,8 @@ pub struct Template {
     /// The operating systems of pods that it is for.
     pub(crate) os: Vec<String>,
     pub(crate) host_network: bool,
+    /// How many values stand in its `spec`, objects and lists included.
+    pub(crate) values: usize,
     pub(crate) pod: PodPart,
     pub(crate) app: Vec<AppEntry>,
     /// How it looks for a pod that sets no parameter, if every parameter can be left out.
@@ -267,10 +269,11 @@ impl Template {
         let resolve = |holes: &[Hole]| {
             let all = holes.iter().all(Hole::reads_only_parameters);
             // What cannot be rendered is reported to the pod that asks for it.
-            all.then(|| fill(holes, &parameters, &parameters).ok()).flatten()
+            all.then(|| fill(holes, |_| true, &parameters, &parameters).ok()).flatten()
         };
         let pod = resolve(&self.pod.holes).map(|values| {
-            let resolved = |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, &values).resolve());
+            let resolved =
+                |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, Values::all(&values)).resolve());
             PodPart {
                 metadata: resolved(&self.pod.metadata),
                 spec: resolved(&self.pod.spec),
@@ -278,8 +281,9 @@ impl Template {
                 holes: Vec::new(),
             }
         });
-        let entry =
-            |entry: &AppEntry| resolve(&entry.holes).map(|values| View::new(&entry.container, &values).resolve());
+        let entry = |entry: &AppEntry| {
+            resolve(&entry.holes).map(|values| View::new(&entry.container, Values::all(&values)).resolve())
+        };
         let app = self.app.iter().map(entry).collect();
         self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
         self

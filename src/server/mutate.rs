@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use pillion_engine::admission::{self, Review};
 use pillion_engine::catalog::{Catalog, Namespace};
-use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
+use pillion_engine::decision::{Decision, Outcome};
+use pillion_engine::template::TemplateName;
 use tracing::Instrument as _;
 
 use super::request::{Bodies, Refusal, guarded};
@@ -22,6 +23,8 @@ use crate::telemetry;
 
 /// From this size on a review may take milliseconds.
 const LARGE: usize = 256 * 1024;
+/// The same for what it will cost to decide: a template of a hundred values for a pod of a hundred containers.
+const COSTLY: usize = 10_000;
 
 /// What a review needs.
 pub(super) struct Mutate {
@@ -73,11 +76,15 @@ impl Mutate {
             None => Arc::new(Namespace::named(review.namespace())),
         };
         let in_force = self.live.in_force();
-        let decide = |catalog: &Catalog| guarded(is_large, || pillion_engine::review(catalog, &namespace, &review));
-        let mut decision = decide(&in_force.catalog)?;
-        if let Some(catalog) = self.with_missing(&in_force, &decision, &review, deadline).await {
-            decision = decide(&catalog)?;
-        }
+        let decision = match guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))? {
+            Ok(selection) => {
+                let missing = selection.unknown(&in_force.catalog);
+                let found = self.with_missing(&in_force, missing, &review, deadline).await;
+                let catalog = found.as_ref().unwrap_or(&in_force.catalog);
+                guarded(is_large || selection.cost(catalog) > COSTLY, || selection.decide(catalog))?
+            }
+            Err(decision) => *decision,
+        };
         let json = admission::response(&review, &decision);
         let took = begun.elapsed();
         self.metrics.answered(review.operation(), &decision, took);
@@ -104,20 +111,15 @@ impl Mutate {
         }
     }
 
-    /// The catalog with the templates that the decision missed, if the API server has any of them.
+    /// The catalog with the templates that it lacks, if the API server has any of them.
     async fn with_missing(
         &self,
         in_force: &InForce,
-        decision: &Decision,
+        missing: Vec<TemplateName>,
         review: &Review<'_>,
         deadline: tokio::time::Instant,
     ) -> Option<Catalog> {
-        let cluster = self.cluster.as_ref()?;
-        let is_missing = |template: &&TemplateDecision| template.reason == Reason::UnknownTemplate;
-        let missing: Vec<_> = decision.templates.iter().filter(is_missing).map(|it| it.name.clone()).collect();
-        if missing.is_empty() {
-            return None;
-        }
+        let cluster = self.cluster.as_ref().filter(|_| !missing.is_empty())?;
         let found = cluster.templates(in_force.kinds, &missing, review.namespace(), deadline).await;
         (!found.is_empty()).then(|| in_force.with(found))
     }

@@ -78,7 +78,7 @@ fn templates_that_are_left_out_with_long_names_and_values_give_short_warnings() 
     let catalog = catalog(&loaded(&names.iter().map(|name| template(name, spec)).collect::<String>()));
     let mut annotations = asking(&names.join(","));
     for name in &names {
-        for (at, value) in ["x".repeat(4096), "é".repeat(500), "a b\n\u{202e}\u{0}".repeat(300)].iter().enumerate() {
+        for (at, value) in ["x".repeat(1024), "é".repeat(500), "a b\n\u{202e}\u{0}".repeat(300)].iter().enumerate() {
             annotations.insert(format!("{name}.pillion.dev/{LONG}{at}"), value.as_str().into());
             annotations.insert(format!("{name}.pillion.dev/port"), value.as_str().into());
         }

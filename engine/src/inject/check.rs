@@ -19,7 +19,7 @@ use crate::template::fragment::View;
 use crate::validation::{self, Report, Wrong};
 
 /// The sum of all annotations. Source: apimachinery pkg/api/validation/objectmeta.go.
-const MAX_ANNOTATIONS: usize = 256 << 10;
+pub(super) const MAX_ANNOTATIONS: usize = 256 << 10;
 
 const ENDS: &str = "must not stand on an init container that ends; leave it out with when";
 

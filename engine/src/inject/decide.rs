@@ -1,6 +1,7 @@
 //! Which templates a pod gets, and with which parameters.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -104,12 +105,13 @@ fn asker(pod: &Pod<'_>, namespace: &Namespace, name: &str) -> String {
     }
 }
 
-/// The template of a name.
+/// The template of a name. `hints` says for how many unknown names the nearest may still be looked for.
 pub(super) fn find<'c>(
     catalog: &'c Catalog,
     namespace: &Namespace,
     pod: &Pod<'_>,
     name: &str,
+    hints: &Cell<usize>,
 ) -> Result<&'c Arc<Template>, Problem> {
     match catalog.find(name, &namespace.name) {
         Found::Template(template) => Ok(template),
@@ -118,8 +120,12 @@ pub(super) fn find<'c>(
             Err(Problem::new(Reason::InvalidTemplate, message))
         }
         Found::Unknown => {
-            let hint = catalog.nearest(name, &namespace.name).map(|near| format!("; did you mean {near}?"));
-            let hint = hint.unwrap_or_else(|| "; correct the annotation, or add the template".into());
+            let left = hints.get();
+            hints.set(left.saturating_sub(1));
+            let near = if left > 0 { catalog.nearest(name, &namespace.name) } else { None };
+            let hint = near
+                .map(|near| format!("; did you mean {near}?"))
+                .unwrap_or_else(|| "; correct the annotation, or add the template".into());
             let asker = asker(pod, namespace, name);
             let message = format!("{asker} asks for \"{}\", and there is no such template{hint}", shown(name));
             Err(Problem::new(Reason::UnknownTemplate, message))

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use self::covers::{covers, is_empty};
 use super::draft::{Change, Entry, Node};
-use super::status::{Record, Status, place_of, pointer};
+use super::status::{MAX_ENTRIES, Record, Status, place_of, pointer};
 use crate::schema::{Schema, Type};
 use crate::shown;
 use crate::template::check::NO_TOKEN;
@@ -28,6 +28,68 @@ const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
 const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
 pub(super) const DEFAULT_GRACE_PERIOD: i64 = 30;
+
+/// The text of all that templates add to a pod. An API server takes objects of 3 MiB.
+const MAX_ADDED: usize = 3 << 20;
+
+/// How much templates may still add to a pod, all together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Entries of the status.
+    entries: usize,
+    /// Bytes of JSON.
+    bytes: usize,
+}
+
+impl Room {
+    /// What is left beside what earlier calls recorded. The status has no room for more than its reader takes.
+    pub(super) fn beside(earlier: &Status) -> Room {
+        Room { entries: MAX_ENTRIES.saturating_sub(earlier.entries()), bytes: MAX_ADDED }
+    }
+}
+
+/// Why a template could not be merged.
+pub(super) enum Failure {
+    /// Every conflict, in one sentence each.
+    Conflicts(Few),
+    /// It adds more than there is room for.
+    TooLarge(String),
+}
+
+/// The first few of many sentences: nobody reads more.
+#[derive(Debug, Default)]
+pub(super) struct Few {
+    sentences: Vec<String>,
+    more: usize,
+}
+
+impl Few {
+    const MOST: usize = 8;
+
+    fn push(&mut self, sentence: impl FnOnce() -> String) {
+        if self.sentences.len() < Few::MOST {
+            self.sentences.push(sentence());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sentences.is_empty()
+    }
+
+    pub(super) fn join(&self, separator: &str) -> String {
+        let mut text = self.sentences.join(separator);
+        if self.more > 0 {
+            text += &format!("{separator}and {} more", self.more);
+        }
+        text
+    }
+
+    pub(super) fn into_sentences(self) -> Vec<String> {
+        self.sentences
+    }
+}
 
 /// What a template gives to a pod: its fragments with their holes filled.
 pub(super) struct Given<'a> {
@@ -69,9 +131,12 @@ struct Merge<'s> {
     /// Whether the namespace requires the template.
     required: bool,
     path: Vec<String>,
-    conflicts: Vec<String>,
+    room: Room,
+    /// Whether the room was not enough. What the draft holds does not matter any more.
+    is_full: bool,
+    conflicts: Few,
     /// Where something else stays than the template gives.
-    kept: Vec<String>,
+    kept: Few,
 }
 
 /// Whether a container that a template brings is in the pod already.
@@ -84,19 +149,20 @@ enum Presence {
     InConflict,
 }
 
-/// Merges what a template gives, and says where something else stays. Whatever it added is in the record; on a conflict the
-/// draft is of no more use.
+/// Merges what a template gives, and says where something else stays, and how much room is left. Whatever it added is in the
+/// record; when it fails the draft is of no more use.
 ///
 /// # Errors
 ///
-/// With every conflict, in one sentence each.
+/// When something conflicts, or when there is not enough room.
 pub(super) fn merge<'a>(
     draft: &mut Node<'a>,
     given: &Given<'a>,
     earlier: &Status,
     before: &[&Record],
     record: &mut Record,
-) -> Result<Vec<String>, Vec<String>> {
+    room: Room,
+) -> Result<(Few, Room), Failure> {
     let mut merge = Merge {
         template: given.template,
         shares: given.shares,
@@ -105,8 +171,10 @@ pub(super) fn merge<'a>(
         before,
         required: given.required,
         path: Vec::new(),
-        conflicts: Vec::new(),
-        kept: Vec::new(),
+        room,
+        is_full: false,
+        conflicts: Few::default(),
+        kept: Few::default(),
     };
     if let Some(view) = given.metadata {
         merge.at("metadata", |merge| {
@@ -125,7 +193,13 @@ pub(super) fn merge<'a>(
             }
         });
     }
-    if merge.conflicts.is_empty() { Ok(merge.kept) } else { Err(merge.conflicts) }
+    if merge.is_full {
+        Err(Failure::TooLarge(merge.too_large()))
+    } else if merge.conflicts.is_empty() {
+        Ok((merge.kept, merge.room))
+    } else {
+        Err(Failure::Conflicts(merge.conflicts))
+    }
 }
 
 impl<'a> Merge<'_> {
@@ -140,23 +214,50 @@ impl<'a> Merge<'_> {
         pointer(self.path.iter().map(String::as_str))
     }
 
-    fn added(&mut self) {
+    /// Where something is about to be recorded, if there is room for it.
+    fn entry_for(&mut self, given: View<'_>) -> Option<String> {
         let here = self.here();
-        self.record.added.push(here);
+        let bytes = self.room.bytes.checked_sub(here.len() + given.size());
+        match self.room.entries.checked_sub(1).zip(bytes) {
+            Some((entries, bytes)) if !self.is_full => {
+                self.room = Room { entries, bytes };
+                Some(here)
+            }
+            _ => {
+                self.is_full = true;
+                None
+            }
+        }
     }
 
-    fn replaced(&mut self, before: &Entry<'a>) {
-        let here = self.here();
-        self.record.replaced.push((here, before.node.to_value()));
+    fn too_large(&self) -> String {
+        format!(
+            "template \"{}\" adds too much to this pod: all templates together may add {MAX_ENTRIES} things, such as a \
+             label or a variable of a container, and {MAX_ADDED} bytes; let its entries of app name fewer containers, \
+             give its parameters shorter values, or ask for fewer templates in pillion.dev/templates",
+            self.template.name()
+        )
+    }
+
+    fn added(&mut self, given: View<'a>) {
+        let entry = self.entry_for(given);
+        self.record.added.extend(entry);
+    }
+
+    fn replace(&mut self, known: &mut Entry<'a>, given: View<'a>) {
+        if let Some(here) = self.entry_for(given) {
+            self.record.replaced.push((here, known.node.to_value()));
+            known.replace(Node::View(given));
+        }
     }
 
     /// Puts the template's value in the place of the pod's, if they differ.
-    fn overrule(&mut self, known: &mut Entry<'a>, given: Node<'a>) {
+    fn overrule(&mut self, known: &mut Entry<'a>, given: View<'a>) {
         // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
-        let here = self.here();
-        self.record.overridden.push(here);
-        if known.node.to_value() != given.to_value() {
-            known.replace(given);
+        let entry = self.entry_for(given);
+        self.record.overridden.extend(entry);
+        if !self.is_full && known.node.to_value() != given.to_value() {
+            known.replace(Node::View(given));
         }
     }
 
@@ -169,30 +270,36 @@ impl<'a> Merge<'_> {
 
     /// The two sides of a conflict, and what a pod's author can do beside `fix`.
     fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
-        let template = self.template.name();
-        let other = match self.owner() {
-            // It says so, and lies.
-            Some(other) if other == template.as_str() => "from the pod itself".to_owned(),
-            Some(other) => format!("from template \"{}\"", shown(other)),
-            None if self.record.added.contains(&self.here()) => "once more from it".to_owned(),
-            None => "from the pod itself".to_owned(),
-        };
-        let way_out = if self.required {
-            format!("{fix}; the namespace requires the template")
-        } else {
-            format!("{fix}, or drop the template from pillion.dev/templates")
-        };
-        self.conflicts.push(format!("{what} comes from template \"{template}\" and {other}{difference}; {way_out}"));
+        let mut conflicts = std::mem::take(&mut self.conflicts);
+        conflicts.push(|| {
+            let template = self.template.name();
+            let other = match self.owner() {
+                // The status names the template, but the pod's author wrote it.
+                Some(other) if other == template.as_str() => "from the pod itself".to_owned(),
+                Some(other) => format!("from template \"{}\"", shown(other)),
+                None if self.record.added.contains(&self.here()) => "once more from it".to_owned(),
+                None => "from the pod itself".to_owned(),
+            };
+            let way_out = if self.required {
+                format!("{fix}; the namespace requires the template")
+            } else {
+                format!("{fix}, or drop the template from pillion.dev/templates")
+            };
+            format!("{what} comes from template \"{template}\" and {other}{difference}; {way_out}")
+        });
+        self.conflicts = conflicts;
     }
 
     /// The pod has something here that no API server would take, and nothing can be added to it.
     fn misshapen(&mut self) {
-        let place = place_of(self.path.iter().map(String::as_str));
-        let message = format!(
-            "{place} of the pod is not what Kubernetes has there, and template \"{}\" adds to it; correct the pod",
-            self.template.name()
-        );
-        self.conflicts.push(message);
+        let (path, template) = (&self.path, self.template.name());
+        self.conflicts.push(|| {
+            let place = place_of(path.iter().map(String::as_str));
+            format!(
+                "{place} of the pod is not what Kubernetes has there, and template \"{template}\" adds to it; correct \
+                 the pod"
+            )
+        });
     }
 
     /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
@@ -206,7 +313,8 @@ impl<'a> Merge<'_> {
         }
         let (there, given) = values();
         if !covers(&there, &given, kind) {
-            self.kept.push(place_of(self.path.iter().map(String::as_str)));
+            let path = &self.path;
+            self.kept.push(|| place_of(path.iter().map(String::as_str)));
         }
     }
 
@@ -264,7 +372,7 @@ impl<'a> Merge<'_> {
         };
         items.insert(at, Entry { node: Node::View(view), change });
         *behind = at + 1;
-        self.at(list, |merge| merge.at(name, Merge::added));
+        self.at(list, |merge| merge.at(name, |merge| merge.added(view)));
         Presence::New
     }
 
@@ -320,7 +428,7 @@ impl<'a> Merge<'_> {
         }
         self.at("volumes", |merge| {
             merge.at(name, |merge| match known {
-                None => merge.added(),
+                None => merge.added(view),
                 Some(known) => {
                     let is_copied = is_copy || has_conflict && name.starts_with(NO_TOKEN);
                     let same = || is_copied && covers(&known, &view.to_value(), kind);
@@ -339,15 +447,14 @@ impl<'a> Merge<'_> {
             let wanted = view.value().and_then(Value::as_i64).unwrap_or_default();
             match spec.member("terminationGracePeriodSeconds") {
                 Some(entry) if entry.node.to_value().as_i64().unwrap_or(DEFAULT_GRACE_PERIOD) < wanted => {
-                    merge.replaced(entry);
-                    entry.replace(Node::View(view));
+                    merge.replace(entry, view);
                 }
                 // Left out, it becomes 30: a smaller one would shorten it.
                 None if wanted > DEFAULT_GRACE_PERIOD => {
                     if let Some(members) = spec.members() {
                         members.push(("terminationGracePeriodSeconds".into(), Entry::added(Node::View(view))));
                     }
-                    merge.added();
+                    merge.added(view);
                 }
                 _ => {}
             }
@@ -368,6 +475,9 @@ impl<'a> Merge<'_> {
 
     fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static str, overrides: bool) {
         for (field, part) in view.members() {
+            if self.is_full {
+                return;
+            }
             self.field(target, object, field, part, overrides);
         }
     }
@@ -391,11 +501,10 @@ impl<'a> Merge<'_> {
             if merges {
                 merge.into(&mut entry.node, kind, view, overrides);
             } else if overrides {
-                merge.overrule(entry, Node::View(view));
+                merge.overrule(entry, view);
             } else if object == "PodSpec" && is_default(field, &entry.node) {
                 if entry.node.to_value() != view.to_value() {
-                    merge.replaced(entry);
-                    entry.replace(Node::View(view));
+                    merge.replace(entry, view);
                 }
             } else {
                 merge.stays(|| (entry.node.to_value(), view.to_value()), kind);
@@ -420,7 +529,7 @@ impl<'a> Merge<'_> {
             _ => Node::View(view),
         });
         if matches!(entry.node, Node::View(_)) {
-            self.added();
+            self.added(view);
         } else {
             self.into(&mut entry.node, kind, view, overrides);
         }
@@ -446,12 +555,12 @@ impl<'a> Merge<'_> {
         }
         for (key, part) in view.members() {
             self.at(key, |merge| match target.member(key) {
-                Some(known) if overrides => merge.overrule(known, Node::View(part)),
+                Some(known) if overrides => merge.overrule(known, part),
                 Some(known) => merge.stays(|| (known.node.to_value(), part.to_value()), kind),
                 None => {
                     if let Some(members) = target.members() {
                         members.push((key.into(), Entry::added(Node::View(part))));
-                        merge.added();
+                        merge.added(part);
                     }
                 }
             });
@@ -470,12 +579,16 @@ impl<'a> Merge<'_> {
         // Of two variables of one name Kubernetes takes the last.
         let mut known: HashMap<String, usize> =
             items.iter().enumerate().map(|(at, entry)| (entry.node.key(keys), at)).collect();
-        for node in view.items().map(Node::View) {
+        for view in view.items() {
+            if self.is_full {
+                return;
+            }
+            let node = Node::View(view);
             let key = node.key(keys);
             let place = known.get(&key).copied();
             self.at(&key, |merge| match place {
                 None => {
-                    merge.added();
+                    merge.added(view);
                     items.push(Entry::added(node));
                 }
                 Some(at) => {
@@ -490,7 +603,7 @@ impl<'a> Merge<'_> {
                             "mount one elsewhere",
                         );
                     } else if overrides {
-                        merge.overrule(known, node);
+                        merge.overrule(known, view);
                     } else {
                         let values = || {
                             // Keys can be the same and be written otherwise: `/data` and `/data/`.

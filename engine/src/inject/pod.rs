@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::iter;
 
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::check::MAX_ANNOTATIONS;
 use super::draft::{Entry, Node};
-use super::status::{OUTCOME, Status};
+use super::status::{OUTCOME, STATUS, Status};
 use crate::admission::Review;
 use crate::catalog::Namespace;
-use crate::decision::{Owner, Subject};
-use crate::object::{self, Object, Opened};
+use crate::decision::{Owner, Reason, Subject};
+use crate::object::{self, MAX_VALUES, Object, Opened, are_bounded};
 use crate::template::Parameters;
 use crate::template::expression::{Failure, Root, Variables};
 
@@ -31,14 +33,50 @@ pub(super) struct Container<'a> {
 }
 
 impl<'a> Pod<'a> {
-    /// Nothing if it is not shaped like a pod.
-    pub(super) fn read(opened: &'a Opened<'a>) -> Option<Pod<'a>> {
-        let part = |name: &str| opened.metadata.as_ref().map_or_else(|| Some(Object::default()), |it| it.object(name));
-        Some(Pod { labels: part("labels")?, annotations: part("annotations")?, spec: opened.spec.as_ref()?, opened })
+    /// Reads labels and annotations.
+    ///
+    /// # Errors
+    ///
+    /// With the reason, if it is not shaped like a pod or has more labels or annotations than are read.
+    pub(super) fn read(opened: &'a Opened<'a>) -> Result<Pod<'a>, Reason> {
+        let part = |name: &str| match opened.metadata.as_ref().and_then(|metadata| metadata.get(name)) {
+            Some(raw) if are_bounded(iter::once(raw)) => Object::parse(raw).ok_or(Reason::MalformedReview),
+            Some(_) => Err(Reason::TooLarge),
+            None => Ok(Object::default()),
+        };
+        let spec = opened.spec.as_ref().ok_or(Reason::MalformedReview)?;
+        Ok(Pod { labels: part("labels")?, annotations: part("annotations")?, spec, opened })
     }
 
     fn metadata_text(&self, name: &str) -> Option<Cow<'a, str>> {
         self.opened.metadata.as_ref()?.string(name).filter(|text| !text.is_empty())
+    }
+
+    /// Whether the pod is no larger than what is opened of one: what opening takes grows with the values it holds.
+    ///
+    /// # Errors
+    ///
+    /// With what is too large.
+    pub(super) fn check_size(&self) -> Result<(), String> {
+        let Opened { metadata, rest, .. } = self.opened;
+        let members = metadata.iter().chain([self.spec]).flat_map(Object::values);
+        if !are_bounded(members.chain(rest.iter().map(|(_, raw)| *raw))) {
+            return Err(too_many_values());
+        }
+        // As JSON, where a character can take six bytes, they are longer. Our own are written anew.
+        let of_json = |raw: &RawValue| raw.get().len();
+        let of_text = |raw: &RawValue| object::string(raw).map_or(0, |text| text.len());
+        let size = |of: fn(&RawValue) -> usize| -> usize {
+            let others = self.annotations.members().filter(|(key, _)| key != STATUS && key != OUTCOME);
+            others.map(|(key, value)| key.len() + of(value)).sum()
+        };
+        if size(of_json) > MAX_ANNOTATIONS && size(of_text) > MAX_ANNOTATIONS {
+            return Err(format!(
+                "metadata.annotations of the pod have more than {MAX_ANNOTATIONS} bytes, which is all that Kubernetes \
+                 takes; shorten them"
+            ));
+        }
+        Ok(())
     }
 
     /// The containers of both lists; nothing if they are no containers.
@@ -143,6 +181,11 @@ impl<'a> Pod<'a> {
     }
 }
 
+/// Says that a pod is too large.
+pub(super) fn too_many_values() -> String {
+    format!("the pod holds more than {MAX_VALUES} values; make it smaller")
+}
+
 /// What the expressions of one template see.
 pub(super) struct Seen<'a> {
     pub(super) pod: &'a Pod<'a>,
@@ -151,8 +194,33 @@ pub(super) struct Seen<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) parameters: &'a Parameters,
     pub(super) container: Option<&'a Container<'a>>,
-    /// The bytes that this review may still work on.
-    pub(super) budget: &'a Cell<usize>,
+    pub(super) budget: &'a Budget,
+}
+
+/// The evaluations of one review: the expressions of its templates, for each container again, and as often an entry of
+/// `app` is filled in.
+const MAX_EVALUATIONS: usize = 65_536;
+/// What the expressions of one review may work on, in bytes of input and of results.
+const MAX_WORK: usize = 16 << 20;
+
+/// What the expressions of one review may still do.
+pub(super) struct Budget {
+    evaluations: Cell<usize>,
+    /// Bytes of input and of results.
+    work: Cell<usize>,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { evaluations: Cell::new(MAX_EVALUATIONS), work: Cell::new(MAX_WORK) }
+    }
+}
+
+/// Takes so much from what is left, or all of it when that is not enough.
+fn take(left: &Cell<usize>, amount: usize) -> Option<()> {
+    let rest = left.get().checked_sub(amount);
+    left.set(rest.unwrap_or_default());
+    rest.map(drop)
 }
 
 impl Variables for Seen<'_> {
@@ -165,10 +233,17 @@ impl Variables for Seen<'_> {
         Ok(path.is_empty() || is_whole || self.lookup(root, path)?.is_some())
     }
 
+    fn begin_evaluation(&self) -> Result<(), Failure> {
+        take(&self.budget.evaluations, 1).ok_or_else(|| {
+            let message = "the pod's templates evaluate more than 65536 expressions and app entries, each counted for \
+                           every container";
+            Failure::Limit(message.into())
+        })
+    }
+
     fn spend(&self, bytes: usize) -> Result<(), Failure> {
-        let left = self.budget.get().checked_sub(bytes);
-        self.budget.set(left.unwrap_or_default());
-        left.map(drop).ok_or_else(|| Failure::Limit("the pod's templates work on more than 16 MiB altogether".into()))
+        take(&self.budget.work, bytes)
+            .ok_or_else(|| Failure::Limit("the pod's templates work on more than 16 MiB altogether".into()))
     }
 
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::decide::{self, Problem};
 use super::pod::{Container, Seen};
 use super::{Pass, Prepared, Received, join};
 use crate::decision::Reason;
-use crate::template::expression::Failure;
-use crate::template::fragment::{RenderError, fill};
+use crate::template::expression::{Failure, Variables as _};
+use crate::template::fragment::{Fragment, Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, Template};
 use crate::{excerpt, shown};
 
@@ -51,40 +52,75 @@ impl<'a> Pass<'a> {
         let seen = self.seen(parameters);
         let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
         let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
-        let render =
-            |holes, seen: &Seen<'_>| fill(holes, seen, parameters).map_err(|errors| render_problem(template, errors));
-        let values = render(&pod.holes, &seen)?;
+        let values =
+            fill(&pod.holes, |_| true, &seen, parameters).map_err(|errors| render_problem(template, errors))?;
         let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
         let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
-        let holds = |at: usize, entry: &AppEntry, container: &Container<'_>, seen: &Seen<'_>| {
-            let Some(when) = &entry.when else { return Ok(true) };
-            let place = || format!("app[{at}].when of {}", shown(&container.name));
-            when.holds(seen).map_err(|failure| expression_problem(template, &place(), when.source(), failure))
-        };
         let mut app = Vec::new();
         let mut warnings = Vec::new();
         for (at, entry) in template.app.iter().enumerate() {
             let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
-            if !self.own_containers().any(|container| entry.names(container.list, &container.name)) {
+            let mut rendering = Rendering { template, at, entry, resolved, shared: None };
+            let mut named = self.own_containers().filter(|it| entry.names(it.list, &it.name)).peekable();
+            if named.peek().is_none() {
                 warnings.push(format!("template \"{}\": app[{at}] names no container of this pod", template.name()));
             }
-            for container in self.own_containers() {
-                // What was overridden once comes back with the API server's defaults in it, and would never look done.
-                let is_done = entry.overrides && seen_before.contains(&*container.name);
-                let seen = Seen { container: Some(container), ..seen };
-                if is_done || !entry.names(container.list, &container.name) || !holds(at, entry, container, &seen)? {
-                    continue;
-                }
-                let (fragment, values) = match resolved {
-                    Some(fragment) => (fragment, Ok(Vec::new())),
-                    None => (&entry.container, render(&entry.holes, &seen)),
-                };
-                let values = values.map_err(|problem| problem.of_container(&container.name))?;
-                app.push(Received { container, fragment, values, overrides: entry.overrides });
+            // What was overridden once comes back with the API server's defaults in it, and would never look done.
+            for container in named.filter(|it| !(entry.overrides && seen_before.contains(&*it.name))) {
+                app.extend(rendering.of(container, &Seen { container: Some(container), ..seen })?);
             }
         }
         let required = decide::is_required(self.namespace, template.name().as_str());
         Ok(Prepared { template, digest, pod, values, app, required, warnings })
+    }
+}
+
+/// An entry of `app` that is filled in for one container after the other.
+struct Rendering<'a> {
+    template: &'a Template,
+    /// Its place in `app`.
+    at: usize,
+    entry: &'a AppEntry,
+    /// The entry without holes, if that was possible when the template was loaded.
+    resolved: Option<&'a Fragment>,
+    /// The values of the holes that read nothing but parameters, once a container needed them.
+    shared: Option<Rc<[(usize, Fragment)]>>,
+}
+
+impl<'a> Rendering<'a> {
+    /// What a container receives; nothing if the entry's condition does not hold for it.
+    fn of(&mut self, container: &'a Container<'a>, seen: &Seen<'_>) -> Result<Option<Received<'a>>, Problem> {
+        let Rendering { template, at, entry, resolved, .. } = *self;
+        // An entry without an expression costs something, too.
+        seen.begin_evaluation().map_err(|limit| {
+            Problem::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name()))
+        })?;
+        if let Some(when) = &entry.when {
+            let place = || format!("app[{at}].when of {}", shown(&container.name));
+            let holds = when.holds(seen);
+            if !holds.map_err(|failure| expression_problem(template, &place(), when.source(), failure))? {
+                return Ok(None);
+            }
+        }
+        if let Some(fragment) = resolved {
+            return Ok(Some(Received {
+                container,
+                fragment,
+                shared: None,
+                own: Vec::new(),
+                overrides: entry.overrides,
+            }));
+        }
+        let fill = |wanted: fn(&Hole) -> bool| {
+            fill(&entry.holes, wanted, seen, seen.parameters)
+                .map_err(|errors| render_problem(template, errors).of_container(&container.name))
+        };
+        if self.shared.is_none() {
+            self.shared = Some(fill(Hole::reads_only_parameters)?.into());
+        }
+        let own = fill(|hole| !hole.reads_only_parameters())?;
+        let fragment = &entry.container;
+        Ok(Some(Received { container, fragment, shared: self.shared.clone(), own, overrides: entry.overrides }))
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::check::MAX_ANNOTATIONS;
 use super::decide::MAX_TEMPLATES;
 use crate::decision::{Outcome, Reason};
 use crate::schema::{Schema, Type};
@@ -18,11 +19,12 @@ use crate::shown;
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
 
-/// The most that a status may record: a pod of fifty containers with a dozen templates has fewer entries.
-const MAX_ENTRIES: usize = 4096;
+/// The most that a status may record, and so that templates may add to a pod, all together: a pod of fifty containers with
+/// a dozen templates has fewer entries.
+pub(super) const MAX_ENTRIES: usize = 4096;
 
-/// The same for fields of the pod that were replaced: there are not so many.
-const MAX_REPLACED: usize = 32;
+/// The same for fields of the pod that were replaced: a template replaces at most five.
+const MAX_REPLACED: usize = 5 * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -78,6 +80,7 @@ impl Record {
 impl Status {
     /// A status that cannot be read records nothing.
     pub(super) fn parse(annotation: Option<&str>, outcome: Option<&str>) -> Status {
+        let annotation = annotation.filter(|text| text.len() <= MAX_ANNOTATIONS);
         let mut status: Status = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let words = outcome.unwrap_or_default().split(',').take(MAX_TEMPLATES).filter_map(|word| word.split_once('='));
         let failure =
@@ -87,11 +90,18 @@ impl Status {
             record.added.retain(|added| can_be_added(added));
             record.replaced.retain(|(replaced, _)| can_be_added(replaced));
         }
-        status.index();
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
-        let entries: usize = status.templates.iter().map(Record::entries).sum();
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
-        if entries > MAX_ENTRIES || replaced > MAX_REPLACED { Status::default() } else { status }
+        if status.entries() > MAX_ENTRIES || replaced > MAX_REPLACED {
+            return Status::default();
+        }
+        status.index();
+        status
+    }
+
+    /// How much is recorded.
+    pub(super) fn entries(&self) -> usize {
+        self.templates.iter().map(Record::entries).sum()
     }
 
     fn index(&mut self) {

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::Pass;
 use super::check::check;
-use super::merge::merge;
+use super::merge::{Failure, Room, merge};
 use super::pod::{Pod, Seen};
 use super::status::Record;
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
 use crate::template::expression::Expression;
-use crate::template::fragment::{Fragment, View, article_of, fill};
+use crate::template::fragment::{Fragment, Hole, Values, View, article_of};
 use crate::template::{Parameters, Template};
 use crate::validation::Wrong;
 
@@ -30,7 +30,8 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Trial {
     let pod = to_raw_value(&sample(template, parameters)).expect("a JSON value is JSON");
     let namespace = Namespace::from_object(&json!({"metadata": {"name": "sample", "labels": {}, "annotations": {}}}));
     let review = Review::of_pod("sample", &pod);
-    let pod = review.request.object.0.as_ref().and_then(Pod::read).expect("a sample is shaped like a pod");
+    let pod = review.request.object.0.as_ref().and_then(|opened| Pod::read(opened).ok());
+    let pod = pod.expect("a sample is shaped like a pod");
     let containers = pod.containers().expect("a sample has containers with names");
     let catalog = Catalog::default();
     let pass = Pass::new(&catalog, &namespace, &pod, &containers);
@@ -39,10 +40,13 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Trial {
         return Trial { wrong, spec: None };
     };
     let mut draft = pod.draft(&containers);
-    let merged = merge(&mut draft, &prepared.given(), &pass.status, &[], &mut Record::default());
+    let room = Room::beside(&pass.status);
+    let merged = merge(&mut draft, &prepared.given(), &pass.status, &[], &mut Record::default(), room);
+    let everywhere = |message| Wrong { place: String::new(), message };
     wrong.extend(match merged {
         Ok(_) => check(&mut draft, &HashSet::new()),
-        Err(conflicts) => conflicts.into_iter().map(|message| Wrong { place: String::new(), message }).collect(),
+        Err(Failure::Conflicts(conflicts)) => conflicts.into_sentences().into_iter().map(everywhere).collect(),
+        Err(Failure::TooLarge(message)) => vec![everywhere(message)],
     });
     Trial { wrong, spec: draft.value_of("spec") }
 }
@@ -105,11 +109,10 @@ fn sample(template: &Template, parameters: &Parameters) -> Value {
 
 /// The volumes that a template shares and does not bring.
 fn expected_volumes(template: &Template, parameters: &Parameters) -> Vec<Value> {
-    let value =
-        |hole| fill(std::slice::from_ref(hole), parameters, parameters).ok().and_then(|mut values| values.pop());
-    let values: Vec<_> = template.pod.holes.iter().map(|hole| value(hole).unwrap_or_else(Fragment::nothing)).collect();
+    let value = |hole: &Hole| hole.fill(parameters, parameters).unwrap_or_else(|_| Fragment::nothing());
+    let values: Vec<_> = template.pod.holes.iter().map(value).enumerate().collect();
     let list = |fragment: &Option<Fragment>, member: Option<&str>| -> Vec<Value> {
-        let view = fragment.as_ref().map(|fragment| View::new(fragment, &values));
+        let view = fragment.as_ref().map(|it| View::new(it, Values::all(&values)));
         let list = view.and_then(|view| member.map_or(Some(view), |member| view.get(member)));
         list.map(View::to_value).and_then(|list| list.as_array().cloned()).unwrap_or_default()
     };

@@ -26,6 +26,8 @@ pub use check::{Invalid, Scope};
 
 /// The text of one evaluation's input, all values together.
 const MAX_INPUT: u64 = 1 << 20;
+/// The values in it: each takes some hundred bytes, however short its text.
+const MAX_VALUES: u64 = 1 << 16;
 /// What an evaluation may build: its input times what the expression can make of it.
 const MAX_GROWN: u64 = 4 << 20;
 /// Steps of comprehensions in one evaluation. One takes about a quarter of a microsecond.
@@ -60,6 +62,15 @@ pub trait Variables {
     /// As [`Variables::lookup`].
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
         Ok(path.is_empty() || self.lookup(root, path)?.is_some())
+    }
+
+    /// Takes one evaluation from what one review may do.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is left.
+    fn begin_evaluation(&self) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Takes so many bytes, of input or of a result, from what one review may work on. What is small for one container
@@ -110,7 +121,7 @@ struct Cost {
     growth: u64,
     /// Steps for each item of the input; zero when nothing is iterated.
     steps: u64,
-    /// Whether a list is built item by item, which takes the crate the square of its length.
+    /// Whether a list is built item by item, which takes the crate the square of its length, and of what is in its items.
     gathers: bool,
     /// Whether each character of a string can become an item.
     splits: bool,
@@ -164,6 +175,7 @@ impl Expression {
     ///
     /// When a value is missing or of the wrong type, or when it would cost too much.
     pub fn evaluate(&self, variables: &dyn Variables) -> Result<serde_json::Value, Failure> {
+        variables.begin_evaluation()?;
         let mut context = FUNCTIONS.new_inner_scope();
         let mut weight = convert::Weight::default();
         for input in &self.inputs {
@@ -262,7 +274,6 @@ impl Cost {
     fn allows(&self, weight: &convert::Weight) -> Result<(), Failure> {
         let items = if self.splits { weight.bytes } else { weight.items };
         let steps = items.saturating_mul(self.steps);
-        let gathered = if self.gathers { items.saturating_mul(items) / 4 } else { 0 };
         let bytes = weight.bytes;
         if bytes > MAX_INPUT {
             return Err(Failure::Limit(format!("it works on {bytes} bytes, and {MAX_INPUT} are allowed")));
@@ -272,6 +283,8 @@ impl Cost {
             let message = format!("it could make {grown} bytes of {bytes}, and {MAX_GROWN} are allowed");
             return Err(Failure::Limit(message));
         }
+        // For each item all that was gathered before is copied, whatever is inside of it.
+        let gathered = if self.gathers { items.saturating_mul(items.max(grown / 16)) / 4 } else { 0 };
         if steps.saturating_add(gathered) > MAX_STEPS {
             return Err(Failure::Limit(format!("it goes through {items} items, which is too many")));
         }

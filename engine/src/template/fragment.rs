@@ -15,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub(crate) use self::conform::article_of;
 use self::conform::{article, conform, expected};
 use self::pieces::{Piece, split};
-pub(crate) use self::view::View;
+pub(crate) use self::view::{Values, View};
 use super::expression::{Expression, Failure, Scope, Variables};
 use super::parameter::Parameters;
 use super::reader::{Reader, member};
@@ -262,7 +262,7 @@ impl Fragment {
         let mut fragment = Fragment { shape, fixed: None, stays: false };
         if !varies {
             let mut json = Vec::new();
-            View::new(&fragment, &[]).write(&mut json);
+            View::new(&fragment, Values::NONE).write(&mut json);
             fragment.fixed = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
         }
         fragment
@@ -314,13 +314,13 @@ impl Fragment {
     pub(crate) fn fixed_items(&self, list: &str) -> impl Iterator<Item = Value> {
         let items = self.member(list).map(Fragment::items).unwrap_or_default();
         let fixed = items.iter().filter(|item| item.fixed.is_some());
-        fixed.map(|fragment| View::new(fragment, &[]).to_value())
+        fixed.map(|fragment| View::new(fragment, Values::NONE).to_value())
     }
 
     /// Members of an object, as far as they do not vary.
     pub(crate) fn fixed_members(&self) -> impl Iterator<Item = (&str, Value)> {
         let fixed = self.members().iter().filter(|(_, fragment)| fragment.fixed.is_some());
-        fixed.map(|(name, fragment)| (&**name, View::new(fragment, &[]).to_value()))
+        fixed.map(|(name, fragment)| (&**name, View::new(fragment, Values::NONE).to_value()))
     }
 
     fn members(&self) -> &[(Box<str>, Fragment)] {
@@ -360,7 +360,11 @@ impl Hole {
     }
 
     /// The value of a hole, checked against its place.
-    fn fill(&self, variables: &dyn Variables, parameters: &Parameters) -> Result<Value, RenderError> {
+    ///
+    /// # Errors
+    ///
+    /// When an expression gives no value, or one that the place cannot hold.
+    pub(crate) fn fill(&self, variables: &dyn Variables, parameters: &Parameters) -> Result<Fragment, RenderError> {
         let value = match self.parts.as_slice() {
             [part] => self.evaluate(part, variables, parameters)?,
             parts => {
@@ -379,14 +383,14 @@ impl Hole {
             }
         };
         if value.is_null() {
-            return Ok(value);
+            return Ok(Fragment::nothing());
         }
         variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
             place: self.place.clone(),
             source: self.source(),
             failure,
         })?;
-        conform(value, self.kind, true).map_err(|mismatch| RenderError::WrongType {
+        conform(value, self.kind, true).map(Fragment::filled).map_err(|mismatch| RenderError::WrongType {
             place: format!("{}{}", self.place, mismatch.path),
             message: mismatch.message,
         })
@@ -415,21 +419,22 @@ impl Hole {
     }
 }
 
-/// The values of a fragment's holes, in their order.
+/// The values of those holes that are wanted, by their numbers and in order of them.
 ///
 /// # Errors
 ///
 /// With all that fail.
 pub(crate) fn fill(
     holes: &[Hole],
+    wanted: impl Fn(&Hole) -> bool,
     variables: &dyn Variables,
     parameters: &Parameters,
-) -> Result<Vec<Fragment>, Vec<RenderError>> {
+) -> Result<Vec<(usize, Fragment)>, Vec<RenderError>> {
     let mut errors = Vec::new();
-    let mut values = Vec::with_capacity(holes.len());
-    for hole in holes {
+    let mut values = Vec::new();
+    for (at, hole) in holes.iter().enumerate().filter(|(_, hole)| wanted(hole)) {
         match hole.fill(variables, parameters) {
-            Ok(value) => values.push(Fragment::filled(value)),
+            Ok(value) => values.push((at, value)),
             // What is left is not worth the work.
             Err(error @ RenderError::Expression { failure: Failure::Limit(_), .. }) => return Err(vec![error]),
             Err(error) => errors.push(error),
@@ -438,12 +443,13 @@ pub(crate) fn fill(
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
-/// About how much text a value is.
+/// About how many bytes a value takes as a [`Fragment`]: with many small ones that is far more than their text.
 fn size(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(size).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-    }
+    size_of::<(Box<str>, Fragment)>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }

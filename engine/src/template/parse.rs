@@ -152,6 +152,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         description: fields.string(reader, "description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[canonical(node).as_bytes()]),
         host_network,
+        values: node.values(),
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
         pod,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fragment::{Fragment, RenderError, fill};
+use super::fragment::{Fragment, RenderError};
 use super::reader::{Problem, Reader, member};
 use super::{AppEntry, Parameter, Parameters, PodPart, Template};
 use crate::inject;
@@ -110,7 +110,7 @@ fn render_holes(reader: &mut Reader<'_>, template: &Template, unknown: &[String]
     for hole in
         template.pod.holes.iter().chain(of_app).filter(|hole| !unknown.iter().any(|name| hole.reads_parameter(name)))
     {
-        for error in fill(std::slice::from_ref(hole), parameters, parameters).err().into_iter().flatten() {
+        if let Err(error) = hole.fill(parameters, parameters) {
             let (place, message) = match error {
                 RenderError::WrongType { place, message } => (place, message),
                 RenderError::Expression { place, source, failure } if hole.reads_only_parameters() => {

@@ -23,15 +23,28 @@ pub(super) struct Weight {
     pub(super) items: u64,
 }
 
+impl Weight {
+    fn count<E: de::Error>(&mut self) -> Result<(), E> {
+        self.items += 1;
+        if self.items > super::MAX_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
+    }
+}
+
 pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, Failure> {
     weight.bytes += json.get().len() as u64;
     if weight.bytes > super::MAX_INPUT {
         return Err(Failure::Limit("it works on more than 1 MiB of the pod".into()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
-    Counting(weight)
-        .deserialize(&mut deserializer)
-        .map_err(|_| Failure::Limit("it names a value that is nested too deeply".into()))
+    Counting(weight).deserialize(&mut deserializer).map_err(|_| {
+        let is_full = weight.items > super::MAX_VALUES;
+        let message = if is_full {
+            format!("it names more than {} values of the pod", super::MAX_VALUES)
+        } else {
+            "it names a value that is nested too deeply".into()
+        };
+        Failure::Limit(message)
+    })
 }
 
 pub(super) fn optional(value: Option<Value>) -> Value {
@@ -95,7 +108,7 @@ impl<'de> Visitor<'de> for Counting<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = access.next_element_seed(Counting(self.0))? {
-            self.0.items += 1;
+            self.0.count()?;
             items.push(item);
         }
         Ok(Value::List(Arc::new(items)))
@@ -104,7 +117,7 @@ impl<'de> Visitor<'de> for Counting<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = HashMap::new();
         while let Some(key) = access.next_key::<String>()? {
-            self.0.items += 1;
+            self.0.count()?;
             map.insert(Key::String(Arc::new(key)), access.next_value_seed(Counting(self.0))?);
         }
         Ok(Value::Map(Map { map: Arc::new(map) }))

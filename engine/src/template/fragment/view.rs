@@ -4,22 +4,49 @@ use serde_json::Value;
 
 use super::{Fragment, Shape, write_json};
 
+/// The values of a fragment's holes, by their numbers and in order of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values<'a> {
+    /// Of holes that have one value for all containers.
+    pub(crate) shared: &'a [(usize, Fragment)],
+    /// Of all others.
+    pub(crate) own: &'a [(usize, Fragment)],
+}
+
+impl<'a> Values<'a> {
+    /// For a fragment without holes.
+    pub(crate) const NONE: Values<'static> = Values { shared: &[], own: &[] };
+
+    /// For a fragment whose holes are all of one kind.
+    pub(crate) fn all(own: &'a [(usize, Fragment)]) -> Values<'a> {
+        Values { shared: &[], own }
+    }
+
+    fn get(self, hole: usize) -> &'a Fragment {
+        let find = |values: &'a [(usize, Fragment)]| {
+            let at = values.binary_search_by_key(&hole, |(number, _)| *number).ok()?;
+            Some(&values[at].1)
+        };
+        find(self.own).or_else(|| find(self.shared)).expect("every hole was filled")
+    }
+}
+
 /// A fragment with its holes filled: what a template gives to one pod. A hole that gave `null` is not there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     fragment: &'a Fragment,
-    values: &'a [Fragment],
+    values: Values<'a>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(fragment: &'a Fragment, values: &'a [Fragment]) -> View<'a> {
+    pub(crate) fn new(fragment: &'a Fragment, values: Values<'a>) -> View<'a> {
         View { fragment, values }
     }
 
     /// A part of this fragment; what stands for a hole is its value.
     fn child(self, fragment: &'a Fragment) -> Option<View<'a>> {
         let fragment = match fragment.shape {
-            Shape::Hole(at) => &self.values[at],
+            Shape::Hole(at) => self.values.get(at),
             _ => fragment,
         };
         let view = View { fragment, ..self };
@@ -37,7 +64,8 @@ impl<'a> View<'a> {
 
     /// Whether a hole gave nothing, here or elsewhere in the template.
     pub(crate) fn has_nulls(self) -> bool {
-        self.values.iter().any(|value| matches!(value.shape, Shape::Scalar(Value::Null)))
+        let mut values = self.values.own.iter().chain(self.values.shared);
+        values.any(|(_, value)| matches!(value.shape, Shape::Scalar(Value::Null)))
     }
 
     /// The value of a scalar.
@@ -76,6 +104,20 @@ impl<'a> View<'a> {
 
     pub(crate) fn items(self) -> impl Iterator<Item = View<'a>> {
         self.fragment.items().iter().filter_map(move |fragment| self.child(fragment))
+    }
+
+    /// About how many bytes its JSON takes.
+    pub(crate) fn size(self) -> usize {
+        if let Some(fixed) = &self.fragment.fixed {
+            return fixed.get().len();
+        }
+        match &self.fragment.shape {
+            Shape::Scalar(Value::String(text)) => text.len() + 2,
+            Shape::Scalar(_) => 8,
+            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
+            Shape::Object(_) => self.members().map(|(name, view)| name.len() + 4 + view.size()).sum::<usize>() + 2,
+            Shape::List(_) => self.items().map(|view| view.size() + 1).sum::<usize>() + 2,
+        }
     }
 
     /// Appends the JSON.
