@@ -111,11 +111,12 @@ impl Events {
 
 /// The object that an event is about, if the pod has an owner that can have one.
 fn regarding(decision: &Decision) -> Option<Regarding> {
+    let namespace = &decision.subject.namespace;
     let owner = decision.subject.owner.as_ref()?;
-    let parts = [&owner.api_version, &owner.kind, &owner.name, &owner.uid];
+    let parts = [namespace, &owner.api_version, &owner.kind, &owner.name, &owner.uid];
     // A node owns its mirror pods, and lies in no namespace.
     let is_told = owner.kind != "Node" && parts.iter().all(|part| (1..=MAX_NAME).contains(&part.len()));
-    is_told.then(|| Regarding { namespace: decision.subject.namespace.clone(), owner: owner.clone() })
+    is_told.then(|| Regarding { namespace: namespace.clone(), owner: owner.clone() })
 }
 
 /// Makes the event, or brings it up to date.
