@@ -100,7 +100,12 @@ impl Events {
                         if logged.is_none_or(|at| now.duration_since(at) > LOG_PAUSE) {
                             logged = Some(now);
                             let owner = &write.regarding.owner;
-                            tracing::warn!(%why, %owner, namespace = write.regarding.namespace, "cannot write an event");
+                            tracing::warn!(
+                                why,
+                                owner = owner.to_string(),
+                                namespace = write.regarding.namespace,
+                                "cannot write an event"
+                            );
                         }
                     }
                 }
