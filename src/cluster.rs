@@ -110,6 +110,11 @@ impl Cluster {
         &self.watches
     }
 
+    /// From now on the first failure of a watch is its end: the server is on its way out, and serves what is known.
+    pub(crate) fn drain(&self) {
+        self.watches.iter().for_each(|watched| watched.drain());
+    }
+
     /// A namespace, from the cache or else, until `deadline`, from the API server.
     pub(crate) async fn namespace(&self, name: &str, deadline: Instant) -> Arc<Namespace> {
         if let Some(namespace) = self.namespaces.get(name) {

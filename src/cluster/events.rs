@@ -7,6 +7,7 @@
 
 mod book;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,7 @@ const MAX_NAME: usize = 253;
 #[derive(Clone)]
 pub(crate) struct Events {
     book: Arc<Mutex<Book>>,
+    draining: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
 
@@ -50,9 +52,14 @@ impl Events {
     /// Begins to write events, in the name of this replica.
     pub(crate) fn start(client: Client, identity: &str, metrics: Arc<Metrics>) -> Events {
         let instance = identity.chars().filter(char::is_ascii).take(MAX_INSTANCE).collect();
-        let events = Events { book: Arc::default(), metrics };
+        let events = Events { book: Arc::default(), draining: Arc::default(), metrics };
         tokio::spawn(events.clone().write(client, instance));
         events
+    }
+
+    /// From now on what cannot be written is only counted: the server is on its way out.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Tells the pod's owner of every warning, those of templates that were left out among them. It never waits.
@@ -97,7 +104,8 @@ impl Events {
                     Err(why) => {
                         self.metrics.told(Told::Failed, 1);
                         book.failed(write, now);
-                        if logged.is_none_or(|at| now.duration_since(at) > LOG_PAUSE) {
+                        let is_news = logged.is_none_or(|at| now.duration_since(at) > LOG_PAUSE);
+                        if is_news && !self.draining.load(Ordering::Relaxed) {
                             logged = Some(now);
                             let owner = &write.regarding.owner;
                             tracing::warn!(
