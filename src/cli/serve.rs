@@ -137,7 +137,6 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let client = if cluster.watch || is_auto { Some(connect().await?) } else { None };
     let watching = client.as_ref().filter(|_| cluster.watch);
     let (watched, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
-
     let events = watching.map(|client| cluster.events(client.clone(), &metrics));
 
     let bound = Bound::bind(Config {

@@ -152,7 +152,7 @@ impl Candidate {
         let led = self.until.borrow().is_some();
         self.lead_until(None);
         if led && let Ok(Err(error)) = timeout(PATIENCE, self.release()).await {
-            // After an uninstallation it may not be.
+            // `helm uninstall` takes the right away before the pods end, and the Lease runs out by itself.
             tracing::info!(lease = self.name, why = %error, "the Lease was not given back");
         }
     }

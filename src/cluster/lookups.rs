@@ -34,6 +34,8 @@ const ABSENCE: Duration = Duration::from_secs(1);
 /// Failures are logged no more often than this.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
+const LATE: &str = "the API server did not answer in time";
+
 /// What the API server has, or why it did not say, in words for people.
 pub(super) type Answer<T> = Result<Option<T>, String>;
 
@@ -80,7 +82,7 @@ where
             }
         };
         let answered = timeout_at(deadline, answered.instrument(lookup_span(self.resource))).await;
-        answered.unwrap_or_else(|_| Err("the API server did not answer in time".into()))
+        answered.unwrap_or_else(|_| Err(LATE.into()))
     }
 
     /// The question about `key`, now asked if it was not. An error when too much has been asked already.
@@ -99,10 +101,9 @@ where
             return Err(why);
         }
         let asked = Asked::default();
-        state.asked.insert(key.clone(), Arc::clone(&asked));
-        drop(state);
         // On its own, so that it does not end with the review that happens to be the first.
         tokio::spawn(Arc::clone(self).answer(key.clone(), question(), Arc::clone(&asked)));
+        state.asked.insert(key.clone(), Arc::clone(&asked));
         Ok(asked)
     }
 
@@ -131,7 +132,7 @@ where
                 Duration::ZERO
             }
             None => {
-                self.failed("the API server did not answer in time");
+                self.failed(LATE);
                 Duration::ZERO
             }
         };
@@ -294,7 +295,7 @@ mod tests {
             let answer = lookups.ask(1, within(seconds), pending);
             async move { (answer.await, begun.elapsed().as_secs_f64().round()) }
         };
-        let late = || Err("the API server did not answer in time".to_owned());
+        let late = || Err(LATE.to_owned());
         let first_and_second = join_all([waits(2.0), waits(1.0)]).await;
         assert_eq!(first_and_second, [(late(), 2.0), (late(), 1.0)]);
     }

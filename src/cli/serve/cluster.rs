@@ -119,7 +119,7 @@ impl ClusterArgs {
         let draining = bound.draining();
         let resigned = tokio::spawn(async move {
             draining.await;
-            // An uninstallation takes the rights away before the pods end, and nobody needs to know what fails of it.
+            // `helm uninstall` takes the rights away before the pods end. What fails from here on is worth no warning.
             writers.iter().for_each(JoinHandle::abort);
             if let Some((cluster, events)) = watching {
                 cluster.drain();

@@ -1,6 +1,7 @@
 //! Hundreds of pods at once in a namespace that nobody knew a moment ago.
 
 use std::fs;
+use std::thread::scope;
 use std::time::Duration;
 
 use super::*;
@@ -54,7 +55,7 @@ fn assert_asked(pillion: &Pillion, resource: &str) {
 }
 
 #[test]
-fn five_hundred_pods_at_once_in_a_new_namespace_or_with_new_templates_are_injected() {
+fn five_hundred_reviews_of_a_new_namespace_or_of_new_templates_wait_for_few_questions() {
     let Some(cluster) = Cluster::shared() else { return };
     let (pillion, link, _folder) = watching(cluster);
     // The first of a kind takes the API server a second or two.
@@ -84,4 +85,37 @@ fn five_hundred_pods_at_once_in_a_new_namespace_or_with_new_templates_are_inject
     }
     assert_asked(&pillion, "clusterinjectiontemplates");
     assert_asked(&pillion, "injectiontemplates");
+}
+
+#[test]
+fn five_hundred_pods_created_at_once_in_a_new_namespace_are_injected() {
+    let Some(cluster) = Cluster::own() else { return };
+    // On a busy machine it takes a while until all of them have their connection.
+    let installed = Install::on(&cluster).values(json!({"webhook": {"timeoutSeconds": 30}})).start();
+    let before = cluster.namespace("before", &OPTED_IN);
+    cluster.apply(&cluster_wide("shipper", "1").to_string());
+    eventually("the template", || sidecars(&before, "shipper"));
+    installed.slow_down(Duration::from_millis(300));
+
+    let labels = json!({"pillion.dev/inject": "enabled"});
+    let account = json!({"metadata": {"name": "web"}});
+    for (path, object) in [
+        ("/api/v1/namespaces", json!({"metadata": {"name": "new", "labels": labels}})),
+        ("/api/v1/namespaces/new/serviceaccounts", account),
+    ] {
+        let created = cluster.api.create(path, &object);
+        assert_eq!(created.status, 201, "{}", created.text());
+    }
+    let new = Namespace::of(&cluster.api, "new");
+    scope(|scope| {
+        for _ in 0..500 {
+            scope.spawn(|| {
+                let mut web = pod("web", "shipper");
+                web["spec"]["serviceAccountName"] = json!("web");
+                let created = new.create("v1", "pods?dryRun=All", &web);
+                assert_eq!(created.status, 201, "{}", created.text());
+                assert_eq!(names(&created.json(), "initContainers"), ["shipper"]);
+            });
+        }
+    });
 }
