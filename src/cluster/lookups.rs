@@ -28,9 +28,8 @@ const BURST: f64 = 64.0;
 const PER_SECOND: f64 = 32.0;
 /// How long the API server may take. No review waits longer for it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long what was found is used, and how long it holds that there is no such thing.
-const PRESENCE: Duration = Duration::from_millis(250);
-const ABSENCE: Duration = Duration::from_secs(1);
+/// How long an answer is used, also one that there is no such thing.
+const USED_FOR: Duration = Duration::from_millis(250);
 /// Failures are logged no more often than this.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
@@ -118,32 +117,21 @@ where
             Ok(Err(_)) => Some(Err("this is a bug in pillion; its log says where".to_owned())),
             Err(_) => None,
         };
-        let used_for = match &answer {
-            Some(Ok(Some(_))) => {
-                self.metrics.looked_up(self.resource, Looked::Found);
-                PRESENCE
-            }
-            Some(Ok(None)) => {
-                self.metrics.looked_up(self.resource, Looked::Absent);
-                ABSENCE
-            }
-            Some(Err(why)) => {
-                self.failed(why);
-                Duration::ZERO
-            }
-            None => {
-                self.failed(LATE);
-                Duration::ZERO
-            }
-        };
-        if used_for.is_zero() {
+        match &answer {
+            Some(Ok(Some(_))) => self.metrics.looked_up(self.resource, Looked::Found),
+            Some(Ok(None)) => self.metrics.looked_up(self.resource, Looked::Absent),
+            Some(Err(why)) => self.failed(why),
+            None => self.failed(LATE),
+        }
+        let is_used = matches!(answer, Some(Ok(_)));
+        if !is_used {
             // Before anybody knows, so that whoever asks again asks anew.
             self.state().asked.remove(&key);
         }
         // Only this task sets it.
         let _ = asked.set(answer);
-        if !used_for.is_zero() {
-            sleep(used_for).await;
+        if is_used {
+            sleep(USED_FOR).await;
             self.state().asked.remove(&key);
         }
     }
@@ -243,7 +231,7 @@ mod tests {
         let lookups = lookups();
         assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("old")))).await, Ok(Some("old")));
         assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("new")))).await, Ok(Some("old")));
-        sleep(PRESENCE * 2).await;
+        sleep(USED_FOR * 2).await;
         assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("new")))).await, Ok(Some("new")));
     }
 
@@ -253,9 +241,9 @@ mod tests {
         assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(None))).await, Ok(None));
         assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("there now")))).await, Ok(None));
         assert_eq!(lookups.ask(2, within(2.0), || ready(Ok(Some("another")))).await, Ok(Some("another")));
-        sleep(ABSENCE * 2).await;
+        sleep(USED_FOR * 2).await;
         assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("there now")))).await, Ok(Some("there now")));
-        sleep(ABSENCE * 2).await;
+        sleep(USED_FOR * 2).await;
         assert!(lookups.state().asked.is_empty());
     }
 
