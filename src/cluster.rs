@@ -1,8 +1,9 @@
 //! The only user of the cluster's API: what is watched, what is asked for, what is written, and who may write.
 //!
 //! Reviews read caches that watches keep full. A namespace or template that was created a moment before its pods may
-//! not be there yet, so what a review misses is asked for once, with a bound on time and number, and used for that
-//! review alone: only the watches change the caches, or something that was just deleted could come back.
+//! not be there yet, so what reviews miss is asked for once, with a bound on time and number, and used by those that
+//! wait for it or come in the next moment: only the watches change the caches, or something that was just deleted could
+//! come back.
 
 #[cfg(test)]
 mod crd;
@@ -28,11 +29,12 @@ use kube::{Api, Client, Config};
 use pillion_engine::catalog::Namespace;
 use pillion_engine::template::TemplateName;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::lookups::Lookups;
 use self::namespaces::{Namespaces, known};
-use self::templates::{Change, Kind, Resource};
+use self::templates::{Change, Kind, MissingTemplate, Resource};
 pub(crate) use self::version::check_version;
 use self::watch::Seen;
 pub(crate) use self::watch::Watched;
@@ -50,9 +52,9 @@ pub(crate) struct Cluster {
     client: Client,
     namespaces: Namespaces,
     watches: Vec<Arc<Watched>>,
-    namespace_lookups: Lookups<String>,
+    namespace_lookups: Arc<Lookups<String, Arc<Namespace>>>,
     /// By [`Kind`].
-    template_lookups: [Lookups<(String, TemplateName)>; 2],
+    template_lookups: [Arc<Lookups<(String, TemplateName), MissingTemplate>>; 2],
     metrics: Arc<Metrics>,
 }
 
@@ -108,22 +110,27 @@ impl Cluster {
         &self.watches
     }
 
+    /// From now on the first failure of a watch is its end: the server is on its way out, and serves what is known.
+    pub(crate) fn drain(&self) {
+        self.watches.iter().for_each(|watched| watched.drain());
+    }
+
     /// A namespace, from the cache or else, until `deadline`, from the API server.
     pub(crate) async fn namespace(&self, name: &str, deadline: Instant) -> Arc<Namespace> {
         if let Some(namespace) = self.namespaces.get(name) {
             return namespace;
         }
-        let api: Api<v1::Namespace> = Api::all(self.client.clone());
-        let question = api.get_metadata_opt(name);
-        Arc::new(match self.namespace_lookups.ask(name.to_owned(), deadline, question).await {
-            Ok(Some(object)) => known(object),
-            // It is about to be gone, and the API server will not take the pod.
-            Ok(None) => Namespace::named(name),
-            Err(why) => Namespace::unavailable(
-                name,
-                format!("namespace {name} is not known, and could not be asked for: {why}"),
-            ),
-        })
+        let question = || {
+            let (api, name): (Api<v1::Namespace>, _) = (Api::all(self.client.clone()), name.to_owned());
+            async move { Ok(api.get_metadata_opt(&name).await?.map(|object| Arc::new(known(object)))) }
+        };
+        let why = match self.namespace_lookups.ask(name.to_owned(), deadline, question).await {
+            Ok(Some(namespace)) => return namespace,
+            // The answer may be older than the namespace, and that may require templates.
+            Ok(None) => format!("namespace {name} was not there when the API server was asked for it"),
+            Err(why) => format!("namespace {name} is not known, and could not be asked for: {why}"),
+        };
+        Arc::new(Namespace::unavailable(name, why))
     }
 
     /// Those of the named templates that the API server has for pods of a namespace.
@@ -133,7 +140,7 @@ impl Cluster {
         names: &[TemplateName],
         namespace: &str,
         deadline: Instant,
-    ) -> Vec<Resource> {
+    ) -> Vec<MissingTemplate> {
         let all_of = |name| try_join_all(kinds.iter().map(move |kind| self.template(*kind, name, namespace, deadline)));
         let found = join_all(names.iter().take(MAX_MISSING).map(all_of)).await;
         // Nothing of a name of which one kind could not be asked for: it may be the one that goes first.
@@ -146,16 +153,26 @@ impl Cluster {
         name: &TemplateName,
         namespace: &str,
         deadline: Instant,
-    ) -> Result<Option<Resource>, String> {
-        let resource = kind.resource();
-        let (api, key): (Api<DynamicObject>, _) = match kind {
-            Kind::ClusterWide => (Api::all_with(self.client.clone(), &resource), ""),
-            Kind::Namespaced => (Api::namespaced_with(self.client.clone(), namespace, &resource), namespace),
+    ) -> lookups::Answer<MissingTemplate> {
+        let key = match kind {
+            Kind::ClusterWide => String::new(),
+            Kind::Namespaced => namespace.to_owned(),
         };
-        let lookups = &self.template_lookups[kind as usize];
-        let question = api.get_opt(name.as_str());
-        let found = lookups.ask((key.to_owned(), name.clone()), deadline, question).await?;
-        Ok(found.map(|object| Resource::of(kind, object)))
+        let question = || {
+            let (client, resource) = (self.client.clone(), kind.resource());
+            let api: Api<DynamicObject> = match kind {
+                Kind::ClusterWide => Api::all_with(client, &resource),
+                Kind::Namespaced => Api::namespaced_with(client, namespace, &resource),
+            };
+            let name = name.clone();
+            async move {
+                let Some(object) = api.get_opt(name.as_str()).await? else { return Ok(None) };
+                // Once for all who wait, and not where reviews are answered: it can take milliseconds.
+                let read = spawn_blocking(move || MissingTemplate::read(Resource::of(kind, object)));
+                Ok(Some(read.await.map_err(|error| kube::Error::Service(error.into()))?))
+            }
+        };
+        self.template_lookups[kind as usize].ask((key, name.clone()), deadline, question).await
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use pillion_engine::catalog::Catalog;
 use pillion_engine::template::{OnError, TemplateName};
 use prometheus::IntCounter;
@@ -20,9 +20,8 @@ use tokio::sync::watch;
 
 pub(crate) use self::library::{Library, Loaded};
 use self::resources::Resources;
-pub(crate) use self::resources::read;
 use crate::cluster::status::Report;
-use crate::cluster::templates::{Change, Kind, Resource};
+use crate::cluster::templates::{Change, Kind, MissingTemplate};
 use crate::files::{self, Found, TEMPLATE_BYTES};
 use crate::metrics::Metrics;
 
@@ -39,12 +38,10 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    /// The catalog with resources that it lacks.
-    pub(crate) fn with(&self, resources: Vec<Resource>) -> Catalog {
+    /// The catalog with templates that it lacks.
+    pub(crate) fn with(&self, missing: Vec<MissingTemplate>) -> Catalog {
         let mut catalog = self.catalog.clone();
-        for Resource { identity, document, .. } in resources {
-            let template =
-                read(&identity, document).map_err(|problems| problems.into_iter().next().unwrap_or_default());
+        for MissingTemplate { identity, template } in missing {
             resources::enter(&mut catalog, &identity, template);
         }
         catalog
@@ -56,8 +53,8 @@ pub(crate) struct Live(ArcSwap<InForce>);
 
 impl Live {
     /// The snapshot of this moment.
-    pub(crate) fn in_force(&self) -> Guard<Arc<InForce>> {
-        self.0.load()
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.0.load_full()
     }
 }
 

@@ -94,9 +94,8 @@ fn lines(args: &LogArgs) -> impl Layer<Registry> + use<> {
     };
     let is_logged = move |metadata: &Metadata<'_>| {
         // What goes wrong with the API server we say ourselves, once and in fewer words.
-        let is_kube = metadata.target().starts_with("kube_");
-        let least = if is_kube && log_level < Level::DEBUG { Level::ERROR.min(log_level) } else { log_level };
-        metadata.is_event() && *metadata.level() <= least
+        let is_repeated = metadata.target().starts_with("kube_") && log_level < Level::DEBUG;
+        metadata.is_event() && !is_repeated && *metadata.level() <= log_level
     };
     lines.with_filter(filter_fn(is_logged))
 }

@@ -32,6 +32,7 @@ use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1;
 use kube::Client;
 use rustls::pki_types::ServerName;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::authority::{Authority, Leaf};
@@ -97,14 +98,14 @@ impl Config {
     }
 }
 
-/// Looks after the certificates from now on, and lets `serving` have the one to serve.
+/// Looks after the certificates until it is aborted, and lets `serving` have the one to serve.
 pub(crate) fn start(
     client: Client,
     config: Config,
     leadership: Leadership,
     serving: Arc<Serving>,
     metrics: Arc<Metrics>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<JoinHandle<()>> {
     config.check()?;
     let keeper = Keeper {
         secret: Secret::new(client.clone(), &config.namespace, &config.secret),
@@ -116,8 +117,7 @@ pub(crate) fn start(
         metrics,
         config,
     };
-    tokio::spawn(keeper.run());
-    Ok(())
+    Ok(tokio::spawn(keeper.run()))
 }
 
 struct Keeper {

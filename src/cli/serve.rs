@@ -137,14 +137,15 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let client = if cluster.watch || is_auto { Some(connect().await?) } else { None };
     let watching = client.as_ref().filter(|_| cluster.watch);
     let (watched, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
+    let events = watching.map(|client| cluster.events(client.clone(), &metrics));
 
     let bound = Bound::bind(Config {
         listen: listen.unwrap_or(SocketAddr::new(host, PORT)),
         admin_listen: admin_listen.unwrap_or(SocketAddr::new(host, ADMIN_PORT)),
         certificate: Arc::clone(&serving),
         live: Arc::clone(&live),
-        cluster: watched,
-        events: watching.map(|client| cluster.events(client.clone(), &metrics)),
+        cluster: watched.clone(),
+        events: events.clone(),
         metrics: Arc::clone(&metrics),
         max_connections: args.max_connections,
         max_body: args.max_body_bytes,
@@ -160,7 +161,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     match client {
         Some(client) => {
             let auto = is_auto.then_some((auto, serving));
-            cluster.run(client, auto, reports, metrics, bound).await
+            cluster.run(client, auto, watched.zip(events), reports, metrics, bound).await
         }
         None => bound.run().await,
     }

@@ -7,6 +7,7 @@
 
 mod book;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,7 @@ const MAX_NAME: usize = 253;
 #[derive(Clone)]
 pub(crate) struct Events {
     book: Arc<Mutex<Book>>,
+    draining: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
 
@@ -50,9 +52,14 @@ impl Events {
     /// Begins to write events, in the name of this replica.
     pub(crate) fn start(client: Client, identity: &str, metrics: Arc<Metrics>) -> Events {
         let instance = identity.chars().filter(char::is_ascii).take(MAX_INSTANCE).collect();
-        let events = Events { book: Arc::default(), metrics };
+        let events = Events { book: Arc::default(), draining: Arc::default(), metrics };
         tokio::spawn(events.clone().write(client, instance));
         events
+    }
+
+    /// From now on what cannot be written is only counted: the server is on its way out.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Tells the pod's owner of every warning, those of templates that were left out among them. It never waits.
@@ -97,10 +104,16 @@ impl Events {
                     Err(why) => {
                         self.metrics.told(Told::Failed, 1);
                         book.failed(write, now);
-                        if logged.is_none_or(|at| now.duration_since(at) > LOG_PAUSE) {
+                        let is_news = logged.is_none_or(|at| now.duration_since(at) > LOG_PAUSE);
+                        if is_news && !self.draining.load(Ordering::Relaxed) {
                             logged = Some(now);
                             let owner = &write.regarding.owner;
-                            tracing::warn!(%why, %owner, namespace = write.regarding.namespace, "cannot write an event");
+                            tracing::warn!(
+                                why,
+                                owner = owner.to_string(),
+                                namespace = write.regarding.namespace,
+                                "cannot write an event"
+                            );
                         }
                     }
                 }
@@ -111,11 +124,12 @@ impl Events {
 
 /// The object that an event is about, if the pod has an owner that can have one.
 fn regarding(decision: &Decision) -> Option<Regarding> {
+    let namespace = &decision.subject.namespace;
     let owner = decision.subject.owner.as_ref()?;
-    let parts = [&owner.api_version, &owner.kind, &owner.name, &owner.uid];
+    let parts = [namespace, &owner.api_version, &owner.kind, &owner.name, &owner.uid];
     // A node owns its mirror pods, and lies in no namespace.
     let is_told = owner.kind != "Node" && parts.iter().all(|part| (1..=MAX_NAME).contains(&part.len()));
-    is_told.then(|| Regarding { namespace: decision.subject.namespace.clone(), owner: owner.clone() })
+    is_told.then(|| Regarding { namespace: namespace.clone(), owner: owner.clone() })
 }
 
 /// Makes the event, or brings it up to date.

@@ -1,6 +1,11 @@
 //! The two kinds of template resources, as the API server has them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use kube::core::{ApiResource, DynamicObject};
+use pillion_engine::template::{self, Template};
+use pillion_engine::yaml::Node;
 use serde_json::{Value, json};
 
 use super::status::TemplateStatus;
@@ -95,6 +100,38 @@ impl Resource {
             document,
             status: serde_json::from_value(object.data["status"].take()).ok(),
         }
+    }
+}
+
+/// Reads a template resource: the same way as a file.
+///
+/// # Errors
+///
+/// With everything that is wrong with it.
+pub(crate) fn read(identity: &Identity, document: Value) -> Result<Arc<Template>, Vec<String>> {
+    let parse = || template::parse(&Node::from(document), &identity.to_string());
+    match catch_unwind(AssertUnwindSafe(parse)) {
+        Ok(Ok(template)) => Ok(Arc::new(template)),
+        Ok(Err(refused)) => Err(refused.problems.iter().map(ToString::to_string).collect()),
+        // The others must not suffer from it. The log has the place.
+        Err(_) => Err(vec![format!("{identity}: reading it failed, which is a bug in pillion; please report it")]),
+    }
+}
+
+/// A template that the catalog in force lacks, though the API server has it.
+#[derive(Clone, Debug)]
+pub(crate) struct MissingTemplate {
+    pub(crate) identity: Identity,
+    /// Or the first thing that is wrong with it.
+    pub(crate) template: Result<Arc<Template>, String>,
+}
+
+impl MissingTemplate {
+    /// Reads what the API server has.
+    pub(crate) fn read(resource: Resource) -> MissingTemplate {
+        let Resource { identity, document, .. } = resource;
+        let template = read(&identity, document).map_err(|problems| problems.into_iter().next().unwrap_or_default());
+        MissingTemplate { identity, template }
     }
 }
 

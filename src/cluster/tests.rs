@@ -71,13 +71,15 @@ async fn a_namespace_that_the_cache_lacks_is_asked_for_within_bounds() {
     let cluster = cluster([("/api/v1/namespaces/shop", shop), ("/api/v1/namespaces/silent", Value::Null)]);
     for (name, what) in [
         ("shop", "Known("),
-        ("absent", "Unknown"),
+        ("absent", "Unavailable(\"namespace absent was not there"),
         ("broken", "could not be asked for: it is so"),
         ("silent", "could not be asked for: the API server did not answer in time"),
     ] {
         let namespace = format!("{:?}", cluster.namespace(name, soon()).await);
         assert!(namespace.contains(what), "{namespace}");
     }
+    // A question is given up a moment after the last review that waits for it.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     let metrics = cluster.metrics.text().unwrap();
     assert!(metrics.contains("pillion_lookups_total{resource=\"namespaces\",result=\"failed\"} 2\n"), "{metrics}");
 }

@@ -45,6 +45,8 @@ struct State {
     full: bool,
     /// What went wrong since it was last known to be well.
     failure: Option<String>,
+    /// Whether the server is on its way out.
+    draining: bool,
 }
 
 impl Watched {
@@ -67,6 +69,11 @@ impl Watched {
             (Some(failure), false) => Err(failure.clone()),
             (None, false) => Err("not listed yet".into()),
         }
+    }
+
+    /// From now on the first failure is the end.
+    pub(crate) fn drain(&self) {
+        self.state().draining = true;
     }
 
     /// What is wrong at present, though what was seen before stays in service.
@@ -94,7 +101,7 @@ impl Watched {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists, then watches, and begins anew after each failure. Never ends.
+    /// Lists, then watches, and begins anew after each failure. Ends only when the server drains.
     pub(crate) async fn follow<K, S, T>(&self, watch: impl Fn() -> S, mut seen: impl FnMut(Seen<K>) -> T)
     where
         S: Stream<Item = watcher::Result<Event<K>>>,
@@ -106,6 +113,9 @@ impl Watched {
             let mut stage = Stage::Listing;
             let attempt = self.attempt(watch(), &mut seen, &mut stage);
             let ended = AssertUnwindSafe(attempt).catch_unwind().await;
+            if self.state().draining {
+                return;
+            }
             match stage {
                 Stage::Listing => {}
                 Stage::Listed(_) => was_served = true,
@@ -317,6 +327,25 @@ mod tests {
         assert_eq!(lists.recv().await.unwrap(), (vec![named("a")], None));
         assert_eq!(lists.recv().await.unwrap().1.as_deref(), Some("this is a bug in pillion; its log says where"));
         assert_eq!(watched.failure(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_server_drains_a_watch_goes_on_until_its_first_failure() {
+        let (watched, begun) = (watched(), AtomicUsize::new(0));
+        watched.drain();
+        let attempt = || {
+            begun.fetch_add(1, Ordering::Relaxed);
+            let mut steps = list(&["a"]);
+            steps.extend([Ok(Event::Apply(named("b"))), Err(watcher::Error::NoResourceVersion)]);
+            stream::iter(steps)
+        };
+        let mut seen = 0;
+        let count = |_| {
+            seen += 1;
+            ready(())
+        };
+        watched.follow(attempt, count).await;
+        assert_eq!((seen, begun.into_inner(), watched.failure()), (2, 1, None));
     }
 
     #[tokio::test(start_paused = true)]

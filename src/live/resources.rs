@@ -1,17 +1,15 @@
 //! What the template resources of the cluster amount to, now and since the process began.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
 use pillion_engine::catalog::Catalog;
-use pillion_engine::template::{self, Template, TemplateName};
-use pillion_engine::yaml::Node;
+use pillion_engine::template::{Template, TemplateName};
 
 use super::library::Loaded;
 use crate::cluster::status::{Report, Standing, TemplateStatus};
-use crate::cluster::templates::{Change, Identity, Kind, Resource};
+use crate::cluster::templates::{Change, Identity, Kind, Resource, read};
 
 /// The template resources, each with the last that was good of it. Lives as long as the process.
 pub(crate) struct Resources {
@@ -42,21 +40,6 @@ impl Entry {
         for warning in accepted.flat_map(|template| template.warnings()) {
             tracing::warn!(warning = warning.to_string(), "template accepted, but should be better");
         }
-    }
-}
-
-/// Reads a template resource: the same way as a file.
-///
-/// # Errors
-///
-/// With everything that is wrong with it.
-pub(crate) fn read(identity: &Identity, document: serde_json::Value) -> Result<Arc<Template>, Vec<String>> {
-    let parse = || template::parse(&Node::from(document), &identity.to_string());
-    match catch_unwind(AssertUnwindSafe(parse)) {
-        Ok(Ok(template)) => Ok(Arc::new(template)),
-        Ok(Err(refused)) => Err(refused.problems.iter().map(ToString::to_string).collect()),
-        // The others must not suffer from it. The log has the place.
-        Err(_) => Err(vec![format!("{identity}: reading it failed, which is a bug in pillion; please report it")]),
     }
 }
 

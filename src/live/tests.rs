@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::status::{Standing, TemplateStatus};
-use crate::cluster::templates::Identity;
+use crate::cluster::templates::{Identity, Resource};
 
 /// A resource of this kind, in its first generation. It breaks by `pood`.
 fn resource(kind: Kind, name: &str, spec: Value) -> Resource {
@@ -68,7 +68,7 @@ impl Keeper {
 
     /// What pods of the namespace get for the name.
     fn gives(&self, namespace: &str) -> String {
-        let in_force = self.live().in_force().clone();
+        let in_force = self.live().in_force();
         in_force.catalog.template("meter", namespace).map_or("nothing", |it| it.description()).to_owned()
     }
 
@@ -139,7 +139,7 @@ fn a_resource_that_is_made_again_has_nothing_of_the_one_before() {
 #[test]
 fn a_status_that_comes_back_changes_nothing_but_what_is_known_of_it() {
     let mut keeper = Keeper::of([wide(good("first"))]);
-    let before = keeper.live().in_force().clone();
+    let before = keeper.live().in_force();
     let status = TemplateStatus { observed_generation: Some(1), ..TemplateStatus::default() };
     keeper.heed([Change::Applied(Resource { status: Some(status.clone()), ..wide(good("first")) })]);
     assert!(Arc::ptr_eq(&before, &keeper.live().in_force()));
@@ -228,12 +228,10 @@ fn nothing_is_said_until_both_kinds_have_been_listed() {
 #[test]
 fn a_review_can_have_resources_that_the_catalog_lacks() {
     let keeper = Keeper::of([]);
-    let in_force = keeper.live().in_force().clone();
-    let catalog = in_force.with(vec![wide(good("wide")), own(good("own"))]);
+    let in_force = keeper.live().in_force();
+    let catalog = in_force.with([wide(good("wide")), own(good("own"))].map(MissingTemplate::read).into());
     assert_eq!(catalog.template("meter", "shop").map(|it| it.description()), Some("wide"));
-    assert_eq!(
-        in_force.with(vec![wide(broken()), own(good("own"))]).template("meter", "shop").map(|it| it.name()),
-        None
-    );
+    let catalog = in_force.with([wide(broken()), own(good("own"))].map(MissingTemplate::read).into());
+    assert_eq!(catalog.template("meter", "shop").map(|it| it.name()), None);
     assert_eq!(keeper.gives("shop"), "nothing");
 }

@@ -143,7 +143,7 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
         operation = review.operation().as_str(),
         namespace = decision.subject.namespace,
         name = decision.subject.name,
-        owner = decision.subject.owner.as_ref().map(tracing::field::display),
+        owner = decision.subject.owner.as_ref().map(ToString::to_string),
         templates = templates.join(","),
         outcome = decision.outcome.as_str(),
         reason = decision.reason.as_str(),

@@ -11,8 +11,7 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview
 use pillion_engine::admission::MalformedReview;
 
 use super::request::{Bodies, Refusal, guarded};
-use crate::cluster::templates::{Kind, Resource};
-use crate::live;
+use crate::cluster::templates::{Kind, Resource, read};
 use crate::metrics::{Metrics, Validated};
 
 /// The most problems or warnings that one answer names.
@@ -70,7 +69,7 @@ fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     }
     let resource = Resource::of(kind, object);
     let (name, namespace) = (resource.identity.name.clone(), resource.identity.namespace.clone());
-    match live::read(&resource.identity, resource.document) {
+    match read(&resource.identity, resource.document) {
         Ok(template) => {
             tracing::info!(kind = kind.as_str(), namespace, name, outcome = "accepted", "template validated");
             let warnings = named(template.warnings().iter().map(ToString::to_string).collect());

@@ -1,5 +1,6 @@
 //! Pillion in a cluster of its own: installed with the chart, with the rights that the chart gives it.
 
+mod burst;
 mod certs;
 mod gitops;
 mod install;

@@ -1,11 +1,15 @@
 //! What the server tells of itself: readiness, metrics, and one log line a decision.
 
+use std::fs;
 use std::io::{Write, stderr};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::harness::http;
 use crate::harness::pillion::{LOG_SHIPPER, Pillion, Setup, pod, review_of};
+use crate::harness::process::{Folder, Process};
 
 #[test]
 fn the_admin_listener_answers_plainly_and_changes_nothing() {
@@ -70,6 +74,12 @@ fn check_with_promtool(page: &str) {
 }
 
 #[test]
+fn cpu_time_is_not_counted_in_whole_seconds() {
+    let seconds = Pillion::start().metric("process_cpu_seconds_total", &[]);
+    assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");
+}
+
+#[test]
 fn each_decision_is_one_log_line() {
     let pillion = Pillion::start();
     let mut owned = pod("", "log-shipper");
@@ -97,6 +107,58 @@ fn each_decision_is_one_log_line() {
     for uid in ["injected-one", "denied-one"] {
         assert_eq!(pillion.log().iter().filter(|line| line.contains(uid)).count(), 1);
     }
+}
+
+#[test]
+fn nothing_that_a_client_writes_forges_a_line_of_the_text_log() {
+    let arguments = "serve --dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-format text";
+    let process = Process::start(Path::new(env!("CARGO_BIN_EXE_pillion")), arguments.split(' '));
+    let command = process.stdout().find("a curl line", |line| line.starts_with("curl ").then(|| line.to_owned()));
+    let authority = command.split('\'').nth(1).expect("it names a certificate");
+    let url = command.split(' ').find(|word| word.starts_with("https://")).expect("it names a URL");
+    let agent = http::agent(&fs::read_to_string(authority).expect("the certificate is there"));
+
+    let hostile = "web\n2026-11-29T12:00:00Z  INFO forged\u{1b}[2K\u{202e}";
+    let mut web = pod(hostile, hostile);
+    let owner = json!({"apiVersion": hostile, "kind": hostile, "name": hostile, "uid": hostile, "controller": true});
+    web["metadata"]["ownerReferences"] = json!([owner]);
+    web["metadata"]["annotations"]["pillion.dev/inject"] = json!(hostile);
+    let mut review = review_of(hostile, &web);
+    review["request"]["namespace"] = json!(hostile);
+    let json = [("content-type", "application/json")];
+    assert_eq!(http::send(&agent, "POST", url, &json, review.to_string().as_bytes()).status, 200);
+
+    let decided = |line: &str| line.contains(" decided ").then(|| line.to_owned());
+    let line = process.stderr().find("the decision", decided);
+    assert!(line.contains("duration="), "it is one line: {line}");
+    let log = process.stderr().all();
+    assert!(!log.iter().any(|line| line.starts_with("2026-11-29T12:00:00Z")), "{}", log.join("\n"));
+    assert!(!log.join("\n").contains(['\u{1b}', '\u{202e}']), "{}", log.join("\n"));
+}
+
+/// A client of an API server that is not there.
+const NOWHERE: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "a",
+    "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}], "users": [{"name": "a", "user": {"token": "a"}}],
+    "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}]}"#;
+
+#[test]
+fn what_goes_wrong_with_the_api_server_is_said_once_and_as_a_warning() {
+    let folder = Folder::new("pillion-nowhere-");
+    let environment = format!("KUBECONFIG={}", folder.write("kubeconfig.json", NOWHERE));
+    let flags = "serve --watch --certs auto --certs-name localhost --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
+    let pillion = env!("CARGO_BIN_EXE_pillion");
+    let arguments = [&environment, pillion].into_iter().chain(flags.split(' ')).chain(["--log-format", "json"]);
+    let process = Process::start(Path::new("/usr/bin/env"), arguments);
+
+    for ours in [
+        "watch failed; what is known stays in service meanwhile",
+        "cannot take part in the election",
+        "cannot look after the certificates; what is served stays",
+    ] {
+        assert_eq!(process.stderr().logged("message", ours)["level"], "WARN");
+    }
+    let log = process.stderr().all();
+    assert!(!log.iter().any(|line| line.contains("ERROR") || line.contains("kube_client")), "{}", log.join("\n"));
 }
 
 #[test]

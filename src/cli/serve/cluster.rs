@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::certs::Serving;
 use crate::certs::auto;
 use crate::cli::{duration, interval};
 use crate::cluster::events::Events;
 use crate::cluster::status::{self, Report};
-use crate::cluster::{self, lease};
+use crate::cluster::{self, Cluster, lease};
 use crate::metrics::Metrics;
 use crate::server::Bound;
 
@@ -98,6 +99,7 @@ impl ClusterArgs {
         self,
         client: Client,
         auto: Option<(AutoArgs, Arc<Serving>)>,
+        watching: Option<(Arc<Cluster>, Events)>,
         reports: watch::Receiver<Vec<Report>>,
         metrics: Arc<Metrics>,
         bound: Bound,
@@ -106,15 +108,23 @@ impl ClusterArgs {
         let identity = self.identity();
         let (leadership, campaign) =
             lease::campaign(client.clone(), &namespace, &self.lease, &identity, Arc::clone(&metrics));
+        let mut writers = Vec::new();
         if let Some((args, serving)) = auto {
-            auto::start(client.clone(), args.into_config(namespace), leadership.clone(), serving, metrics)?;
+            let config = args.into_config(namespace);
+            writers.push(auto::start(client.clone(), config, leadership.clone(), serving, metrics)?);
         }
         if self.watch {
-            tokio::spawn(status::write(client.clone(), identity, leadership, reports));
+            writers.push(tokio::spawn(status::write(client.clone(), identity, leadership, reports)));
         }
         let draining = bound.draining();
         let resigned = tokio::spawn(async move {
             draining.await;
+            // `helm uninstall` takes the rights away before the pods end. What fails from here on is worth no warning.
+            writers.iter().for_each(JoinHandle::abort);
+            if let Some((cluster, events)) = watching {
+                cluster.drain();
+                events.drain();
+            }
             campaign.resign().await;
         });
         tokio::select! {

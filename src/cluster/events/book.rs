@@ -14,6 +14,9 @@ const BURST: u32 = 25;
 const REFILL: Duration = Duration::from_secs(300);
 /// Series that are kept, and owners.
 const MAX_KEPT: usize = 4096;
+/// As many of one namespace: its pods can name owners that do not exist, and the others need their room. Hundreds of
+/// Deployments may be told of something each within the minutes that a series is kept.
+const MAX_OF_NAMESPACE: usize = 512;
 /// Events that are written at a time.
 const BATCH: usize = 10;
 /// How long a series grows before it is written again.
@@ -65,6 +68,14 @@ pub(super) struct Book {
     /// By the object and the text.
     series: HashMap<(Regarding, String), Series>,
     allowances: HashMap<Regarding, Allowance>,
+    /// How much of both there is, by namespace. What has ended counts until the next look at what is due.
+    shares: HashMap<String, Share>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    series: usize,
+    owners: usize,
 }
 
 struct Series {
@@ -127,11 +138,16 @@ impl Book {
             }
             return true;
         }
+        let share = self.shares.get(&regarding.namespace).copied().unwrap_or_default();
+        let is_new_owner = !self.allowances.contains_key(regarding);
         let is_full = self.series.len() >= MAX_KEPT
-            || self.allowances.len() >= MAX_KEPT && !self.allowances.contains_key(regarding);
+            || share.series >= MAX_OF_NAMESPACE
+            || is_new_owner && (self.allowances.len() >= MAX_KEPT || share.owners >= MAX_OF_NAMESPACE);
         if is_full || !take(&mut self.allowances, regarding, now) {
             return false;
         }
+        let share = Share { series: share.series + 1, owners: share.owners + usize::from(is_new_owner) };
+        self.shares.insert(regarding.namespace.clone(), share);
         let name = event_name(&regarding.owner.name, &time, self.series.len());
         let reason = note.reason;
         let series = Series { reason, name, first: time, last: time, heard: now, count: 1, written: 0, due: now };
@@ -151,6 +167,13 @@ impl Book {
             allowance.refill(now);
             allowance.left < BURST
         });
+        self.shares.clear();
+        for (regarding, _) in self.series.keys() {
+            self.shares.entry(regarding.namespace.clone()).or_default().series += 1;
+        }
+        for regarding in self.allowances.keys() {
+            self.shares.entry(regarding.namespace.clone()).or_default().owners += 1;
+        }
 
         let is_due = |series: &Series| series.count > series.written && series.due <= now;
         let mut due: Vec<_> = self.series.iter_mut().filter(|(_, series)| is_due(series)).collect();
@@ -217,13 +240,17 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn owner(name: &str) -> Regarding {
+        owner_in("shop", name)
+    }
+
+    fn owner_in(namespace: &str, name: &str) -> Regarding {
         let owner = Owner {
             api_version: "apps/v1".into(),
             kind: "ReplicaSet".into(),
             name: name.into(),
             uid: format!("uid of {name}"),
         };
-        Regarding { namespace: "shop".into(), owner }
+        Regarding { namespace: namespace.into(), owner }
     }
 
     fn told(book: &mut Book, owner: &Regarding, text: &str, now: Instant) -> bool {
@@ -346,11 +373,48 @@ mod tests {
     fn there_is_room_for_so_many_and_no_more() {
         let (mut book, now) = (Book::default(), Instant::now());
         for number in 0..MAX_KEPT {
-            assert!(told(&mut book, &owner(&number.to_string()), "a", now));
+            let namespace = (number / MAX_OF_NAMESPACE).to_string();
+            assert!(told(&mut book, &owner_in(&namespace, &number.to_string()), "a", now));
         }
         assert!(!told(&mut book, &owner("late"), "a", now));
-        assert!(told(&mut book, &owner("7"), "a", now), "what is known still counts");
+        assert!(told(&mut book, &owner_in("0", "7"), "a", now), "what is known still counts");
         assert_eq!((book.series.len(), book.allowances.len()), (MAX_KEPT, MAX_KEPT));
+    }
+
+    #[test]
+    fn one_namespace_leaves_room_for_the_others() {
+        let (mut book, start) = (Book::default(), Instant::now());
+        let told_of = |book: &mut Book, now| {
+            (0..MAX_KEPT).filter(|number| told(book, &owner_in("noisy", &number.to_string()), "a", now)).count()
+        };
+        assert_eq!(told_of(&mut book, start), MAX_OF_NAMESPACE);
+        assert!(told(&mut book, &owner_in("quiet", "web"), "a", start));
+
+        // When its series have ended there is room again.
+        book.due(start + QUIET);
+        assert_eq!(told_of(&mut book, start + QUIET), MAX_OF_NAMESPACE);
+    }
+
+    #[test]
+    fn one_namespaces_owners_of_whom_no_event_can_be_written_leave_room_for_those_of_the_others() {
+        let (mut book, mut now) = (Book::default(), Instant::now());
+        let mut number = 0;
+        for _ in 0..20 {
+            while told(&mut book, &owner_in("noisy", &number.to_string()), "a", now) {
+                number += 1;
+            }
+            loop {
+                let (writes, _) = book.due(now);
+                if writes.is_empty() {
+                    break;
+                }
+                writes.iter().for_each(|write| book.failed(write, now));
+            }
+            now += QUIET;
+            book.due(now);
+        }
+        assert_eq!(book.allowances.len(), MAX_OF_NAMESPACE);
+        assert!(told(&mut book, &owner_in("quiet", "web"), "a", now));
     }
 
     #[test]

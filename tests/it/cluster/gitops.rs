@@ -54,9 +54,19 @@ fn helm_installs_upgrades_and_uninstalls_it() {
     assert_eq!(written(&cluster), before);
     assert_eq!(sidecars(&here, "shipper").map(|sidecars| sidecars.len()), Some(1));
 
+    // Helm deletes the Deployment and, while its pods drain, what gave them their rights.
+    for replica in installed.replicas() {
+        replica.signal("TERM");
+        replica.logged("message", "draining");
+    }
     installed.helm(&["uninstall"]);
     for replica in installed.replicas() {
-        installed.stop(&replica);
+        assert_eq!(replica.exit_code(), 0);
+        let mut log = replica.log();
+        let draining = log.iter().position(|line| line.contains("\"draining\"")).expect("it was logged");
+        log.drain(..draining);
+        let is_quiet = |line: &String| line.contains("\"INFO\"");
+        assert!(log.iter().all(is_quiet), "{} says more than it has to:\n{}", replica.name, log.join("\n"));
     }
     assert_nothing_blocks(&cluster, &here);
     // What people wrote stays until they remove the definitions themselves.
