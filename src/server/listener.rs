@@ -26,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 
 /// How far the server is on its way out.
@@ -48,6 +49,8 @@ pub(crate) struct Limits {
     pub(crate) greeting: Duration,
     /// For a kept-alive connection between two requests, the next head included.
     pub(crate) idle: Duration,
+    /// For the client to take any of what is written to it.
+    pub(crate) write: Duration,
     /// Of a request's head, in bytes.
     pub(crate) head: usize,
 }
@@ -59,6 +62,7 @@ impl Limits {
         greeting: Duration::from_secs(10),
         // API servers reuse a connection for up to 90 seconds.
         idle: Duration::from_secs(120),
+        write: Duration::from_secs(30),
         head: 16 * 1024,
     };
 }
@@ -155,6 +159,10 @@ async fn serve_stream(
         tracing::debug!(%error, "connection lost before it began");
         return;
     }
+    // Below TLS, which has a buffer of its own and would pass for progress what only fills that.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.write));
+    let stream = Box::pin(stream);
     let Some(tls) = tls else {
         return serve_connection(stream, app, limits, phase).await;
     };
@@ -216,3 +224,7 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[path = "listener/tests.rs"]
+mod tests;
