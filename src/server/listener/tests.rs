@@ -1,7 +1,9 @@
 //! Over real TLS, with limits so short or so long that only one of them can be what is seen.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net;
+use std::sync::mpsc;
+use std::thread;
 
 use axum::body::Bytes;
 use axum::routing::{MethodRouter, post};
@@ -16,7 +18,8 @@ use crate::certs::{Serving, dev};
 /// Longer than any test.
 const EVER: Duration = Duration::from_secs(3600);
 /// One connection, and nobody loses it for being slow or old.
-const PATIENT: Limits = Limits { connections: 1, greeting: EVER, idle: EVER, write: EVER, ..Limits::DEFAULT };
+const PATIENT: Limits =
+    Limits { connections: 1, greeting: EVER, idle: EVER, idle_when_full: EVER, write: EVER, ..Limits::DEFAULT };
 
 struct Server {
     address: SocketAddr,
@@ -45,6 +48,11 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Serving);
         runtime.spawn(listener.serve(Router::new().route("/", app), phases));
         Server { address, client: Arc::new(client), _phase: phase, _runtime: runtime }
+    }
+
+    /// Serves what sends back what it got.
+    fn echo(limits: Limits) -> Server {
+        Server::start(limits, post(async |body: Bytes| body))
     }
 
     fn tcp(&self) -> net::TcpStream {
@@ -84,6 +92,14 @@ impl Connection {
     }
 }
 
+/// Waits for the end of a connection on which nothing more is said.
+fn is_closed(mut stream: impl Read) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset),
+    }
+}
+
 #[test]
 fn a_client_that_does_not_read_its_answer_loses_its_place() {
     // More than the kernel takes for somebody who does not read.
@@ -95,4 +111,74 @@ fn a_client_that_does_not_read_its_answer_loses_its_place() {
     reads_no_more.0.read_exact(&mut [0]).expect("the answer begins");
 
     server.connect().ask();
+}
+
+#[test]
+fn when_no_place_is_free_who_has_sent_no_request_makes_room_the_oldest_first() {
+    let server = Server::echo(Limits { connections: 3, ..PATIENT });
+    let before_handshake = server.tcp();
+    let after_handshake = server.connect();
+    let mut within_head = server.connect();
+    within_head.send(&REQUEST[..20]);
+
+    let (mut first, silent) = (server.connect(), before_handshake);
+    first.ask();
+    assert!(is_closed(silent));
+    let (mut second, silent) = (server.connect(), after_handshake);
+    second.ask();
+    assert!(is_closed(silent.0));
+    let (mut third, silent) = (server.connect(), within_head);
+    third.ask();
+    assert!(is_closed(silent.0));
+
+    for speaks in [&mut first, &mut second, &mut third] {
+        speaks.ask();
+    }
+}
+
+#[test]
+fn when_no_place_is_free_the_longest_idle_makes_room_and_a_younger_one_does_not() {
+    let server = Server::echo(Limits { connections: 2, idle_when_full: Duration::from_millis(200), ..PATIENT });
+    let (mut longest, mut younger) = (server.connect(), server.connect());
+    longest.ask();
+    younger.ask();
+    // Half of a head is no request, or it would hold the place.
+    longest.send(&REQUEST[..20]);
+
+    server.connect().ask();
+
+    assert!(is_closed(longest.0));
+    younger.ask();
+}
+
+#[test]
+fn a_request_in_flight_is_answered_before_its_connection_makes_room() {
+    let (arrive, arrived) = mpsc::channel();
+    let go_on = Arc::new(Notify::new());
+    let waits = {
+        let go_on = Arc::clone(&go_on);
+        async move |body: Bytes| {
+            arrive.send(()).unwrap();
+            go_on.notified().await;
+            body
+        }
+    };
+    let server = Server::start(Limits { idle_when_full: Duration::ZERO, ..PATIENT }, post(waits));
+    let mut in_flight = server.connect();
+    thread::scope(|scope| {
+        let answered = scope.spawn(move || {
+            in_flight.ask();
+            in_flight
+        });
+        arrived.recv().unwrap();
+        let waiting = scope.spawn(|| server.connect().ask());
+        // Time to ask it to leave, and to ask it again.
+        thread::sleep(2 * ASK_AGAIN);
+        go_on.notify_one();
+        assert!(is_closed(answered.join().expect("the answer came whole").0));
+
+        arrived.recv().unwrap();
+        go_on.notify_one();
+        waiting.join().expect("the one that waited is served");
+    });
 }
