@@ -2,13 +2,14 @@
 //!
 //! The API server is the only client that matters here. It keeps connections open for 90 seconds without a request and
 //! does not repeat a review when one is closed under it. So an idle connection must live longer than that, also while
-//! others wait for its place, and a server that wants its clients to go elsewhere, because it is going away,
-//! says so (`Connection: close`) with an answer.
+//! others wait for its place, and a server that wants its clients to go elsewhere, because it is going away or because
+//! a connection is old, says so (`Connection: close`) with an answer.
 //!
 //! This file stands alone, because the benchmark's bare server is built from it too.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -59,6 +60,9 @@ pub(crate) struct Limits {
     pub(crate) idle_when_full: Duration,
     /// For the client to take any of what is written to it.
     pub(crate) write: Duration,
+    /// When a connection is older, give or take a tenth, its next answer is its last: the client's next connection may
+    /// lead to another replica.
+    pub(crate) age: Duration,
     /// Of a request's head, in bytes.
     pub(crate) head: usize,
 }
@@ -72,6 +76,7 @@ impl Limits {
         idle: Duration::from_secs(120),
         idle_when_full: Duration::from_secs(95),
         write: Duration::from_secs(30),
+        age: Duration::from_secs(300),
         head: 16 * 1024,
     };
 }
@@ -219,8 +224,11 @@ impl Activity {
         self.idle_since.store(IN_FLIGHT, Ordering::Relaxed);
     }
 
-    fn request_ends(&self) {
-        self.idle_since.store(self.accepted.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    /// Also gives the age of the connection.
+    fn request_ends(&self) -> Duration {
+        let age = self.accepted.elapsed();
+        self.idle_since.store(age.as_nanos() as u64, Ordering::Relaxed);
+        age
     }
 
     /// For how long no request has come, if the connection may be closed because another one waits.
@@ -298,14 +306,15 @@ async fn serve_connection<S>(
 {
     let app = TowerToHyperService::new(app);
     let now = &phase.clone();
+    let old = give_or_take_a_tenth(limits.age);
     let service = service_fn(|request| {
         activity.request_begins();
         let answer = app.call(request);
         async move {
             let mut response = answer.await?;
-            activity.request_ends();
+            let age = activity.request_ends();
             // A refused request may have left its body unread, and then nothing can follow it.
-            if *now.borrow() >= Phase::Draining || response.status().is_client_error() {
+            if *now.borrow() >= Phase::Draining || response.status().is_client_error() || age >= old {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -350,6 +359,12 @@ async fn serve_connection<S>(
             }
         }
     }
+}
+
+/// So that connections that began together do not end together.
+fn give_or_take_a_tenth(age: Duration) -> Duration {
+    let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
+    age.mul_f64(0.9 + 0.2 * random)
 }
 
 #[cfg(test)]

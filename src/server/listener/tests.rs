@@ -18,8 +18,15 @@ use crate::certs::{Serving, dev};
 /// Longer than any test.
 const EVER: Duration = Duration::from_secs(3600);
 /// One connection, and nobody loses it for being slow or old.
-const PATIENT: Limits =
-    Limits { connections: 1, greeting: EVER, idle: EVER, idle_when_full: EVER, write: EVER, ..Limits::DEFAULT };
+const PATIENT: Limits = Limits {
+    connections: 1,
+    greeting: EVER,
+    idle: EVER,
+    idle_when_full: EVER,
+    write: EVER,
+    age: EVER,
+    ..Limits::DEFAULT
+};
 
 struct Server {
     address: SocketAddr,
@@ -181,4 +188,30 @@ fn a_request_in_flight_is_answered_before_its_connection_makes_room() {
         go_on.notify_one();
         waiting.join().expect("the one that waited is served");
     });
+}
+
+#[test]
+fn an_old_connection_ends_with_an_answer_that_says_so_and_never_without() {
+    let server = Server::echo(Limits { age: Duration::from_millis(200), ..PATIENT });
+    let mut connection = server.connect();
+    let began = Instant::now();
+    while !connection.ask().contains("connection: close\r\n") {
+        assert!(began.elapsed() < Duration::from_secs(60), "it has not aged");
+    }
+    assert!(is_closed(connection.0));
+
+    let server = Server::echo(Limits { age: Duration::ZERO, ..PATIENT });
+    let mut idle = server.connect();
+    idle.0.sock.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(!is_closed(&mut idle.0));
+    idle.0.sock.set_read_timeout(None).unwrap();
+    assert!(idle.ask().contains("connection: close\r\n"));
+}
+
+#[test]
+fn ages_differ_by_up_to_a_tenth() {
+    let ages: Vec<_> = (0..100).map(|_| give_or_take_a_tenth(Limits::DEFAULT.age).as_secs_f64()).collect();
+    assert!(ages.iter().all(|age| (270.0..=330.0).contains(age)), "{ages:?}");
+    let is_spread = |from: f64| ages.iter().any(|age| (from..from + 20.0).contains(age));
+    assert!(is_spread(270.0) && is_spread(290.0) && is_spread(310.0), "{ages:?}");
 }
