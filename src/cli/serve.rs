@@ -103,8 +103,10 @@ enum CertsFrom {
 
 /// Serves until a signal.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    // Dropped before the runtime, so that the admin listener still answers while the last traces are sent.
     let _telemetry = telemetry::start(&args.telemetry);
-    Runtime::new().context("cannot start the runtime")?.block_on(serve(args))
+    runtime.block_on(serve(args))
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
