@@ -270,7 +270,7 @@ async fn serve_stream(
     tls: Option<TlsAcceptor>,
     app: Router,
     limits: Limits,
-    phase: watch::Receiver<Phase>,
+    mut phase: watch::Receiver<Phase>,
     activity: Arc<Activity>,
 ) {
     // Without this, small answers wait for the client's delayed acknowledgement.
@@ -292,6 +292,7 @@ async fn serve_stream(
             Err(_) => tracing::debug!("TLS handshake took too long"),
         },
         () = activity.leave.notified() => tracing::debug!("closed in favour of another connection"),
+        () = reached(&mut phase, Phase::Closing) => {}
     }
 }
 

@@ -31,7 +31,7 @@ const PATIENT: Limits = Limits {
 struct Server {
     address: SocketAddr,
     client: Arc<ClientConfig>,
-    _phase: watch::Sender<Phase>,
+    phase: watch::Sender<Phase>,
     _runtime: Runtime,
 }
 
@@ -54,7 +54,7 @@ impl Server {
         let address = listener.address().unwrap();
         let (phase, phases) = watch::channel(Phase::Serving);
         runtime.spawn(listener.serve(Router::new().route("/", app), phases));
-        Server { address, client: Arc::new(client), _phase: phase, _runtime: runtime }
+        Server { address, client: Arc::new(client), phase, _runtime: runtime }
     }
 
     /// Serves what sends back what it got.
@@ -206,6 +206,18 @@ fn an_old_connection_ends_with_an_answer_that_says_so_and_never_without() {
     assert!(!is_closed(&mut idle.0));
     idle.0.sock.set_read_timeout(None).unwrap();
     assert!(idle.ask().contains("connection: close\r\n"));
+}
+
+#[test]
+fn a_client_that_has_not_shaken_hands_does_not_hold_up_the_end() {
+    let server = Server::echo(Limits { connections: 2, ..PATIENT });
+    let silent = server.tcp();
+    // Accepted after the silent one.
+    server.connect().ask();
+
+    server.phase.send_replace(Phase::Closing);
+
+    assert!(is_closed(silent));
 }
 
 #[test]
