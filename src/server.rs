@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use self::admin::Admin;
 use self::drain::Signals;
@@ -103,10 +102,13 @@ impl Bound {
         let mutate =
             Mutate { live: Arc::clone(&live), cluster: cluster.clone(), events, metrics: Arc::clone(&metrics), bodies };
         let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
-        let mut listeners = JoinSet::new();
-        listeners.spawn(webhook.serve(mutate.router().merge(validate.router()), phases.clone()));
-        listeners.spawn(admin.serve(health.router(), phases));
-        drain::run(&phase, drain, signals, listeners).await
+        let webhook = tokio::spawn(webhook.serve(mutate.router().merge(validate.router()), phases));
+        let admin = tokio::spawn(async move {
+            // Nobody ends this phase: the kubelet's probes find the port open for as long as the process lives.
+            let (_serving, phases) = watch::channel(Phase::Serving);
+            admin.serve(health.router(), phases).await;
+        });
+        drain::run(&phase, drain, signals, webhook, admin).await
     }
 }
 

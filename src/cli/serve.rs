@@ -26,6 +26,7 @@ use crate::telemetry::{self, LogArgs};
 
 const PORT: u16 = 8443;
 const ADMIN_PORT: u16 = 9402;
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Flags of `pillion serve`.
 #[derive(Debug, clap::Args)]
@@ -62,9 +63,9 @@ pub(crate) struct Args {
     #[arg(long, env = "PILLION_ON_ERROR", default_value = "deny", value_parser = OnError::from_str)]
     on_error: OnError,
 
-    /// How long to go on serving after SIGTERM, while API servers learn to go elsewhere
-    #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", default_value = "10", value_parser = super::duration)]
-    drain_seconds: Duration,
+    /// How long to go on serving after SIGTERM, while API servers learn to go elsewhere [default: 10, with --dev 0]
+    #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = super::duration)]
+    drain_seconds: Option<Duration>,
 
     /// How often template and certificate files are looked at
     #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = super::interval)]
@@ -103,8 +104,10 @@ enum CertsFrom {
 
 /// Serves until a signal.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    // Dropped before the runtime, so that the admin listener still answers while the last traces are sent.
     let _telemetry = telemetry::start(&args.telemetry);
-    Runtime::new().context("cannot start the runtime")?.block_on(serve(args))
+    runtime.block_on(serve(args))
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
@@ -150,7 +153,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         max_connections: args.max_connections,
         max_body: args.max_body_bytes,
         patience: args.request_timeout,
-        drain: args.drain_seconds,
+        drain: args.drain_seconds.unwrap_or(if dev { Duration::ZERO } else { DRAIN }),
     })
     .await?;
     // Bound to a name, because the file goes with it.

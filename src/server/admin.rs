@@ -1,7 +1,8 @@
 //! The plain listener for kubelet and Prometheus. Nothing can be changed here.
 //!
 //! Ready means: reviews are answered, and with a certificate that clients take. A broken template shows in the verbose
-//! list but does not make a replica unready, because the others are still served, and an unready one serves none.
+//! list but does not make a replica unready, because the others are still served, and an unready one serves none. Nor
+//! does draining, because reviews are answered until its end.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -51,16 +52,12 @@ impl Admin {
 
     /// Each check by name, with what is wrong. The webhook's socket is bound before this listener answers at all.
     fn checks(&self) -> Vec<(String, Result<(), String>)> {
-        let shutdown = match *self.phase.borrow() {
-            Phase::Serving => Ok(()),
-            Phase::Draining | Phase::Closing => Err("the server is shutting down".to_owned()),
-        };
         let certificate = match self.certificate.pair() {
             Some(pair) => pair.check_validity().map_err(|why| why.to_string()),
             None => Err("there is none yet".to_owned()),
         };
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
-        [("certificate".to_owned(), certificate), ("shutdown".to_owned(), shutdown)]
+        [("certificate".to_owned(), certificate)]
             .into_iter()
             .chain(watches.map(|watched| (format!("watch-{}", watched.resource), watched.check())))
             .collect()
@@ -79,7 +76,9 @@ impl Admin {
         let certificate = self.certificate.refused().map(|why| format!("certificate: not replaced: {why}"));
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
         let watches = watches.filter_map(|watched| Some(format!("watch-{}: {}", watched.resource, watched.failure()?)));
-        templates.into_iter().chain(certificate).chain(watches).collect()
+        let is_draining = *self.phase.borrow() >= Phase::Draining;
+        let shutdown = is_draining.then(|| "shutdown: the server is draining".to_owned());
+        templates.into_iter().chain(certificate).chain(watches).chain(shutdown).collect()
     }
 }
 

@@ -1,14 +1,15 @@
-//! The way out: not ready at once, serving on while the news spreads, then finishing what was begun.
+//! The way out: serving on while the news spreads, then finishing what was begun.
 //!
 //! API servers go on using connections to a pod that is being deleted, and learn of it late. So the first signal only
-//! makes the server unready and lets each answer ask for a new connection; a second one ends it at once.
+//! lets each answer ask for a new connection; a second one ends the server at once. It stays ready meanwhile: that its
+//! pod is terminating is in the EndpointSlice already, and a readiness probe that fails would only leave Warning events.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::listener::Phase;
@@ -38,32 +39,35 @@ impl Signals {
     }
 }
 
-/// Waits for a signal, then leads `listeners` through the phases.
+/// Waits for a signal, then leads `webhook` through the phases. `admin` serves until the process ends.
 pub(crate) async fn run(
     phase: &watch::Sender<Phase>,
     drain: Duration,
     mut signals: Signals,
-    mut listeners: JoinSet<()>,
+    mut webhook: JoinHandle<()>,
+    mut admin: JoinHandle<()>,
 ) -> anyhow::Result<()> {
-    tokio::select! {
-        () = signals.next() => {}
-        Some(ended) = listeners.join_next() => {
-            ended.context("a listener failed")?;
-            anyhow::bail!("a listener ended although nobody stopped it");
-        }
+    let ended = tokio::select! {
+        () = signals.next() => None,
+        ended = &mut webhook => Some(ended),
+        ended = &mut admin => Some(ended),
+    };
+    if let Some(ended) = ended {
+        ended.context("a listener failed")?;
+        anyhow::bail!("a listener ended although nobody stopped it");
     }
-    tracing::info!(seconds = drain.as_secs_f64(), "draining");
     phase.send_replace(Phase::Draining);
+    tracing::info!(seconds = drain.as_secs_f64(), "draining");
 
     let finish = async {
         sleep(drain).await;
-        tracing::info!("closing");
         phase.send_replace(Phase::Closing);
-        timeout(FINISH, async { while listeners.join_next().await.is_some() {} }).await
+        tracing::info!("closing");
+        timeout(FINISH, webhook).await
     };
     tokio::select! {
         finished = finish => match finished {
-            Ok(()) => tracing::info!("stopped"),
+            Ok(_) => tracing::info!("stopped"),
             Err(_) => tracing::warn!("stopped with requests unfinished"),
         },
         () = signals.next() => tracing::warn!("stopped by a second signal"),

@@ -12,16 +12,17 @@ fn review() -> String {
 }
 
 #[test]
-fn while_it_drains_it_is_not_ready_and_serves_on_and_asks_clients_to_go_elsewhere() {
+fn while_it_drains_it_is_ready_and_serves_on_and_asks_clients_to_go_elsewhere() {
     let mut pillion = Setup::new().template("log-shipper.yaml", LOG_SHIPPER).flags(["--drain-seconds", "600"]).start();
     let mut kept_alive = pillion.connect();
     assert_eq!(kept_alive.post(review().as_bytes()).header("connection"), None);
 
     pillion.signal("TERM");
 
-    eventually("the server to be unready", || (pillion.readyz() == 503).then_some(()));
-    let why = pillion.ask_admin("/readyz?verbose").text();
-    assert!(why.contains("[-]shutdown") && why.contains("[+]certificate ok"), "{why}");
+    pillion.logged("message", "draining");
+    assert_eq!(pillion.readyz(), 200);
+    let verbose = pillion.ask_admin("/readyz?verbose").text();
+    assert!(verbose.contains("[!]shutdown: the server is draining\n"), "{verbose}");
     assert_eq!(pillion.ask_admin("/livez").status, 200);
     for connection in [&mut kept_alive, &mut pillion.connect()] {
         let answer = connection.post(review().as_bytes());
@@ -47,12 +48,29 @@ fn a_request_in_flight_is_finished() {
 
     pillion.signal("TERM");
     pillion.logged("message", "closing");
+    assert_eq!(pillion.readyz(), 200, "the admin port closes last");
     in_flight.send(rest).expect("the other half is taken");
 
     let answer = in_flight.answer();
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(answer.json()["response"]["allowed"], true);
+    assert_eq!(pillion.exit_code(), 0);
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_requests_in_flight() {
+    let setup = Setup::new().template("log-shipper.yaml", LOG_SHIPPER);
+    let mut pillion = setup.flags(["--request-timeout", "600s"]).start();
+    let mut in_flight = pillion.connect();
+    in_flight.send(post_head(review().len())).expect("the head is taken");
+    eventually("the request to begin", || (pillion.metric("pillion_inflight_requests", &[]) == 1.0).then_some(()));
+
+    pillion.signal("INT");
+    pillion.logged("message", "closing");
+    pillion.signal("INT");
+
+    pillion.logged("message", "stopped by a second signal");
     assert_eq!(pillion.exit_code(), 0);
 }
 

@@ -18,12 +18,29 @@ fn silent_clients_lose_their_places_to_those_who_speak() {
     let mut within_head = pillion.connect();
     within_head.send(&post_head(10)[..40]).expect("the server takes bytes");
 
-    // All places are taken, so this one waits until the others are thrown out.
+    // All places are taken: the first of them is closed for this one, and the others when their time is over.
     assert_eq!(pillion.connect().post(review().as_bytes()).status, 200);
 
     assert!(is_closed(before_handshake.read(&mut [0])));
     assert!(after_handshake.is_closed_by_server());
     assert!(within_head.is_closed_by_server());
+}
+
+#[test]
+fn an_idle_connection_that_an_api_server_would_use_again_keeps_its_place() {
+    let flags = ["--max-connections", "1", "--log-level", "debug"];
+    let pillion = Setup::new().template("log-shipper.yaml", LOG_SHIPPER).flags(flags).start();
+    let mut idle = pillion.connect();
+    assert_eq!(idle.post(review().as_bytes()).status, 200);
+    let waiting = tcp(pillion.webhook);
+    pillion.logged("peer", &waiting.local_addr().expect("it is connected").to_string());
+
+    for _ in 0..50 {
+        assert_eq!(idle.post(review().as_bytes()).status, 200);
+    }
+
+    drop(idle);
+    assert_eq!(pillion.connect().post(review().as_bytes()).status, 200);
 }
 
 #[test]

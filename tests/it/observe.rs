@@ -18,9 +18,7 @@ fn the_admin_listener_answers_plainly_and_changes_nothing() {
         assert_eq!(pillion.ask_admin(path).status, 200, "{path}");
     }
     let verbose = pillion.ask_admin("/readyz?verbose").text();
-    for check in ["[+]certificate ok", "[+]shutdown ok"] {
-        assert!(verbose.contains(check), "{verbose}");
-    }
+    assert!(verbose.contains("[+]certificate ok"), "{verbose}");
     assert_eq!(pillion.ask_admin("/mutate").status, 404);
     assert_eq!(pillion.ask_admin("/").status, 404);
 }
