@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::admin::Admin;
 use self::drain::Signals;
 use self::listener::{Limits, Listener, Phase};
-use self::mutate::Mutate;
+use self::mutate::{LONG_AT_A_TIME, Mutate};
 use self::request::Bodies;
 use self::validate::Validate;
 use crate::certs::Serving;
@@ -99,8 +99,14 @@ impl Bound {
 
         let bodies = Bodies { max: max_body, patience };
         let validate = Validate { metrics: Arc::clone(&metrics), bodies };
-        let mutate =
-            Mutate { live: Arc::clone(&live), cluster: cluster.clone(), events, metrics: Arc::clone(&metrics), bodies };
+        let mutate = Mutate {
+            live: Arc::clone(&live),
+            cluster: cluster.clone(),
+            events,
+            metrics: Arc::clone(&metrics),
+            bodies,
+            long: Semaphore::new(LONG_AT_A_TIME),
+        };
         let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
         let webhook = tokio::spawn(webhook.serve(mutate.router().merge(validate.router()), phases));
         let admin = tokio::spawn(async move {

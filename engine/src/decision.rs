@@ -97,7 +97,7 @@ reasons! {
     NoTemplatesRequested "no_templates_requested" [Skipped]
         "Neither the pod nor its namespace names a template, or the pod's list of them is empty." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
     TooLarge "too_large" [Denied, Error]
-        "The templates would add more than 4096 things or 3 MiB to the pod; or the pod asks for more than 32 templates, or asks for any and has more than 256 containers, 131072 values or 256 KiB of annotations." "Ask for fewer templates in pillion.dev/templates or for none, let the template's entries of app name fewer containers, or make the pod smaller.";
+        "The templates would add more than 4096 labels, containers, variables, mounts and so on, or more than 3 MiB; or the pod asks for more than 32 templates; or it asks for any and has more than 256 containers, 131072 fields and list items, or 256 KiB of annotations." "Ask for fewer templates in pillion.dev/templates or for none, let the template's app entries name fewer containers, or make the pod smaller.";
     UnknownTemplate "unknown_template" [Denied, Error]
         "There is no template of that name." "Correct the name in pillion.dev/templates (of the pod or its namespace) or in the namespace's pillion.dev/required-templates, or add the template.";
     UnknownNamespace "unknown_namespace" [Denied, Error]

@@ -12,6 +12,7 @@ use pillion_engine::admission::{self, Review};
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome};
 use pillion_engine::template::TemplateName;
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::request::{Bodies, Refusal, guarded};
@@ -25,6 +26,8 @@ use crate::telemetry;
 const LARGE: usize = 256 * 1024;
 /// The same for what it will cost to decide: a template of a hundred values for a pod of a hundred containers.
 const COSTLY: usize = 10_000;
+/// Reviews of either kind that are decided at a time: each may use some ten MiB.
+pub(super) const LONG_AT_A_TIME: usize = 2;
 
 /// What a review needs.
 pub(super) struct Mutate {
@@ -38,6 +41,8 @@ pub(super) struct Mutate {
     pub(super) metrics: Arc<Metrics>,
     /// What bounds the requests.
     pub(super) bodies: Bodies,
+    /// For reviews that may take milliseconds.
+    pub(super) long: Semaphore,
 }
 
 impl Mutate {
@@ -81,7 +86,9 @@ impl Mutate {
                 let missing = selection.unknown(&in_force.catalog);
                 let found = self.with_missing(&in_force, missing, &review, deadline).await;
                 let catalog = found.as_ref().unwrap_or(&in_force.catalog);
-                guarded(is_large || selection.cost(catalog) > COSTLY, || selection.decide(catalog))?
+                let is_long = is_large || selection.cost(catalog) > COSTLY;
+                let _turn = if is_long { self.long.acquire().await.ok() } else { None };
+                guarded(is_long, || selection.decide(catalog))?
             }
             Err(decision) => *decision,
         };

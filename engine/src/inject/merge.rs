@@ -232,9 +232,9 @@ impl<'a> Merge<'_> {
 
     fn too_large(&self) -> String {
         format!(
-            "template \"{}\" adds too much to this pod: all templates together may add {MAX_ENTRIES} things, such as a \
-             label or a variable of a container, and {MAX_ADDED} bytes; let its entries of app name fewer containers, \
-             give its parameters shorter values, or ask for fewer templates in pillion.dev/templates",
+            "template \"{}\" adds too much to this pod: all templates together may add {MAX_ENTRIES} labels, containers, \
+             variables, mounts and so on, and {MAX_ADDED} bytes; let its app entries name fewer containers, give its \
+             parameters shorter values, or ask for fewer templates in pillion.dev/templates",
             self.template.name()
         )
     }

@@ -183,7 +183,7 @@ impl<'a> Pod<'a> {
 
 /// Says that a pod is too large.
 pub(super) fn too_many_values() -> String {
-    format!("the pod holds more than {MAX_VALUES} values; make it smaller")
+    format!("the pod has more than {MAX_VALUES} fields and list items; make it smaller")
 }
 
 /// What the expressions of one template see.
