@@ -3,6 +3,7 @@
 mod certs;
 mod gitops;
 mod install;
+mod lease;
 mod outage;
 mod rights;
 mod rollout;
@@ -29,3 +30,4 @@ fn installed() -> Option<&'static Installed<'static>> {
 }
 
 const OPTED_IN: [(&str, &str); 1] = [("pillion.dev/inject", "enabled")];
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pillion/leases/pillion";
