@@ -5,9 +5,11 @@ mod gitops;
 mod install;
 mod lease;
 mod outage;
+mod reinstall;
 mod rights;
 mod rollout;
 mod templates;
+mod trust;
 mod version;
 
 use std::sync::LazyLock;
@@ -31,3 +33,4 @@ fn installed() -> Option<&'static Installed<'static>> {
 
 const OPTED_IN: [(&str, &str); 1] = [("pillion.dev/inject", "enabled")];
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pillion/leases/pillion";
+const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/pillion";

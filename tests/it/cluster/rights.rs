@@ -309,7 +309,6 @@ fn at_once(what: &str, holds: bool) -> Result<(), String> {
 }
 
 const IMAGE: &str = "/spec/pod/spec/initContainers/0/image";
-const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/pillion";
 const USER: &str = "system:serviceaccount:pillion:pillion";
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/pillion/roles/pillion";
 
