@@ -5,6 +5,8 @@ pub(crate) mod dev;
 pub(crate) mod files;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::crypto::ring;
@@ -12,9 +14,13 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::time::Instant;
 use x509_parser::prelude::{ASN1Time, Validity, parse_x509_certificate};
 
 use self::files::FilesError;
+
+/// For so long after its start a replica waits until the webhooks trust its certificate.
+const TRUST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a certificate and a key cannot be served. None of the messages holds a part of a key.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -103,12 +109,14 @@ fn describe(error: &pem::Error) -> &'static str {
 pub(crate) struct Serving {
     pair: ArcSwapOption<Pair>,
     refused: ArcSwapOption<FilesError>,
+    trust: Option<Trust>,
 }
 
 impl Serving {
-    /// Serves nothing, so that no handshake succeeds, until there is a pair.
+    /// Serves nothing, so that no handshake succeeds, until there is a pair. Whether the webhooks trust that is to be
+    /// noted.
     pub(crate) fn empty() -> Serving {
-        Serving::default()
+        Serving { trust: Some(Trust::begin()), ..Serving::default() }
     }
 
     /// Serves `pair` until it is replaced.
@@ -130,10 +138,92 @@ impl Serving {
     pub(crate) fn refused(&self) -> Option<Arc<FilesError>> {
         self.refused.load_full()
     }
+
+    /// Whether the webhooks trust the pair, where we tell them to.
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+}
+
+/// Whether the webhooks trust the certificate that is served. A replica is not ready for the first time before they do, or
+/// before it has waited for a minute. Later this does not make it unready any more: nobody would be left to answer.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    began: Instant,
+    why_not: ArcSwapOption<String>,
+    was_ready: AtomicBool,
+}
+
+impl Trust {
+    fn begin() -> Trust {
+        Trust {
+            began: Instant::now(),
+            why_not: ArcSwapOption::from_pointee("the webhook configurations have not been read yet".to_owned()),
+            was_ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes why the webhooks do not trust the certificate, or that they do.
+    pub(crate) fn note(&self, why_not: Option<String>) {
+        self.why_not.store(why_not.map(Arc::new));
+    }
+
+    /// Why the webhooks do not trust the certificate, if so.
+    pub(crate) fn why_not(&self) -> Option<Arc<String>> {
+        self.why_not.load_full()
+    }
+
+    /// Fails as long as the replica should not be ready.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.why_not() {
+            Some(why) if !self.was_ready.load(Ordering::Relaxed) && self.began.elapsed() < TRUST_PATIENCE => {
+                Err(why.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that the replica is ready.
+    pub(crate) fn note_ready(&self) {
+        if !self.was_ready.swap(true, Ordering::Relaxed)
+            && let Some(why) = self.why_not()
+        {
+            tracing::warn!(%why, "ready after {TRUST_PATIENCE:?}, but calls will fail");
+        }
+    }
 }
 
 impl ResolvesServerCert for Serving {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.pair.load().as_ref().map(|pair| Arc::clone(&pair.certified))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_first_readiness_waits_for_trust_and_not_for_ever() {
+        let trust = Trust::begin();
+        assert_eq!(trust.check(), Err("the webhook configurations have not been read yet".into()));
+        trust.note(Some("no caBundle".into()));
+        advance(TRUST_PATIENCE - Duration::from_millis(1)).await;
+        assert_eq!(trust.check(), Err("no caBundle".into()));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(trust.check(), Ok(()));
+        assert_eq!(trust.why_not().as_deref().map(String::as_str), Some("no caBundle"));
+
+        let trust = Trust::begin();
+        trust.note(None);
+        assert_eq!((trust.check(), trust.why_not()), (Ok(()), None));
+        trust.note(Some("no caBundle".into()));
+        assert_eq!(trust.check(), Err("no caBundle".into()));
+        trust.note(None);
+        trust.note_ready();
+        trust.note(Some("no caBundle".into()));
+        assert_eq!(trust.check(), Ok(()));
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct Metrics {
     certificate_reloads: IntCounterVec,
     authority_expiration: IntGaugeVec,
     certificate_repairs: IntCounterVec,
+    certificate_untrusted: IntGaugeVec,
     leader: IntGauge,
     validations: IntCounterVec,
     watch_up: IntGaugeVec,
@@ -182,6 +183,16 @@ impl Metrics {
                     "pillion_certificate_repairs_total",
                     "Times that what others had changed was put right: the Secret, or the caBundle of a webhook.",
                     &["what"],
+                )?,
+            )?,
+            certificate_untrusted: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "pillion_certificate_untrusted",
+                        "Whether a webhook does not trust the serving certificate (1), where Pillion keeps its own.",
+                    ),
+                    &[],
                 )?,
             )?,
             leader: register(&registry, gauge("pillion_leader", "Whether this replica holds the Lease.")?)?,
@@ -333,6 +344,11 @@ impl Metrics {
     /// Counts a webhook configuration whose caBundle was put right.
     pub(crate) fn ca_bundle_repaired(&self) {
         self.certificate_repairs.with_label_values(&["ca_bundle"]).inc();
+    }
+
+    /// Notes whether a webhook does not trust the certificate in force.
+    pub(crate) fn certificate_untrusted(&self, untrusted: bool) {
+        self.certificate_untrusted.with_label_values::<&str>(&[]).set(untrusted.into());
     }
 
     /// Notes whether this replica leads.

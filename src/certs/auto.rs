@@ -6,6 +6,9 @@
 //! Secret ──read──▶ Found ──plan──▶ Plan ──carry out──▶ Kept ──▶ Secret, caBundle of each webhook
 //! ```
 //!
+//! There is one exception: an empty `caBundle` is filled by any replica, with the authorities of the Secret. After an
+//! installation it is empty and there may be no leader for a while, and every call fails until it is filled.
+//!
 //! All state is in the Secret, so that any replica can go on where a leader was killed. There are two rules. An
 //! authority signs, and a certificate of it is served, only when every webhook has trusted it for `propagation`, which
 //! each replica counts for itself, on its monotonic clock; unless there is nothing better to serve. And an authority
@@ -40,7 +43,7 @@ use self::contents::{Found, Kept, Problem};
 use self::memory::{At, Memory};
 use self::plan::Change;
 use self::secret::Secret;
-use self::webhooks::{Configuration, Webhooks};
+use self::webhooks::{Configuration, Target, Webhooks};
 use super::Serving;
 use crate::cluster::lease::Leadership;
 use crate::metrics::Metrics;
@@ -107,6 +110,7 @@ pub(crate) fn start(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<JoinHandle<()>> {
     config.check()?;
+    metrics.certificate_untrusted(true);
     let keeper = Keeper {
         secret: Secret::new(client.clone(), &config.namespace, &config.secret),
         webhooks: Webhooks::new(&client, &config.webhook_configuration),
@@ -128,7 +132,7 @@ struct Keeper {
     metrics: Arc<Metrics>,
     serving: Arc<Serving>,
     memory: Memory,
-    /// What this replica, since it leads, has published in, or found in, the configurations.
+    /// What this replica has published in, or found in, the configurations.
     published: HashMap<&'static str, Vec<u8>>,
 }
 
@@ -175,7 +179,6 @@ impl Keeper {
         if self.leadership.is_leader() {
             self.lead(at, secret, found).await
         } else {
-            self.published.clear();
             match found {
                 Some(found) => self.follow(at, &found).await,
                 // The leader makes it.
@@ -185,7 +188,7 @@ impl Keeper {
     }
 
     async fn lead(&mut self, at: At, secret: Option<v1::Secret>, found: Option<Found>) -> anyhow::Result<()> {
-        let configurations = self.webhooks.read().await;
+        let mut configurations = self.webhooks.read().await;
         let webhooks = configurations.as_ref().map_or(Vec::new(), |read| trusted(read));
         if let (Ok(_), Some(found)) = (&configurations, &found) {
             self.memory.note_trusted(at, &found.authorities, &webhooks);
@@ -196,27 +199,36 @@ impl Keeper {
             self.tell(&changes, &kept);
         }
         // Before the certificate is served, if it is the first, but that it cannot be published is no reason not to.
-        let published = match configurations {
-            Ok(configurations) => self.publish(&configurations, &kept.bundle()).await,
-            Err(error) => Err(error),
+        let published = match &mut configurations {
+            Ok(configurations) => self.publish(configurations, &kept.bundle(), Target::All).await,
+            Err(_) => Ok(()),
         };
         self.metrics.authority_expires(kept.signer.authority.not_after.as_second());
         let served = self.memory.keep(at, &kept, &self.config);
         serve(served, &self.serving, &self.metrics);
+        self.note_trust(&configurations);
+        configurations.context("cannot read the webhook configurations")?;
         published.context("cannot publish the authorities in the webhook configurations")
     }
 
     async fn follow(&mut self, at: At, found: &Found) -> anyhow::Result<()> {
         let served = self.memory.heed(at, found, &self.config);
         serve(served, &self.serving, &self.metrics);
-        // Whoever leads next need not begin to count.
-        if !found.authorities.iter().all(|authority| self.memory.is_known(at, authority, &self.config)) {
-            let configurations = self.webhooks.read().await.context("cannot read the webhook configurations")?;
-            self.memory.note_trusted(at, &found.authorities, &trusted(&configurations));
-        }
         if let Some(signer) = found.signer() {
             self.metrics.authority_expires(signer.authority.not_after.as_second());
         }
+        let mut configurations = self.webhooks.read().await;
+        if let Ok(configurations) = &mut configurations {
+            // Whoever leads next need not begin to count.
+            self.memory.note_trusted(at, &found.authorities, &trusted(configurations));
+        }
+        let published = match (&mut configurations, found.whole()) {
+            (Ok(configurations), Some(kept)) => self.publish(configurations, &kept.bundle(), Target::Empty).await,
+            _ => Ok(()),
+        };
+        self.note_trust(&configurations);
+        configurations.context("cannot read the webhook configurations")?;
+        published.context("cannot publish the authorities in the webhook configurations")?;
         if found.problems.is_empty() {
             return Ok(());
         }
@@ -225,11 +237,16 @@ impl Keeper {
         anyhow::bail!("the leader has to repair the Secret {}: {problems}", self.config.secret)
     }
 
-    /// Lets all webhooks trust `bundle`.
-    async fn publish(&mut self, configurations: &[Configuration], bundle: &[u8]) -> kube::Result<()> {
+    /// Lets the webhooks that are meant trust `bundle`.
+    async fn publish(
+        &mut self,
+        configurations: &mut [Configuration],
+        bundle: &[u8],
+        target: Target,
+    ) -> kube::Result<()> {
         for configuration in configurations {
             let resource = configuration.resource;
-            if configuration.publish(bundle).await? {
+            if configuration.publish(bundle, target).await? {
                 let name = &self.config.webhook_configuration;
                 if self.published.get(resource).is_some_and(|published| published == bundle) {
                     tracing::warn!(resource, name, "caBundle was changed by somebody else; published again");
@@ -238,9 +255,27 @@ impl Keeper {
                     tracing::info!(resource, name, "authorities published in caBundle");
                 }
             }
-            self.published.insert(resource, bundle.to_vec());
+            if configuration.holds(bundle) {
+                self.published.insert(resource, bundle.to_vec());
+            }
         }
         Ok(())
+    }
+
+    /// Notes whether all webhooks trust the certificate that is served.
+    fn note_trust(&self, configurations: &kube::Result<Vec<Configuration>>) {
+        let (Some(trust), Some(leaf)) = (self.serving.trust(), self.memory.served()) else { return };
+        let why_not = match configurations {
+            Ok(configurations) => configurations.iter().find(|configuration| !configuration.trusts(leaf)).map(|it| {
+                let (resource, name) = (it.resource, &self.config.webhook_configuration);
+                format!("the caBundle of {resource}/{name} lacks the CA of the certificate that is served")
+            }),
+            // Who may not read them is not told whether anything is wrong.
+            Err(kube::Error::Api(status)) if status.code == 403 => None,
+            Err(_) => return,
+        };
+        self.metrics.certificate_untrusted(why_not.is_some());
+        trust.note(why_not);
     }
 
     fn tell(&self, changes: &[Change], kept: &Kept) {

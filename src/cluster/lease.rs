@@ -1,17 +1,19 @@
 //! One replica at a time may write: who holds the Lease.
 //!
-//! As Kubernetes' own components do it, no clock is compared with another machine's: a candidate takes over when, by its
-//! own monotonic clock, it has not seen the Lease change for [`DURATION`]. A leader that cannot renew stops being one
-//! before that, also when nothing of this process runs in the meantime, because leading ends by itself.
+//! As Kubernetes' own components do it, a candidate takes over when, by its own monotonic clock, it has not seen the Lease
+//! change for [`DURATION`]. A leader that cannot renew stops being one before that, also when nothing of this process runs
+//! in the meantime, because leading ends by itself. Clocks of two machines are compared only to see that a Lease is left
+//! over from long ago.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
@@ -25,9 +27,13 @@ use crate::metrics::Metrics;
 const DURATION: Duration = Duration::from_secs(15);
 /// How long one has led since the last renewal. What is left of [`DURATION`] is for requests that are on their way.
 const LEADING: Duration = Duration::from_secs(12);
+/// Whoever renewed a Lease longer ago than this is gone. Clocks of machines in one cluster do not differ by as much. Where
+/// they do, a leader is replaced that is still there, but only once, since by its clock the Lease of the new one is from
+/// the future; and what a leader writes to the Secret and to the webhooks names the resourceVersion that it has read.
+const LONG_PAST: SignedDuration = SignedDuration::from_mins(10);
 const RENEW: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(2);
-/// For the two calls of one attempt: several attempts fit into [`LEADING`].
+/// For the few calls of one attempt: several attempts fit into [`LEADING`].
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether this replica may write.
@@ -84,7 +90,9 @@ pub(crate) fn campaign(
     let (until, receiver) = watch::channel(None);
     let (stop, stopped) = oneshot::channel();
     let candidate = Candidate {
-        leases: Api::namespaced(client, namespace),
+        leases: Api::namespaced(client.clone(), namespace),
+        reviews: Api::all(client),
+        namespace: namespace.to_owned(),
         name: name.to_owned(),
         identity: identity.to_owned(),
         rival: Rival::default(),
@@ -97,6 +105,8 @@ pub(crate) fn campaign(
 
 struct Candidate {
     leases: Api<Lease>,
+    reviews: Api<SelfSubjectReview>,
+    namespace: String,
     name: String,
     identity: String,
     rival: Rival,
@@ -171,7 +181,12 @@ impl Candidate {
     async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
         let written = match self.leases.get_opt(&self.name).await? {
             None => {
-                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                let metadata = ObjectMeta {
+                    name: Some(self.name.clone()),
+                    // Not added to a Lease that is there: an API server may ask for the right to delete it.
+                    owner_references: self.account().await?.map(|account| vec![account]),
+                    ..ObjectMeta::default()
+                };
                 let lease =
                     Lease { metadata, spec: Some(claim(LeaseSpec::default(), &self.identity, Timestamp::now())) };
                 self.leases.create(&PostParams::default(), &lease).await
@@ -196,8 +211,32 @@ impl Candidate {
     fn may_take(&mut self, spec: &LeaseSpec) -> bool {
         match spec.holder_identity.as_deref() {
             None | Some("") => true,
-            Some(holder) => holder == self.identity || self.rival.has_run_out(spec, Instant::now()),
+            Some(holder) => {
+                holder == self.identity
+                    || is_long_past(spec, Timestamp::now())
+                    || self.rival.has_run_out(spec, Instant::now())
+            }
         }
+    }
+
+    /// The ServiceAccount of this replica, with which the Lease is deleted: of all objects of a release the only one whose
+    /// uid can be asked for without a right. `None` when the replica has no account in the Lease's namespace.
+    async fn account(&self) -> Result<Option<OwnerReference>, kube::Error> {
+        let review = match self.reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await {
+            Ok(review) => review,
+            Err(kube::Error::Api(status)) if [403, 404].contains(&status.code) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
+        let prefix = format!("system:serviceaccount:{}:", self.namespace);
+        let name = user.username.as_deref().and_then(|name| name.strip_prefix(&prefix)).map(str::to_owned);
+        Ok(name.zip(user.uid).map(|(name, uid)| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "ServiceAccount".to_owned(),
+            name,
+            uid,
+            ..OwnerReference::default()
+        }))
     }
 
     /// Leaves the Lease without a holder, if it is ours.
@@ -229,6 +268,11 @@ impl Rival {
     }
 }
 
+/// Whether the holder has been gone for long. A time in the future says nothing.
+fn is_long_past(spec: &LeaseSpec, now: Timestamp) -> bool {
+    spec.renew_time.as_ref().is_some_and(|MicroTime(renewed)| now.duration_since(*renewed) > LONG_PAST)
+}
+
 /// The Lease of `identity`, which may have held it before.
 fn claim(spec: LeaseSpec, identity: &str, now: Timestamp) -> LeaseSpec {
     let renews = spec.holder_identity.as_deref() == Some(identity);
@@ -248,6 +292,15 @@ mod tests {
     use super::*;
 
     const NOON: Timestamp = Timestamp::constant(1_795_262_400, 0);
+
+    #[test]
+    fn a_lease_is_long_past_when_its_time_is_and_not_when_it_names_none_or_one_to_come() {
+        let lease = claim(LeaseSpec::default(), "them", NOON);
+        assert!(!is_long_past(&lease, NOON + LONG_PAST));
+        assert!(is_long_past(&lease, NOON + LONG_PAST + SignedDuration::from_secs(1)));
+        assert!(!is_long_past(&lease, NOON - SignedDuration::from_hours(1)));
+        assert!(!is_long_past(&LeaseSpec { renew_time: None, ..lease }, NOON));
+    }
 
     #[test]
     fn a_lease_runs_out_when_it_has_not_changed_for_its_duration_whatever_times_it_names() {

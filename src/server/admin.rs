@@ -1,8 +1,8 @@
 //! The plain listener for kubelet and Prometheus. Nothing can be changed here.
 //!
-//! Ready means: reviews are answered, and with a certificate that clients take. A broken template shows in the verbose
-//! list but does not make a replica unready, because the others are still served, and an unready one serves none. Nor
-//! does draining, because reviews are answered until its end.
+//! Ready means: reviews are answered, and with a certificate that clients take; for the first time, also that the webhooks
+//! trust it. A broken template shows in the verbose list but does not make a replica unready, because the others are still
+//! served, and an unready one serves none. Nor does draining, because reviews are answered until its end.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::listener::Phase;
-use crate::certs::Serving;
+use crate::certs::{Serving, Trust};
 use crate::cluster::Cluster;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -56,9 +56,11 @@ impl Admin {
             Some(pair) => pair.check_validity().map_err(|why| why.to_string()),
             None => Err("there is none yet".to_owned()),
         };
+        let trust = self.certificate.trust().map(|trust| ("ca-bundle".to_owned(), trust.check()));
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
         [("certificate".to_owned(), certificate)]
             .into_iter()
+            .chain(trust)
             .chain(watches.map(|watched| (format!("watch-{}", watched.resource), watched.check())))
             .collect()
     }
@@ -74,17 +76,22 @@ impl Admin {
             .map(|why| format!("templates: {why}"))
             .collect::<Vec<_>>();
         let certificate = self.certificate.refused().map(|why| format!("certificate: not replaced: {why}"));
+        let trust = self.certificate.trust().filter(|trust| trust.check().is_ok()).and_then(Trust::why_not);
+        let trust = trust.map(|why| format!("ca-bundle: {why}"));
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
         let watches = watches.filter_map(|watched| Some(format!("watch-{}: {}", watched.resource, watched.failure()?)));
         let is_draining = *self.phase.borrow() >= Phase::Draining;
         let shutdown = is_draining.then(|| "shutdown: the server is draining".to_owned());
-        templates.into_iter().chain(certificate).chain(watches).chain(shutdown).collect()
+        templates.into_iter().chain(certificate).chain(trust).chain(watches).chain(shutdown).collect()
     }
 }
 
 async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let checks = admin.checks();
     let ready = checks.iter().all(|(_, result)| result.is_ok());
+    if let Some(trust) = admin.certificate.trust().filter(|_| ready) {
+        trust.note_ready();
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose =
         query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));

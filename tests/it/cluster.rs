@@ -4,10 +4,13 @@ mod burst;
 mod certs;
 mod gitops;
 mod install;
+mod lease;
 mod outage;
+mod reinstall;
 mod rights;
 mod rollout;
 mod templates;
+mod trust;
 mod version;
 
 use std::sync::LazyLock;
@@ -30,3 +33,5 @@ fn installed() -> Option<&'static Installed<'static>> {
 }
 
 const OPTED_IN: [(&str, &str); 1] = [("pillion.dev/inject", "enabled")];
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pillion/leases/pillion";
+const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/pillion";

@@ -69,6 +69,11 @@ impl Memory {
         Ok((plan.carry_out(at.wall, config)?, changes))
     }
 
+    /// The certificate that is served, once there is one.
+    pub(super) fn served(&self) -> Option<&Leaf> {
+        self.served.as_ref().map(|(leaf, _)| leaf)
+    }
+
     /// Remembers what the Secret holds. Gives the certificate to serve from now on, if that changes.
     pub(super) fn keep(&mut self, at: At, kept: &Kept, config: &Config) -> Option<&(Leaf, Authority)> {
         self.kept = Some(kept.clone());

@@ -2,6 +2,9 @@
 //!
 //! Only `caBundle` is written, as a JSON patch: of the entries of `webhooks` nothing becomes ours, so that the chart can
 //! be applied again without a conflict, and take out an entry.
+//!
+//! A webhook that is called by URL is the leader's alone: what an API server meets there may be something else than a
+//! replica, and without a `caBundle` it trusts the authorities of its system.
 
 use json_patch::Patch as JsonPatch;
 use k8s_openapi::ByteString;
@@ -10,7 +13,7 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::authority::Authority;
+use super::authority::{Authority, Leaf};
 use super::contents;
 
 /// The configurations of one name.
@@ -19,7 +22,16 @@ pub(super) struct Webhooks {
     name: String,
 }
 
-/// A configuration as it was read.
+/// The webhooks whose `caBundle` is to be written.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    /// Each of them.
+    All,
+    /// Those without a `caBundle`, which is how they are installed: every call of theirs fails.
+    Empty,
+}
+
+/// A configuration as it was read, or written since.
 pub(super) struct Configuration {
     pub(super) resource: &'static str,
     api: Api<DynamicObject>,
@@ -51,31 +63,53 @@ impl Webhooks {
 }
 
 impl Configuration {
-    /// The `caBundle` of each webhook, in base64.
-    fn bundles(&self) -> impl Iterator<Item = Option<&str>> {
+    /// The `clientConfig` of each webhook.
+    fn clients(&self) -> impl Iterator<Item = &Value> {
         let webhooks = self.object.data["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        webhooks.iter().map(|webhook| webhook["clientConfig"]["caBundle"].as_str())
+        webhooks.iter().map(|webhook| &webhook["clientConfig"])
     }
 
     /// Whom each webhook trusts.
     pub(super) fn authorities(&self) -> Vec<Vec<Authority>> {
-        self.bundles()
-            .map(|bundle| {
-                let bundle: Option<ByteString> = bundle.and_then(|base64| serde_json::from_value(base64.into()).ok());
-                bundle.map(|ByteString(pem)| contents::bundle(&pem).0).unwrap_or_default()
-            })
-            .collect()
+        self.clients().map(authorities).collect()
     }
 
-    /// Lets each webhook trust `bundle`, unless somebody has written the configuration since it was read; false when
-    /// all did before.
-    pub(super) async fn publish(&self, bundle: &[u8]) -> kube::Result<bool> {
+    /// Whether each webhook trusts an authority that signed the certificate.
+    pub(super) fn trusts(&self, leaf: &Leaf) -> bool {
+        let mut called = self.clients().filter(|client| is_service(client));
+        called.all(|client| authorities(client).iter().any(|authority| authority.signed(leaf)))
+    }
+
+    /// Whether `bundle` is the `caBundle` of each webhook.
+    pub(super) fn holds(&self, bundle: &[u8]) -> bool {
+        let base64 = json!(ByteString(bundle.to_vec()));
+        self.clients().all(|client| client["caBundle"] == base64)
+    }
+
+    /// Makes `bundle` the `caBundle` of each webhook that is meant; false when there was nothing to do.
+    pub(super) async fn publish(&mut self, bundle: &[u8], target: Target) -> kube::Result<bool> {
+        match self.try_publish(bundle, target).await {
+            // 422 is how a failed `test` is answered.
+            Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => {
+                self.object = self.api.get(&self.object.name_any()).await?;
+                self.try_publish(bundle, target).await
+            }
+            result => result,
+        }
+    }
+
+    /// As [`Configuration::publish`], unless somebody has written the configuration since it was read.
+    async fn try_publish(&mut self, bundle: &[u8], target: Target) -> kube::Result<bool> {
         let base64 = json!(ByteString(bundle.to_vec()));
         let mut operations = vec![json!({
             "op": "test", "path": "/metadata/resourceVersion", "value": self.object.resource_version()
         })];
-        for (index, published) in self.bundles().enumerate() {
-            if published != base64.as_str() {
+        for (index, client) in self.clients().enumerate() {
+            let is_meant = match target {
+                Target::All => client["caBundle"] != base64,
+                Target::Empty => is_service(client) && client["caBundle"].as_str().is_none_or(str::is_empty),
+            };
+            if is_meant {
                 let path = format!("/webhooks/{index}/clientConfig/caBundle");
                 operations.push(json!({"op": "add", "path": path, "value": base64}));
             }
@@ -86,7 +120,18 @@ impl Configuration {
         let patch: JsonPatch =
             serde_json::from_value(Value::Array(operations)).expect("tests and additions are a JSON patch");
         let params = PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
-        self.api.patch(&self.object.name_any(), &params, &Patch::<DynamicObject>::Json(patch)).await?;
+        self.object = self.api.patch(&self.object.name_any(), &params, &Patch::<DynamicObject>::Json(patch)).await?;
         Ok(true)
     }
+}
+
+/// The authorities in a `clientConfig`.
+fn authorities(client: &Value) -> Vec<Authority> {
+    let bundle: Option<ByteString> = serde_json::from_value(client["caBundle"].clone()).ok();
+    bundle.map(|ByteString(pem)| contents::bundle(&pem).0).unwrap_or_default()
+}
+
+/// Whether API servers call a Service, and not a URL.
+fn is_service(client: &Value) -> bool {
+    client["service"].is_object()
 }

@@ -310,9 +310,7 @@ fn at_once(what: &str, holds: bool) -> Result<(), String> {
 
 const IMAGE: &str = "/spec/pod/spec/initContainers/0/image";
 const USER: &str = "system:serviceaccount:pillion:pillion";
-const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/pillion";
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/pillion/roles/pillion";
-const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pillion/leases/pillion";
 
 /// Creates something at once, with no time lost in a process of kubectl's.
 fn create(cluster: &Cluster, object: &Value) {

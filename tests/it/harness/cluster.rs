@@ -26,6 +26,7 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     etcd: u16,
     port: u16,
+    collects_garbage: bool,
     // Ended before their folder goes.
     running: Mutex<BTreeMap<Component, Process>>,
     folder: Folder,
@@ -59,6 +60,15 @@ impl Cluster {
 
     /// A control plane for one test.
     pub(crate) fn own() -> Option<Cluster> {
+        Cluster::begin(false)
+    }
+
+    /// A control plane for one test that deletes what belonged to something that is gone.
+    pub(crate) fn that_collects_garbage() -> Option<Cluster> {
+        Cluster::begin(true)
+    }
+
+    fn begin(collects_garbage: bool) -> Option<Cluster> {
         let folder = Folder::new("pillion-cluster-");
         let authority = Authority::new();
         let identity = authority.issue();
@@ -76,6 +86,7 @@ impl Cluster {
             programs: tools::control_plane()?,
             etcd: free_port(),
             port,
+            collects_garbage,
             running: Mutex::default(),
             folder,
         };
@@ -182,6 +193,8 @@ impl Cluster {
                 "--bind-address=127.0.0.1".into(),
                 "--service-cluster-ip-range=10.0.0.0/24".into(),
                 "--authorization-mode=RBAC".into(),
+                // As on OpenShift.
+                "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
                 "--allow-privileged=true".into(),
                 "--endpoint-reconciler-type=none".into(),
                 format!("--audit-policy-file={}", file("audit.json")),
@@ -194,7 +207,10 @@ impl Cluster {
                 "--use-service-account-credentials=true".into(),
                 "--leader-elect=false".into(),
                 "--secure-port=0".into(),
-                format!("--controllers={CONTROLLERS}"),
+                format!(
+                    "--controllers={CONTROLLERS}{}",
+                    if self.collects_garbage { ",garbage-collector-controller" } else { "" }
+                ),
             ],
         }
     }

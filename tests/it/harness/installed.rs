@@ -1,6 +1,7 @@
 //! Pillion as the chart installs it: rendered by the real Helm, applied by the real kubectl, with the rights of the
 //! chart's own ServiceAccount. What a cluster would add is played here: pods are processes ([`Replica`]), and a port on
-//! loopback is the Service, which sends new connections to those that are ready and leaves the others alone.
+//! loopback is the Service, which sends new connections to those that are ready and leaves the others alone. Unless a test
+//! asks for the Service itself, the API server calls that port by URL.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +31,7 @@ pub(crate) struct Install<'a> {
     release: &'a str,
     values: Value,
     with_helm: bool,
+    by_service: bool,
 }
 
 pub(crate) struct Installed<'a> {
@@ -38,9 +40,10 @@ pub(crate) struct Installed<'a> {
     pub(crate) manifests: Vec<Value>,
     release: String,
     values: Value,
+    by_service: bool,
     pods: Arc<Pods>,
     kubeconfig: String,
-    _service: Forward,
+    service: Forward,
     /// Between the replicas and the API server.
     link: Forward,
 }
@@ -55,7 +58,7 @@ struct Pods {
 
 impl<'a> Install<'a> {
     pub(crate) fn on(cluster: &'a Cluster) -> Install<'a> {
-        Install { cluster, release: "pillion", values: json!({}), with_helm: false }
+        Install { cluster, release: "pillion", values: json!({}), with_helm: false, by_service: false }
     }
 
     /// Values for the chart, in addition to those of earlier calls.
@@ -74,24 +77,24 @@ impl<'a> Install<'a> {
         Install { with_helm: true, ..self }
     }
 
+    /// The API server calls the Service, as the chart has it by default.
+    pub(crate) fn by_service(self) -> Install<'a> {
+        Install { by_service: true, ..self }
+    }
+
     /// Installs, and waits until all replicas are ready.
     #[must_use = "the replicas end when it is dropped"]
     #[track_caller]
     pub(crate) fn start(self) -> Installed<'a> {
         let installed = self.apply();
-        let deployment = installed.deployment();
-        let replicas = deployment["spec"]["replicas"].as_u64().expect("without an autoscaler it says how many");
-        for _ in 0..replicas {
-            installed.begin();
-        }
-        installed.replicas().iter().for_each(|replica| installed.await_ready(replica));
+        installed.begin_all().iter().for_each(|replica| installed.await_ready(replica));
         installed
     }
 
     /// Installs what Helm renders, and starts no replica yet.
     #[track_caller]
     pub(crate) fn apply(self) -> Installed<'a> {
-        let Install { cluster, release, mut values, with_helm } = self;
+        let Install { cluster, release, mut values, with_helm, by_service } = self;
         let pods = Arc::new(Pods::default());
         let service = {
             let pods = Arc::clone(&pods);
@@ -99,15 +102,18 @@ impl<'a> Install<'a> {
         };
         let api_server = cluster.address();
         let link = Forward::start(move || Some(api_server));
-        values["webhook"]["url"] = json!(format!("https://{}", service.address));
+        if !by_service {
+            values["webhook"]["url"] = json!(format!("https://{}", service.address));
+        }
         let mut installed = Installed {
             cluster,
             manifests: Vec::new(),
             release: release.to_owned(),
             values,
+            by_service,
             pods,
             kubeconfig: String::new(),
-            _service: service,
+            service,
             link,
         };
         let rendered = installed.render(&json!({}));
@@ -119,13 +125,11 @@ impl<'a> Install<'a> {
         }}});
         cluster.apply(&namespace.to_string());
         if with_helm {
-            installed.helm(&["install"]);
+            installed.install(&[]);
         } else {
             cluster.apply(&rendered);
+            installed.settle();
         }
-        let token = installed.token();
-        let api_server = format!("https://{}", installed.link.address);
-        installed.kubeconfig = cluster.kubeconfig(&api_server, &token, release);
         installed.pods.probe();
         installed
     }
@@ -139,6 +143,44 @@ impl Installed<'_> {
         merge(&mut all, values.clone());
         let version = format!("--kube-version={}", self.cluster.version());
         self.run_helm(&["template", &self.release, CHART, "--no-hooks", &version], Some(&all))
+    }
+
+    /// Runs `helm install`, and starts no replica yet.
+    #[track_caller]
+    pub(crate) fn install(&mut self, flags: &[&str]) {
+        self.helm(&[&["install"], flags].concat());
+        self.settle();
+    }
+
+    /// What a network of pods and the kubelet would do for what was just installed.
+    #[track_caller]
+    fn settle(&mut self) {
+        if self.by_service {
+            let api = &self.cluster.api;
+            let alias = json!({"spec": {"type": "ExternalName", "externalName": "127.0.0.1"}});
+            let name = self.manifest("Service")["metadata"]["name"].as_str().expect("a name");
+            let path = format!("/api/v1/namespaces/{}/services/{name}", self.release);
+            let changed = api.merge(&path, &alias);
+            assert_eq!(changed.status, 200, "{}", changed.text());
+            let port = json!([{
+                "op": "replace", "path": "/webhooks/0/clientConfig/service/port", "value": self.service.address.port()
+            }]);
+            for path in self.configurations() {
+                let changed = api.patch(&path, &port);
+                assert_eq!(changed.status, 200, "{}", changed.text());
+            }
+        }
+        let api_server = format!("https://{}", self.link.address);
+        self.kubeconfig = self.cluster.kubeconfig(&api_server, &self.token(), &self.release);
+    }
+
+    /// Where the API server has the mutating and the validating configuration.
+    #[track_caller]
+    pub(crate) fn configurations(&self) -> [String; 2] {
+        ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"].map(|kind| {
+            let name = self.manifest(kind)["metadata"]["name"].as_str().expect("a name");
+            format!("/apis/admissionregistration.k8s.io/v1/{}s/{name}", kind.to_lowercase())
+        })
     }
 
     /// Runs the real Helm on the release: `install`, `upgrade` or `uninstall`, and flags.
@@ -193,6 +235,14 @@ impl Installed<'_> {
         self.pods.running().clone()
     }
 
+    /// Starts as many replicas as the Deployment asks for.
+    #[track_caller]
+    pub(crate) fn begin_all(&self) -> Vec<Arc<Replica>> {
+        let replicas = &self.deployment()["spec"]["replicas"];
+        let replicas = replicas.as_u64().expect("without an autoscaler it says how many");
+        (0..replicas).map(|_| self.begin()).collect()
+    }
+
     /// Starts one more replica, which may not be ready yet.
     #[track_caller]
     pub(crate) fn begin(&self) -> Arc<Replica> {
@@ -244,8 +294,7 @@ impl Installed<'_> {
     /// The authorities that the API server is told to trust, once there are any.
     #[track_caller]
     pub(crate) fn ca_bundle(&self) -> String {
-        let name = self.manifest("MutatingWebhookConfiguration")["metadata"]["name"].as_str().expect("a name");
-        let path = format!("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{name}");
+        let [path, _] = self.configurations();
         let bundle = eventually("the authorities to be published", || {
             let configuration = self.cluster.api.get(&path).json();
             Some(configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str()?.to_owned())
