@@ -1,11 +1,12 @@
-//! The floor that the server is measured against: the same listener, TLS and router, which read the body and answer a
-//! constant. It takes `ADDRESS CERTIFICATE KEY`.
+//! The floor that the server is measured against: the same listener, TLS and router, which read the body and answer
+//! `POST /mutate?BYTES` with so many bytes that were there before. It takes `ADDRESS CERTIFICATE KEY`.
 
 use std::env;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
 use rustls::crypto::ring::sign::any_supported_type;
@@ -34,7 +35,14 @@ async fn main() {
     let listener = Listener::bind(address.parse().expect("an address"), Some(tls), Limits::DEFAULT)
         .await
         .expect("the address is free");
-    let app = Router::new().route("/mutate", post(|_: Bytes| async { ([(CONTENT_TYPE, "application/json")], ANSWER) }));
+    let answer = Bytes::from(format!("{ANSWER}{}", " ".repeat(1 << 20)));
+    let app = Router::new().route(
+        "/mutate",
+        post(async move |uri: Uri, _: Bytes| {
+            let bytes: usize = uri.query().and_then(|query| query.parse().ok()).expect("/mutate?BYTES");
+            ([(CONTENT_TYPE, "application/json")], answer.slice(..bytes))
+        }),
+    );
     let (_serving, phase) = watch::channel(Phase::Serving);
     listener.serve(app, phase).await;
 }

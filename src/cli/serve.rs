@@ -75,8 +75,9 @@ pub(crate) struct Args {
     #[arg(long, env = "PILLION_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = super::duration)]
     request_timeout: Duration,
 
-    /// Largest body of a request; API servers take objects of 3 MiB, and an update carries two
-    #[arg(long, env = "PILLION_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 8 * 1024 * 1024)]
+    /// Largest body of a request: API servers take objects of up to 3 MiB; an update carries two, and of each etcd stores
+    /// up to 1.5 MiB unless told otherwise
+    #[arg(long, env = "PILLION_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
     max_body_bytes: usize,
 
     /// Connections to the webhook at a time; further ones wait

@@ -101,10 +101,10 @@ fn a_body_that_is_too_large_is_not_read() {
 }
 
 #[test]
-fn eight_mebibytes_are_taken_and_no_more() {
+fn four_mebibytes_are_taken_and_no_more() {
     let pillion = Pillion::start();
-    assert_eq!(pillion.post(vec![b' '; 8 << 20]).status, 400, "taken, and then found to be no review");
-    assert_eq!(pillion.post(vec![b' '; (8 << 20) + 1]).status, 413);
+    assert_eq!(pillion.post(vec![b' '; 4 << 20]).status, 400, "taken, and then found to be no review");
+    assert_eq!(pillion.post(vec![b' '; (4 << 20) + 1]).status, 413);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod bad_input;
+mod cache;
 mod chart;
 mod cluster;
 mod cookbook;

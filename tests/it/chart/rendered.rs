@@ -327,6 +327,21 @@ fn a_roll_out_never_has_fewer_replicas_than_asked_for() {
 }
 
 #[test]
+fn a_roll_out_in_the_nodes_network_needs_no_node_without_a_replica() {
+    let Some(chart) = Chart::open() else { return };
+    let strategy = |more: &str| {
+        let objects = chart.render(&["--set", &format!("hostNetwork=true,webhook.port=8443{more}")]);
+        only(&objects, "Deployment")["spec"]["strategy"].clone()
+    };
+    let one_fewer = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
+    assert_eq!(strategy(""), one_fewer);
+    assert_eq!(strategy(",replicaCount=1"), one_fewer);
+    let own = json!({"rollingUpdate": {"maxUnavailable": 0}});
+    assert_eq!(strategy(",strategy.rollingUpdate.maxUnavailable=0"), own, "Kubernetes' own defaults complete it");
+    assert_eq!(strategy(",strategy.type=Recreate"), json!({"type": "Recreate"}));
+}
+
+#[test]
 fn no_webhook_is_called_for_the_system_or_for_pillion_itself() {
     let Some(chart) = Chart::open() else { return };
     let excluded = |values: &str| {
