@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use self::admin::Admin;
 use self::drain::Signals;
 use self::listener::{Limits, Listener, Phase};
-use self::mutate::{LONG_AT_A_TIME, Mutate};
+use self::mutate::{HEAVY_AT_A_TIME, Mutate};
 use self::request::Bodies;
 use self::validate::Validate;
 use crate::certs::Serving;
@@ -105,7 +105,7 @@ impl Bound {
             events,
             metrics: Arc::clone(&metrics),
             bodies,
-            long: Semaphore::new(LONG_AT_A_TIME),
+            heavy: Semaphore::new(HEAVY_AT_A_TIME),
         };
         let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
         let webhook = tokio::spawn(webhook.serve(mutate.router().merge(validate.router()), phases));

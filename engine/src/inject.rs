@@ -34,6 +34,11 @@ use crate::validation::Wrong;
 /// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
 const MAX_CONTAINERS: usize = 256;
 
+/// The values and expressions of all templates, for each container again, that are quick to decide on.
+const MAX_QUICK_WEIGHT: usize = 10_000;
+/// The bytes of a pod through whose items an expression goes quickly. Some take the square of their number.
+const MAX_QUICK_LOOP: usize = 4096;
+
 /// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
 const MAX_HINTS: usize = 3;
 
@@ -127,10 +132,19 @@ impl Selection<'_> {
         self.names.iter().filter(is_unknown).filter_map(|name| decide::checked_name(name)).collect()
     }
 
-    /// About how much work it is to decide: the values of all templates, for each container again.
-    pub fn cost(&self, catalog: &Catalog) -> usize {
-        let templates = self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name));
-        templates.map(|template| template.values * (1 + self.containers.len())).sum()
+    /// Whether it may take milliseconds and much memory to decide, because large templates meet many containers.
+    pub fn is_heavy(&self, catalog: &Catalog) -> bool {
+        let weight: usize = self.templates(catalog).map(|template| template.weight).sum();
+        weight * (1 + self.containers.len()) > MAX_QUICK_WEIGHT
+    }
+
+    /// Whether it may take milliseconds to decide, because an expression goes through the items of a large pod.
+    pub fn loops(&self, catalog: &Catalog) -> bool {
+        self.templates(catalog).any(|template| template.loops) && self.pod.length() > MAX_QUICK_LOOP
+    }
+
+    fn templates<'c>(&self, catalog: &'c Catalog) -> impl Iterator<Item = &'c Template> {
+        self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name))
     }
 
     /// Decides what happens to the pod.

@@ -120,8 +120,10 @@ pub struct Template {
     /// The operating systems of pods that it is for.
     pub(crate) os: Vec<String>,
     pub(crate) host_network: bool,
-    /// How many values stand in its `spec`, objects and lists included.
-    pub(crate) values: usize,
+    /// How many values and expressions stand in its `spec`.
+    pub(crate) weight: usize,
+    /// Whether an expression goes through the items of something.
+    pub(crate) loops: bool,
     pub(crate) pod: PodPart,
     pub(crate) app: Vec<AppEntry>,
     /// How it looks for a pod that sets no parameter, if every parameter can be left out.

@@ -196,6 +196,21 @@ fn what_reads_nothing_but_parameters_is_evaluated_once_for_all_containers() {
 }
 
 #[test]
+fn all_expressions_of_a_review_together_go_through_so_many_items() {
+    let value = "${{ pod.spec.tolerations.filter(t, has(t.key)).size() }}";
+    let catalog = catalog(&[&template("log", &[to_all(&format!("env: [{}]", variable(0, value)))])], OnError::Deny);
+    let decide = |tolerations: usize| {
+        let mut pod = pod("log", containers(256), &[]);
+        pod["spec"]["tolerations"] = vec![json!({}); tolerations].into();
+        decide(&catalog, &body(&pod.to_string()))
+    };
+    assert_eq!(decide(100).reason, Reason::Injected);
+    // One container alone could go through them.
+    let refused = decide(1000);
+    assert_eq!(refused.reason, Reason::ExpressionLimit, "{:?}", refused.message);
+}
+
+#[test]
 fn the_nearest_name_is_looked_for_three_times() {
     let catalog = catalog(&[&giving("fluent-bit", 1)], OnError::Deny);
     let names = ["fluent-bat", "fluent-but", "fluent-bot", "fluent-bet", "fluent-bib"];

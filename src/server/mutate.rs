@@ -24,10 +24,8 @@ use crate::telemetry;
 
 /// From this size on a review may take milliseconds.
 const LARGE: usize = 256 * 1024;
-/// The same for what it will cost to decide: a template of a hundred values for a pod of a hundred containers.
-const COSTLY: usize = 10_000;
-/// Reviews of either kind that are decided at a time: each may use some ten MiB.
-pub(super) const LONG_AT_A_TIME: usize = 2;
+/// Reviews that are large, or heavy to decide, and are decided at a time: each may use some ten MiB.
+pub(super) const HEAVY_AT_A_TIME: usize = 2;
 
 /// What a review needs.
 pub(super) struct Mutate {
@@ -41,8 +39,8 @@ pub(super) struct Mutate {
     pub(super) metrics: Arc<Metrics>,
     /// What bounds the requests.
     pub(super) bodies: Bodies,
-    /// For reviews that may take milliseconds.
-    pub(super) long: Semaphore,
+    /// For reviews that are large, or heavy to decide.
+    pub(super) heavy: Semaphore,
 }
 
 impl Mutate {
@@ -86,9 +84,9 @@ impl Mutate {
                 let missing = selection.unknown(&in_force.catalog);
                 let found = self.with_missing(&in_force, missing, &review, deadline).await;
                 let catalog = found.as_ref().unwrap_or(&in_force.catalog);
-                let is_long = is_large || selection.cost(catalog) > COSTLY;
-                let _turn = if is_long { self.long.acquire().await.ok() } else { None };
-                guarded(is_long, || selection.decide(catalog))?
+                let is_heavy = is_large || selection.is_heavy(catalog);
+                let _turn = if is_heavy { self.heavy.acquire().await.ok() } else { None };
+                guarded(is_heavy || selection.loops(catalog), || selection.decide(catalog))?
             }
             Err(decision) => *decision,
         };

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use serde_json::{Value, json};
+
 use crate::harness::connection::{Connection, is_closed, post_head, tcp};
 use crate::harness::pillion::{LOG_SHIPPER, Pillion, Setup, pod, review_of};
 
@@ -68,6 +70,35 @@ fn slow_clients_do_not_hold_up_the_others() {
         connection.send(&review()[10..]).expect("the rest is taken");
         assert_eq!(connection.answer().status, 200);
     }
+}
+
+#[test]
+fn a_review_that_is_small_and_takes_long_does_not_hold_up_the_others() {
+    let counts_ports = "${{ container.ports.filter(p, p.containerPort > 80).size() }}".repeat(100);
+    let costly = format!(
+        "{{apiVersion: pillion.dev/v1alpha1, kind: ClusterInjectionTemplate, metadata: {{name: costly}}, spec: {{app: \
+         [{{containers: ['*'], env: [{{name: PORTS, value: \"{counts_ports}\"}}]}}]}}}}"
+    );
+    // What holds up the only worker holds up everybody, the admin listener too.
+    let pillion = Setup::new()
+        .template("costly.yaml", &costly)
+        .template("log-shipper.yaml", LOG_SHIPPER)
+        .environment([("TOKIO_WORKER_THREADS", "1")])
+        .start();
+    let ports: Value = (1..=4).map(|at| json!({"name": format!("p{at}"), "containerPort": 80 + at})).collect();
+    let mut asking = pod("web", "costly");
+    asking["spec"]["containers"] =
+        (0..256).map(|number| json!({"name": format!("c{number}"), "image": "app:1", "ports": ports})).collect();
+    let long = review_of("long", &asking).to_string();
+    let mut waiting = pillion.connect();
+    waiting.send(post_head(long.len()) + &long).expect("the server takes bytes");
+
+    crate::harness::eventually("the review to begin", || {
+        (pillion.metric("pillion_inflight_requests", &[]) == 1.0).then_some(())
+    });
+    assert_eq!(pillion.post(review()).status, 200);
+    assert_eq!(waiting.answer().status, 200);
+    assert_eq!(pillion.logged("uid", "long")["outcome"], "injected");
 }
 
 #[test]

@@ -52,15 +52,24 @@ impl<'a> Pod<'a> {
         self.opened.metadata.as_ref()?.string(name).filter(|text| !text.is_empty())
     }
 
+    /// The values of `metadata` and `spec`, and the other members.
+    fn members(&self) -> impl Iterator<Item = &'a RawValue> + Clone {
+        let Opened { metadata, rest, .. } = self.opened;
+        metadata.iter().chain([self.spec]).flat_map(Object::values).chain(rest.iter().map(|(_, raw)| *raw))
+    }
+
+    /// About how many bytes its text has.
+    pub(super) fn length(&self) -> usize {
+        self.members().map(|raw| raw.get().len()).sum()
+    }
+
     /// Whether the pod is no larger than what is opened of one: what opening takes grows with the values it holds.
     ///
     /// # Errors
     ///
     /// With what is too large.
     pub(super) fn check_size(&self) -> Result<(), String> {
-        let Opened { metadata, rest, .. } = self.opened;
-        let members = metadata.iter().chain([self.spec]).flat_map(Object::values);
-        if !are_bounded(members.chain(rest.iter().map(|(_, raw)| *raw))) {
+        if !are_bounded(self.members()) {
             return Err(too_many_values());
         }
         // As JSON, where a character can take six bytes, they are longer. Our own are written anew.

@@ -32,6 +32,8 @@ const MAX_VALUES: u64 = 1 << 16;
 const MAX_GROWN: u64 = 4 << 20;
 /// Steps of comprehensions in one evaluation. One takes about a quarter of a microsecond.
 const MAX_STEPS: u64 = 1 << 20;
+/// As many bytes of what one review may work on does a step count for: all its evaluations together take about a second.
+const STEP: u64 = 4;
 
 /// The variables that an expression may name.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -164,6 +166,11 @@ impl Expression {
         self.inputs.iter().all(|input| input.root == Root::Params)
     }
 
+    /// Whether it goes through the items of something.
+    pub(crate) fn loops(&self) -> bool {
+        self.cost.steps > 0
+    }
+
     /// Whether its value depends on a parameter.
     pub fn reads_parameter(&self, name: &str) -> bool {
         self.inputs.iter().any(|it| it.root == Root::Params && it.path.first().is_none_or(|first| first == name))
@@ -184,8 +191,8 @@ impl Expression {
                 context.add_variable_from_value(input.variable.as_str(), value);
             }
         }
-        self.cost.allows(&weight)?;
-        variables.spend(weight.bytes as usize)?;
+        let steps = self.cost.steps(&weight)?;
+        variables.spend((weight.bytes + STEP * steps) as usize)?;
         // The crate's own faults must not take the server down with them.
         let value = catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.tree, &context)))
             .map_err(|_| Failure::Failed("the expression could not be evaluated".into()))?
@@ -271,7 +278,8 @@ impl Root {
 }
 
 impl Cost {
-    fn allows(&self, weight: &convert::Weight) -> Result<(), Failure> {
+    /// The steps that an evaluation takes at the most.
+    fn steps(&self, weight: &convert::Weight) -> Result<u64, Failure> {
         let items = if self.splits { weight.bytes } else { weight.items };
         let steps = items.saturating_mul(self.steps);
         let bytes = weight.bytes;
@@ -285,10 +293,11 @@ impl Cost {
         }
         // For each item all that was gathered before is copied, whatever is inside of it.
         let gathered = if self.gathers { items.saturating_mul(items.max(grown / 16)) / 4 } else { 0 };
-        if steps.saturating_add(gathered) > MAX_STEPS {
+        let steps = steps.saturating_add(gathered);
+        if steps > MAX_STEPS {
             return Err(Failure::Limit(format!("it goes through {items} items, which is too many")));
         }
-        Ok(())
+        Ok(steps)
     }
 }
 

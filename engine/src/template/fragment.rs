@@ -342,6 +342,13 @@ pub(crate) fn write_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
 }
 
 impl Hole {
+    /// What is to be evaluated.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.parts
+            .iter()
+            .filter_map(|part| if let Part::Expression(expression) = part { Some(&**expression) } else { None })
+    }
+
     /// Whether it has one value for all pods with the same parameters.
     pub(crate) fn reads_only_parameters(&self) -> bool {
         self.parts.iter().all(|part| match part {

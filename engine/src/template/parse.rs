@@ -137,7 +137,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
     let pod = parse_pod(reader, body, &scope);
     let scope = Scope { container: true, ..scope };
     let entries = fields.list(reader, "app").iter().enumerate();
-    let app =
+    let app: Vec<_> =
         entries.filter_map(|(at, node)| parse_app_entry(reader, node, &format!("spec.app[{at}]"), &scope)).collect();
     let gives = |part: &str| node.get("pod").is_some_and(|pod| pod.get(part).is_some());
     if fields.get("app").is_none() && !gives("metadata") && !gives("spec") {
@@ -148,11 +148,15 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
     if let Some(node) = on_host.filter(|node| node.value == Value::Bool(true) && !host_network) {
         reader.problem(node.position, "spec.pod.spec.hostNetwork", "needs spec.hostNetwork: true as well");
     }
+    let holes = pod.holes.iter().chain(app.iter().flat_map(|entry| &entry.holes));
+    let conditions = when.iter().chain(app.iter().filter_map(|entry| entry.when.as_ref()));
+    let expressions: Vec<&Expression> = holes.flat_map(|hole| hole.expressions()).chain(conditions).collect();
     let template = Template {
         description: fields.string(reader, "description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[canonical(node).as_bytes()]),
         host_network,
-        values: node.values(),
+        weight: node.values() + expressions.len(),
+        loops: expressions.iter().any(|expression| expression.loops()),
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
         pod,
