@@ -188,7 +188,7 @@ impl Trust {
         if !self.was_ready.swap(true, Ordering::Relaxed)
             && let Some(why) = self.why_not()
         {
-            tracing::warn!(%why, "ready after {TRUST_PATIENCE:?}, but calls will fail");
+            tracing::warn!(%why, "ready, but calls will fail: the webhooks do not trust the certificate");
         }
     }
 }

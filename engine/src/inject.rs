@@ -34,7 +34,8 @@ use crate::validation::Wrong;
 /// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
 const MAX_CONTAINERS: usize = 256;
 
-/// The values and expressions of all templates, for each container again, that are quick to decide on.
+/// The values and expressions of all templates and their parameters, for each container again, that take no more than a
+/// millisecond or two.
 const MAX_QUICK_WEIGHT: usize = 10_000;
 /// The bytes of a pod through whose items an expression goes quickly. Some take the square of their number.
 const MAX_QUICK_LOOP: usize = 4096;
@@ -44,10 +45,10 @@ const MAX_HINTS: usize = 3;
 
 /// Decides what happens to a pod. It knows no clock, no network and no state, and it has an answer to everything.
 pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> Decision {
-    select(catalog, namespace, review).map_or_else(|decision| *decision, |selection| selection.decide(catalog))
+    select(catalog, namespace, review).map_or_else(|decision| *decision, |selection| selection.respond(catalog))
 }
 
-/// Which templates a pod asks for. [`Selection::decide`] goes on from there.
+/// Which templates a pod asks for. [`Selection::respond`] goes on from there.
 ///
 /// # Errors
 ///
@@ -132,13 +133,16 @@ impl Selection<'_> {
         self.names.iter().filter(is_unknown).filter_map(|name| decide::checked_name(name)).collect()
     }
 
-    /// Whether it may take milliseconds and much memory to decide, because large templates meet many containers.
+    /// Whether it may take milliseconds and much memory to respond, because large templates or parameters meet many
+    /// containers.
     pub fn is_heavy(&self, catalog: &Catalog) -> bool {
-        let weight: usize = self.templates(catalog).map(|template| template.weight).sum();
+        // A value takes some 30 bytes in a parameter, too.
+        let given = decide::parameter_bytes(&self.pod) / 32;
+        let weight: usize = self.templates(catalog).map(|template| template.weight + given).sum();
         weight * (1 + self.containers.len()) > MAX_QUICK_WEIGHT
     }
 
-    /// Whether it may take milliseconds to decide, because an expression goes through the items of a large pod.
+    /// Whether it may take milliseconds to respond, because an expression goes through the items of a large pod.
     pub fn loops(&self, catalog: &Catalog) -> bool {
         self.templates(catalog).any(|template| template.loops) && self.pod.length() > MAX_QUICK_LOOP
     }
@@ -147,8 +151,8 @@ impl Selection<'_> {
         self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name))
     }
 
-    /// Decides what happens to the pod.
-    pub fn decide(self, catalog: &Catalog) -> Decision {
+    /// Applies the templates, as far as they can be.
+    pub fn respond(self, catalog: &Catalog) -> Decision {
         let Selection { namespace, pod, containers, names, subject } = self;
         Pass::new(catalog, namespace, &pod, &containers).run(&names, subject)
     }
@@ -277,7 +281,7 @@ impl<'a> Pass<'a> {
                 spec.is_some_and(|spec| spec.may_name(list, name))
             });
         }
-        let room = Cell::new(Room::beside(&status));
+        let room = Cell::new(Room::beside(&status, pod.annotation_bytes()));
         let (budget, hints) = (Budget::default(), Cell::new(MAX_HINTS));
         Pass { catalog, namespace, pod, containers, status, budget, room, hints }
     }
@@ -332,6 +336,11 @@ impl<'a> Pass<'a> {
         // Of a required template a status proves nothing: whoever creates a pod can write one.
         if !required && let Some(verdict) = self.earlier(template, &digest, draft) {
             return Preparation::Settled(verdict);
+        }
+        // What is done costs nothing in a second call, and would leave room for what had none in the first.
+        if !required && let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.status.failure(name) {
+            let message = format!("template \"{name}\" was skipped in an earlier call, as its {OUTCOME} says");
+            return failed(Problem::new(reason, message), policy);
         }
         match self.render(template, &parameters, digest) {
             Ok(Some(prepared)) => Preparation::Ready(Box::new(prepared)),
@@ -411,7 +420,8 @@ impl<'a> Pass<'a> {
             [] => Ok(()),
             wrong => Err(Problem::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
         };
-        let merged = merge::merge(draft, &given, &self.status, &others, &mut record, self.room.get())
+        let room = self.room.get().without_record(&record);
+        let merged = merge::merge(draft, &given, &self.status, &others, &mut record, room)
             .map_err(|failure| match failure {
                 Failure::Conflicts(conflicts) => Problem::new(Reason::Conflict, conflicts.join("; ")),
                 Failure::TooLarge(message) => Problem::new(Reason::TooLarge, message),

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 /// The most values that a pod may hold, objects and lists included: each takes up to some hundred bytes once it is opened,
 /// however short its text. The largest pods in use have some ten thousand.
 pub(crate) const MAX_VALUES: usize = 1 << 17;
+
 /// Whether some texts hold no more than [`MAX_VALUES`] values, all together.
 pub(crate) fn are_bounded<'a>(texts: impl Iterator<Item = &'a RawValue> + Clone) -> bool {
     // The shortest value takes two bytes, so most pods need no counting.

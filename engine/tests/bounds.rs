@@ -35,20 +35,45 @@ fn no_pod_that_asks_for_a_lot_holds_64_mib() {
     let names: Vec<String> = (0..32).map(|at| format!("t{at}")).collect();
 
     let list_to_env = with_parameter("listed", &[to_all("env: \"${{ params.values }}\"")]);
-    check("a list of 1,000 variables for 256 containers", &[&list_to_env], &with_list(&variables(1000)));
-    check("one variable with a long name", &[&list_to_env], &with_list(&json!([{"name": long, "value": "x"}])));
-    check("one variable with a long value", &[&list_to_env], &with_list(&json!([{"name": "A", "value": long}])));
-    check("a list of nothing but lists", &[&list_to_env], &with_list(&vec![json!([]); 80_000].into()));
+    check(
+        "a list of 1,000 variables for 256 containers",
+        Reason::TooLarge,
+        &[&list_to_env],
+        &with_list(&variables(1000)),
+    );
+    check(
+        "one variable with a long name",
+        Reason::TooLarge,
+        &[&list_to_env],
+        &with_list(&json!([{"name": long, "value": "x"}])),
+    );
+    check(
+        "one variable with a long value",
+        Reason::TooLarge,
+        &[&list_to_env],
+        &with_list(&json!([{"name": "A", "value": long}])),
+    );
+    check(
+        "a list of nothing but lists",
+        Reason::InvalidResult,
+        &[&list_to_env],
+        &with_list(&vec![json!([]); 80_000].into()),
+    );
     let (first, second) = (giving("a", 3200), giving("b", 3200));
-    check("3,200 variables for 256 containers", &[&first], &asking("a", containers(256), &[]));
-    check("twice as many", &[&first, &second], &asking("a,b", containers(256), &[]));
-    check("3,200 expressions for 256 containers", &[&has_ports], &asking("log", containers(256), &[]));
+    check("3,200 variables for 256 containers", Reason::TooLarge, &[&first], &asking("a", containers(256), &[]));
+    check("twice as many", Reason::TooLarge, &[&first, &second], &asking("a,b", containers(256), &[]));
+    check(
+        "3,200 expressions for 256 containers",
+        Reason::ExpressionLimit,
+        &[&has_ports],
+        &asking("log", containers(256), &[]),
+    );
     let empty_words = vec![json!(""); 1000].into();
-    check("lists of empty words", &[&words("params.values")], &with_list(&empty_words));
+    check("lists of empty words", Reason::Injected, &[&words("params.values")], &with_list(&empty_words));
     let differing_words = "container.name == 'x' ? [] : params.values";
-    check("one list for each container", &[&words(differing_words)], &with_list(&empty_words));
+    check("one list for each container", Reason::ExpressionLimit, &[&words(differing_words)], &with_list(&empty_words));
     let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
-    check("32 templates of 64 entries", &crowd, &asking(&names.join(","), containers(256), &[]));
+    check("32 templates of 64 entries", Reason::TooLarge, &crowd, &asking(&names.join(","), containers(256), &[]));
 }
 
 #[test]
@@ -65,41 +90,66 @@ fn no_pod_of_the_largest_size_makes_a_review_hold_64_mib() {
     let of_containers = |containers: &str| bare("", &format!(r#""containers": [{containers}]"#));
     let of_app = |field: &str| of_containers(&format!(r#"{{"name": "c0", "image": "app:1", {field}}}"#));
 
-    check("members of a pod", &[&one], &body(&format!("{{{}}}", full_of(r#""":1"#))));
-    check("members of metadata", &[&one], &of_metadata(&format!(", {}", full_of(r#""":1"#))));
-    check("labels", &[&one], &of_metadata(&format!(r#", "labels": {{{}}}"#, full_of(r#""":"""#))));
-    check("owners", &[&one], &of_metadata(&format!(r#", "ownerReferences": [{}]"#, full_of("{}"))));
+    check("members of a pod", Reason::MalformedReview, &[&one], &body(&format!("{{{}}}", full_of(r#""":1"#))));
+    check("members of metadata", Reason::MalformedReview, &[&one], &of_metadata(&format!(", {}", full_of(r#""":1"#))));
+    check("labels", Reason::TooLarge, &[&one], &of_metadata(&format!(r#", "labels": {{{}}}"#, full_of(r#""":"""#))));
+    check("owners", Reason::TooLarge, &[&one], &of_metadata(&format!(r#", "ownerReferences": [{}]"#, full_of("{}"))));
     let annotations = format!(r#"{{"annotations": {{"pillion.dev/templates": "log", {}}}}}"#, full_of(r#""":"""#));
-    check("annotations", &[&one], &body(&format!(r#"{{"metadata": {annotations}, "spec": {{"containers": {app}}}}}"#)));
-    check("members of spec", &[&one], &of_spec(&full_of(r#""":1"#)));
-    check("containers", &[&one], &of_containers(&full_of(r#"{"name":"a"}"#)));
-    check("containers without a name", &[&one], &of_containers(&full_of("{}")));
-    check("variables", &[&one], &of_app(&format!(r#""env": [{}]"#, full_of(r#"{"name":""}"#))));
-    check("as many variables as are allowed", &[&one, &giving("b", 1), &giving("c", 1)], &crowded());
+    check(
+        "annotations",
+        Reason::TooLarge,
+        &[&one],
+        &body(&format!(r#"{{"metadata": {annotations}, "spec": {{"containers": {app}}}}}"#)),
+    );
+    check("members of spec", Reason::MalformedReview, &[&one], &of_spec(&full_of(r#""":1"#)));
+    check("containers", Reason::TooLarge, &[&one], &of_containers(&full_of(r#"{"name":"a"}"#)));
+    check("containers without a name", Reason::TooLarge, &[&one], &of_containers(&full_of("{}")));
+    check("variables", Reason::TooLarge, &[&one], &of_app(&format!(r#""env": [{}]"#, full_of(r#"{"name":""}"#))));
+    check("as many variables as are allowed", Reason::Injected, &[&one, &giving("b", 1), &giving("c", 1)], &crowded());
     let mounting = template("log", &[to_all("volumeMounts: [{name: data, mountPath: /data}]")])
         + "  shares: [data]\n  pod: {spec: {volumes: [{name: data, emptyDir: {}}]}}\n";
-    check("volumes", &[&mounting], &of_spec(&format!(r#""volumes": [{}]"#, full_of(r#"{"name":""}"#))));
+    check(
+        "volumes",
+        Reason::TooLarge,
+        &[&mounting],
+        &of_spec(&format!(r#""volumes": [{}]"#, full_of(r#"{"name":""}"#))),
+    );
     let side =
         template("log", &[]) + "  pod: {spec: {initContainers: [{name: c0, image: 'a:1', restartPolicy: Always}]}}\n";
-    check("a container of the template's name", &[&side], &of_app(&full_of(r#""":1"#)));
+    check("a container of the template's name", Reason::TooLarge, &[&side], &of_app(&full_of(r#""":1"#)));
     let forged = |added: &str| {
         let status = json!({"templates": [{"name": "log", "digest": "0", "added": [added]}]}).to_string();
         asking("log", containers(1), &[("pillion.dev/status", &status)])
     };
     let long_status = format!("{{\"templates\":[{}]}}", full_of("{}"));
-    check("a long status", &[&one], &asking("log", containers(1), &[("pillion.dev/status", &long_status)]));
-    check("a forged status", &[&one], &forged("/spec/a").replace(r#"\"/spec/a\""#, &full_of(r#"\"/spec/a\""#)));
+    check(
+        "a long status",
+        Reason::Injected,
+        &[&one],
+        &asking("log", containers(1), &[("pillion.dev/status", &long_status)]),
+    );
+    check(
+        "a forged status",
+        Reason::Injected,
+        &[&one],
+        &forged("/spec/a").replace(r#"\"/spec/a\""#, &full_of(r#"\"/spec/a\""#)),
+    );
     let reads_volumes = guarded("size(pod.spec.volumes) > 0");
     let hidden = forged("/spec/volumes/a")
         .replace(r#""spec":{"#, &format!(r#""spec":{{"volumes":[{}],"#, vec![r#"{"name":""}"#; 60_000].join(",")));
-    check("a forged status that hides a volume", &[&reads_volumes], &hidden);
-    check("a pod that an expression reads whole", &[&guarded("size(pod) > 0")], &crowded());
+    check("a forged status that hides a volume", Reason::ExpressionLimit, &[&reads_volumes], &hidden);
+    check("a pod that an expression reads whole", Reason::ExpressionLimit, &[&guarded("size(pod) > 0")], &crowded());
     let builds = format!("pod.spec.tolerations.map(t, [{}]).size() > 0", vec!["[]"; 150].join(","));
     let tolerations = |number: usize| of_spec(&format!(r#""tolerations": [{}]"#, vec!["{}"; number].join(",")));
-    check("an expression that reads all", &[&guarded("pod.spec.tolerations.all(t, t == {})")], &tolerations(60_000));
-    check("an expression that builds lists", &[&guarded(&builds)], &tolerations(2_000));
+    check(
+        "an expression that reads all",
+        Reason::GuardFalse,
+        &[&guarded("pod.spec.tolerations.all(t, t == {})")],
+        &tolerations(60_000),
+    );
+    check("an expression that builds lists", Reason::ExpressionLimit, &[&guarded(&builds)], &tolerations(2_000));
     let long_uid = body("{}").replace(r#""uid": "1""#, &format!(r#""uid": "\n{}""#, "x".repeat(MAX_BODY - 1024)));
-    check("a long uid", &[&one], &long_uid);
+    check("a long uid", Reason::MalformedReview, &[&one], &long_uid);
 }
 
 #[test]
@@ -162,6 +212,40 @@ fn up_to_the_bound_and_beyond_a_second_call_finds_nothing_to_do() {
             }
         }
     }
+}
+
+#[test]
+fn what_an_earlier_call_had_no_room_for_is_not_injected_by_a_later_one() {
+    let expressions = "${{ has(container.ports) ? 'a' : 'b' }}".repeat(150);
+    let bytes = "x".repeat(8_000);
+    let items = "${{ pod.spec.tolerations.filter(t, has(t.key)).size() }}";
+    for (value, reason) in
+        [(&*expressions, Reason::ExpressionLimit), (&*bytes, Reason::TooLarge), (items, Reason::ExpressionLimit)]
+    {
+        let template = |name: &str| {
+            template(name, &[to_all(&format!("env: [{{name: {}, value: \"{value}\"}}]", name.to_uppercase()))])
+        };
+        let catalog = catalog(&[&template("a"), &template("b")], OnError::Skip);
+        let mut before = pod("a,b", containers(256), &[]);
+        before["spec"]["tolerations"] = vec![json!({}); 200].into();
+        let once = decide(&catalog, &body(&before.to_string()));
+        let reasons: Vec<_> = once.templates.iter().map(|template| template.reason).collect();
+        assert_eq!(reasons, [Reason::Injected, reason]);
+        let twice = decide(&catalog, &body(&applied(&before, &once).to_string()));
+        assert_eq!(twice.patch.json, "[]");
+    }
+}
+
+#[test]
+fn a_status_that_has_no_room_in_the_annotations_is_no_reason_to_refuse_who_may_be_skipped() {
+    let long = "x".repeat(200);
+    let named = |template: &str| template.replace("name: V", &format!("name: {long}"));
+    let templates = [named(&giving("a", 3)), named(&giving("b", 3)).replace("name: b", &format!("name: {long}b"))];
+    let templates = templates.map(|text| text.replace(&format!("metadata: {{name: {long}b}}"), "metadata: {name: b}"));
+    let catalog = catalog(&[&templates[0], &templates[1]], OnError::Skip);
+    let decision = decide(&catalog, &asking("a,b", containers(256), &[]));
+    let reasons: Vec<_> = decision.templates.iter().map(|template| template.reason).collect();
+    assert_eq!(reasons, [Reason::Injected, Reason::TooLarge], "{:?}", decision.message);
 }
 
 #[test]
@@ -229,21 +313,21 @@ fn a_pod_with_more_labels_than_are_read_is_refused_and_not_let_through() {
     assert_eq!((decision.outcome, decision.reason), (Outcome::Denied, Reason::TooLarge));
 }
 
-/// What a review holds at the most stays below the bound.
+/// A review comes out so, and holds less than the bound.
 #[track_caller]
-fn check(case: &str, templates: &[&str], body: &str) {
+fn check(case: &str, reason: Reason, templates: &[&str], body: &str) {
     assert!(body.len() <= MAX_BODY, "{case}: the body has {} bytes", body.len());
     let catalog = catalog(templates, OnError::Deny);
-    let mut reason = None;
+    let mut decided = None;
     let used = measure(|| {
         let body = body.as_bytes().to_vec();
-        if let Ok(review) = Review::parse(&body) {
-            let decision = pillion_engine::review(&catalog, &namespace(), &review);
-            drop(admission::response(&review, &decision));
-            reason = Some(decision.reason);
-        }
+        let review = Review::parse(&body).expect("a review");
+        let decision = pillion_engine::review(&catalog, &namespace(), &review);
+        drop(admission::response(&review, &decision));
+        decided = Some(decision.reason);
     });
-    println!("{:>5.1} MB  {case}: {}", used.bytes_max as f64 / 1e6, reason.map_or("", Reason::as_str));
+    println!("{:>5.1} MB  {case}", used.bytes_max as f64 / 1e6);
+    assert_eq!(decided, Some(reason), "{case}");
     assert!(used.bytes_max < MAX_HEAP, "{case}: {} bytes", used.bytes_max);
 }
 

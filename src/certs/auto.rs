@@ -270,7 +270,7 @@ impl Keeper {
                 let (resource, name) = (it.resource, &self.config.webhook_configuration);
                 format!("the caBundle of {resource}/{name} lacks the CA of the certificate that is served")
             }),
-            // Who may not read them is not told whether anything is wrong.
+            // Without the right to read them nobody can tell, and that must not keep the replica from being ready.
             Err(kube::Error::Api(status)) if status.code == 403 => None,
             Err(_) => return,
         };

@@ -2,8 +2,8 @@
 //!
 //! Whoever may create a pod can name templates that do not exist, as often as he likes, so questions are bounded in every
 //! way: in time, in number, and to one at a time about the same thing. Whoever else wants it waits for the same answer:
-//! the pods of a new namespace come in hundreds. What is over the bounds is not asked for, rather than waited with: other
-//! pods need their answers.
+//! the pods of a new namespace come in hundreds. What is over the bounds is refused, not queued: other pods need their
+//! answers.
 //!
 //! An answer is used for a moment longer, because the pods of a burst do not all come at the same time. A cache that a
 //! watch keeps current can be as old.

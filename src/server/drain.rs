@@ -67,7 +67,10 @@ pub(crate) async fn run(
     };
     tokio::select! {
         finished = finish => match finished {
-            Ok(_) => tracing::info!("stopped"),
+            Ok(ended) => {
+                ended.context("the webhook's listener failed")?;
+                tracing::info!("stopped");
+            }
             Err(_) => tracing::warn!("stopped with requests unfinished"),
         },
         () = signals.next() => tracing::warn!("stopped by a second signal"),

@@ -54,9 +54,11 @@ pub(crate) struct Limits {
     pub(crate) connections: u32,
     /// For the TLS handshake, and again for the first request's head, so that silent strangers do not hold a place.
     pub(crate) greeting: Duration,
+    /// From the accept to the end of the first request's head, when no place is free and another connection waits.
+    pub(crate) greeting_when_full: Duration,
     /// For a kept-alive connection between two requests, the next head included.
     pub(crate) idle: Duration,
-    /// The same when no place is free and another connection waits.
+    /// For a kept-alive connection between two requests, when no place is free and another connection waits.
     pub(crate) idle_when_full: Duration,
     /// For the client to take any of what is written to it.
     pub(crate) write: Duration,
@@ -72,6 +74,8 @@ impl Limits {
     pub(crate) const DEFAULT: Limits = Limits {
         connections: 1024,
         greeting: Duration::from_secs(10),
+        // An API server that has a call to make takes milliseconds.
+        greeting_when_full: Duration::from_secs(1),
         // API servers reuse a connection for up to 90 seconds.
         idle: Duration::from_secs(120),
         idle_when_full: Duration::from_secs(95),
@@ -239,7 +243,7 @@ impl Activity {
     fn quiet(&self, limits: &Limits) -> Option<Duration> {
         let age = self.accepted.elapsed();
         match self.idle_since.load(Ordering::Relaxed) {
-            NO_REQUEST => Some(age),
+            NO_REQUEST => Some(age).filter(|age| *age > limits.greeting_when_full),
             IN_FLIGHT => None,
             since => Some(age.saturating_sub(Duration::from_nanos(since))).filter(|idle| *idle > limits.idle_when_full),
         }

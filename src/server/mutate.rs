@@ -12,7 +12,7 @@ use pillion_engine::admission::{self, Review};
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome};
 use pillion_engine::template::TemplateName;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
 use super::request::{Bodies, Refusal, guarded};
@@ -24,7 +24,7 @@ use crate::telemetry;
 
 /// From this size on a review may take milliseconds.
 const LARGE: usize = 256 * 1024;
-/// Reviews that are large, or heavy to decide, and are decided at a time: each may use some ten MiB.
+/// Reviews that are large, or heavy to respond to, and may go on at a time: each may use up to 64 MiB.
 pub(super) const HEAVY_AT_A_TIME: usize = 2;
 
 /// What a review needs.
@@ -39,7 +39,7 @@ pub(super) struct Mutate {
     pub(super) metrics: Arc<Metrics>,
     /// What bounds the requests.
     pub(super) bodies: Bodies,
-    /// For reviews that are large, or heavy to decide.
+    /// The turns of reviews that are large, or heavy to respond to.
     pub(super) heavy: Semaphore,
 }
 
@@ -73,24 +73,31 @@ impl Mutate {
         let deadline = deadline(request.uri().query(), begun);
         let body = self.bodies.read(request).await?;
         let is_large = body.len() > LARGE;
+        // Taken before anything is opened, and kept to the end.
+        let mut turn = if is_large { self.turn().await } else { None };
         let review = guarded(is_large, || Review::parse(&body))??;
         let namespace = match &self.cluster {
             Some(cluster) => cluster.namespace(review.namespace(), deadline).await,
             None => Arc::new(Namespace::named(review.namespace())),
         };
         let in_force = self.live.in_force();
-        let decision = match guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))? {
-            Ok(selection) => {
-                let missing = selection.unknown(&in_force.catalog);
-                let found = self.with_missing(&in_force, missing, &review, deadline).await;
-                let catalog = found.as_ref().unwrap_or(&in_force.catalog);
-                let is_heavy = is_large || selection.is_heavy(catalog);
-                let _turn = if is_heavy { self.heavy.acquire().await.ok() } else { None };
-                guarded(is_heavy || selection.loops(catalog), || selection.decide(catalog))?
-            }
-            Err(decision) => *decision,
-        };
-        let json = admission::response(&review, &decision);
+        let (decision, json) =
+            match guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))? {
+                Ok(selection) => {
+                    let missing = selection.unknown(&in_force.catalog);
+                    let found = self.with_missing(&in_force, missing, &review, deadline).await;
+                    let catalog = found.as_ref().unwrap_or(&in_force.catalog);
+                    let is_heavy = selection.is_heavy(catalog);
+                    if is_heavy && turn.is_none() {
+                        turn = self.turn().await;
+                    }
+                    guarded(is_large || is_heavy || selection.loops(catalog), || {
+                        answered(&review, selection.respond(catalog))
+                    })?
+                }
+                Err(decision) => answered(&review, *decision),
+            };
+        drop(turn);
         let took = begun.elapsed();
         self.metrics.answered(review.operation(), &decision, took);
         self.count_injections(&in_force, &decision);
@@ -100,6 +107,12 @@ impl Mutate {
             events.tell(&review, &decision);
         }
         Ok(json)
+    }
+
+    /// Waits until a large or heavy review may go on. It takes milliseconds, and so does each before it.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.heavy.acquire().await.ok()
     }
 
     fn count_injections(&self, in_force: &InForce, decision: &Decision) {
@@ -128,6 +141,12 @@ impl Mutate {
         let found = cluster.templates(in_force.kinds, &missing, review.namespace(), deadline).await;
         (!found.is_empty()).then(|| in_force.with(found))
     }
+}
+
+/// A decision, and the answer to the review.
+fn answered(review: &Review<'_>, decision: Decision) -> (Decision, Vec<u8>) {
+    let json = admission::response(review, &decision);
+    (decision, json)
 }
 
 /// Until when a review may wait for the API server: half of the time that the latter gives it, at most a few seconds. The

@@ -60,7 +60,7 @@ impl Pass<'_> {
             let word = match outcome {
                 _ if is_done => Reason::Injected.as_str(),
                 // What was added since can give another reason to leave it out, and would do so in every call.
-                Outcome::Error => self.status.failure(name.as_str()).unwrap_or(reason.as_str()),
+                Outcome::Error => self.status.failure(name.as_str()).unwrap_or(reason).as_str(),
                 _ => reason.as_str(),
             };
             words.push(format!("{name}={word}"));

@@ -20,7 +20,7 @@ const REQUIRED: &str = "pillion.dev/required-templates";
 const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
 const PARAMETERS: &str = ".pillion.dev/";
 
-/// The most templates that a pod may ask for. Each is looked up, and a name that is none is compared with all others.
+/// The most templates that a pod may ask for. Each is looked up.
 pub(super) const MAX_TEMPLATES: usize = 32;
 /// The most wrong keys that are named. One is enough to see what is wrong.
 const MAX_WRONG_KEYS: usize = 8;
@@ -257,6 +257,11 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
         }
     }
     problems
+}
+
+/// How long the parameters are that a pod sets, as JSON.
+pub(super) fn parameter_bytes(pod: &Pod<'_>) -> usize {
+    pod.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, value)| value.get().len()).sum()
 }
 
 /// Keys of ours that concern nothing that was chosen: a slip of the pen, most likely.

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use self::covers::{covers, is_empty};
+use super::check::MAX_ANNOTATIONS;
 use super::draft::{Change, Entry, Node};
-use super::status::{MAX_ENTRIES, Record, Status, place_of, pointer};
+use super::status::{MAX_ENTRIES, Record, STATUS, Status, place_of, pointer};
 use crate::schema::{Schema, Type};
 use crate::shown;
 use crate::template::check::NO_TOKEN;
@@ -39,12 +40,36 @@ pub(super) struct Room {
     entries: usize,
     /// Bytes of JSON.
     bytes: usize,
+    /// Bytes of annotations, where the status stands.
+    annotations: usize,
 }
 
 impl Room {
-    /// What is left beside what earlier calls recorded. The status has no room for more than its reader takes.
-    pub(super) fn beside(earlier: &Status) -> Room {
-        Room { entries: MAX_ENTRIES.saturating_sub(earlier.entries()), bytes: MAX_ADDED }
+    /// What is left beside what earlier calls recorded, and so many bytes of the pod's annotations. The status has no room
+    /// for more than its reader takes.
+    pub(super) fn beside(earlier: &Status, annotations: usize) -> Room {
+        Room {
+            entries: MAX_ENTRIES.saturating_sub(earlier.entries()),
+            bytes: MAX_ADDED,
+            annotations: MAX_ANNOTATIONS.saturating_sub(annotations + earlier.bytes()),
+        }
+    }
+
+    /// What is left for the entries of a record, beside its names.
+    pub(super) fn without_record(self, record: &Record) -> Room {
+        Room { annotations: self.annotations.saturating_sub(record.bytes_of_names()), ..self }
+    }
+
+    /// What is left beside an entry and the value of so many bytes that it stands for; nothing if there is not enough.
+    fn without(self, entry: &str, value: usize) -> Option<Room> {
+        // Between quotes, and behind a comma.
+        let recorded = entry.len() + 3;
+        let annotated = if entry.starts_with("/metadata/annotations/") { entry.len() + value } else { 0 };
+        Some(Room {
+            entries: self.entries.checked_sub(1)?,
+            bytes: self.bytes.checked_sub(entry.len() + value)?,
+            annotations: self.annotations.checked_sub(recorded + annotated)?,
+        })
     }
 }
 
@@ -149,8 +174,8 @@ enum Presence {
     InConflict,
 }
 
-/// Merges what a template gives, and says where something else stays, and how much room is left. Whatever it added is in the
-/// record; when it fails the draft is of no more use.
+/// Merges what a template gives. The result names the fields whose existing value is kept, and the room that is left. What
+/// was added is in the record. After a failure the draft cannot be used.
 ///
 /// # Errors
 ///
@@ -217,23 +242,17 @@ impl<'a> Merge<'_> {
     /// Where something is about to be recorded, if there is room for it.
     fn entry_for(&mut self, given: View<'_>) -> Option<String> {
         let here = self.here();
-        let bytes = self.room.bytes.checked_sub(here.len() + given.size());
-        match self.room.entries.checked_sub(1).zip(bytes) {
-            Some((entries, bytes)) if !self.is_full => {
-                self.room = Room { entries, bytes };
-                Some(here)
-            }
-            _ => {
-                self.is_full = true;
-                None
-            }
-        }
+        let left = self.room.without(&here, given.size()).filter(|_| !self.is_full);
+        self.is_full = left.is_none();
+        self.room = left?;
+        Some(here)
     }
 
     fn too_large(&self) -> String {
         format!(
             "template \"{}\" adds too much to this pod: all templates together may add {MAX_ENTRIES} labels, containers, \
-             variables, mounts and so on, and {MAX_ADDED} bytes; let its app entries name fewer containers, give its \
+             variables, mounts and so on, and {MAX_ADDED} bytes, and what is noted of that in {STATUS} must fit into \
+             {MAX_ANNOTATIONS} bytes of annotations; let its app entries name fewer containers, give its \
              parameters shorter values, or ask for fewer templates in pillion.dev/templates",
             self.template.name()
         )

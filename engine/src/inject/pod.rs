@@ -72,20 +72,26 @@ impl<'a> Pod<'a> {
         if !are_bounded(self.members()) {
             return Err(too_many_values());
         }
-        // As JSON, where a character can take six bytes, they are longer. Our own are written anew.
-        let of_json = |raw: &RawValue| raw.get().len();
-        let of_text = |raw: &RawValue| object::string(raw).map_or(0, |text| text.len());
-        let size = |of: fn(&RawValue) -> usize| -> usize {
-            let others = self.annotations.members().filter(|(key, _)| key != STATUS && key != OUTCOME);
-            others.map(|(key, value)| key.len() + of(value)).sum()
-        };
-        if size(of_json) > MAX_ANNOTATIONS && size(of_text) > MAX_ANNOTATIONS {
+        if self.annotation_bytes() > MAX_ANNOTATIONS {
             return Err(format!(
                 "metadata.annotations of the pod have more than {MAX_ANNOTATIONS} bytes, which is all that Kubernetes \
                  takes; shorten them"
             ));
         }
         Ok(())
+    }
+
+    /// How much of [`MAX_ANNOTATIONS`] the annotations take, without our own, which are written anew.
+    pub(super) fn annotation_bytes(&self) -> usize {
+        let size = |of: fn(&RawValue) -> usize| -> usize {
+            let others = self.annotations().filter(|(key, _)| key != STATUS && key != OUTCOME);
+            others.map(|(key, value)| key.len() + of(value)).sum()
+        };
+        // As JSON, where a character can take six bytes, they are longer.
+        match size(|json| json.get().len()) {
+            of_json if of_json <= MAX_ANNOTATIONS => of_json,
+            _ => size(|json| object::string(json).map_or(0, |text| text.len())),
+        }
     }
 
     /// The containers of both lists; nothing if they are no containers.
@@ -154,6 +160,11 @@ impl<'a> Pod<'a> {
 
     pub(super) fn annotation(&self, key: &str) -> Option<Cow<'a, str>> {
         self.annotations.string(key)
+    }
+
+    /// Every annotation, its value as JSON.
+    pub(super) fn annotations(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
+        self.annotations.members()
     }
 
     pub(super) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
@@ -225,11 +236,9 @@ impl Default for Budget {
     }
 }
 
-/// Takes so much from what is left, or all of it when that is not enough.
+/// Takes so much from what is left, or nothing when that is not enough: the templates behind may need less.
 fn take(left: &Cell<usize>, amount: usize) -> Option<()> {
-    let rest = left.get().checked_sub(amount);
-    left.set(rest.unwrap_or_default());
-    rest.map(drop)
+    left.get().checked_sub(amount).map(|rest| left.set(rest))
 }
 
 impl Variables for Seen<'_> {
@@ -244,15 +253,17 @@ impl Variables for Seen<'_> {
 
     fn begin_evaluation(&self) -> Result<(), Failure> {
         take(&self.budget.evaluations, 1).ok_or_else(|| {
-            let message = "the pod's templates evaluate more than 65536 expressions and app entries, each counted for \
-                           every container";
-            Failure::Limit(message.into())
+            let message = format!(
+                "the pod's templates evaluate more than {MAX_EVALUATIONS} expressions and app entries, each counted for \
+                 every container"
+            );
+            Failure::Limit(message)
         })
     }
 
     fn spend(&self, bytes: usize) -> Result<(), Failure> {
         take(&self.budget.work, bytes)
-            .ok_or_else(|| Failure::Limit("the pod's templates work on more than 16 MiB altogether".into()))
+            .ok_or_else(|| Failure::Limit(format!("the pod's templates work on more than {MAX_WORK} bytes altogether")))
     }
 
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {

@@ -64,6 +64,13 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// About how many bytes of the status it takes beside its entries.
+    pub(super) fn bytes_of_names(&self) -> usize {
+        // What JSON needs for its members.
+        const AROUND: usize = 64;
+        AROUND + self.name.len() + self.digest.len() + self.app.iter().map(|name| name.len() + 3).sum::<usize>()
+    }
+
     /// How much was added and changed.
     pub(super) fn entries(&self) -> usize {
         self.added.len() + self.replaced.len() + self.overridden.len()
@@ -97,6 +104,16 @@ impl Status {
         }
         status.index();
         status
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = |record: &Record| -> usize {
+            let places =
+                record.added.iter().chain(&record.overridden).chain(record.replaced.iter().map(|(place, _)| place));
+            places.map(|place| place.len() + 3).sum()
+        };
+        self.templates.iter().map(|record| record.bytes_of_names() + entries(record)).sum()
     }
 
     /// How much is recorded.
@@ -147,8 +164,8 @@ impl Status {
     }
 
     /// Why an earlier call left a template out.
-    pub(super) fn failure(&self, template: &str) -> Option<&'static str> {
-        self.failures.get(template).map(|reason| reason.as_str()).filter(|_| !self.is_empty())
+    pub(super) fn failure(&self, template: &str) -> Option<Reason> {
+        self.failures.get(template).copied().filter(|_| !self.is_empty())
     }
 
     /// The template that added something, if one is recorded for it.

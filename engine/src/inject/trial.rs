@@ -40,13 +40,13 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Trial {
         return Trial { wrong, spec: None };
     };
     let mut draft = pod.draft(&containers);
-    let room = Room::beside(&pass.status);
+    let room = Room::beside(&pass.status, 0);
     let merged = merge(&mut draft, &prepared.given(), &pass.status, &[], &mut Record::default(), room);
-    let everywhere = |message| Wrong { place: String::new(), message };
+    let of_the_pod = |message| Wrong { place: String::new(), message };
     wrong.extend(match merged {
         Ok(_) => check(&mut draft, &HashSet::new()),
-        Err(Failure::Conflicts(conflicts)) => conflicts.into_sentences().into_iter().map(everywhere).collect(),
-        Err(Failure::TooLarge(message)) => vec![everywhere(message)],
+        Err(Failure::Conflicts(conflicts)) => conflicts.into_sentences().into_iter().map(of_the_pod).collect(),
+        Err(Failure::TooLarge(message)) => vec![of_the_pod(message)],
     });
     Trial { wrong, spec: draft.value_of("spec") }
 }

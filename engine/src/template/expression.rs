@@ -27,7 +27,7 @@ pub use check::{Invalid, Scope};
 /// The text of one evaluation's input, all values together.
 const MAX_INPUT: u64 = 1 << 20;
 /// The values in it: each takes some hundred bytes, however short its text.
-const MAX_VALUES: u64 = 1 << 16;
+const MAX_INPUT_VALUES: u64 = 1 << 16;
 /// What an evaluation may build: its input times what the expression can make of it.
 const MAX_GROWN: u64 = 4 << 20;
 /// Steps of comprehensions in one evaluation. One takes about a quarter of a microsecond.
@@ -123,8 +123,10 @@ struct Cost {
     growth: u64,
     /// Steps for each item of the input; zero when nothing is iterated.
     steps: u64,
-    /// Whether a list is built item by item, which takes the crate the square of its length, and of what is in its items.
+    /// Whether a list is built item by item, which takes the crate the square of its length.
     gathers: bool,
+    /// The items and members of all lists and objects that are written out: so much can be in what is gathered of an item.
+    built: u64,
     /// Whether each character of a string can become an item.
     splits: bool,
 }
@@ -291,8 +293,9 @@ impl Cost {
             let message = format!("it could make {grown} bytes of {bytes}, and {MAX_GROWN} are allowed");
             return Err(Failure::Limit(message));
         }
-        // For each item all that was gathered before is copied, whatever is inside of it.
-        let gathered = if self.gathers { items.saturating_mul(items.max(grown / 16)) / 4 } else { 0 };
+        // For each item all that was gathered before is copied, with what was built into it: that takes half as long.
+        let copied = items.saturating_mul(items).saturating_mul(self.built.div_ceil(2)) / 4;
+        let gathered = if self.gathers { copied } else { 0 };
         let steps = steps.saturating_add(gathered);
         if steps > MAX_STEPS {
             return Err(Failure::Limit(format!("it goes through {items} items, which is too many")));

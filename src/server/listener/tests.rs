@@ -21,6 +21,7 @@ const EVER: Duration = Duration::from_secs(3600);
 const PATIENT: Limits = Limits {
     connections: 1,
     greeting: EVER,
+    greeting_when_full: EVER,
     idle: EVER,
     idle_when_full: EVER,
     write: EVER,
@@ -122,7 +123,7 @@ fn a_client_that_does_not_read_its_answer_loses_its_place() {
 
 #[test]
 fn when_no_place_is_free_who_has_sent_no_request_makes_room_the_oldest_first() {
-    let server = Server::echo(Limits { connections: 3, ..PATIENT });
+    let server = Server::echo(Limits { connections: 3, greeting_when_full: Duration::ZERO, ..PATIENT });
     let before_handshake = server.tcp();
     let after_handshake = server.connect();
     let mut within_head = server.connect();
@@ -141,6 +142,18 @@ fn when_no_place_is_free_who_has_sent_no_request_makes_room_the_oldest_first() {
     for speaks in [&mut first, &mut second, &mut third] {
         speaks.ask();
     }
+}
+
+#[test]
+fn when_no_place_is_free_a_newcomer_has_time_to_send_its_request() {
+    let server = Server::echo(PATIENT);
+    thread::scope(|scope| {
+        // Each waits for the place of the one before it.
+        let clients: Vec<_> = (0..20).map(|_| scope.spawn(|| server.connect().ask())).collect();
+        for client in clients {
+            client.join().expect("it is answered");
+        }
+    });
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn after_a_minute_a_replica_is_ready_all_the_same_and_says_so() {
         sleep(Duration::from_millis(100));
     }
     assert!(begun.elapsed() >= MINUTE);
-    let warning = replica.logged("message", "ready after 60s, but calls will fail");
+    let warning = replica.logged("message", "ready, but calls will fail: the webhooks do not trust the certificate");
     assert_eq!(warning["level"], "WARN");
     let (status, text) = readyz(&replica);
     assert!(status == 200 && text.contains(&format!("[!]ca-bundle: {LACKS}")), "{text}");

@@ -268,6 +268,7 @@ impl Checker<'_> {
     fn join(&mut self, whole: Summary, part: &mut Tree, depth: usize) -> Result<Summary, Invalid> {
         let part = self.visit(part, depth + 1)?;
         self.inside_only(part)?;
+        self.cost.built += 1;
         Ok(Summary {
             origin: whole.origin.max(part.origin),
             growth: whole.growth.saturating_add(part.growth),

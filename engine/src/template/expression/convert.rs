@@ -26,7 +26,7 @@ pub(super) struct Weight {
 impl Weight {
     fn count<E: de::Error>(&mut self) -> Result<(), E> {
         self.items += 1;
-        if self.items > super::MAX_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
+        if self.items > super::MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
     }
 }
 
@@ -37,9 +37,9 @@ pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, F
     }
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
     Counting(weight).deserialize(&mut deserializer).map_err(|_| {
-        let is_full = weight.items > super::MAX_VALUES;
+        let is_full = weight.items > super::MAX_INPUT_VALUES;
         let message = if is_full {
-            format!("it names more than {} values of the pod", super::MAX_VALUES)
+            format!("it names more than {} values of the pod", super::MAX_INPUT_VALUES)
         } else {
             "it names a value that is nested too deeply".into()
         };
