@@ -97,8 +97,8 @@ impl Bound {
         let Config { certificate, live, cluster, events, metrics, max_body, patience, drain, .. } = config;
         let phases = phase.subscribe();
 
-        let bodies = Bodies { max: max_body, patience };
-        let validate = Validate { metrics: Arc::clone(&metrics), bodies };
+        let bodies = Bodies::new(max_body, patience);
+        let validate = Validate { metrics: Arc::clone(&metrics), bodies: bodies.clone() };
         let mutate = Mutate {
             live: Arc::clone(&live),
             cluster: cluster.clone(),

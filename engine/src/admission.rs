@@ -4,14 +4,16 @@
 //! patch in base64, as the API server's documentation has it.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::Write as _;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Outcome};
 use crate::object::{Lenient, Opened};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -148,6 +150,17 @@ impl<'a> Review<'a> {
         Review { api_version: API_VERSION.into(), request }
     }
 
+    /// What can be read of a review whose end is missing: enough to answer it. An API server writes the object last.
+    pub fn beginning(body: &'a [u8]) -> Option<Review<'a>> {
+        let mut read = Beginning::default();
+        // It ends in an error, because the body does.
+        let _ =
+            Members { of_request: false, read: &mut read }.deserialize(&mut serde_json::Deserializer::from_slice(body));
+        let Beginning { api_version, uid, namespace } = read;
+        let request = Request { uid: uid?.into(), namespace: namespace.map(Cow::Owned), ..Request::default() };
+        Some(Review { api_version: api_version?.into(), request })
+    }
+
     /// What identifies this review.
     pub fn uid(&self) -> &str {
         &self.request.uid
@@ -170,6 +183,49 @@ impl<'a> Review<'a> {
 
     pub(crate) fn is_v1(&self) -> bool {
         self.api_version == API_VERSION
+    }
+}
+
+/// What stands before the object.
+#[derive(Default)]
+struct Beginning {
+    api_version: Option<String>,
+    uid: Option<String>,
+    namespace: Option<String>,
+}
+
+/// Reads the members of a review, or of its request, as far as they go.
+struct Members<'r> {
+    of_request: bool,
+    read: &'r mut Beginning,
+}
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        while let Some(name) = access.next_key::<Cow<'de, str>>()? {
+            match (self.of_request, &*name) {
+                (false, "apiVersion") => self.read.api_version = Some(access.next_value()?),
+                (false, "request") => access.next_value_seed(Members { of_request: true, read: &mut *self.read })?,
+                (true, "uid") => self.read.uid = Some(access.next_value()?),
+                (true, "namespace") => self.read.namespace = Some(access.next_value()?),
+                _ => drop(access.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -224,7 +280,7 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
         patch_type: (!decision.patch.is_empty()).then_some("JSONPatch"),
         warnings: warnings(decision),
         // An API server that calls again keeps those of the first call, and logs a warning for each that differs.
-        audit_annotations: (!decision.allowed() || !decision.patch.is_empty())
+        audit_annotations: matches!(decision.outcome, Outcome::Injected | Outcome::Denied)
             .then(|| AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() }),
     };
     let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
@@ -274,7 +330,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::decision::{Outcome, Patch, Reason, Subject};
+    use crate::decision::{Patch, Reason, Subject};
 
     #[test]
     fn what_cannot_be_answered_says_which_part_is_missing() {
@@ -283,6 +339,17 @@ mod tests {
         assert_eq!(malformed("{}"), MalformedReview::NoRequest);
         assert_eq!(malformed(r#"{"request": {}}"#), MalformedReview::NoUid);
         assert_eq!(malformed(r#"{"request": {"uid": 1}}"#), MalformedReview::NotAReview);
+    }
+
+    #[test]
+    fn a_review_can_be_answered_by_what_stands_before_its_object() {
+        let whole = r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {"uid": "1",
+            "kind": {"kind": "Pod"}, "namespace": "shop", "userInfo": {"groups": ["a"]}, "object": {"spec": {"#;
+        let review = Review::beginning(whole.as_bytes()).expect("a review");
+        assert_eq!((review.uid(), review.namespace(), review.is_v1()), ("1", "shop", true));
+        let before_the_uid = whole.split("\"uid\"").next().expect("a beginning");
+        assert!(Review::beginning(before_the_uid.as_bytes()).is_none());
+        assert!(Review::beginning(b"   ").is_none());
     }
 
     #[test]
@@ -330,6 +397,7 @@ mod tests {
             answer["response"].get("auditAnnotations").cloned()
         };
         assert_eq!(audited(Outcome::Skipped, Reason::AlreadyInjected), None);
+        assert_eq!(audited(Outcome::Skipped, Reason::GuardFalse), None);
         assert_eq!(audited(Outcome::Error, Reason::Conflict), None);
         let refused = Some(json!({"outcome": "denied", "reason": "conflict"}));
         assert_eq!(audited(Outcome::Denied, Reason::Conflict), refused);

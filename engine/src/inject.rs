@@ -48,6 +48,15 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
     select(catalog, namespace, review).map_or_else(|decision| *decision, |selection| selection.respond(catalog))
 }
 
+/// Refuses a review that is larger than the server takes, of which only the beginning was read. Whatever the pod asks for,
+/// and its namespace requires, it must not go without in silence.
+pub fn refuse_unread(review: &Review<'_>, max_bytes: usize) -> Decision {
+    let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    let message = format!("the review of this pod has more than {max_bytes} bytes as JSON; make the pod smaller");
+    let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
+    denied(decision, &[Problem::new(Reason::TooLarge, message)])
+}
+
 /// Which templates a pod asks for. [`Selection::respond`] goes on from there.
 ///
 /// # Errors

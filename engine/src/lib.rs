@@ -29,7 +29,7 @@ pub mod template;
 mod validation;
 pub mod yaml;
 
-pub use inject::{Selection, review, select};
+pub use inject::{Selection, refuse_unread, review, select};
 
 /// The name that is nearest to one that is none, if one is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -215,6 +215,19 @@ fn up_to_the_bound_and_beyond_a_second_call_finds_nothing_to_do() {
 }
 
 #[test]
+fn what_was_taken_out_of_a_pod_at_the_bound_comes_back() {
+    let catalog = catalog(&[&giving("a", 64)], OnError::Deny);
+    let before = pod("a", containers(64), &[]);
+    let mut after = applied(&before, &decide(&catalog, &body(&before.to_string())));
+    after["spec"]["containers"][5]["env"].as_array_mut().expect("a list").remove(7);
+    let again = decide(&catalog, &body(&after.to_string()));
+    assert_eq!(again.reason, Reason::Injected, "{:?}", again.message);
+    let restored = applied(&after, &again);
+    assert_eq!(restored["spec"]["containers"][5]["env"].as_array().map(Vec::len), Some(64));
+    assert_eq!(recorded(&restored), MAX_ADDITIONS);
+}
+
+#[test]
 fn what_an_earlier_call_had_no_room_for_is_not_injected_by_a_later_one() {
     let expressions = "${{ has(container.ports) ? 'a' : 'b' }}".repeat(150);
     let bytes = "x".repeat(8_000);

@@ -33,6 +33,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 
+/// What is read of a connection before somebody asks for it: a review of ordinary size.
+const BUFFER: usize = 64 * 1024;
 /// How long the accept loop waits for a connection to end before it asks another one.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -75,7 +77,7 @@ impl Limits {
         connections: 1024,
         greeting: Duration::from_secs(10),
         // An API server that has a call to make takes milliseconds.
-        greeting_when_full: Duration::from_secs(1),
+        greeting_when_full: Duration::from_secs(2),
         // API servers reuse a connection for up to 90 seconds.
         idle: Duration::from_secs(120),
         idle_when_full: Duration::from_secs(95),
@@ -326,7 +328,7 @@ async fn serve_connection<S>(
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_header_size(limits.head);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_header_size(limits.head).max_buf_size(BUFFER);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
 
     let mut greeting = pin!(sleep(limits.greeting));

@@ -72,10 +72,16 @@ impl Mutate {
     async fn answer(&self, request: Request, begun: Instant) -> Result<Vec<u8>, Refusal> {
         let deadline = deadline(request.uri().query(), begun);
         let body = self.bodies.read(request).await?;
-        let is_large = body.len() > LARGE;
+        if body.is_cut {
+            let review = Review::beginning(&body.bytes).ok_or(Refusal::TooLarge(self.bodies.max))?;
+            let (decision, json) = answered(&review, pillion_engine::refuse_unread(&review, self.bodies.max));
+            self.report(&review, &decision, begun.elapsed());
+            return Ok(json);
+        }
+        let is_large = body.bytes.len() > LARGE;
         // Taken before anything is opened, and kept to the end.
         let mut turn = if is_large { self.turn().await } else { None };
-        let review = guarded(is_large, || Review::parse(&body))??;
+        let review = guarded(is_large, || Review::parse(&body.bytes))??;
         let namespace = match &self.cluster {
             Some(cluster) => cluster.namespace(review.namespace(), deadline).await,
             None => Arc::new(Namespace::named(review.namespace())),
@@ -98,15 +104,19 @@ impl Mutate {
                 Err(decision) => answered(&review, *decision),
             };
         drop(turn);
-        let took = begun.elapsed();
-        self.metrics.answered(review.operation(), &decision, took);
         self.count_injections(&in_force, &decision);
-        log(&review, &decision, took);
-        telemetry::trace_decision(&review, &decision);
-        if let Some(events) = &self.events {
-            events.tell(&review, &decision);
-        }
+        self.report(&review, &decision, begun.elapsed());
         Ok(json)
+    }
+
+    /// Counts, logs and traces a decision, and notes its events.
+    fn report(&self, review: &Review<'_>, decision: &Decision, took: Duration) {
+        self.metrics.answered(review.operation(), decision, took);
+        log(review, decision, took);
+        telemetry::trace_decision(review, decision);
+        if let Some(events) = &self.events {
+            events.tell(review, decision);
+        }
     }
 
     /// Waits until a large or heavy review may go on. It takes milliseconds, and so does each before it.

@@ -1,15 +1,17 @@
 //! What every request has to put up with: it is JSON, not too large and there in time, and cannot hurt the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use pillion_engine::admission::MalformedReview;
+use http_body_util::BodyExt as _;
+use pillion_engine::admission::{MalformedReview, Review};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
@@ -43,28 +45,77 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Bodies up to this size are taken whatever else is being read: there are at most as many as connections.
+const SMALL: usize = 64 * 1024;
+/// For all larger bodies at a time.
+const MEMORY: usize = 32 * 1024 * 1024;
+/// What one permit stands for.
+const UNIT: usize = 1024;
+/// Of a body that is too large, so many times its limit are read before the answer, because a client that is still writing
+/// may not see one. JSON of an API server can be six times as long as what it stands for.
+const DRAINED: usize = 8;
+
 /// What bounds the bodies of requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bodies {
     /// The largest, in bytes.
     pub(super) max: usize,
     /// How long one may take to arrive.
-    pub(super) patience: Duration,
+    patience: Duration,
+    /// The memory for those that are not small.
+    memory: Arc<Semaphore>,
+}
+
+/// The body of a request.
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
+    /// Whether it is larger than is taken, and this is only its beginning.
+    pub(super) is_cut: bool,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Bodies {
+    pub(super) fn new(max: usize, patience: Duration) -> Bodies {
+        Bodies { max, patience, memory: Arc::new(Semaphore::new(MEMORY.max(max).div_ceil(UNIT))) }
+    }
+
     /// Reads the JSON of a request.
-    pub(super) async fn read(&self, request: Request) -> Result<Bytes, Refusal> {
+    pub(super) async fn read(&self, request: Request) -> Result<Body, Refusal> {
         if !is_json(request.headers()) {
             return Err(Refusal::ContentType);
         }
-        let Bodies { max, patience } = *self;
-        let body = Limited::new(request.into_body(), max).collect();
-        match timeout(patience, body).await.map_err(|_| Refusal::TooSlow(patience))? {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(max)),
-            Err(_) => Err(Refusal::Interrupted),
+        let read = timeout(self.patience, self.collect(request.into_body()));
+        read.await.map_err(|_| Refusal::TooSlow(self.patience))?
+    }
+
+    async fn collect(&self, mut body: axum::body::Body) -> Result<Body, Refusal> {
+        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        let expected = announced.unwrap_or(self.max).min(self.max);
+        let memory = if expected > SMALL {
+            let permits = Arc::clone(&self.memory).acquire_many_owned(expected.div_ceil(UNIT) as u32);
+            Some(permits.await.expect("the semaphore is never closed"))
+        } else {
+            None
+        };
+        let mut bytes = Vec::with_capacity(announced.map_or(0, |_| expected));
+        let mut size = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else { continue };
+            let was_cut = size > self.max;
+            size += data.len();
+            if size <= self.max {
+                bytes.extend_from_slice(&data);
+                continue;
+            }
+            if !was_cut {
+                bytes.extend_from_slice(&data[..data.len().min(SMALL)]);
+                bytes.truncate(SMALL);
+            }
+            if size > DRAINED * self.max || !was_cut && Review::beginning(&bytes).is_none() {
+                return Err(Refusal::TooLarge(self.max));
+            }
         }
+        Ok(Body { bytes, is_cut: size > self.max, _memory: memory })
     }
 }
 

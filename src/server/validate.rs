@@ -49,8 +49,11 @@ async fn validate(State(validate): State<Arc<Validate>>, request: Request) -> Re
 impl Validate {
     async fn answer(&self, request: Request) -> Result<AdmissionResponse, Refusal> {
         let body = self.bodies.read(request).await?;
+        if body.is_cut {
+            return Err(Refusal::TooLarge(self.bodies.max));
+        }
         // A template can take milliseconds to compile.
-        guarded(true, || Ok(answer(parse(&body)?)))?
+        guarded(true, || Ok(answer(parse(&body.bytes)?)))?
     }
 }
 

@@ -304,6 +304,25 @@ fn a_pod_that_cannot_get_what_it_asks_for_is_refused_with_the_fix() {
 }
 
 #[test]
+fn a_pod_whose_json_is_larger_than_is_taken_is_refused_whatever_the_failure_policy() {
+    let pillion = Pillion::start();
+    let Some(here) = namespace_of(&pillion, "larger-than-is-taken", "Ignore") else { return };
+    // An API server writes each as six bytes.
+    let mut large = pod("web", "log-shipper");
+    large["spec"]["containers"][0]["args"] = json!(["<".repeat(800_000)]);
+
+    let refused = here.create("v1", "pods", &large);
+
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(
+        refused.text().contains("the review of this pod has more than 4194304 bytes as JSON"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(here.calls("pillion"), Calls { denied: 1.0, ..calls(0) });
+}
+
+#[test]
 fn under_the_policy_skip_such_a_pod_is_created_bare_with_a_warning() {
     let pillion = Setup::new().template("log-shipper.yaml", LOG_SHIPPER).flags(["--on-error", "skip"]).start();
     let Some(here) = namespace_of(&pillion, "created-bare", "Fail") else { return };

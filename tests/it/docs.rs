@@ -33,7 +33,7 @@ server's `--on-error`.
 | Events of the ReplicaSet, StatefulSet or Job | Every warning, as controllers do not pass them on; the code is the reason, as in `UnknownTemplate`. With `--watch` |
 | The server's log | One line a review: `outcome` and `reason` of the pod, `templates` with the reason of each, the message as `why` |
 | Metric `pillion_admission_requests_total` | Reviews by `operation`, `result` (the outcome) and `reason` |
-| The API server's audit log | The annotations `outcome` and `reason`, behind the webhook's name, of pods that were changed or refused |
+| The API server's audit log | The annotations `outcome` and `reason`, behind the webhook's name, of pods that were injected or refused |
 | `pillion inject` | Outcome, reason and message of each pod, on standard error |
 
 The pod's own reason is that of its first template that refuses it; else `injected`, if anything was; else that of the

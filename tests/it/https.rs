@@ -108,6 +108,27 @@ fn four_mebibytes_are_taken_and_no_more() {
 }
 
 #[test]
+fn a_review_that_is_too_large_is_refused_by_what_stands_before_its_object() {
+    let pillion = Pillion::start();
+    let mut connection = pillion.connect();
+    let mut review = review_of("large", &pod("web", "log-shipper"));
+    let object = review["request"]["object"].take().to_string();
+    let padded = object.replacen('{', &format!("{{\"padding\": \"{}\",", "x".repeat(5 << 20)), 1);
+    let body = review.to_string().replacen("\"object\":null", &format!("\"object\":{padded}"), 1);
+
+    let answer = connection.post(body.as_bytes());
+
+    assert_eq!(answer.status, 200);
+    let response = answer.json()["response"].take();
+    assert_eq!((&response["uid"], &response["allowed"]), (&json!("large"), &json!(false)));
+    let message = response["status"]["message"].as_str().expect("a refusal says why");
+    assert!(message.contains("more than 4194304 bytes"), "{message}");
+    assert_eq!(pillion.logged("uid", "large")["reason"], "too_large");
+    // All of it was read, so that the connection can go on.
+    assert_eq!(connection.post(review_of("next", &pod("web", "log-shipper")).to_string().as_bytes()).status, 200);
+}
+
+#[test]
 fn a_wrong_method_path_or_content_type_has_its_own_status() {
     let pillion = Pillion::start();
     let review = review_of("misdirected", &pod("web", "log-shipper")).to_string();

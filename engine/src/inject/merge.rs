@@ -242,6 +242,10 @@ impl<'a> Merge<'_> {
     /// Where something is about to be recorded, if there is room for it.
     fn entry_for(&mut self, given: View<'_>) -> Option<String> {
         let here = self.here();
+        if self.is_ours() {
+            // It is recorded already, and something took it out since.
+            return Some(here);
+        }
         let left = self.room.without(&here, given.size()).filter(|_| !self.is_full);
         self.is_full = left.is_none();
         self.room = left?;

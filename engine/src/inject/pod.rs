@@ -276,6 +276,7 @@ impl Variables for Seen<'_> {
             },
             Root::Container => {
                 let Some(container) = self.container else { return Ok(None) };
+                self.spend(path.first().and_then(|name| container.members.get(name)).map_or(0, |raw| raw.get().len()))?;
                 let place = ["spec", container.list, &container.name];
                 Ok(self.without_added(&place, path, find_in(&container.members, path)))
             }

@@ -60,7 +60,7 @@ impl<'a> Pass<'a> {
         let mut warnings = Vec::new();
         for (at, entry) in template.app.iter().enumerate() {
             let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
-            let mut rendering = Rendering { template, at, entry, resolved, shared: None };
+            let mut rendering = Rendering { template, at, entry, resolved, holds: None, shared: None };
             let mut named = self.own_containers().filter(|it| entry.names(it.list, &it.name)).peekable();
             if named.peek().is_none() {
                 warnings.push(format!("template \"{}\": app[{at}] names no container of this pod", template.name()));
@@ -83,6 +83,8 @@ struct Rendering<'a> {
     entry: &'a AppEntry,
     /// The entry without holes, if that was possible when the template was loaded.
     resolved: Option<&'a Fragment>,
+    /// Whether the entry's condition held for the last container.
+    holds: Option<bool>,
     /// The values of the holes that read nothing but parameters, once a container needed them.
     shared: Option<Rc<[(usize, Fragment)]>>,
 }
@@ -97,8 +99,11 @@ impl<'a> Rendering<'a> {
         })?;
         if let Some(when) = &entry.when {
             let place = || format!("app[{at}].when of {}", shown(&container.name));
-            let holds = when.holds(seen);
-            if !holds.map_err(|failure| expression_problem(template, &place(), when.source(), failure))? {
+            let known = self.holds.filter(|_| when.reads_only_parameters()).map(Ok);
+            let holds = known.unwrap_or_else(|| when.holds(seen));
+            let holds = holds.map_err(|failure| expression_problem(template, &place(), when.source(), failure))?;
+            self.holds = Some(holds);
+            if !holds {
                 return Ok(None);
             }
         }
