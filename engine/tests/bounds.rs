@@ -328,6 +328,7 @@ fn a_pod_with_more_labels_than_are_read_is_refused_and_not_let_through() {
 
 /// A review comes out so, and holds less than the bound.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "with --nocapture the test gives the figures")]
 fn check(case: &str, reason: Reason, templates: &[&str], body: &str) {
     assert!(body.len() <= MAX_BODY, "{case}: the body has {} bytes", body.len());
     let catalog = catalog(templates, OnError::Deny);
