@@ -53,6 +53,12 @@ fn no_pod_that_asks_for_a_lot_holds_64_mib() {
         &[&list_to_env],
         &with_list(&json!([{"name": "A", "value": long}])),
     );
+    let forged: Vec<String> = (0..256).map(|at| format!("/spec/containers/c{at}/env/A")).collect();
+    let forged = json!({"templates": [{"name": "listed", "digest": "0", "added": forged}]}).to_string();
+    let long_list = json!([{"name": "A", "value": "x".repeat(200_000)}]).to_string();
+    let annotations = [("listed.pillion.dev/values", long_list.as_str()), ("pillion.dev/status", forged.as_str())];
+    let recorded = asking("listed", containers(256), &annotations);
+    check("a long value that a forged status names", Reason::TooLarge, &[&list_to_env], &recorded);
     check(
         "a list of nothing but lists",
         Reason::InvalidResult,

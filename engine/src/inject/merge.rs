@@ -60,16 +60,14 @@ impl Room {
         Room { annotations: self.annotations.saturating_sub(record.bytes_of_names()), ..self }
     }
 
-    /// What is left beside an entry and the value of so many bytes that it stands for; nothing if there is not enough.
-    fn without(self, entry: &str, value: usize) -> Option<Room> {
-        // Between quotes, and behind a comma.
-        let recorded = entry.len() + 3;
+    /// What is left beside a value of so many bytes, and its entry if that is a new one; nothing if there is not enough.
+    fn without(self, entry: Option<&str>, value: usize) -> Option<Room> {
+        let bytes = self.bytes.checked_sub(value)?;
+        let Some(entry) = entry else { return Some(Room { bytes, ..self }) };
         let annotated = if entry.starts_with("/metadata/annotations/") { entry.len() + value } else { 0 };
-        Some(Room {
-            entries: self.entries.checked_sub(1)?,
-            bytes: self.bytes.checked_sub(entry.len() + value)?,
-            annotations: self.annotations.checked_sub(recorded + annotated)?,
-        })
+        // The entry stands between quotes, and behind a comma.
+        let annotations = self.annotations.checked_sub(entry.len() + 3 + annotated)?;
+        Some(Room { entries: self.entries.checked_sub(1)?, bytes, annotations })
     }
 }
 
@@ -242,11 +240,9 @@ impl<'a> Merge<'_> {
     /// Where something is about to be recorded, if there is room for it.
     fn entry_for(&mut self, given: View<'_>) -> Option<String> {
         let here = self.here();
-        if self.is_ours() {
-            // It is recorded already, and something took it out since.
-            return Some(here);
-        }
-        let left = self.room.without(&here, given.size()).filter(|_| !self.is_full);
+        // What an earlier call recorded, and something took out since, is not recorded once more.
+        let recorded = if self.is_ours() { None } else { Some(here.as_str()) };
+        let left = self.room.without(recorded, given.size()).filter(|_| !self.is_full);
         self.is_full = left.is_none();
         self.room = left?;
         Some(here)
