@@ -27,7 +27,8 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// Kubelet and Prometheus need few connections, and should get them even when the webhook has none left.
-const ADMIN_LIMITS: Limits = Limits { connections: 64, ..Limits::DEFAULT };
+const ADMIN_LIMITS: Limits =
+    Limits { connections: 64, greeting_when_full: Duration::from_millis(200), ..Limits::DEFAULT };
 
 /// All that a server needs.
 pub(crate) struct Config {

@@ -4,12 +4,10 @@
 //! patch in base64, as the API server's documentation has it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::Write as _;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -150,17 +148,6 @@ impl<'a> Review<'a> {
         Review { api_version: API_VERSION.into(), request }
     }
 
-    /// What can be read of a review whose end is missing: enough to answer it. An API server writes the object last.
-    pub fn beginning(body: &'a [u8]) -> Option<Review<'a>> {
-        let mut read = Beginning::default();
-        // It ends in an error, because the body does.
-        let _ =
-            Members { of_request: false, read: &mut read }.deserialize(&mut serde_json::Deserializer::from_slice(body));
-        let Beginning { api_version, uid, namespace } = read;
-        let request = Request { uid: uid?.into(), namespace: namespace.map(Cow::Owned), ..Request::default() };
-        Some(Review { api_version: api_version?.into(), request })
-    }
-
     /// What identifies this review.
     pub fn uid(&self) -> &str {
         &self.request.uid
@@ -183,49 +170,6 @@ impl<'a> Review<'a> {
 
     pub(crate) fn is_v1(&self) -> bool {
         self.api_version == API_VERSION
-    }
-}
-
-/// What stands before the object.
-#[derive(Default)]
-struct Beginning {
-    api_version: Option<String>,
-    uid: Option<String>,
-    namespace: Option<String>,
-}
-
-/// Reads the members of a review, or of its request, as far as they go.
-struct Members<'r> {
-    of_request: bool,
-    read: &'r mut Beginning,
-}
-
-impl<'de> DeserializeSeed<'de> for Members<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Members<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        while let Some(name) = access.next_key::<Cow<'de, str>>()? {
-            match (self.of_request, &*name) {
-                (false, "apiVersion") => self.read.api_version = Some(access.next_value()?),
-                (false, "request") => access.next_value_seed(Members { of_request: true, read: &mut *self.read })?,
-                (true, "uid") => self.read.uid = Some(access.next_value()?),
-                (true, "namespace") => self.read.namespace = Some(access.next_value()?),
-                _ => drop(access.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -339,17 +283,6 @@ mod tests {
         assert_eq!(malformed("{}"), MalformedReview::NoRequest);
         assert_eq!(malformed(r#"{"request": {}}"#), MalformedReview::NoUid);
         assert_eq!(malformed(r#"{"request": {"uid": 1}}"#), MalformedReview::NotAReview);
-    }
-
-    #[test]
-    fn a_review_can_be_answered_by_what_stands_before_its_object() {
-        let whole = r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {"uid": "1",
-            "kind": {"kind": "Pod"}, "namespace": "shop", "userInfo": {"groups": ["a"]}, "object": {"spec": {"#;
-        let review = Review::beginning(whole.as_bytes()).expect("a review");
-        assert_eq!((review.uid(), review.namespace(), review.is_v1()), ("1", "shop", true));
-        let before_the_uid = whole.split("\"uid\"").next().expect("a beginning");
-        assert!(Review::beginning(before_the_uid.as_bytes()).is_none());
-        assert!(Review::beginning(b"   ").is_none());
     }
 
     #[test]

@@ -39,6 +39,8 @@ const MAX_CONTAINERS: usize = 256;
 const MAX_QUICK_WEIGHT: usize = 10_000;
 /// The bytes of a pod through whose items an expression goes quickly. Some take the square of their number.
 const MAX_QUICK_LOOP: usize = 4096;
+/// The bytes that expressions quickly read, if each reads all of the pod.
+const MAX_QUICK_READING: usize = 2 << 20;
 
 /// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
 const MAX_HINTS: usize = 3;
@@ -48,13 +50,34 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
     select(catalog, namespace, review).map_or_else(|decision| *decision, |selection| selection.respond(catalog))
 }
 
-/// Refuses a review that is larger than the server takes, of which only the beginning was read. Whatever the pod asks for,
-/// and its namespace requires, it must not go without in silence.
+/// Refuses a pod that was not read, because its review has more than so many bytes. It may ask for templates, or its
+/// namespace may require some, and it must not start without them unnoticed.
 pub fn refuse_unread(review: &Review<'_>, max_bytes: usize) -> Decision {
     let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    if let Some(reason) = other_than_a_new_pod(review) {
+        return untouched(Outcome::Skipped, reason, subject);
+    }
     let message = format!("the review of this pod has more than {max_bytes} bytes as JSON; make the pod smaller");
     let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
     denied(decision, &[Problem::new(Reason::TooLarge, message)])
+}
+
+/// Why a review is about something else than a pod that is being created.
+fn other_than_a_new_pod(review: &Review<'_>) -> Option<Reason> {
+    let request = &review.request;
+    let kind = &request.kind;
+    let is_pod = kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod";
+    if !review.is_v1() {
+        Some(Reason::UnsupportedVersion)
+    } else if !is_pod {
+        Some(Reason::NotAPod)
+    } else if request.sub_resource.as_deref().is_some_and(|name| !name.is_empty()) {
+        Some(Reason::Subresource)
+    } else if review.operation() != Operation::Create {
+        Some(Reason::NotACreate)
+    } else {
+        None
+    }
 }
 
 /// Which templates a pod asks for. [`Selection::respond`] goes on from there.
@@ -67,29 +90,15 @@ pub fn select<'a>(
     namespace: &'a Namespace,
     review: &'a Review<'a>,
 ) -> Result<Selection<'a>, Box<Decision>> {
-    let request = &review.request;
-    let kind = &request.kind;
-    let is_pod = kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod";
-    let beside = if !review.is_v1() {
-        Some(Reason::UnsupportedVersion)
-    } else if !is_pod {
-        Some(Reason::NotAPod)
-    } else if request.sub_resource.as_deref().is_some_and(|name| !name.is_empty()) {
-        Some(Reason::Subresource)
-    } else if review.operation() != Operation::Create {
-        Some(Reason::NotACreate)
-    } else {
-        None
-    };
     let nobody = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
-    if let Some(reason) = beside {
+    if let Some(reason) = other_than_a_new_pod(review) {
         return Err(Box::new(untouched(Outcome::Skipped, reason, nobody)));
     }
     let too_large = |message, subject| {
         let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
         Err(Box::new(denied(decision, &[Problem::new(Reason::TooLarge, message)])))
     };
-    let pod = match request.object.0.as_ref().ok_or(Reason::MalformedReview).and_then(Pod::read) {
+    let pod = match review.request.object.0.as_ref().ok_or(Reason::MalformedReview).and_then(Pod::read) {
         Ok(pod) => pod,
         Err(Reason::TooLarge) => return too_large(pod::too_many_values(), nobody),
         Err(reason) => return Err(Box::new(untouched(Outcome::Error, reason, nobody))),
@@ -113,15 +122,16 @@ pub fn select<'a>(
             return Err(Box::new(Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }));
         }
     };
-    if let Err(message) = pod.check_size() {
-        return too_large(message, subject);
-    }
+    let annotation_bytes = match pod.check_size() {
+        Ok(annotation_bytes) => annotation_bytes,
+        Err(message) => return too_large(message, subject),
+    };
     match pod.containers() {
         Some(containers) if containers.len() > MAX_CONTAINERS => {
             let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
             too_large(message, subject)
         }
-        Some(containers) => Ok(Selection { namespace, pod, containers, names, subject }),
+        Some(containers) => Ok(Selection { namespace, pod, containers, names, subject, annotation_bytes }),
         None => Err(Box::new(untouched(Outcome::Error, Reason::MalformedReview, subject))),
     }
 }
@@ -133,6 +143,8 @@ pub struct Selection<'a> {
     containers: Vec<Container<'a>>,
     names: Vec<String>,
     subject: Subject,
+    /// What the pod's annotations take of what Kubernetes allows.
+    annotation_bytes: usize,
 }
 
 impl Selection<'_> {
@@ -142,28 +154,27 @@ impl Selection<'_> {
         self.names.iter().filter(is_unknown).filter_map(|name| decide::checked_name(name)).collect()
     }
 
-    /// Whether it may take milliseconds and much memory to respond, because large templates or parameters meet many
-    /// containers.
+    /// Whether it may take milliseconds and much memory to respond: because large templates or parameters meet many
+    /// containers, or because expressions read much of the pod or go through its items.
     pub fn is_heavy(&self, catalog: &Catalog) -> bool {
         // A value takes some 30 bytes in a parameter, too.
-        let given = decide::parameter_bytes(&self.pod) / 32;
-        let weight: usize = self.templates(catalog).map(|template| template.weight + given).sum();
-        weight * (1 + self.containers.len()) > MAX_QUICK_WEIGHT
-    }
-
-    /// Whether it may take milliseconds to respond, because an expression goes through the items of a large pod.
-    pub fn loops(&self, catalog: &Catalog) -> bool {
-        self.templates(catalog).any(|template| template.loops) && self.pod.length() > MAX_QUICK_LOOP
-    }
-
-    fn templates<'c>(&self, catalog: &'c Catalog) -> impl Iterator<Item = &'c Template> {
-        self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name))
+        let mut weight = decide::parameter_bytes(&self.pod, self.namespace) / 32;
+        let (mut reads, mut loops) = (0, false);
+        for template in self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name)) {
+            weight += template.weight;
+            reads += template.reads;
+            loops |= template.loops;
+        }
+        let (times, length) = (1 + self.containers.len(), self.pod.length());
+        weight * times > MAX_QUICK_WEIGHT
+            || loops && length > MAX_QUICK_LOOP
+            || reads.saturating_mul(times).saturating_mul(length) > MAX_QUICK_READING
     }
 
     /// Applies the templates, as far as they can be.
     pub fn respond(self, catalog: &Catalog) -> Decision {
-        let Selection { namespace, pod, containers, names, subject } = self;
-        Pass::new(catalog, namespace, &pod, &containers).run(&names, subject)
+        let Selection { namespace, pod, containers, names, subject, annotation_bytes } = self;
+        Pass::new(catalog, namespace, &pod, &containers, annotation_bytes).run(&names, subject)
     }
 }
 
@@ -280,6 +291,7 @@ impl<'a> Pass<'a> {
         namespace: &'a Namespace,
         pod: &'a Pod<'a>,
         containers: &'a [Container<'a>],
+        annotation_bytes: usize,
     ) -> Pass<'a> {
         let mut status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
         if decide::requires_templates(namespace) {
@@ -290,7 +302,7 @@ impl<'a> Pass<'a> {
                 spec.is_some_and(|spec| spec.may_name(list, name))
             });
         }
-        let room = Cell::new(Room::beside(&status, pod.annotation_bytes()));
+        let room = Cell::new(Room::beside(&status, annotation_bytes));
         let (budget, hints) = (Budget::default(), Cell::new(MAX_HINTS));
         Pass { catalog, namespace, pod, containers, status, budget, room, hints }
     }
@@ -348,7 +360,10 @@ impl<'a> Pass<'a> {
         }
         // What is done costs nothing in a second call, and would leave room for what had none in the first.
         if !required && let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.status.failure(name) {
-            let message = format!("template \"{name}\" was skipped in an earlier call, as its {OUTCOME} says");
+            let message = format!(
+                "template \"{name}\" was skipped in an earlier call, as {OUTCOME} says; create the pod anew from its \
+                 workload, or remove that annotation"
+            );
             return failed(Problem::new(reason, message), policy);
         }
         match self.render(template, &parameters, digest) {
@@ -429,7 +444,7 @@ impl<'a> Pass<'a> {
             [] => Ok(()),
             wrong => Err(Problem::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
         };
-        let room = self.room.get().without_record(&record);
+        let room = if earlier.is_some() { self.room.get() } else { self.room.get().without_names_of(&record) };
         let merged = merge::merge(draft, &given, &self.status, &others, &mut record, room)
             .map_err(|failure| match failure {
                 Failure::Conflicts(conflicts) => Problem::new(Reason::Conflict, conflicts.join("; ")),

@@ -122,6 +122,8 @@ pub struct Template {
     pub(crate) host_network: bool,
     /// How many values and expressions stand in its `spec`.
     pub(crate) weight: usize,
+    /// How many of the expressions read more than parameters.
+    pub(crate) reads: usize,
     /// Whether an expression goes through the items of something.
     pub(crate) loops: bool,
     pub(crate) pod: PodPart,

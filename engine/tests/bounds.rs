@@ -59,6 +59,11 @@ fn no_pod_that_asks_for_a_lot_holds_64_mib() {
     let annotations = [("listed.pillion.dev/values", long_list.as_str()), ("pillion.dev/status", forged.as_str())];
     let recorded = asking("listed", containers(256), &annotations);
     check("a long value that a forged status names", Reason::TooLarge, &[&list_to_env], &recorded);
+    let replacing: Vec<String> =
+        (0..64).map(|at| to_all(&format!("override: true, env: [{{name: A, value: \"{at}\"}}]"))).collect();
+    let replacing = template("listed", &replacing);
+    let recorded = asking("listed", containers(256), &[("pillion.dev/status", &forged)]);
+    check("entries that replace what a forged status names", Reason::TooLarge, &[&replacing], &recorded);
     check(
         "a list of nothing but lists",
         Reason::InvalidResult,
@@ -246,7 +251,7 @@ fn what_an_earlier_call_had_no_room_for_is_not_injected_by_a_later_one() {
         };
         let catalog = catalog(&[&template("a"), &template("b")], OnError::Skip);
         let mut before = pod("a,b", containers(256), &[]);
-        before["spec"]["tolerations"] = vec![json!({}); 200].into();
+        before["spec"]["tolerations"] = vec![json!({}); 140].into();
         let once = decide(&catalog, &body(&before.to_string()));
         let reasons: Vec<_> = once.templates.iter().map(|template| template.reason).collect();
         assert_eq!(reasons, [Reason::Injected, reason]);

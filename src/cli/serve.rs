@@ -77,8 +77,8 @@ pub(crate) struct Args {
 
     /// Largest body of a request: API servers take objects of up to 3 MiB; an update carries two, and of each etcd stores
     /// up to 1.5 MiB unless told otherwise
-    #[arg(long, env = "PILLION_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
-    max_body_bytes: usize,
+    #[arg(long, env = "PILLION_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1..=64 * 1024 * 1024))]
+    max_body_bytes: u32,
 
     /// Connections to the webhook at a time; further ones wait
     #[arg(long, env = "PILLION_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -152,7 +152,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         events: events.clone(),
         metrics: Arc::clone(&metrics),
         max_connections: args.max_connections,
-        max_body: args.max_body_bytes,
+        max_body: args.max_body_bytes as usize,
         patience: args.request_timeout,
         drain: args.drain_seconds.unwrap_or(if dev { Duration::ZERO } else { DRAIN }),
     })

@@ -33,8 +33,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_rustls::TlsAcceptor;
 
-/// What is read of a connection before somebody asks for it: a review of ordinary size.
-const BUFFER: usize = 64 * 1024;
+/// What is read of a connection at a time: a review of ordinary size.
+const BUFFER: usize = 32 * 1024;
 /// How long the accept loop waits for a connection to end before it asks another one.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -73,13 +73,13 @@ impl Mutate {
         let deadline = deadline(request.uri().query(), begun);
         let body = self.bodies.read(request).await?;
         if body.is_cut {
-            let review = Review::beginning(&body.bytes).ok_or(Refusal::TooLarge(self.bodies.max))?;
+            let review = Review::parse(&body.bytes)?;
             let (decision, json) = answered(&review, pillion_engine::refuse_unread(&review, self.bodies.max));
             self.report(&review, &decision, begun.elapsed());
             return Ok(json);
         }
         let is_large = body.bytes.len() > LARGE;
-        // Taken before anything is opened, and kept to the end.
+        // Taken before anything is opened, and kept to the end, look-ups included.
         let mut turn = if is_large { self.turn().await } else { None };
         let review = guarded(is_large, || Review::parse(&body.bytes))??;
         let namespace = match &self.cluster {
@@ -87,22 +87,20 @@ impl Mutate {
             None => Arc::new(Namespace::named(review.namespace())),
         };
         let in_force = self.live.in_force();
-        let (decision, json) =
-            match guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))? {
-                Ok(selection) => {
-                    let missing = selection.unknown(&in_force.catalog);
-                    let found = self.with_missing(&in_force, missing, &review, deadline).await;
-                    let catalog = found.as_ref().unwrap_or(&in_force.catalog);
-                    let is_heavy = selection.is_heavy(catalog);
-                    if is_heavy && turn.is_none() {
-                        turn = self.turn().await;
-                    }
-                    guarded(is_large || is_heavy || selection.loops(catalog), || {
-                        answered(&review, selection.respond(catalog))
-                    })?
+        let selected = guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))?;
+        let (decision, json) = match selected {
+            Ok(selection) => {
+                let missing = selection.unknown(&in_force.catalog);
+                let found = self.with_missing(&in_force, missing, &review, deadline).await;
+                let catalog = found.as_ref().unwrap_or(&in_force.catalog);
+                let is_heavy = is_large || selection.is_heavy(catalog);
+                if is_heavy && turn.is_none() {
+                    turn = self.turn().await;
                 }
-                Err(decision) => answered(&review, *decision),
-            };
+                guarded(is_heavy, || answered(&review, selection.respond(catalog)))?
+            }
+            Err(decision) => guarded(is_large, || answered(&review, *decision))?,
+        };
         drop(turn);
         self.count_injections(&in_force, &decision);
         self.report(&review, &decision, begun.elapsed());
@@ -119,7 +117,7 @@ impl Mutate {
         }
     }
 
-    /// Waits until a large or heavy review may go on. It takes milliseconds, and so does each before it.
+    /// Waits until a large or heavy review may go on.
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.heavy.acquire().await.ok()

@@ -4,13 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
-use pillion_engine::admission::{MalformedReview, Review};
+use pillion_engine::admission::MalformedReview;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
@@ -24,6 +23,8 @@ pub(super) enum Refusal {
     TooLarge(usize),
     #[error("the body did not arrive within {0:?}")]
     TooSlow(Duration),
+    #[error("too many large bodies are being read at the moment")]
+    Busy,
     #[error("the body did not arrive whole")]
     Interrupted,
     #[error("{0}")]
@@ -39,20 +40,21 @@ impl IntoResponse for Refusal {
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Refusal::Interrupted | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+            Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, format!("{self}\n")).into_response()
     }
 }
 
-/// Bodies up to this size are taken whatever else is being read: there are at most as many as connections.
-const SMALL: usize = 64 * 1024;
-/// For all larger bodies at a time.
-const MEMORY: usize = 32 * 1024 * 1024;
-/// What one permit stands for.
-const UNIT: usize = 1024;
-/// Of a body that is too large, so many times its limit are read before the answer, because a client that is still writing
-/// may not see one. JSON of an API server can be six times as long as what it stands for.
+/// So much of each body is read whatever else is being read: there are at most as many as connections.
+const SMALL: usize = 32 * 1024;
+/// The bytes of all larger bodies that are held at a time.
+const LARGER: usize = 32 * 1024 * 1024;
+/// How long the rest of a larger body may take to arrive: nobody else can have its place meanwhile.
+const REST: Duration = Duration::from_secs(2);
+/// Of a review that is too large, so many times the limit are read before the answer, because a client that is still
+/// writing may not see one. JSON of an API server can be six times as long as what it stands for.
 const DRAINED: usize = 8;
 
 /// What bounds the bodies of requests.
@@ -62,21 +64,21 @@ pub(super) struct Bodies {
     pub(super) max: usize,
     /// How long one may take to arrive.
     patience: Duration,
-    /// The memory for those that are not small.
-    memory: Arc<Semaphore>,
+    /// Places for larger ones, each of the largest size.
+    places: Arc<Semaphore>,
 }
 
 /// The body of a request.
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
-    /// Whether it is larger than is taken, and this is only its beginning.
+    /// Whether this is a review without its object, because it is too large with it.
     pub(super) is_cut: bool,
-    _memory: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Bodies {
     pub(super) fn new(max: usize, patience: Duration) -> Bodies {
-        Bodies { max, patience, memory: Arc::new(Semaphore::new(MEMORY.max(max).div_ceil(UNIT))) }
+        Bodies { max, patience, places: Arc::new(Semaphore::new((LARGER / max).max(1))) }
     }
 
     /// Reads the JSON of a request.
@@ -84,39 +86,58 @@ impl Bodies {
         if !is_json(request.headers()) {
             return Err(Refusal::ContentType);
         }
-        let read = timeout(self.patience, self.collect(request.into_body()));
-        read.await.map_err(|_| Refusal::TooSlow(self.patience))?
-    }
-
-    async fn collect(&self, mut body: axum::body::Body) -> Result<Body, Refusal> {
-        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-        let expected = announced.unwrap_or(self.max).min(self.max);
-        let memory = if expected > SMALL {
-            let permits = Arc::clone(&self.memory).acquire_many_owned(expected.div_ceil(UNIT) as u32);
-            Some(permits.await.expect("the semaphore is never closed"))
-        } else {
-            None
-        };
-        let mut bytes = Vec::with_capacity(announced.map_or(0, |_| expected));
-        let mut size = 0;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() else { continue };
-            let was_cut = size > self.max;
-            size += data.len();
-            if size <= self.max {
-                bytes.extend_from_slice(&data);
-                continue;
-            }
-            if !was_cut {
-                bytes.extend_from_slice(&data[..data.len().min(SMALL)]);
-                bytes.truncate(SMALL);
-            }
-            if size > DRAINED * self.max || !was_cut && Review::beginning(&bytes).is_none() {
-                return Err(Refusal::TooLarge(self.max));
-            }
+        let Bodies { max, patience, .. } = *self;
+        let mut body = request.into_body();
+        let mut bytes = Vec::new();
+        let is_small = timeout(patience, collect(&mut body, &mut bytes, SMALL.min(max)));
+        if is_small.await.map_err(|_| Refusal::TooSlow(patience))?? {
+            return Ok(Body { bytes, is_cut: false, _place: None });
         }
-        Ok(Body { bytes, is_cut: size > self.max, _memory: memory })
+        let place = timeout(patience, Arc::clone(&self.places).acquire_owned());
+        let place = place.await.map_err(|_| Refusal::Busy)?.expect("the semaphore is never closed");
+        bytes.reserve_exact(max.saturating_sub(bytes.len()));
+        let rest = patience.min(REST);
+        let is_whole = timeout(rest, collect(&mut body, &mut bytes, max));
+        if is_whole.await.map_err(|_| Refusal::TooSlow(rest))?? {
+            return Ok(Body { bytes, is_cut: false, _place: Some(place) });
+        }
+        let beginning = without_object(&bytes).ok_or(Refusal::TooLarge(max))?;
+        drop((bytes, place));
+        let is_drained = timeout(rest, drain(body, DRAINED.saturating_mul(max)));
+        if !is_drained.await.map_err(|_| Refusal::TooSlow(rest))?? {
+            return Err(Refusal::TooLarge(max));
+        }
+        Ok(Body { bytes: beginning, is_cut: true, _place: None })
     }
+}
+
+/// Reads until there are more than `max` bytes; true at the end of the body.
+async fn collect(body: &mut axum::body::Body, bytes: &mut Vec<u8>, max: usize) -> Result<bool, Refusal> {
+    while bytes.len() <= max {
+        let Some(frame) = body.frame().await else { return Ok(true) };
+        if let Ok(data) = frame.map_err(|_| Refusal::Interrupted)?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads at most so many bytes more, and forgets them; true at the end of the body.
+async fn drain(mut body: axum::body::Body, max: usize) -> Result<bool, Refusal> {
+    let mut read = 0;
+    while read <= max {
+        let Some(frame) = body.frame().await else { return Ok(true) };
+        read += frame.map_err(|_| Refusal::Interrupted)?.into_data().map_or(0, |data| data.len());
+    }
+    Ok(false)
+}
+
+/// A review whose end is missing, without its object: an API server writes all that an answer needs before that.
+fn without_object(beginning: &[u8]) -> Option<Vec<u8>> {
+    // Inside of a string the quotes would be escaped.
+    const OBJECT: &[u8] = br#""object":"#;
+    let at = beginning[..beginning.len().min(SMALL)].windows(OBJECT.len()).position(|text| text == OBJECT)?;
+    Some([&beginning[..at], OBJECT, b"null}}"].concat())
 }
 
 /// Does the work that a request asks for. One that panics must not take the connection's other requests with it, and one
@@ -137,6 +158,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use futures_util::{StreamExt as _, stream};
+    use tokio::join;
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
@@ -148,6 +176,37 @@ mod tests {
         assert!(!takes("application/yaml"));
         assert!(!takes("text/plain"));
         assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_waits_for_a_place_and_a_small_one_does_not() {
+        // So large that there is one place.
+        let bodies = Bodies::new(LARGER, Duration::from_secs(10));
+        let began = Instant::now();
+        let read = async |body: axum::body::Body| {
+            let request = Request::builder().header(CONTENT_TYPE, "application/json").body(body).unwrap();
+            let read = bodies.read(request).await.map(|body| body.bytes.len());
+            (read, began.elapsed())
+        };
+        let large = Bytes::from(vec![b' '; 2 * SMALL]);
+        let never_ends = stream::iter([Ok::<_, Infallible>(large.clone())]).chain(stream::pending());
+
+        let all = join!(read(axum::body::Body::from_stream(never_ends)), read(large.into()), read("{}".into()));
+
+        let (slow, waits, small) = all;
+        assert_eq!(slow, (Err(Refusal::TooSlow(REST)), REST));
+        assert_eq!(waits, (Ok(2 * SMALL), REST));
+        assert_eq!(small, (Ok(2), Duration::ZERO));
+    }
+
+    #[test]
+    fn a_review_can_be_read_without_its_object() {
+        let review =
+            br#"{"apiVersion":"admission.k8s.io/v1","request":{"uid":"1","name":"\"object\":","object":{"spec":{"#;
+        let beginning = without_object(review).unwrap();
+        let review = pillion_engine::admission::Review::parse(&beginning).unwrap();
+        assert_eq!(review.uid(), "1");
+        assert_eq!(without_object(b"    "), None);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -48,26 +48,36 @@ impl Room {
     /// What is left beside what earlier calls recorded, and so many bytes of the pod's annotations. The status has no room
     /// for more than its reader takes.
     pub(super) fn beside(earlier: &Status, annotations: usize) -> Room {
+        // The outcome, with a word for each template, and the keys of both.
+        const OUTCOME: usize = 4096;
         Room {
             entries: MAX_ENTRIES.saturating_sub(earlier.entries()),
             bytes: MAX_ADDED,
-            annotations: MAX_ANNOTATIONS.saturating_sub(annotations + earlier.bytes()),
+            annotations: MAX_ANNOTATIONS.saturating_sub(OUTCOME + annotations + earlier.bytes()),
         }
     }
 
-    /// What is left for the entries of a record, beside its names.
-    pub(super) fn without_record(self, record: &Record) -> Room {
+    /// What is left beside the names in a record that is new.
+    pub(super) fn without_names_of(self, record: &Record) -> Room {
         Room { annotations: self.annotations.saturating_sub(record.bytes_of_names()), ..self }
     }
 
-    /// What is left beside a value of so many bytes, and its entry if that is a new one; nothing if there is not enough.
-    fn without(self, entry: Option<&str>, value: usize) -> Option<Room> {
-        let bytes = self.bytes.checked_sub(value)?;
-        let Some(entry) = entry else { return Some(Room { bytes, ..self }) };
+    /// What is left beside an entry and the value of so many bytes that it stands for; nothing if there is not enough.
+    fn without(self, entry: &str, value: usize) -> Option<Room> {
         let annotated = if entry.starts_with("/metadata/annotations/") { entry.len() + value } else { 0 };
-        // The entry stands between quotes, and behind a comma.
-        let annotations = self.annotations.checked_sub(entry.len() + 3 + annotated)?;
-        Some(Room { entries: self.entries.checked_sub(1)?, bytes, annotations })
+        // Between quotes, and behind a comma.
+        let recorded = entry.len() + 3;
+        Some(Room {
+            entries: self.entries.checked_sub(1)?,
+            bytes: self.bytes.checked_sub(value)?,
+            annotations: self.annotations.checked_sub(recorded + annotated)?,
+        })
+    }
+
+    /// The same for an entry that is recorded already.
+    fn without_recorded(self, entry: &str, value: usize) -> Option<Room> {
+        let one_more = Room { entries: self.entries + 1, annotations: self.annotations + entry.len() + 3, ..self };
+        one_more.without(entry, value)
     }
 }
 
@@ -237,15 +247,19 @@ impl<'a> Merge<'_> {
         pointer(self.path.iter().map(String::as_str))
     }
 
+    /// Goes on with what is left of the room; false if that is nothing.
+    fn take(&mut self, left: Option<Room>) -> bool {
+        match left.filter(|_| !self.is_full) {
+            Some(left) => self.room = left,
+            None => self.is_full = true,
+        }
+        !self.is_full
+    }
+
     /// Where something is about to be recorded, if there is room for it.
     fn entry_for(&mut self, given: View<'_>) -> Option<String> {
         let here = self.here();
-        // What an earlier call recorded, and something took out since, is not recorded once more.
-        let recorded = if self.is_ours() { None } else { Some(here.as_str()) };
-        let left = self.room.without(recorded, given.size()).filter(|_| !self.is_full);
-        self.is_full = left.is_none();
-        self.room = left?;
-        Some(here)
+        self.take(self.room.without(&here, given.size())).then_some(here)
     }
 
     fn too_large(&self) -> String {
@@ -259,8 +273,13 @@ impl<'a> Merge<'_> {
     }
 
     fn added(&mut self, given: View<'a>) {
-        let entry = self.entry_for(given);
-        self.record.added.extend(entry);
+        let here = self.here();
+        // What an earlier call added, and something took out since, is recorded once.
+        let is_recorded = self.earlier.added_by(&here) == Some(self.template.name().as_str());
+        let left = if is_recorded { Room::without_recorded } else { Room::without };
+        if self.take(left(self.room, &here, given.size())) {
+            self.record.added.push(here);
+        }
     }
 
     fn replace(&mut self, known: &mut Entry<'a>, given: View<'a>) {

@@ -15,7 +15,7 @@ use crate::catalog::Namespace;
 use crate::decision::{Owner, Reason, Subject};
 use crate::object::{self, MAX_VALUES, Object, Opened, are_bounded};
 use crate::template::Parameters;
-use crate::template::expression::{Failure, Root, Variables};
+use crate::template::expression::{Failure, Root, STEP, Variables};
 
 /// A pod whose outermost members were read.
 pub(super) struct Pod<'a> {
@@ -63,35 +63,25 @@ impl<'a> Pod<'a> {
         self.members().map(|raw| raw.get().len()).sum()
     }
 
-    /// Whether the pod is no larger than what is opened of one: what opening takes grows with the values it holds.
+    /// Checks that the pod is no larger than what is opened of one: what opening takes grows with the values it holds. Gives
+    /// the bytes of its annotations without our own, which are written anew.
     ///
     /// # Errors
     ///
     /// With what is too large.
-    pub(super) fn check_size(&self) -> Result<(), String> {
+    pub(super) fn check_size(&self) -> Result<usize, String> {
         if !are_bounded(self.members()) {
             return Err(too_many_values());
         }
-        if self.annotation_bytes() > MAX_ANNOTATIONS {
+        let others = self.annotations().filter(|(key, _)| key != STATUS && key != OUTCOME);
+        let bytes = others.map(|(key, value)| key.len() + object::string(value).map_or(0, |text| text.len())).sum();
+        if bytes > MAX_ANNOTATIONS {
             return Err(format!(
                 "metadata.annotations of the pod have more than {MAX_ANNOTATIONS} bytes, which is all that Kubernetes \
                  takes; shorten them"
             ));
         }
-        Ok(())
-    }
-
-    /// How much of [`MAX_ANNOTATIONS`] the annotations take, without our own, which are written anew.
-    pub(super) fn annotation_bytes(&self) -> usize {
-        let size = |of: fn(&RawValue) -> usize| -> usize {
-            let others = self.annotations().filter(|(key, _)| key != STATUS && key != OUTCOME);
-            others.map(|(key, value)| key.len() + of(value)).sum()
-        };
-        // As JSON, where a character can take six bytes, they are longer.
-        match size(|json| json.get().len()) {
-            of_json if of_json <= MAX_ANNOTATIONS => of_json,
-            _ => size(|json| object::string(json).map_or(0, |text| text.len())),
-        }
+        Ok(bytes)
     }
 
     /// The containers of both lists; nothing if they are no containers.
@@ -236,7 +226,7 @@ impl Default for Budget {
     }
 }
 
-/// Takes so much from what is left, or nothing when that is not enough: the templates behind may need less.
+/// Takes so much from what is left. When that is not enough all of it stays: the templates behind may need less.
 fn take(left: &Cell<usize>, amount: usize) -> Option<()> {
     left.get().checked_sub(amount).map(|rest| left.set(rest))
 }
@@ -262,8 +252,12 @@ impl Variables for Seen<'_> {
     }
 
     fn spend(&self, bytes: usize) -> Result<(), Failure> {
-        take(&self.budget.work, bytes)
-            .ok_or_else(|| Failure::Limit(format!("the pod's templates work on more than {MAX_WORK} bytes altogether")))
+        take(&self.budget.work, bytes).ok_or_else(|| {
+            Failure::Limit(format!(
+                "the pod's templates work on more than {MAX_WORK} bytes altogether, where \
+                                                   each step through a list counts as {STEP}"
+            ))
+        })
     }
 
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {

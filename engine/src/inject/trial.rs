@@ -34,7 +34,7 @@ pub(crate) fn trial(template: &Template, parameters: &Parameters) -> Trial {
     let pod = pod.expect("a sample is shaped like a pod");
     let containers = pod.containers().expect("a sample has containers with names");
     let catalog = Catalog::default();
-    let pass = Pass::new(&catalog, &namespace, &pod, &containers);
+    let pass = Pass::new(&catalog, &namespace, &pod, &containers, 0);
     let mut wrong = conditions(&pass, template, parameters);
     let Ok(prepared) = pass.render_parts(template, &Cow::Owned(parameters.clone()), Cow::Borrowed("")) else {
         return Trial { wrong, spec: None };

@@ -32,8 +32,8 @@ const MAX_INPUT_VALUES: u64 = 1 << 16;
 const MAX_GROWN: u64 = 4 << 20;
 /// Steps of comprehensions in one evaluation. One takes about a quarter of a microsecond.
 const MAX_STEPS: u64 = 1 << 20;
-/// As many bytes of what one review may work on does a step count for: all its evaluations together take about a second.
-const STEP: u64 = 4;
+/// As many bytes of what one review may work on does a step count for: all its evaluations together take half a second.
+pub(crate) const STEP: u64 = 8;
 
 /// The variables that an expression may name.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -125,7 +125,8 @@ struct Cost {
     steps: u64,
     /// Whether a list is built item by item, which takes the crate the square of its length.
     gathers: bool,
-    /// The items and members of all lists and objects that are written out: so much can be in what is gathered of an item.
+    /// The items and members of all lists and objects that are written out, and the one-item lists that `map` and `filter`
+    /// stand for: so much can be in what is gathered of an item.
     built: u64,
     /// Whether each character of a string can become an item.
     splits: bool,

@@ -156,6 +156,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         digest: digest(&[canonical(node).as_bytes()]),
         host_network,
         weight: node.values() + expressions.len(),
+        reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
         loops: expressions.iter().any(|expression| expression.loops()),
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean(reader, "allowShadowing").unwrap_or_default(),
