@@ -80,7 +80,7 @@ fn no_pod_that_asks_for_a_lot_holds_64_mib() {
         &asking("log", containers(256), &[]),
     );
     let empty_words = vec![json!(""); 1000].into();
-    check("lists of empty words", Reason::Injected, &[&words("params.values")], &with_list(&empty_words));
+    check("lists of empty words", Reason::TooLarge, &[&words("params.values")], &with_list(&empty_words));
     let differing_words = "container.name == 'x' ? [] : params.values";
     check("one list for each container", Reason::ExpressionLimit, &[&words(differing_words)], &with_list(&empty_words));
     let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();

@@ -30,7 +30,7 @@ const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
 pub(super) const DEFAULT_GRACE_PERIOD: i64 = 30;
 
-/// The text of all that templates add to a pod. An API server takes objects of 3 MiB.
+/// The text of all that templates add to a pod, or that is compared with what it has. An API server takes objects of 3 MiB.
 const MAX_ADDED: usize = 3 << 20;
 
 /// How much templates may still add to a pod, all together.
@@ -62,6 +62,11 @@ impl Room {
         Room { annotations: self.annotations.saturating_sub(record.bytes_of_names()), ..self }
     }
 
+    /// What is left beside a value of so many bytes; nothing if there is not enough.
+    fn without_value(self, value: usize) -> Option<Room> {
+        Some(Room { bytes: self.bytes.checked_sub(value)?, ..self })
+    }
+
     /// What is left beside an entry and the value of so many bytes that it stands for; nothing if there is not enough.
     fn without(self, entry: &str, value: usize) -> Option<Room> {
         let annotated = if entry.starts_with("/metadata/annotations/") { entry.len() + value } else { 0 };
@@ -69,8 +74,8 @@ impl Room {
         let recorded = entry.len() + 3;
         Some(Room {
             entries: self.entries.checked_sub(1)?,
-            bytes: self.bytes.checked_sub(value)?,
             annotations: self.annotations.checked_sub(recorded + annotated)?,
+            ..self.without_value(value)?
         })
     }
 
@@ -342,11 +347,15 @@ impl<'a> Merge<'_> {
 
     /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
     /// or a resource is given to whoever lacks it, so the pod's own is what everybody expects.
-    fn stays(&mut self, values: impl FnOnce() -> (Value, Value), kind: &'static Type) {
+    fn stays(&mut self, given: View<'a>, values: impl FnOnce() -> (Value, Value), kind: &'static Type) {
         const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
         let is_expected = self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str()));
         let owner = self.owner();
         if owner == Some(self.template.name().as_str()) || is_expected && owner.is_none() {
+            return;
+        }
+        // Comparing takes as long as adding.
+        if !self.take(self.room.without_value(given.size())) {
             return;
         }
         let (there, given) = values();
@@ -545,7 +554,7 @@ impl<'a> Merge<'_> {
                     merge.replace(entry, view);
                 }
             } else {
-                merge.stays(|| (entry.node.to_value(), view.to_value()), kind);
+                merge.stays(view, || (entry.node.to_value(), view.to_value()), kind);
             }
         });
     }
@@ -594,7 +603,7 @@ impl<'a> Merge<'_> {
         for (key, part) in view.members() {
             self.at(key, |merge| match target.member(key) {
                 Some(known) if overrides => merge.overrule(known, part),
-                Some(known) => merge.stays(|| (known.node.to_value(), part.to_value()), kind),
+                Some(known) => merge.stays(part, || (known.node.to_value(), part.to_value()), kind),
                 None => {
                     if let Some(members) = target.members() {
                         members.push((key.into(), Entry::added(Node::View(part))));
@@ -649,7 +658,7 @@ impl<'a> Merge<'_> {
                             keys.iter().for_each(|key| given[key] = there[key].clone());
                             (there, given)
                         };
-                        merge.stays(values, kind);
+                        merge.stays(view, values, kind);
                     }
                 }
             });
