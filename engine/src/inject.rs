@@ -8,6 +8,7 @@ mod draft;
 mod merge;
 mod pod;
 mod render;
+mod room;
 mod status;
 mod trial;
 
@@ -20,8 +21,9 @@ use std::sync::Arc;
 use self::conclude::{advice, denied};
 use self::decide::Problem;
 use self::draft::Node;
-use self::merge::{Failure, Given, Room, ToApp};
+use self::merge::{Failure, Given, ToApp};
 use self::pod::{Budget, Container, Pod};
+use self::room::Room;
 use self::status::{OUTCOME, Record, STATUS, Status};
 pub(crate) use self::trial::trial;
 use crate::admission::{Operation, Review};
@@ -57,7 +59,10 @@ pub fn refuse_unread(review: &Review<'_>, max_bytes: usize) -> Decision {
     if let Some(reason) = other_than_a_new_pod(review) {
         return untouched(Outcome::Skipped, reason, subject);
     }
-    let message = format!("the review of this pod has more than {max_bytes} bytes as JSON; make the pod smaller");
+    let message = format!(
+        "the review of this pod has more than {max_bytes} bytes as JSON, which is all that this server takes \
+         (--max-body-bytes); make the pod smaller"
+    );
     let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
     denied(decision, &[Problem::new(Reason::TooLarge, message)])
 }

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::Pass;
 use super::check::check;
-use super::merge::{Failure, Room, merge};
+use super::merge::{Failure, merge};
 use super::pod::{Pod, Seen};
+use super::room::Room;
 use super::status::Record;
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
