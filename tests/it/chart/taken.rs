@@ -7,18 +7,17 @@ use crate::harness::cluster::Cluster;
 use crate::harness::installed::Install;
 use crate::harness::process::Folder;
 
-/// A control plane that knows the kinds of cert-manager and of the Prometheus operator.
-fn cluster() -> Option<&'static Cluster> {
-    let cluster = Cluster::shared()?;
+/// Lets a control plane know the kinds of cert-manager and of the Prometheus operator.
+fn add_foreign_kinds(cluster: &Cluster) {
     cluster.apply(include_str!("../../fixtures/foreign-crds.yaml"));
     let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
     cluster.kubectl(&wait, "").succeeded();
-    Some(cluster)
 }
 
 #[test]
 fn the_api_server_takes_what_is_rendered_from_all_values() {
-    let (Some(chart), Some(cluster)) = (Chart::open(), cluster()) else { return };
+    let (Some(chart), Some(cluster)) = (Chart::open(), Cluster::shared()) else { return };
+    add_foreign_kinds(cluster);
     cluster.namespace("tried", &[]);
     for values in ci() {
         // A release that no other test installs, so that nobody owns a field of it.
@@ -31,7 +30,9 @@ fn the_api_server_takes_what_is_rendered_from_all_values() {
 
 #[test]
 fn the_notes_say_what_was_installed_what_to_beware_of_and_what_comes_next() {
-    let (Some(chart), Some(cluster)) = (Chart::open(), cluster()) else { return };
+    // Helm installs nothing over the definitions that other tests have applied without it.
+    let (Some(chart), Some(cluster)) = (Chart::open(), Cluster::own()) else { return };
+    add_foreign_kinds(&cluster);
     let folder = Folder::new("pillion-notes-");
     let config = cluster.kubectl(&["config", "view", "--raw", "--output=json"], "").succeeded();
     let kubeconfig = format!("--kubeconfig={}", folder.write("config.json", &config));
