@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -88,7 +89,8 @@ impl Bodies {
         }
         let Bodies { max, patience, .. } = *self;
         let mut body = request.into_body();
-        let mut bytes = Vec::new();
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(max);
+        let mut bytes = Vec::with_capacity(announced.min(SMALL));
         let is_small = timeout(patience, collect(&mut body, &mut bytes, SMALL.min(max)));
         if is_small.await.map_err(|_| Refusal::TooSlow(patience))?? {
             return Ok(Body { bytes, is_cut: false, _place: None });
