@@ -119,7 +119,7 @@ reasons! {
     ExpressionFailed "expression_failed" [Denied, Error]
         "An expression of the template could not be evaluated for this pod." "Ask in the expression whether the field is there, with has() or .?.";
     ExpressionLimit "expression_limit" [Denied, Error]
-        "An expression of the template would cost too much for this pod, or all of its templates together would." "Let the expression name less of the pod, or make the value smaller.";
+        "An expression of the template would cost too much for this pod, or all of its templates together would." "Let the expression name less of the pod, let app entries name fewer containers, or make the value smaller.";
     Conflict "conflict" [Denied, Error]
         "The pod or another template has something else of the same name, or at the same path." "Rename or move one of the two, list a volume in the template's shares, or drop the template from pillion.dev/templates.";
     InvalidResult "invalid_result" [Denied, Error]

@@ -71,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = super::interval)]
     reload_interval: Duration,
 
-    /// How long the body of a request may take to arrive
+    /// How long the body of a request may take to arrive; of a body over 32 KiB, the rest has 2 seconds at the most
     #[arg(long, env = "PILLION_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = super::duration)]
     request_timeout: Duration,
 

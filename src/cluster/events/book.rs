@@ -14,8 +14,8 @@ const BURST: u32 = 25;
 const REFILL: Duration = Duration::from_secs(300);
 /// Series that are kept, and owners.
 const MAX_KEPT: usize = 4096;
-/// As many of one namespace: its pods can name owners that do not exist, and the others need their room. Hundreds of
-/// Deployments may be told of something each within the minutes that a series is kept.
+/// As many of one namespace: its pods can name owners that do not exist, and the others need their room. That is one
+/// warning about each of hundreds of Deployments, within the minutes that a series is kept.
 const MAX_OF_NAMESPACE: usize = 512;
 /// Events that are written at a time.
 const BATCH: usize = 10;
