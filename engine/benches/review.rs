@@ -4,10 +4,12 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pillion_engine::admission::{Review, response};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
+use pillion_engine::load;
+use pillion_engine::response::response;
 use pillion_engine::review;
-use pillion_engine::template::{self, OnError};
+use pillion_engine::template::OnError;
 
 const REVIEWS: [(&str, &str); 3] = [
     ("small", include_str!("../../tests/fixtures/reviews/small.json")),
@@ -54,7 +56,7 @@ fn text(number: usize) -> String {
 
 fn load(texts: &[String]) -> Catalog {
     let mut catalog = Catalog::new(OnError::Deny);
-    for template in texts.iter().flat_map(|text| template::read(text, "bench.yaml")) {
+    for template in texts.iter().flat_map(|text| load::read(text, "bench.yaml")) {
         catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
     }
     catalog

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::nearest;
-use crate::template::{OnError, Template, TemplateName};
+use crate::names::{OnError, TemplateName};
+use crate::template::Template;
+use crate::text::nearest;
 
 /// The templates in force. Once built it is never changed: a reload makes a new one.
 #[derive(Clone, Debug, Default)]
@@ -210,14 +211,14 @@ impl Namespace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template;
+    use crate::load;
 
     fn template(kind: &str, namespace: &str, description: &str, more: &str) -> Arc<Template> {
         let text = format!(
             "apiVersion: pillion.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: meter{namespace}}}\nspec:\n  \
              description: {description}\n{more}  pod: {{metadata: {{labels: {{a: b}}}}}}\n"
         );
-        Arc::new(template::read(&text, "meter.yaml").remove(0).expect("a template"))
+        Arc::new(load::read(&text, "meter.yaml").remove(0).expect("a template"))
     }
 
     fn cluster_wide(more: &str) -> Arc<Template> {

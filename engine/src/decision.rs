@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::template::TemplateName;
+use crate::names::TemplateName;
 
 /// How a pod, or one template of it, came out.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

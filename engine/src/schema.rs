@@ -124,7 +124,7 @@ impl Schema {
 impl Object {
     /// The field whose name is nearest to a name that is none, if one is near.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        crate::nearest(name, self.fields.keys().map(String::as_str))
+        crate::text::nearest(name, self.fields.keys().map(String::as_str))
     }
 }
 

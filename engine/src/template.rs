@@ -5,113 +5,32 @@
 //! single pod can tell is left for the review.
 
 pub(crate) mod check;
-pub mod expression;
 pub(crate) mod fragment;
 pub(crate) mod parameter;
-mod parse;
-mod reader;
+pub(crate) mod parse;
+pub(crate) mod reader;
 mod selector;
-mod trial;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
-use regex::{Regex, RegexBuilder};
-use sha2::{Digest, Sha256};
-
-use self::expression::Expression;
 use self::fragment::{Fragment, Hole, Values, View, fill};
-pub(crate) use self::parameter::{Parameter, Parameters, SettableBy};
+pub(crate) use self::parameter::{Parameter, Parameters};
 pub use self::reader::Problem;
-use self::reader::Reader;
 pub(crate) use self::selector::Selector;
+use crate::expression::Expression;
+use crate::names::digest;
+pub use crate::names::{NotADnsLabel, OnError, TemplateName};
 use crate::security::PodSecurity;
-use crate::yaml::{self, Node};
-
-/// A template's name: a DNS label.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct TemplateName(String);
-
-/// A text that is no DNS label.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
-)]
-pub struct NotADnsLabel;
-
-impl TemplateName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for TemplateName {
-    type Err = NotADnsLabel;
-
-    fn from_str(name: &str) -> Result<Self, NotADnsLabel> {
-        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NotADnsLabel) }
-    }
-}
-
-impl fmt::Display for TemplateName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::borrow::Borrow<str> for TemplateName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-/// RFC 1123, as Kubernetes checks the names of containers and volumes.
-pub(crate) fn is_dns_label(name: &str) -> bool {
-    name.len() <= 63 && is_dns_word(name)
-}
-
-/// What stands between the dots of a DNS name, of any length.
-pub(crate) fn is_dns_word(word: &str) -> bool {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = word.as_bytes();
-    alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-')
-}
-
-/// What happens to a pod for which a template cannot be applied.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum OnError {
-    /// The pod is refused; who asked sees why, and old pods keep running.
-    #[default]
-    Deny,
-    /// The template is left out, and that is said.
-    Skip,
-}
-
-impl FromStr for OnError {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "deny" => Ok(OnError::Deny),
-            "skip" => Ok(OnError::Skip),
-            _ => Err("must be deny or skip".into()),
-        }
-    }
-}
 
 /// A template that was accepted.
 #[derive(Debug)]
 pub struct Template {
-    name: TemplateName,
-    description: String,
-    digest: String,
+    pub(crate) name: TemplateName,
+    pub(crate) description: String,
+    pub(crate) digest: String,
     /// The only namespace of an `InjectionTemplate`.
-    namespace: Option<String>,
-    allows_shadowing: bool,
+    pub(crate) namespace: Option<String>,
+    pub(crate) allows_shadowing: bool,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) when: Option<Expression>,
     pub(crate) namespace_selector: Option<Selector>,
@@ -130,8 +49,8 @@ pub struct Template {
     pub(crate) app: Vec<AppEntry>,
     /// How it looks for a pod that sets no parameter, if every parameter can be left out.
     pub(crate) defaults: Option<Defaults>,
-    warnings: Vec<Problem>,
-    pod_security: Option<PodSecurity>,
+    pub(crate) warnings: Vec<Problem>,
+    pub(crate) pod_security: Option<PodSecurity>,
 }
 
 /// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
@@ -304,68 +223,4 @@ impl Template {
     pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
-}
-
-/// A template that was refused.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
-    /// Its name, if that much could be read.
-    pub name: Option<TemplateName>,
-    /// Its namespace, if it is an `InjectionTemplate` and that much could be read.
-    pub namespace: Option<String>,
-    /// Everything that is wrong with it, in the order of the file.
-    pub problems: Vec<Problem>,
-}
-
-/// Reads every document of a YAML or JSON file. Each stands alone: a broken one does not touch the others.
-pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
-    yaml::read(text)
-        .into_iter()
-        .map(|document| match document {
-            Ok(node) => parse(&node, file),
-            Err(error) => {
-                let mut reader = Reader::new(file);
-                reader.problem(error.position, "", error.message);
-                Err(Refused { name: None, namespace: None, problems: reader.into_problems() })
-            }
-        })
-        .collect()
-}
-
-/// Reads one template, from a file or from a custom resource.
-///
-/// # Errors
-///
-/// With everything that is wrong with it.
-pub fn parse(node: &Node, file: &str) -> Result<Template, Refused> {
-    let mut reader = Reader::new(file);
-    match parse::document(&mut reader, node) {
-        Some(template) if reader.is_clean() => Ok(template),
-        _ => {
-            let metadata = |field| node.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::as_str);
-            let is_namespaced = node.get("kind").and_then(Node::as_str) == Some("InjectionTemplate");
-            Err(Refused {
-                name: metadata("name").and_then(|name| name.parse().ok()),
-                namespace: metadata("namespace").filter(|_| is_namespaced).map(str::to_owned),
-                problems: reader.into_problems(),
-            })
-        }
-    }
-}
-
-/// A regular expression, if it is a small one: many of them may be in force, and in an expression one is compiled at every
-/// use. `\w{1,63}` is none, because it is about all scripts of the world; `[0-9a-z_]{1,63}` is.
-pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
-    const MAX_BYTES: usize = 64 << 10;
-    RegexBuilder::new(pattern).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()
-}
-
-/// A short hash: 12 hexadecimal digits tell the versions of one template apart.
-pub(crate) fn digest(parts: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().take(6).fold(String::with_capacity(12), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -17,6 +17,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::names::is_dns_subdomain;
 use crate::schema::{Schema, Type};
 
 pub(crate) use self::container::{container, mount, port};
@@ -117,7 +118,7 @@ impl Report {
         if name.is_empty() {
             self.wrong(format!("lacks {field}"));
         } else if !is_dns_subdomain(name) {
-            let message = format!("is \"{}\", which no object can be called", crate::shown(name));
+            let message = format!("is \"{}\", which no object can be called", crate::text::shown(name));
             self.at(&format!(".{field}"), |report| report.wrong(message));
         }
     }
@@ -145,47 +146,6 @@ impl Report {
 
 fn text<'v>(owner: &'v Value, name: &str) -> &'v str {
     owner.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// RFC 6335, as Kubernetes checks the names of ports. Source: apimachinery pkg/util/validation, IsValidPortName.
-pub(crate) fn is_port_name(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
-        && name.contains(|letter: char| letter.is_ascii_lowercase())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.contains("--")
-}
-
-/// A label's or annotation's key. Source: apimachinery pkg/util/validation, IsQualifiedName.
-pub(crate) fn is_qualified_name(key: &str) -> bool {
-    let (prefix, name) = match key.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, key),
-    };
-    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_subdomain)
-}
-
-/// RFC 1123, as Kubernetes checks the names of most objects. Source: apimachinery pkg/util/validation,
-/// IsDNS1123Subdomain.
-fn is_dns_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(crate::template::is_dns_word)
-}
-
-/// A label's value. Source: apimachinery pkg/util/validation, IsValidLabelValue.
-pub(crate) fn is_label_value(value: &str) -> bool {
-    let ends = [value.chars().next(), value.chars().next_back()];
-    value.len() <= 63
-        && ends.into_iter().flatten().all(|letter| letter.is_ascii_alphanumeric())
-        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
-}
-
-/// The key of a ConfigMap or Secret. Source: apimachinery pkg/util/validation, IsConfigMapKey.
-fn is_data_key(key: &str) -> bool {
-    (1..=253).contains(&key.len())
-        && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
-        && key != "."
-        && !key.starts_with("..")
 }
 
 /// A path that stays inside of what it is relative to.

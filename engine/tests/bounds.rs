@@ -3,10 +3,12 @@
 //! Memory is counted, allocation by allocation, and not read off the process: so it is the same on every machine.
 
 use allocation_counter::measure;
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome, Reason};
-use pillion_engine::template::{self, OnError};
+use pillion_engine::load;
+use pillion_engine::response;
+use pillion_engine::template::OnError;
 use serde_json::{Value, json};
 
 /// The largest body that a server takes by default.
@@ -348,7 +350,7 @@ fn check(case: &str, reason: Reason, templates: &[&str], body: &str) {
         let body = body.as_bytes().to_vec();
         let review = Review::parse(&body).expect("a review");
         let decision = pillion_engine::review(&catalog, &namespace(), &review);
-        drop(admission::response(&review, &decision));
+        drop(response::response(&review, &decision));
         decided = Some(decision.reason);
     });
     println!("{:>5.1} MB  {case}", used.bytes_max as f64 / 1e6);
@@ -382,7 +384,7 @@ fn recorded(pod: &Value) -> usize {
 
 fn catalog(templates: &[&str], on_error: OnError) -> Catalog {
     let mut catalog = Catalog::new(on_error);
-    for template in templates.iter().flat_map(|text| template::read(text, "bounds.yaml")) {
+    for template in templates.iter().flat_map(|text| load::read(text, "bounds.yaml")) {
         catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
     }
     catalog

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use kube::core::{ApiResource, DynamicObject};
-use pillion_engine::template::{self, Template};
+use pillion_engine::load;
+use pillion_engine::template::Template;
 use pillion_engine::yaml::Node;
 use serde_json::{Value, json};
 
@@ -109,7 +110,7 @@ impl Resource {
 ///
 /// With everything that is wrong with it.
 pub(crate) fn read(identity: &Identity, document: Value) -> Result<Arc<Template>, Vec<String>> {
-    let parse = || template::parse(&Node::from(document), &identity.to_string());
+    let parse = || load::parse(&Node::from(document), &identity.to_string());
     match catch_unwind(AssertUnwindSafe(parse)) {
         Ok(Ok(template)) => Ok(Arc::new(template)),
         Ok(Err(refused)) => Err(refused.problems.iter().map(ToString::to_string).collect()),

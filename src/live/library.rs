@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pillion_engine::catalog::Catalog;
-use pillion_engine::template::{self, Refused, Template, TemplateName};
+use pillion_engine::load::{self, Refused};
+use pillion_engine::template::{Template, TemplateName};
 
 use crate::files::Found;
 
@@ -25,7 +26,7 @@ struct Parsed {
 
 impl Parsed {
     fn read(path: &Path, text: &Arc<str>) -> Parsed {
-        let documents = template::read(text, &path.display().to_string());
+        let documents = load::read(text, &path.display().to_string());
         Parsed { text: Arc::clone(text), documents: documents.into_iter().map(|it| it.map(Arc::new)).collect() }
     }
 }

@@ -8,9 +8,10 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome};
+use pillion_engine::response;
 use pillion_engine::template::TemplateName;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
@@ -153,7 +154,7 @@ impl Mutate {
 
 /// A decision, and the answer to the review.
 fn answered(review: &Review<'_>, decision: Decision) -> (Decision, Vec<u8>) {
-    let json = admission::response(review, &decision);
+    let json = response::response(review, &decision);
     (decision, json)
 }
 
@@ -180,7 +181,7 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
         outcome = decision.outcome.as_str(),
         reason = decision.reason.as_str(),
         why = decision.message,
-        warnings = (!decision.warnings.is_empty()).then(|| admission::warnings(decision).join(" ")),
+        warnings = (!decision.warnings.is_empty()).then(|| response::warnings(decision).join(" ")),
         operations = decision.patch.operations,
         dry_run = review.dry_run(),
         duration = took.as_secs_f64(),

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::Decision;
-use pillion_engine::template::{self, OnError};
+use pillion_engine::load;
+use pillion_engine::response;
+use pillion_engine::template::OnError;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
@@ -99,7 +101,7 @@ fn run(folder: &Path, templates: &Path) -> Outcome {
         assert!(again.patch.is_empty(), "{}: the second pass gives {}", folder.display(), again.patch.json);
         assert_eq!(decide(&pod), decision, "{}: the same review gives the same bytes", folder.display());
     }
-    let warnings = admission::warnings(&decision);
+    let warnings = response::warnings(&decision);
     Outcome {
         refused,
         outcome: decision.outcome.as_str(),
@@ -125,7 +127,7 @@ fn catalog(templates: &Path) -> (Catalog, Vec<String>) {
     let mut problems = Vec::new();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for template in template::read(&fs::read_to_string(&file).expect("a readable file"), &name) {
+        for template in load::read(&fs::read_to_string(&file).expect("a readable file"), &name) {
             match template {
                 Ok(template) => catalog.insert(template.into()),
                 Err(refused) => {

@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 use std::time::Instant;
 use std::{env, thread};
 
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome};
+use pillion_engine::response;
 use pillion_engine::template::OnError;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -94,7 +95,7 @@ fn any_bytes_have_an_answer() {
         if let Ok(review) = Review::parse(&bytes) {
             REVIEWS.set(REVIEWS.get() + 1);
             let decision = pillion_engine::review(&CATALOGS[0].0, &Namespace::named(review.namespace()), &review);
-            let answer = admission::response(&review, &decision);
+            let answer = response::response(&review, &decision);
             prop_assert!(serde_json::from_slice::<Value>(&answer).is_ok());
         }
         Ok(())
@@ -164,9 +165,9 @@ fn decide(on_error: OnError, pod: &Json) -> Result<Decision, TestCaseError> {
         pillion_engine::review(catalog, &Namespace::named("shop"), &review)
     };
     let decision = decide(first);
-    let again = admission::response(&review, &decide(second));
-    prop_assert!(admission::response(&review, &decision) == again, "{}", String::from_utf8_lossy(&again));
-    let warnings = admission::warnings(&decision);
+    let again = response::response(&review, &decide(second));
+    prop_assert!(response::response(&review, &decision) == again, "{}", String::from_utf8_lossy(&again));
+    let warnings = response::warnings(&decision);
     prop_assert!(warnings.iter().all(|warning| warning.chars().count() <= 120), "{warnings:?}");
     prop_assert!(warnings.iter().map(String::len).sum::<usize>() <= 4096, "{warnings:?}");
     prop_assert!(decision.allowed() || decision.patch.is_empty(), "refused and changed: {}", decision.patch.json);

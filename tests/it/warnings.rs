@@ -5,17 +5,19 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome};
-use pillion_engine::template::{self, OnError, Refused, Template};
+use pillion_engine::load::{self, Refused};
+use pillion_engine::response;
+use pillion_engine::template::{OnError, Template};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
 
 type Loaded = Vec<Result<Arc<Template>, Refused>>;
 
 fn loaded(yaml: &str) -> Loaded {
-    template::read(yaml, "templates.yaml").into_iter().map(|template| template.map(Arc::new)).collect()
+    load::read(yaml, "templates.yaml").into_iter().map(|template| template.map(Arc::new)).collect()
 }
 
 fn catalog<'a>(templates: impl IntoIterator<Item = &'a Result<Arc<Template>, Refused>>) -> Catalog {
@@ -59,7 +61,7 @@ fn asking(templates: &str) -> Map<String, Value> {
 /// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
 #[track_caller]
 fn assert_can_be_shown(decision: &Decision) {
-    let warnings = admission::warnings(decision);
+    let warnings = response::warnings(decision);
     assert!(!warnings.is_empty());
     for warning in &warnings {
         assert!((1..=120).contains(&warning.chars().count()), "{warning:?}");
@@ -163,7 +165,7 @@ fn the_order_in_which_files_are_loaded_does_not_show() {
         let pod = to_raw_value(&pod).expect("JSON");
         let review = Review::of_pod("shop", &pod);
         let answer = |catalog: &Catalog| {
-            admission::response(&review, &pillion_engine::review(catalog, &Namespace::named("shop"), &review))
+            response::response(&review, &pillion_engine::review(catalog, &Namespace::named("shop"), &review))
         };
         let forwards = answer(&catalog(&templates));
         assert!(forwards == answer(&catalog(templates.iter().rev())), "{}", case.path().display());

@@ -5,7 +5,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
+use pillion_engine::response;
 use pillion_engine::catalog::{Catalog, Namespace};
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ fuzz_target!(|body: &[u8]| {
     let Ok(review) = Review::parse(body) else { return };
     let namespace = Namespace::named(review.namespace());
     let decision = pillion_engine::review(&CATALOG, &namespace, &review);
-    let answer = admission::response(&review, &decision);
+    let answer = response::response(&review, &decision);
     serde_json::from_slice::<Value>(&answer).expect("an answer is JSON");
     // Without what only a text can hold: a member that comes twice, and a number beyond all bounds.
     if let Ok(mut review) = serde_json::from_slice::<Value>(body) {

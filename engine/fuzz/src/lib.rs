@@ -1,9 +1,11 @@
 //! What the fuzz targets share: what must hold of every decision.
 
-use pillion_engine::admission::{self, Review};
+use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::Decision;
-use pillion_engine::template::{self, OnError, Template};
+use pillion_engine::load;
+use pillion_engine::response;
+use pillion_engine::template::{OnError, Template};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
@@ -12,7 +14,7 @@ const REVIEW: &str = include_str!("../../../tests/fixtures/reviews/typical.json"
 
 /// The templates of a text that are accepted.
 pub fn accepted(text: &str) -> Vec<Template> {
-    template::read(text, "fuzz.yaml").into_iter().flatten().collect()
+    load::read(text, "fuzz.yaml").into_iter().flatten().collect()
 }
 
 /// A catalog of these templates, which are left out of pods that they do not fit.
@@ -52,6 +54,6 @@ fn once(catalog: &Catalog, pod: &Value) -> (Decision, Vec<u8>) {
     let pod = to_raw_value(pod).expect("a value is JSON");
     let review = Review::of_pod("shop", &pod);
     let decision = pillion_engine::review(catalog, &Namespace::named("shop"), &review);
-    let answer = admission::response(&review, &decision);
+    let answer = response::response(&review, &decision);
     (decision, answer)
 }

@@ -12,14 +12,13 @@ use serde_json::Value;
 pub(super) use self::ports::clashes;
 use super::draft::{Entry, Node};
 use super::merge::DEFAULT_GRACE_PERIOD;
+use super::status::MAX_ANNOTATIONS;
+use crate::names::{is_label_value, is_qualified_name};
 use crate::schema::{Schema, Type};
-use crate::shown;
 use crate::template::check::reserved;
 use crate::template::fragment::View;
+use crate::text::shown;
 use crate::validation::{self, Report, Wrong};
-
-/// The sum of all annotations. Source: apimachinery pkg/api/validation/objectmeta.go.
-pub(super) const MAX_ANNOTATIONS: usize = 256 << 10;
 
 const ENDS: &str = "must not stand on an init container that ends; leave it out with when";
 
@@ -93,11 +92,11 @@ fn check_metadata(report: &mut Report, draft: &mut Node<'_>) {
                 }
                 // The API server takes capitals in an annotation's key.
                 let plain = if map == "annotations" { key.to_lowercase().into() } else { key.clone() };
-                if !validation::is_qualified_name(&plain) {
+                if !is_qualified_name(&plain) {
                     report.wrong("is no key that Kubernetes takes, such as team or example.com/team");
                 }
                 let value = entry.node.string().unwrap_or_default();
-                if map == "labels" && !validation::is_label_value(&value) {
+                if map == "labels" && !is_label_value(&value) {
                     report.wrong(format!("is \"{}\", which is no label's value", shown(&value)));
                 }
             });

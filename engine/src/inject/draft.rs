@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::pod::opened;
 use super::status::{Shape, as_key, default_key, escape, key_of, tokens};
 use crate::decision::Patch;
 use crate::object::{self, Object};
@@ -363,4 +362,9 @@ impl<'a> Node<'a> {
 
 fn from_value<'a>(members: &serde_json::Map<String, Value>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
     members.iter().map(|(name, value)| (name.clone().into(), Entry::kept(Node::Value(value.clone())))).collect()
+}
+
+/// Members that nothing was added to.
+pub(super) fn opened<'a>(members: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
+    members.members().map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
 }

@@ -8,15 +8,14 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use self::covers::{covers, is_empty};
-use super::check::MAX_ANNOTATIONS;
 use super::draft::{Change, Entry, Node};
 use super::room::{MAX_ADDED, Room};
-use super::status::{MAX_ENTRIES, Record, STATUS, Status, place_of, pointer};
+use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status, place_of, pointer};
 use crate::schema::{Schema, Type};
-use crate::shown;
 use crate::template::check::NO_TOKEN;
 use crate::template::fragment::View;
 use crate::template::{Placement, Template};
+use crate::text::shown;
 
 /// Objects that are merged field by field; every other object is one value.
 const MERGED: &[&str] =

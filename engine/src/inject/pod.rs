@@ -7,15 +7,14 @@ use std::iter;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::check::MAX_ANNOTATIONS;
-use super::draft::{Entry, Node};
-use super::status::{OUTCOME, STATUS, Status};
+use super::draft::{Entry, Node, opened};
+use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
 use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::{Owner, Reason, Subject};
+use crate::expression::{Failure, Root, STEP, Variables};
 use crate::object::{self, MAX_VALUES, Object, Opened, are_bounded};
 use crate::template::Parameters;
-use crate::template::expression::{Failure, Root, STEP, Variables};
 
 /// A pod whose outermost members were read.
 pub(super) struct Pod<'a> {
@@ -307,10 +306,6 @@ fn find_in<'a>(members: &Object<'a>, path: &[String]) -> Option<Cow<'a, RawValue
         None => Some(owned(&Node::Object(opened(members)).to_value())),
         Some((name, path)) => find(members.get(name)?, path).map(Cow::Borrowed),
     }
-}
-
-pub(super) fn opened<'a>(members: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
-    members.members().map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
 }
 
 fn owned<'b>(value: &Value) -> Cow<'b, RawValue> {

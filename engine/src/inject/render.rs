@@ -4,14 +4,16 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::decide::{self, Problem};
+use super::outcome::Refusal;
+use super::outcome::join;
+use super::pass::{Pass, Prepared, Received};
 use super::pod::{Container, Seen};
-use super::{Pass, Prepared, Received, join};
+use super::select;
 use crate::decision::Reason;
-use crate::template::expression::{Failure, Variables as _};
+use crate::expression::{Failure, Variables as _};
 use crate::template::fragment::{Fragment, Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, Template};
-use crate::{excerpt, shown};
+use crate::text::{excerpt, shown};
 
 impl<'a> Pass<'a> {
     /// The values of all holes; nothing if the template's guard does not hold.
@@ -20,7 +22,7 @@ impl<'a> Pass<'a> {
         template: &'a Template,
         parameters: &Cow<'a, Parameters>,
         digest: Cow<'a, str>,
-    ) -> Result<Option<Prepared<'a>>, Problem> {
+    ) -> Result<Option<Prepared<'a>>, Refusal> {
         if let Some(when) = &template.when {
             let holds = when.holds(&self.seen(parameters));
             if !holds.map_err(|failure| expression_problem(template, "when", when.source(), failure))? {
@@ -48,7 +50,7 @@ impl<'a> Pass<'a> {
         template: &'a Template,
         parameters: &Cow<'a, Parameters>,
         digest: Cow<'a, str>,
-    ) -> Result<Prepared<'a>, Problem> {
+    ) -> Result<Prepared<'a>, Refusal> {
         let seen = self.seen(parameters);
         let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
         let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
@@ -70,7 +72,7 @@ impl<'a> Pass<'a> {
                 app.extend(rendering.of(container, &Seen { container: Some(container), ..seen })?);
             }
         }
-        let required = decide::is_required(self.namespace, template.name().as_str());
+        let required = select::is_required(self.namespace, template.name().as_str());
         Ok(Prepared { template, digest, pod, values, app, required, warnings })
     }
 }
@@ -91,11 +93,11 @@ struct Rendering<'a> {
 
 impl<'a> Rendering<'a> {
     /// What a container receives; nothing if the entry's condition does not hold for it.
-    fn of(&mut self, container: &'a Container<'a>, seen: &Seen<'_>) -> Result<Option<Received<'a>>, Problem> {
+    fn of(&mut self, container: &'a Container<'a>, seen: &Seen<'_>) -> Result<Option<Received<'a>>, Refusal> {
         let Rendering { template, at, entry, resolved, .. } = *self;
         // An entry without an expression costs something, too.
         seen.begin_evaluation().map_err(|limit| {
-            Problem::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name()))
+            Refusal::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name()))
         })?;
         if let Some(when) = &entry.when {
             let place = || format!("app[{at}].when of {}", shown(&container.name));
@@ -129,12 +131,12 @@ impl<'a> Rendering<'a> {
     }
 }
 
-fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Problem {
+fn expression_problem(template: &Template, place: &str, source: &str, failure: Failure) -> Refusal {
     render_problem(template, vec![RenderError::Expression { place: place.into(), source: source.into(), failure }])
 }
 
 /// Why holes have no value, as one problem: the reason is that of the first.
-fn render_problem(template: &Template, errors: Vec<RenderError>) -> Problem {
+fn render_problem(template: &Template, errors: Vec<RenderError>) -> Refusal {
     let reason = errors.first().map_or(Reason::InternalError, |error| match error {
         RenderError::Expression { failure: Failure::Failed(_), .. } => Reason::ExpressionFailed,
         RenderError::Expression { failure: Failure::Limit(_), .. } => Reason::ExpressionLimit,
@@ -148,5 +150,5 @@ fn render_problem(template: &Template, errors: Vec<RenderError>) -> Problem {
         RenderError::WrongType { place, message } => format!("{place} {message}"),
     });
     let sentences: Vec<_> = sentences.collect();
-    Problem::new(reason, format!("template \"{}\": {}", template.name(), join(&sentences)))
+    Refusal::new(reason, format!("template \"{}\": {}", template.name(), join(&sentences)))
 }

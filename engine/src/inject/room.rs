@@ -1,7 +1,6 @@
 //! How much templates may add to one pod: counted while merging, so that no pod can make a review hold more.
 
-use super::check::MAX_ANNOTATIONS;
-use super::status::{MAX_ENTRIES, Record, Status};
+use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, Status};
 
 /// The text of all that templates add to a pod, or that is compared with what it has. An API server takes objects of 3 MiB.
 pub(super) const MAX_ADDED: usize = 3 << 20;

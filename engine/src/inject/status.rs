@@ -10,14 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::check::MAX_ANNOTATIONS;
-use super::decide::MAX_TEMPLATES;
 use crate::decision::{Outcome, Reason};
 use crate::schema::{Schema, Type};
-use crate::shown;
+use crate::text::shown;
 
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
+
+/// The sum of all annotations. Source: apimachinery pkg/api/validation/objectmeta.go.
+pub(super) const MAX_ANNOTATIONS: usize = 256 << 10;
+
+/// The most templates that a pod may ask for. Each is looked up.
+pub(super) const MAX_TEMPLATES: usize = 32;
 
 /// The most that a status may record, and so that templates may add to a pod, all together: a pod of fifty containers with
 /// a dozen templates has fewer entries.

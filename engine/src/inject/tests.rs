@@ -1,15 +1,17 @@
 use serde_json::{Value, json};
 
-use crate::admission::{self, Review};
+use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::{Decision, Outcome, Reason};
+use crate::load;
+use crate::response;
 use crate::review;
-use crate::template::{self, OnError};
+use crate::template::OnError;
 
 /// The templates of a YAML text, all of which must be right.
 fn catalog(yaml: &str) -> Catalog {
     let mut catalog = Catalog::new(OnError::Deny);
-    for template in template::read(yaml, "test.yaml") {
+    for template in load::read(yaml, "test.yaml") {
         catalog.insert(template.unwrap_or_else(|refused| panic!("{}", refused.problems[0])).into());
     }
     catalog
@@ -208,12 +210,12 @@ fn an_unknown_template_is_refused_with_the_nearest_name_or_left_out() {
     );
 
     let mut lenient = Catalog::new(OnError::Skip);
-    lenient.insert(template::read(LOG, "log.yaml").remove(0).expect("valid").into());
+    lenient.insert(load::read(LOG, "log.yaml").remove(0).expect("valid").into());
     pod["metadata"]["annotations"]["pillion.dev/templates"] = "lgo,log".into();
     let decision = decide(&lenient, &pod);
     assert_eq!(decision.outcome, Outcome::Injected);
     assert_eq!(
-        admission::warnings(&decision),
+        response::warnings(&decision),
         ["left out: pillion.dev/templates asks for \"lgo\", and there is no such template; did you mean log?"]
     );
     let pod = applied(&pod, &decision);
@@ -524,7 +526,7 @@ fn null_is_a_list_with_nothing_in_it() {
 #[test]
 fn what_is_no_name_is_not_written_among_names() {
     let mut lenient = Catalog::new(OnError::Skip);
-    lenient.insert(template::read(LOG, "log.yaml").remove(0).expect("valid").into());
+    lenient.insert(load::read(LOG, "log.yaml").remove(0).expect("valid").into());
     let pod = asking("log=injected,log");
     let injected = applied(&pod, &decide(&lenient, &pod));
     assert_eq!(injected["metadata"]["annotations"]["pillion.dev/outcome"], "log=injected");
@@ -680,14 +682,14 @@ fn nothing_is_decided_about_a_pod_whose_namespace_could_not_be_asked_for() {
     assert_eq!(denied.message.as_deref(), Some("no answer in time"));
     let let_through = review_with(OnError::Skip);
     assert_eq!((let_through.outcome, let_through.allowed()), (Outcome::Error, true));
-    assert_eq!(admission::warnings(&let_through), ["no answer in time"]);
+    assert_eq!(response::warnings(&let_through), ["no answer in time"]);
 }
 
 #[test]
 fn an_app_entry_that_names_no_container_is_a_warning() {
     let spec = "app: [{containers: [wbe], env: [{name: A, value: b}]}]";
     let decision = decide(&catalog(&template("a", spec)), &asking("a"));
-    assert_eq!(admission::warnings(&decision), ["template \"a\": app[0] names no container of this pod"]);
+    assert_eq!(response::warnings(&decision), ["template \"a\": app[0] names no container of this pod"]);
 }
 
 #[test]
@@ -837,7 +839,7 @@ fn a_container_with_two_names_for_one_port_does_not_clash_with_itself() {
 fn shares_are_written_as_a_list() {
     let spec = "parameters: [{name: it, type: list, default: [data]}]\nshares: \"${{ params.it }}\"\n\
                 app: [{containers: [\"*\"], env: [{name: A, value: b}]}]";
-    let refused = template::read(&template("a", spec), "test.yaml").remove(0).expect_err("no list");
+    let refused = load::read(&template("a", spec), "test.yaml").remove(0).expect_err("no list");
     assert_eq!(
         refused.problems[0].to_string(),
         "test.yaml:7:11: spec.shares must be a list; each name can be an expression"
@@ -857,7 +859,7 @@ fn an_entry_for_all_init_containers_is_tried_beside_one_for_all_containers() {
     let spec = "parameters: [{name: seconds, type: integer, default: -1}]\n\
                 app: [{containers: [\"*\"], env: [{name: A, value: b}]}, \
                 {initContainers: [\"*\"], startupProbe: {periodSeconds: \"${{ params.seconds }}\", tcpSocket: {port: 1}}}]";
-    let refused = template::read(&template("a", spec), "test.yaml").remove(0).expect_err("a wrong probe");
+    let refused = load::read(&template("a", spec), "test.yaml").remove(0).expect_err("a wrong probe");
     assert!(refused.problems[0].to_string().contains("must not be negative"), "{}", refused.problems[0]);
 }
 

@@ -6,15 +6,15 @@ use std::collections::HashSet;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
-use super::Pass;
 use super::check::check;
 use super::merge::{Failure, merge};
+use super::pass::Pass;
 use super::pod::{Pod, Seen};
 use super::room::Room;
 use super::status::Record;
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
-use crate::template::expression::Expression;
+use crate::expression::Expression;
 use crate::template::fragment::{Fragment, Hole, Values, View, article_of};
 use crate::template::{Parameters, Template};
 use crate::validation::Wrong;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::is_dns_label;
 use super::reader::{Reader, member};
+use crate::names::{NotADnsLabel, digest, is_dns_label};
 use crate::yaml::{Key, Node, Position, Value};
 
 /// What a pod's own containers can receive.
@@ -138,7 +138,7 @@ pub(crate) fn reserved(map: &str, key: &str) -> Option<&'static str> {
 fn check_name(reader: &mut Reader<'_>, node: &Node, path: &str, seen: &mut BTreeMap<String, String>) {
     let Some((name, position)) = fixed(node, "name") else { return };
     if !is_dns_label(name) {
-        reader.problem(position, &format!("{path}.name"), super::NotADnsLabel.to_string());
+        reader.problem(position, &format!("{path}.name"), NotADnsLabel.to_string());
     }
     match seen.get(name) {
         Some(first) => {
@@ -175,7 +175,7 @@ fn check_mounts(reader: &mut Reader<'_>, node: &Node, path: &str, volumes: &Opti
         for (at, mount) in items(node, list).iter().enumerate() {
             let Some((name, position)) = fixed(mount, "name") else { continue };
             if !volumes.contains(name) {
-                let hint = crate::did_you_mean(crate::nearest(name, volumes.iter().map(String::as_str)));
+                let hint = crate::text::did_you_mean(crate::text::nearest(name, volumes.iter().map(String::as_str)));
                 let message =
                     format!("is {name}, a volume that is neither in spec.pod.spec.volumes nor in shares{hint}");
                 reader.problem(position, &format!("{path}.{list}[{at}].name"), message);
@@ -219,7 +219,7 @@ fn check_container(reader: &mut Reader<'_>, container: &Node, path: &str, init: 
 /// something mounted there gets no token from the API server.
 pub(super) fn without_token(spec: &Node, template: &str) -> Node {
     // A volume's name has 63 characters, as a template's has.
-    let short = if template.len() <= 54 { template.to_owned() } else { super::digest(&[template.as_bytes()]) };
+    let short = if template.len() <= 54 { template.to_owned() } else { digest(&[template.as_bytes()]) };
     let volume = format!("{NO_TOKEN}{short}");
     let mut spec = spec.clone();
     let Some(pod_spec) = child(&mut spec, "pod").and_then(|pod| child(pod, "spec")) else { return spec };

@@ -5,7 +5,6 @@
 //! nothing else.
 
 mod conform;
-mod pieces;
 mod view;
 
 use serde::Serialize;
@@ -14,13 +13,13 @@ use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) use self::conform::article_of;
 use self::conform::{article, conform, expected};
-use self::pieces::{Piece, split};
 pub(crate) use self::view::{Values, View};
-use super::expression::{Expression, Failure, Scope, Variables};
 use super::parameter::Parameters;
 use super::reader::{Reader, member};
-use crate::did_you_mean;
+use crate::expression::pieces::{Piece, split};
+use crate::expression::{Expression, Failure, Scope, Variables};
 use crate::schema::{Schema, Type};
+use crate::text::did_you_mean;
 use crate::yaml::{self, Node, Position};
 
 /// A part of a pod. Its holes are numbered in a list beside it.

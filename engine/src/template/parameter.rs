@@ -10,8 +10,9 @@ use regex::Regex;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
-use super::expression::{Failure, Root, Variables};
 use super::reader::{Fields, Reader};
+use crate::expression::{Failure, Root, Variables};
+use crate::names::regex;
 use crate::quantity::{parse_duration, parse_quantity};
 use crate::yaml::Node;
 
@@ -128,12 +129,12 @@ struct Pattern {
 
 impl Pattern {
     fn parse(source: &str) -> Result<Pattern, regex::Error> {
-        super::regex(source)?;
+        regex(source)?;
         Ok(Pattern { source: source.to_owned(), compiled: OnceLock::new() })
     }
 
     fn is_match(&self, text: &str) -> bool {
-        let compile = || super::regex(&self.source).expect("it was compiled before");
+        let compile = || regex(&self.source).expect("it was compiled before");
         self.compiled.get_or_init(compile).is_match(text)
     }
 }

@@ -1,12 +1,12 @@
 //! From a document to a template: each part to its own reader, and then all of it to the trial.
 
-use super::expression::{Expression, Scope};
 use super::fragment::Compiler;
 use super::reader::{Fields, Reader};
-use super::{AppEntry, Glob, NotADnsLabel, OnError, Parameter, Placement, PodPart, Selector, Template, TemplateName};
-use super::{check, digest, is_dns_label, parameter, trial};
+use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, check, parameter};
+use crate::expression::{Expression, Scope};
+use crate::names::{NotADnsLabel, OnError, TemplateName, digest, is_dns_label};
 use crate::schema::Schema;
-use crate::shown;
+use crate::text::shown;
 use crate::yaml::{Key, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
@@ -16,7 +16,7 @@ const MAX_ITEMS: usize = 64;
 const MAX_VALUES: usize = 10_000;
 
 /// A whole document. Whatever is wrong with it goes to the reader.
-pub(super) fn document(reader: &mut Reader<'_>, node: &Node) -> Option<Template> {
+pub(crate) fn document(reader: &mut Reader<'_>, node: &Node) -> Option<(Template, Node)> {
     let fields = Fields::of(reader, node, "", "a template", &["apiVersion", "kind", "metadata", "spec", "status"])?;
     if fields.required_string(reader, "apiVersion").is_some_and(|version| version != API_VERSION) {
         fields.problem(reader, "apiVersion", &format!("must be {API_VERSION}"));
@@ -88,7 +88,12 @@ fn parse_metadata(
     }
 }
 
-fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespace: Option<String>) -> Option<Template> {
+fn parse_spec(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    name: TemplateName,
+    namespace: Option<String>,
+) -> Option<(Template, Node)> {
     const KNOWN: &[&str] = &[
         "description",
         "parameters",
@@ -173,11 +178,7 @@ fn parse_spec(reader: &mut Reader<'_>, node: &Node, name: TemplateName, namespac
         warnings: Vec::new(),
         pod_security: None,
     };
-    let mut template = template.with_defaults();
-    if reader.is_clean() {
-        trial::run(reader, body, &mut template);
-    }
-    Some(template)
+    Some((template.with_defaults(), body.clone()))
 }
 
 /// The same text for the same template, whether it comes from a file or from an API server, which sorts keys.
@@ -294,7 +295,7 @@ fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Sco
 
 #[cfg(test)]
 mod tests {
-    use crate::template::read;
+    use crate::load::read;
 
     /// What is wrong with a template of this spec, one problem a line.
     fn problems(spec: &str) -> String {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::text::{did_you_mean, nearest};
 use crate::yaml::{Node, Position, Value};
-use crate::{did_you_mean, nearest};
 
 /// One thing that is wrong with a template: where, what, and the nearest right name where there is one.
 #[derive(Clone, Debug, PartialEq)]

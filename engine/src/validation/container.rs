@@ -4,11 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{
-    Report, env, env_from, handler, is_port_name, named_port, probe, resources, security_context, stays_inside, text,
-};
-use crate::template::is_dns_label;
-use crate::{did_you_mean, nearest, shown};
+use super::{Report, env, env_from, handler, named_port, probe, resources, security_context, stays_inside, text};
+use crate::names::{is_dns_label, is_port_name};
+use crate::text::{did_you_mean, nearest, shown};
 
 /// Why something must not stand on a container.
 const ENDS: &str = "must not stand on an init container that ends; restartPolicy: Always makes it a native sidecar";

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::resources::STANDARD;
-use super::{Report, is_data_key, is_qualified_name, text};
-use crate::{did_you_mean, nearest, shown};
+use super::{Report, text};
+use crate::names::{is_data_key, is_qualified_name};
+use crate::text::{did_you_mean, nearest, shown};
 
 const SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 /// What a variable can show of its pod.

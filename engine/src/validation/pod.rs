@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Report, is_label_value, is_qualified_name, resources, security_context, text};
-use crate::shown;
-use crate::template::is_dns_label;
+use super::{Report, resources, security_context, text};
+use crate::names::{is_dns_label, is_label_value, is_qualified_name};
+use crate::text::shown;
 
 /// A field of a pod's `spec`, at its place; of a list or map only what is to be checked.
 pub(crate) fn pod_field(report: &mut Report, name: &str, value: &Value) {

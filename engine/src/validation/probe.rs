@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Report, is_port_name, text};
-use crate::{did_you_mean, nearest, shown};
+use super::{Report, text};
+use crate::names::is_port_name;
+use crate::text::{did_you_mean, nearest, shown};
 
 const HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc"];
 const LIFECYCLE_HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "sleep"];

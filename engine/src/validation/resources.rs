@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Report, is_qualified_name};
+use super::Report;
+use crate::names::is_qualified_name;
 use crate::quantity::parse_quantity;
-use crate::{did_you_mean, nearest, shown};
+use crate::text::{did_you_mean, nearest, shown};
 
 pub(super) const STANDARD: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 

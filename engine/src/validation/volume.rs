@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::env::{field, resource};
 use super::resources::as_number;
 use super::{Report, stays_inside, text};
+use crate::names::is_dns_label;
 use crate::schema::Schema;
-use crate::template::is_dns_label;
 
 /// The fields of which one says where a volume comes from. Those that people use come first, for the message.
 static SOURCES: LazyLock<Vec<&str>> = LazyLock::new(|| {

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use pillion_engine::catalog::Catalog;
-use pillion_engine::template::{self, OnError, Template};
+use pillion_engine::load;
+use pillion_engine::template::{OnError, Template};
 use serde_json::Value;
 
 /// One template.
@@ -26,7 +27,7 @@ pub(crate) fn recipes() -> &'static [Recipe] {
         let read = |(name, text): (String, String)| {
             let mut document: Value = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(document["metadata"]["name"], name, "a file is named as its template");
-            let mut templates = template::read(&text, &name);
+            let mut templates = load::read(&text, &name);
             let template = templates.remove(0).unwrap_or_else(|refused| panic!("{name}: {:?}", refused.problems));
             let pattern = document["metadata"]["labels"]["pillion.dev/pattern"].as_str().unwrap_or_default().to_owned();
             Recipe { name, pattern, spec: document["spec"].take(), text, template: template.into() }

@@ -2,7 +2,7 @@
 //! validateLinux.
 
 use super::super::draft::{Entry, Node};
-use crate::shown;
+use crate::text::shown;
 use crate::validation::Report;
 
 const LINUX_FIELDS: &[&str] = &["hostPID", "hostIPC", "hostUsers", "shareProcessNamespace"];

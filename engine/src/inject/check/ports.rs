@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::super::draft::{Entry, Node};
-use crate::shown;
+use crate::text::shown;
 use crate::validation::Report;
 
 /// The names of a container's ports, where a template brought one.

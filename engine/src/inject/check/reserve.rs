@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::draft::{Entry, Node};
-use crate::shown;
+use crate::text::shown;
 use crate::validation::{Report, amounts};
 
 /// Compares what containers ask for with `spec.resources`.

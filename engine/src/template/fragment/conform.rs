@@ -4,7 +4,7 @@ use serde_json::{Number, Value};
 
 use crate::quantity::parse_quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
-use crate::{did_you_mean, nearest, shown};
+use crate::text::{did_you_mean, nearest, shown};
 
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
 const MAX_TEXT: usize = 256 << 10;

@@ -12,6 +12,7 @@
 mod check;
 mod convert;
 mod path;
+pub(crate) mod pieces;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::fragment::{Fragment, RenderError};
-use super::reader::{Problem, Reader, member};
-use super::{AppEntry, Parameter, Parameters, PodPart, Template};
 use crate::inject;
 use crate::schema::Schema;
 use crate::security::Assessment;
+use crate::template::fragment::{Fragment, RenderError};
+use crate::template::reader::{Problem, Reader, member};
+use crate::template::{AppEntry, Parameter, Parameters, PodPart, Template};
 use crate::validation::{self, Report, Wrong};
 use crate::yaml::{Node, Value};
 
@@ -313,7 +313,7 @@ fn is_called(item: &Node, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::template::read;
+    use crate::load::read;
 
     /// The warnings and the Pod Security level of a template with this spec.
     fn tried(spec: &str) -> (Vec<String>, String) {

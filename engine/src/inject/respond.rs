@@ -2,16 +2,19 @@
 
 use std::cell::LazyCell;
 
-use super::decide::{self, Problem};
+use super::check;
 use super::draft::{Entry, Node};
+use super::outcome::Refusal;
+use super::outcome::{advice, denied};
+use super::pass::{Pass, Verdict};
+use super::select;
 use super::status::{OUTCOME, STATUS, Status};
-use super::{Pass, Verdict, check, join};
 use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
-use crate::template::OnError;
+use crate::names::OnError;
 
 impl Pass<'_> {
     /// Completes a decision about which the verdicts are known.
-    pub(super) fn conclude(
+    pub(super) fn respond(
         &self,
         names: &[String],
         verdicts: Vec<Verdict>,
@@ -20,7 +23,7 @@ impl Pass<'_> {
     ) -> Decision {
         let mut words = Vec::with_capacity(names.len());
         let mut status = self.status.clone();
-        let mut denials: Vec<Problem> = Vec::new();
+        let mut denials: Vec<Refusal> = Vec::new();
         let fallback = LazyCell::new(|| self.fallback_policy(names));
         for (name, verdict) in names.iter().zip(verdicts) {
             // What an earlier call injected keeps the word of that call.
@@ -53,7 +56,7 @@ impl Pass<'_> {
                 }
             };
             // What is no name cannot stand among names.
-            let Some(name) = decide::checked_name(name) else {
+            let Some(name) = select::checked_name(name) else {
                 (decision.outcome, decision.reason) = (outcome, reason);
                 continue;
             };
@@ -69,13 +72,13 @@ impl Pass<'_> {
         if denials.is_empty() {
             decision.warnings.extend(advice(check::clashes(&mut draft)));
         }
-        decision.warnings.extend(advice(decide::stray_keys(self.pod, names)));
+        decision.warnings.extend(advice(select::stray_keys(self.pod, names)));
         if !denials.is_empty() {
             return denied(decision, &denials);
         }
         annotate(&mut draft, words, &self.status, &mut status);
         if let Err(message) = check::check_annotations(&mut draft) {
-            return denied(decision, &[Problem::new(Reason::InvalidResult, message)]);
+            return denied(decision, &[Refusal::new(Reason::InvalidResult, message)]);
         }
         let of = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
         if let Some(template) = of(Outcome::Injected).or(of(Outcome::Error)).or(decision.templates.first()) {
@@ -92,16 +95,6 @@ impl Pass<'_> {
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
     }
-}
-
-/// The pod is refused, and gets nothing of what was ready for it.
-pub(super) fn denied(mut decision: Decision, problems: &[Problem]) -> Decision {
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    decision.message = Some(join(&messages));
-    decision.templates.retain(|template| template.outcome != Outcome::Injected);
-    decision.outcome = Outcome::Denied;
-    decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);
-    decision
 }
 
 /// Writes down what was done: a word for each template, and what was added where.
@@ -130,9 +123,4 @@ fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
             }
         }
     }
-}
-
-/// Warnings that tell of no template that was left out.
-pub(super) fn advice(texts: Vec<String>) -> Vec<Warning> {
-    texts.into_iter().map(|text| Warning { text, left_out: None }).collect()
 }

@@ -9,7 +9,7 @@ use kube_cel::cel::parser::{Expression as Tree, Parser};
 use super::path::{Path, literal, optional_of_item, path_of};
 use super::{Cost, Input, Root, Wanted};
 use crate::schema::{Schema, Type};
-use crate::{did_you_mean, nearest};
+use crate::text::{did_you_mean, nearest};
 
 /// The longest source. The crate's parser needs stack in proportion to it.
 const MAX_SOURCE: usize = 1024;
@@ -537,8 +537,8 @@ impl Checker<'_> {
                 let Some(pattern) = argument(literals.len().saturating_sub(1)) else {
                     return invalid(format!("{name}() needs its regular expression written out"));
                 };
-                crate::template::regex(pattern)
-                    .map_err(|error| Invalid(format!("{name}(): {}", crate::one_line(&error.to_string()))))?;
+                crate::names::regex(pattern)
+                    .map_err(|error| Invalid(format!("{name}(): {}", crate::text::one_line(&error.to_string()))))?;
                 if self.level() > 0 {
                     self.cost.steps = self.cost.steps.max(REGEX_STEPS);
                 }

@@ -2,7 +2,7 @@
 
 /// A piece of a scalar.
 #[derive(Debug, PartialEq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Text(String),
     Hole(String),
 }
@@ -14,7 +14,7 @@ const UNCLOSED: &str = "has a ${{ that no }} closes: write texts inside of it wi
 const SLIPS: &[&str] = &["${ params.", "${params.", "{{ params.", "{{params.", "$(params."];
 
 /// Splits a scalar into text and the sources of its expressions.
-pub(super) fn split(text: &str) -> Result<Vec<Piece>, String> {
+pub(crate) fn split(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
     let mut rest = text;

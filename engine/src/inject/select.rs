@@ -1,4 +1,4 @@
-//! Which templates a pod gets, and with which parameters.
+//! Which templates a pod asks for, which of them it may have, and with which parameters.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::pod::Pod;
-use super::status::{OUTCOME, STATUS};
-use crate::catalog::{Catalog, Found, Namespace};
-use crate::decision::Reason;
+use super::outcome::{Refusal, advice, denied, untouched};
+use super::pod::{self, Container, Pod};
+use super::status::{MAX_TEMPLATES, OUTCOME, STATUS};
+use crate::admission::{Operation, Review};
+use crate::catalog::{Catalog, Details, Found, Namespace};
+use crate::decision::{Decision, Outcome, Reason, Subject};
+use crate::names::{OnError, TemplateName};
 use crate::template::check::MIRROR;
-use crate::template::{Parameter, Parameters, SettableBy, Template, TemplateName};
-use crate::{did_you_mean, nearest, shown};
+use crate::template::parameter::SettableBy;
+use crate::template::{Parameter, Parameters, Template};
+use crate::text::{did_you_mean, nearest, shown};
 
 const INJECT: &str = "pillion.dev/inject";
 const TEMPLATES: &str = "pillion.dev/templates";
@@ -20,26 +24,142 @@ const REQUIRED: &str = "pillion.dev/required-templates";
 const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
 const PARAMETERS: &str = ".pillion.dev/";
 
-/// The most templates that a pod may ask for. Each is looked up.
-pub(super) const MAX_TEMPLATES: usize = 32;
 /// The most wrong keys that are named. One is enough to see what is wrong.
 const MAX_WRONG_KEYS: usize = 8;
 
-/// Why something cannot be done, in one sentence for the user.
-#[derive(Clone, Debug)]
-pub(super) struct Problem {
-    pub(super) reason: Reason,
-    pub(super) message: String,
+/// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
+const MAX_CONTAINERS: usize = 256;
+
+/// The values and expressions of all templates and their parameters, for each container again, that take no more than a
+/// millisecond or two.
+const MAX_QUICK_WEIGHT: usize = 10_000;
+/// The bytes of a pod through whose items an expression goes quickly. Some take the square of their number.
+const MAX_QUICK_LOOP: usize = 4096;
+/// The bytes that expressions quickly read, if each reads all of the pod.
+const MAX_QUICK_READING: usize = 2 << 20;
+
+/// Refuses a pod that was not read, because its review has more than so many bytes. It may ask for templates, or its
+/// namespace may require some, and it must not start without them unnoticed.
+pub fn refuse_unread(review: &Review<'_>, max_bytes: usize) -> Decision {
+    let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    if let Some(reason) = other_than_a_new_pod(review) {
+        return untouched(Outcome::Skipped, reason, subject);
+    }
+    let message = format!(
+        "the review of this pod has more than {max_bytes} bytes as JSON, which is all that this server takes \
+         (--max-body-bytes); make the pod smaller"
+    );
+    let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
+    denied(decision, &[Refusal::new(Reason::TooLarge, message)])
 }
 
-impl Problem {
-    pub(super) fn new(reason: Reason, message: String) -> Problem {
-        Problem { reason, message }
+/// Why a review is about something else than a pod that is being created.
+fn other_than_a_new_pod(review: &Review<'_>) -> Option<Reason> {
+    let request = &review.request;
+    let kind = &request.kind;
+    let is_pod = kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod";
+    if !review.is_v1() {
+        Some(Reason::UnsupportedVersion)
+    } else if !is_pod {
+        Some(Reason::NotAPod)
+    } else if request.sub_resource.as_deref().is_some_and(|name| !name.is_empty()) {
+        Some(Reason::Subresource)
+    } else if review.operation() != Operation::Create {
+        Some(Reason::NotACreate)
+    } else {
+        None
+    }
+}
+
+/// Which templates a pod asks for. [`Selection::respond`] goes on from there.
+///
+/// # Errors
+///
+/// With the decision, if no template is to be applied.
+pub fn select<'a>(
+    catalog: &Catalog,
+    namespace: &'a Namespace,
+    review: &'a Review<'a>,
+) -> Result<Selection<'a>, Box<Decision>> {
+    let nobody = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    if let Some(reason) = other_than_a_new_pod(review) {
+        return Err(Box::new(untouched(Outcome::Skipped, reason, nobody)));
+    }
+    let too_large = |message, subject| {
+        let decision = untouched(Outcome::Denied, Reason::TooLarge, subject);
+        Err(Box::new(denied(decision, &[Refusal::new(Reason::TooLarge, message)])))
+    };
+    let pod = match review.request.object.0.as_ref().ok_or(Reason::MalformedReview).and_then(Pod::read) {
+        Ok(pod) => pod,
+        Err(Reason::TooLarge) => return too_large(pod::too_many_values(), nobody),
+        Err(reason) => return Err(Box::new(untouched(Outcome::Error, reason, nobody))),
+    };
+    let subject = pod.subject(review);
+    if let Details::Unavailable(why) = &namespace.details {
+        let outcome = if catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
+        let warnings = advice(vec![why.clone()]);
+        let message = Some(why.clone());
+        let decision = untouched(outcome, Reason::UnknownNamespace, subject);
+        return Err(Box::new(Decision { message, warnings, ..decision }));
+    }
+    let names = match requested(&pod, namespace) {
+        Ok(names) => names,
+        Err(Reason::TooLarge) => {
+            let most = MAX_TEMPLATES;
+            return too_large(format!("the pod and its namespace ask for more than {most} templates"), subject);
+        }
+        Err(reason) => {
+            let warnings = advice(stray_keys(&pod, &[]));
+            return Err(Box::new(Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }));
+        }
+    };
+    let annotation_bytes = match pod.check_size() {
+        Ok(annotation_bytes) => annotation_bytes,
+        Err(message) => return too_large(message, subject),
+    };
+    match pod.containers() {
+        Some(containers) if containers.len() > MAX_CONTAINERS => {
+            let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
+            too_large(message, subject)
+        }
+        Some(containers) => Ok(Selection { namespace, pod, containers, names, subject, annotation_bytes }),
+        None => Err(Box::new(untouched(Outcome::Error, Reason::MalformedReview, subject))),
+    }
+}
+
+/// A pod and the names of the templates that it asks for.
+pub struct Selection<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) pod: Pod<'a>,
+    pub(super) containers: Vec<Container<'a>>,
+    pub(super) names: Vec<String>,
+    pub(super) subject: Subject,
+    /// What the pod's annotations take of what Kubernetes allows.
+    pub(super) annotation_bytes: usize,
+}
+
+impl Selection<'_> {
+    /// The names that lead to no template.
+    pub fn unknown(&self, catalog: &Catalog) -> Vec<TemplateName> {
+        let is_unknown = |name: &&String| matches!(catalog.find(name, &self.namespace.name), Found::Unknown);
+        self.names.iter().filter(is_unknown).filter_map(|name| checked_name(name)).collect()
     }
 
-    /// The same, saying for which container of the pod.
-    pub(super) fn of_container(self, name: &str) -> Problem {
-        Problem { message: format!("{} (for container {})", self.message, shown(name)), ..self }
+    /// Whether it may take milliseconds and much memory to respond: because large templates or parameters meet many
+    /// containers, or because expressions read much of the pod or go through its items.
+    pub fn is_heavy(&self, catalog: &Catalog) -> bool {
+        // A value takes some 30 bytes in a parameter, too.
+        let mut weight = parameter_bytes(&self.pod, self.namespace) / 32;
+        let (mut reads, mut loops) = (0, false);
+        for template in self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name)) {
+            weight += template.weight;
+            reads += template.reads;
+            loops |= template.loops;
+        }
+        let (times, length) = (1 + self.containers.len(), self.pod.length());
+        weight * times > MAX_QUICK_WEIGHT
+            || loops && length > MAX_QUICK_LOOP
+            || reads.saturating_mul(times).saturating_mul(length) > MAX_QUICK_READING
     }
 }
 
@@ -112,12 +232,12 @@ pub(super) fn find<'c>(
     pod: &Pod<'_>,
     name: &str,
     hints: &Cell<usize>,
-) -> Result<&'c Arc<Template>, Problem> {
+) -> Result<&'c Arc<Template>, Refusal> {
     match catalog.find(name, &namespace.name) {
         Found::Template(template) => Ok(template),
         Found::Refused(why) => {
             let message = format!("template \"{name}\" was refused when it was loaded: {why}");
-            Err(Problem::new(Reason::InvalidTemplate, message))
+            Err(Refusal::new(Reason::InvalidTemplate, message))
         }
         Found::Unknown => {
             let left = hints.get();
@@ -128,13 +248,13 @@ pub(super) fn find<'c>(
                 .unwrap_or_else(|| "; correct the annotation, or add the template".into());
             let asker = asker(pod, namespace, name);
             let message = format!("{asker} asks for \"{}\", and there is no such template{hint}", shown(name));
-            Err(Problem::new(Reason::UnknownTemplate, message))
+            Err(Refusal::new(Reason::UnknownTemplate, message))
         }
     }
 }
 
 /// Whether a template lets this namespace use it.
-pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Problem> {
+pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Refusal> {
     let Some(selector) = &template.namespace_selector else { return Ok(()) };
     let (template, namespace_name) = (template.name(), &namespace.name);
     match namespace.known() {
@@ -142,14 +262,14 @@ pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), P
         Some(_) => {
             let message =
                 format!("template \"{template}\" is not for namespace {namespace_name}; ask its owner to admit it");
-            Err(Problem::new(Reason::TemplateNotAllowed, message))
+            Err(Refusal::new(Reason::TemplateNotAllowed, message))
         }
         None => {
             let message = format!(
                 "template \"{template}\" chooses namespaces by labels, and this server does not know those of \
                  {namespace_name}; use a template without namespaceSelector"
             );
-            Err(Problem::new(Reason::UnknownNamespace, message))
+            Err(Refusal::new(Reason::UnknownNamespace, message))
         }
     }
 }
@@ -175,7 +295,7 @@ pub(super) fn parameters<'t>(
     template: &'t Template,
     pod: &Pod<'_>,
     namespace: &Namespace,
-) -> Result<Cow<'t, Parameters>, Problem> {
+) -> Result<Cow<'t, Parameters>, Refusal> {
     let is_own = |key: &str| {
         let parameter = key.strip_prefix(template.name().as_str());
         parameter.is_some_and(|rest| rest.starts_with(PARAMETERS))
@@ -198,12 +318,12 @@ pub(super) fn parameters<'t>(
         None => Ok(Cow::Owned(Parameters(values))),
         Some(first) => {
             let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-            Err(Problem::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))
+            Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))
         }
     }
 }
 
-fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Problem> {
+fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Refusal> {
     let key = format!("{}{PARAMETERS}{}", template.name(), parameter.name);
     let by_pod = pod.annotation(&key);
     if by_pod.is_some() && parameter.settable_by != SettableBy::Pod {
@@ -213,19 +333,19 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
         };
         let message =
             format!("parameter {} cannot be set on a pod, {who}; remove the annotation {key}", parameter.name);
-        return Err(Problem::new(Reason::ParameterNotSettable, message));
+        return Err(Refusal::new(Reason::ParameterNotSettable, message));
     }
     let by_namespace = namespace.annotation(&key);
     if by_namespace.is_some() && parameter.settable_by == SettableBy::Nobody {
         let message = format!("parameter {} cannot be set; remove the namespace's annotation {key}", parameter.name);
-        return Err(Problem::new(Reason::ParameterNotSettable, message));
+        return Err(Refusal::new(Reason::ParameterNotSettable, message));
     }
     let whose = if by_pod.is_some() { "the annotation" } else { "the namespace's annotation" };
     match by_pod.or(by_namespace.map(Cow::Borrowed)) {
         Some(text) => parameter.read(&text).map_err(|rule| {
             let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(&text)) };
             let message = format!("parameter {} {rule} but {whose} {key} {is}", parameter.name);
-            Problem::new(Reason::InvalidParameter, message)
+            Refusal::new(Reason::InvalidParameter, message)
         }),
         None => match &parameter.default {
             Some(default) => Ok(default.clone()),
@@ -234,13 +354,13 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
                 let whom = if parameter.settable_by == SettableBy::Pod { "pod" } else { "namespace" };
                 let message =
                     format!("parameter {} has no default; set the annotation {key} on the {whom}", parameter.name);
-                Err(Problem::new(Reason::MissingParameter, message))
+                Err(Refusal::new(Reason::MissingParameter, message))
             }
         },
     }
 }
 
-fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Vec<Problem> {
+fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Vec<Refusal> {
     let mut problems = Vec::new();
     let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
     let by_namespace = namespace.annotation_keys().map(|key| ("the namespace's annotation", key));
@@ -253,7 +373,7 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
             let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
             let hint = did_you_mean(near);
             let message = format!("there is no parameter {} ({whose} {}){hint}", shown(parameter), shown(key));
-            problems.push(Problem::new(Reason::UnknownParameter, message));
+            problems.push(Refusal::new(Reason::UnknownParameter, message));
         }
     }
     problems

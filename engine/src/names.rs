@@ -1,0 +1,139 @@
+//! What may be a name, in Kubernetes and in Pillion, and the two small types that everything else speaks of.
+
+use std::fmt;
+use std::str::FromStr;
+
+use regex::{Regex, RegexBuilder};
+use sha2::{Digest, Sha256};
+
+/// A template's name: a DNS label.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TemplateName(String);
+
+/// A text that is no DNS label.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
+)]
+pub struct NotADnsLabel;
+
+impl TemplateName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TemplateName {
+    type Err = NotADnsLabel;
+
+    fn from_str(name: &str) -> Result<Self, NotADnsLabel> {
+        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NotADnsLabel) }
+    }
+}
+
+impl fmt::Display for TemplateName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for TemplateName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// RFC 1123, as Kubernetes checks the names of containers and volumes.
+pub(crate) fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && is_dns_word(name)
+}
+
+/// What stands between the dots of a DNS name, of any length.
+pub(crate) fn is_dns_word(word: &str) -> bool {
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = word.as_bytes();
+    alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-')
+}
+
+/// What happens to a pod for which a template cannot be applied.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnError {
+    /// The pod is refused; who asked sees why, and old pods keep running.
+    #[default]
+    Deny,
+    /// The template is left out, and that is said.
+    Skip,
+}
+
+impl FromStr for OnError {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "deny" => Ok(OnError::Deny),
+            "skip" => Ok(OnError::Skip),
+            _ => Err("must be deny or skip".into()),
+        }
+    }
+}
+
+/// RFC 6335, as Kubernetes checks the names of ports. Source: apimachinery pkg/util/validation, IsValidPortName.
+pub(crate) fn is_port_name(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
+        && name.contains(|letter: char| letter.is_ascii_lowercase())
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+}
+
+/// A label's or annotation's key. Source: apimachinery pkg/util/validation, IsQualifiedName.
+pub(crate) fn is_qualified_name(key: &str) -> bool {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_subdomain)
+}
+
+/// RFC 1123, as Kubernetes checks the names of most objects. Source: apimachinery pkg/util/validation,
+/// IsDNS1123Subdomain.
+pub(crate) fn is_dns_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_dns_word)
+}
+
+/// A label's value. Source: apimachinery pkg/util/validation, IsValidLabelValue.
+pub(crate) fn is_label_value(value: &str) -> bool {
+    let ends = [value.chars().next(), value.chars().next_back()];
+    value.len() <= 63
+        && ends.into_iter().flatten().all(|letter| letter.is_ascii_alphanumeric())
+        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+}
+
+/// The key of a ConfigMap or Secret. Source: apimachinery pkg/util/validation, IsConfigMapKey.
+pub(crate) fn is_data_key(key: &str) -> bool {
+    (1..=253).contains(&key.len())
+        && key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+        && key != "."
+        && !key.starts_with("..")
+}
+
+/// A regular expression, if it is a small one: many of them may be in force, and in an expression one is compiled at every
+/// use. `\w{1,63}` is none, because it is about all scripts of the world; `[0-9a-z_]{1,63}` is.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    const MAX_BYTES: usize = 64 << 10;
+    RegexBuilder::new(pattern).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()
+}
+
+/// A short hash: 12 hexadecimal digits tell the versions of one template apart.
+pub(crate) fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(6).fold(String::with_capacity(12), |text, byte| text + &format!("{byte:02x}"))
+}
