@@ -27,7 +27,7 @@ mod names;
 mod object;
 mod quantity;
 pub mod response;
-pub mod schema;
+mod schema;
 pub mod security;
 pub mod template;
 mod text;

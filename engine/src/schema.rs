@@ -2,129 +2,189 @@
 //!
 //! `schema.json` is trimmed from the OpenAPI document of a real API server by `make schema`, and a test fails when it is
 //! stale. From it come the checks of a template, the type that each hole must yield, and the keys by which lists merge.
+//! Its references are linked when it is first used: from then on a type leads to the types of its parts.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::text::nearest;
+
 /// The type of a field or of a list's item, as far as Kubernetes publishes it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Type {
+#[derive(Debug)]
+pub(crate) enum Type {
     /// A value without members.
     Scalar(Scalar),
     /// An object of a named type.
-    Ref {
-        /// The name, a key of [`Schema`].
-        #[serde(rename = "ref")]
-        name: String,
-    },
-    /// A list.
-    List {
-        /// What it holds.
-        #[serde(rename = "list")]
-        item: Box<Type>,
-        /// The fields that tell its items apart; empty where Kubernetes names none.
-        #[serde(default)]
-        keys: Vec<String>,
-    },
+    Object(&'static Object),
+    /// A list, and the fields that tell its items apart; none where Kubernetes names none.
+    List { item: Box<Type>, keys: Vec<String> },
     /// An object whose keys the user chooses, such as labels.
-    Map {
-        /// What each key holds.
-        #[serde(rename = "map")]
-        value: Box<Type>,
-    },
+    Map(Box<Type>),
 }
 
 /// A value without members.
-#[derive(Debug, Deserialize)]
-pub struct Scalar {
-    /// What it is.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Scalar {
     #[serde(rename = "type")]
-    pub kind: ScalarKind,
+    pub(crate) kind: ScalarKind,
     /// The values allowed; empty where every value is.
     #[serde(rename = "enum", default)]
-    pub allowed: Vec<String>,
+    pub(crate) allowed: Vec<String>,
 }
 
 /// The kinds of scalars that a pod knows.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub enum ScalarKind {
-    /// Text.
+pub(crate) enum ScalarKind {
     String,
-    /// A 32-bit integer.
     Int32,
-    /// A 64-bit integer.
     Int64,
-    /// `true` or `false`.
     Boolean,
     /// A quantity such as `500m` or `64Mi`; a plain number is one too.
     Quantity,
     /// A port's number or name, or the like.
     IntOrString,
-    /// Anything at all.
     Any,
 }
 
 /// The fields of a named type.
-#[derive(Debug, Deserialize)]
-pub struct Object {
-    /// Every field, by name.
-    pub fields: BTreeMap<String, Type>,
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// What Kubernetes calls it: `Container`.
+    pub(crate) name: String,
+    pub(crate) fields: BTreeMap<String, Type>,
     /// The fields that must be there.
-    #[serde(default)]
-    pub required: Vec<String>,
+    pub(crate) required: Vec<String>,
 }
 
 /// Every named type that a pod is made of.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub struct Schema(BTreeMap<String, Object>);
+#[derive(Debug)]
+pub(crate) struct Schema {
+    pub(crate) pod: Type,
+    pub(crate) metadata: &'static Object,
+    pub(crate) spec: &'static Object,
+    pub(crate) container: &'static Object,
+    pub(crate) volume: &'static Object,
+}
 
-static SCHEMA: LazyLock<Schema> =
-    LazyLock::new(|| serde_json::from_str(include_str!("schema.json")).expect("the committed schema is valid JSON"));
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let published = serde_json::from_str(include_str!("schema.json")).expect("the committed schema is valid JSON");
+    let pod = Links { published, linked: BTreeMap::new() }.link("Pod");
+    let (metadata, spec) = (pod.field("metadata").object(), pod.field("spec").object());
+    let (container, volume) = (spec.item("containers").object(), spec.item("volumes").object());
+    Schema { pod: Type::Object(pod), metadata, spec, container, volume }
+});
 
 impl Schema {
     /// The schema that this build was made with.
-    pub fn get() -> &'static Schema {
+    pub(crate) fn get() -> &'static Schema {
         &SCHEMA
-    }
-
-    /// A named type, such as `Container`.
-    ///
-    /// # Panics
-    ///
-    /// When the schema has no such type: names come from the schema itself or are constants of ours.
-    pub fn object(&self, name: &str) -> &Object {
-        self.0.get(name).expect("every type that is named is part of the schema")
-    }
-
-    /// The type of a field, such as `spec` of `Pod`.
-    ///
-    /// # Panics
-    ///
-    /// As [`Schema::object`].
-    pub fn field(&self, object: &str, field: &str) -> &Type {
-        self.object(object).fields.get(field).expect("every field that is named is part of the schema")
     }
 }
 
-impl Schema {
-    /// The type of the items of a field that is a list, such as `volumes` of `PodSpec`.
-    pub(crate) fn item(&self, object: &str, field: &str) -> &Type {
-        match self.field(object, field) {
-            Type::List { item, .. } => item,
-            _ => unreachable!("{field} is a list"),
+impl Type {
+    /// The type of what lies below: a field, the value of a map's key, or the item of a list.
+    pub(crate) fn child(&self, name: &str) -> Option<&Type> {
+        match self {
+            Type::Object(object) => object.fields.get(name),
+            Type::Map(value) => Some(value),
+            Type::List { item, .. } => Some(item),
+            Type::Scalar(_) => None,
+        }
+    }
+
+    /// The type of an object.
+    ///
+    /// # Panics
+    ///
+    /// When it is something else: what is asked for is a constant of ours.
+    fn object(&self) -> &'static Object {
+        match self {
+            Type::Object(object) => object,
+            other => unreachable!("{other:?} is an object"),
         }
     }
 }
 
 impl Object {
+    /// The type of a field.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such field: names come from the schema itself or are constants of ours.
+    pub(crate) fn field(&self, name: &str) -> &Type {
+        self.fields.get(name).expect("every field that is named is part of the schema")
+    }
+
+    /// The type of the items of a field that is a list. It panics as [`Object::field`] does.
+    pub(crate) fn item(&self, name: &str) -> &Type {
+        match self.field(name) {
+            Type::List { item, .. } => item,
+            other => unreachable!("{other:?} is a list"),
+        }
+    }
+
     /// The field whose name is nearest to a name that is none, if one is near.
-    pub fn nearest(&self, name: &str) -> Option<&str> {
-        crate::text::nearest(name, self.fields.keys().map(String::as_str))
+    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.fields.keys().map(String::as_str))
+    }
+}
+
+/// A type as it is published: other types go by their names.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Published {
+    Scalar(Scalar),
+    Ref {
+        #[serde(rename = "ref")]
+        name: String,
+    },
+    List {
+        list: Box<Published>,
+        #[serde(default)]
+        keys: Vec<String>,
+    },
+    Map {
+        map: Box<Published>,
+    },
+}
+
+#[derive(Deserialize)]
+struct PublishedObject {
+    fields: BTreeMap<String, Published>,
+    #[serde(default)]
+    required: Vec<String>,
+}
+
+/// The named types that are still to be linked, and those that are.
+struct Links {
+    published: BTreeMap<String, PublishedObject>,
+    linked: BTreeMap<String, &'static Object>,
+}
+
+impl Links {
+    /// No type holds itself, so each is complete before another leads to it.
+    fn link(&mut self, name: &str) -> &'static Object {
+        if let Some(object) = self.linked.get(name) {
+            return object;
+        }
+        let PublishedObject { fields, required } =
+            self.published.remove(name).expect("every type that is named is part of the schema");
+        let fields = fields.into_iter().map(|(field, kind)| (field, self.link_type(kind))).collect();
+        let object = Box::leak(Box::new(Object { name: name.to_owned(), fields, required }));
+        self.linked.insert(name.to_owned(), object);
+        object
+    }
+
+    fn link_type(&mut self, kind: Published) -> Type {
+        match kind {
+            Published::Scalar(scalar) => Type::Scalar(scalar),
+            Published::Ref { name } => Type::Object(self.link(&name)),
+            Published::List { list, keys } => Type::List { item: Box::new(self.link_type(*list)), keys },
+            Published::Map { map } => Type::Map(Box::new(self.link_type(*map))),
+        }
     }
 }
 
@@ -134,29 +194,14 @@ mod tests {
 
     #[test]
     fn merge_keys_are_those_that_kubernetes_publishes() {
-        let keys = |object, field| match Schema::get().field(object, field) {
+        let keys = |object: &'static Object, field| match object.field(field) {
             Type::List { keys, .. } => keys.clone(),
             other => panic!("{field} is not a list but {other:?}"),
         };
-        assert_eq!(keys("PodSpec", "initContainers"), ["name"]);
-        assert_eq!(keys("Container", "ports"), ["containerPort", "protocol"]);
-        assert_eq!(keys("Container", "volumeMounts"), ["mountPath"]);
-        assert_eq!(keys("PodSpec", "tolerations"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn every_type_that_is_named_is_there() {
-        fn visit(schema: &Schema, kind: &Type) {
-            match kind {
-                Type::Ref { name } => {
-                    schema.object(name);
-                }
-                Type::List { item, .. } => visit(schema, item),
-                Type::Map { value } => visit(schema, value),
-                Type::Scalar(_) => {}
-            }
-        }
-        let schema = Schema::get();
-        schema.0.values().flat_map(|object| object.fields.values()).for_each(|kind| visit(schema, kind));
+        let Schema { spec, container, .. } = *Schema::get();
+        assert_eq!(keys(spec, "initContainers"), ["name"]);
+        assert_eq!(keys(container, "ports"), ["containerPort", "protocol"]);
+        assert_eq!(keys(container, "volumeMounts"), ["mountPath"]);
+        assert_eq!(keys(spec, "tolerations"), Vec::<String>::new());
     }
 }

@@ -55,3 +55,9 @@ pub(crate) fn excerpt(source: &str) -> String {
 pub(crate) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// `a Container`, `an EnvVar`.
+pub(crate) fn article(name: &str) -> String {
+    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+    format!("{article} {name}")
+}

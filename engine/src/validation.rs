@@ -18,7 +18,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::names::is_dns_subdomain;
-use crate::schema::{Schema, Type};
+use crate::schema::Type;
 
 pub(crate) use self::container::{container, mount, port};
 pub(crate) use self::env::{env, env_from};
@@ -70,8 +70,7 @@ impl Report {
     /// Fields that Kubernetes requires, at any depth: an expression may have left one out.
     pub(crate) fn complete(&mut self, value: &Value, kind: &Type) {
         match (kind, value) {
-            (Type::Ref { name }, Value::Object(members)) => {
-                let object = Schema::get().object(name);
+            (Type::Object(object), Value::Object(members)) => {
                 for field in object.required.iter().filter(|field| value[field.as_str()].is_null()) {
                     self.wrong(format!("lacks {field}"));
                 }

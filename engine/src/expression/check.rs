@@ -9,7 +9,7 @@ use kube_cel::cel::parser::{Expression as Tree, Parser};
 use super::path::{Path, literal, optional_of_item, path_of};
 use super::{Cost, Input, Root, Wanted};
 use crate::schema::{Schema, Type};
-use crate::text::{did_you_mean, nearest};
+use crate::text::{article, did_you_mean, nearest};
 
 /// The longest source. The crate's parser needs stack in proportion to it.
 const MAX_SOURCE: usize = 1024;
@@ -135,7 +135,6 @@ enum Origin {
 #[derive(Clone, Copy)]
 enum Shape {
     Known(&'static Type),
-    Object(&'static str),
     List,
     Unknown,
 }
@@ -157,21 +156,14 @@ impl Summary {
 }
 
 impl Shape {
-    fn of(kind: &'static Type) -> Shape {
-        match kind {
-            Type::Ref { name } => Shape::Object(name),
-            other => Shape::Known(other),
-        }
-    }
-
     /// The shape of a member, or the names that a member can have when this one is not among them.
     fn member(self, name: &str) -> Result<Shape, Option<String>> {
         match self {
-            Shape::Object(object) => match Schema::get().object(object).fields.get(name) {
-                Some(kind) => Ok(Shape::of(kind)),
-                None => Err(Schema::get().object(object).nearest(name).map(str::to_owned)),
+            Shape::Known(Type::Object(object)) => match object.fields.get(name) {
+                Some(kind) => Ok(Shape::Known(kind)),
+                None => Err(object.nearest(name).map(str::to_owned)),
             },
-            Shape::Known(Type::Map { value }) => Ok(Shape::of(value)),
+            Shape::Known(Type::Map(value)) => Ok(Shape::Known(value)),
             Shape::Known(_) | Shape::List => Err(None),
             Shape::Unknown => Ok(Shape::Unknown),
         }
@@ -180,9 +172,7 @@ impl Shape {
     /// What it is called in messages.
     fn name(self) -> String {
         match self {
-            Shape::Object(object) => {
-                format!("{} {object}", if object.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" })
-            }
+            Shape::Known(Type::Object(object)) => article(&object.name),
             Shape::List | Shape::Known(Type::List { .. }) => "a list".to_owned(),
             Shape::Known(_) | Shape::Unknown => "a value".to_owned(),
         }
@@ -190,8 +180,8 @@ impl Shape {
 
     fn item(self) -> Shape {
         match self {
-            Shape::Known(Type::List { item, .. }) => Shape::of(item),
-            Shape::Known(Type::Map { value }) => Shape::of(value),
+            Shape::Known(Type::List { item, .. }) => Shape::Known(item),
+            Shape::Known(Type::Map(value)) => Shape::Known(value),
             _ => Shape::Unknown,
         }
     }
@@ -358,7 +348,8 @@ impl Checker<'_> {
             }
             Root::Pod | Root::Container => &path.names,
         };
-        let mut shape = Shape::Object(if root == Root::Pod { "Pod" } else { "Container" });
+        let schema = Schema::get();
+        let mut shape = Shape::Known(if root == Root::Pod { &schema.pod } else { schema.spec.item("containers") });
         let mut so_far = root.as_str().to_owned();
         for name in names {
             shape = shape.member(name).map_err(|near| no_field(&so_far, name, near))?;

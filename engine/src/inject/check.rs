@@ -113,7 +113,7 @@ fn check_volumes(report: &mut Report, spec: &mut Node<'_>) -> HashSet<String> {
             let step = format!("volumes[{}]", shown(&name));
             let value = entry.node.to_value();
             report.at(&step, |report| {
-                complete(report, &entry.node, &value, Schema::get().item("PodSpec", "volumes"));
+                complete(report, &entry.node, &value, Schema::get().spec.item("volumes"));
                 validation::volume(report, &value);
             });
         }
@@ -146,7 +146,7 @@ fn check_fields(report: &mut Report, spec: &mut Node<'_>) {
             _ => continue,
         };
         report.at(name, |report| {
-            report.complete(&value, Schema::get().field("PodSpec", name));
+            report.complete(&value, Schema::get().spec.field(name));
             validation::pod_field(report, name, &value);
         });
     }
@@ -186,7 +186,7 @@ impl Around<'_> {
     fn check_new(&self, report: &mut Report, view: View<'_>) {
         if !view.is_fixed() {
             let value = view.to_value();
-            complete(report, &Node::View(view), &value, Schema::get().item("PodSpec", "containers"));
+            complete(report, &Node::View(view), &value, Schema::get().spec.item("containers"));
             validation::container(report, &value, self.is_init);
         }
         if !self.limits.is_empty() {
@@ -225,7 +225,7 @@ impl Around<'_> {
                     report.wrong(ENDS);
                 }
                 if !is_checked {
-                    report.complete(&value, Schema::get().field("Container", probe));
+                    report.complete(&value, Schema::get().container.field(probe));
                     validation::probe(report, &value, probe);
                 }
                 validation::named_port(report, &value, &container.value_of("ports").unwrap_or_default());
@@ -294,7 +294,7 @@ impl Around<'_> {
                 if ends {
                     report.wrong(ENDS);
                 }
-                report.complete(&value, Schema::get().field("Lifecycle", hook));
+                report.complete(&value, lifecycle_of(hook));
                 validation::handler(report, &value);
             });
             self.check_sleep(report, hook, value.pointer("/sleep/seconds").and_then(Value::as_i64));
@@ -317,9 +317,7 @@ fn check_items(report: &mut Report, container: &mut Node<'_>, list: &str, check:
     let Some(entry) = container.member(list).filter(|entry| !matches!(entry.node, Node::Raw(_))) else { return };
     let items = entry.node.items().into_iter().flatten();
     for item in items.filter(|item| item.is_ours() && !is_checked(&item.node)) {
-        let Type::List { keys, item: kind } = Schema::get().field("Container", list) else {
-            unreachable!("it is a list")
-        };
+        let Type::List { keys, item: kind } = Schema::get().container.field(list) else { unreachable!("it is a list") };
         let step = format!(".{list}[{}]", shown(&item.node.key(keys)));
         let value = item.node.to_value();
         report.at(&step, |report| {
@@ -327,6 +325,11 @@ fn check_items(report: &mut Report, container: &mut Node<'_>, list: &str, check:
             check(report, &value);
         });
     }
+}
+
+fn lifecycle_of(hook: &str) -> &'static Type {
+    let lifecycle = Schema::get().container.field("lifecycle");
+    lifecycle.child(hook).expect("a hook is a field")
 }
 
 fn number(node: &mut Node<'_>, field: &str) -> Option<i64> {

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::status::{Shape, as_key, default_key, escape, key_of, tokens};
+use super::status::{as_key, default_key, escape, key_of, tokens};
 use crate::decision::Patch;
 use crate::object::{self, Object};
-use crate::schema::Type;
+use crate::schema::{Schema, Type};
 use crate::template::fragment::{View, write_json};
 
 /// A value of the draft.
@@ -240,11 +240,11 @@ impl<'a> Node<'a> {
     /// Whether all of this is in the draft, by its recorded pointers.
     pub(super) fn holds<'p>(&mut self, pointers: impl IntoIterator<Item = &'p String>) -> bool {
         let paths: Vec<_> = pointers.into_iter().map(|pointer| tokens(pointer)).collect();
-        self.holds_paths(Shape::Object("Pod"), paths.iter().map(Vec::as_slice).collect())
+        self.holds_paths(&Schema::get().pod, paths.iter().map(Vec::as_slice).collect())
     }
 
     /// Each list and object on the way is gone through once, however many paths lead into it.
-    fn holds_paths(&mut self, shape: Shape, paths: Vec<&[String]>) -> bool {
+    fn holds_paths(&mut self, kind: &Type, paths: Vec<&[String]>) -> bool {
         let mut wanted: HashMap<&str, Vec<&[String]>> = HashMap::new();
         for (token, rest) in paths.into_iter().filter_map(<[String]>::split_first) {
             wanted.entry(token).or_default().push(rest);
@@ -254,10 +254,10 @@ impl<'a> Node<'a> {
         }
         let mut holds = |token: &str, entry: &mut Entry<'a>| {
             let Some(paths) = wanted.remove(token) else { return true };
-            shape.child(token).is_some_and(|inner| entry.node.holds_paths(inner, paths))
+            kind.child(token).is_some_and(|inner| entry.node.holds_paths(inner, paths))
         };
-        let all = match shape {
-            Shape::Other(Type::List { keys, .. }) => {
+        let all = match kind {
+            Type::List { keys, .. } => {
                 let mut items = self.items().into_iter().flatten();
                 items.all(|entry| holds(&entry.node.key(keys), entry))
             }

@@ -11,7 +11,7 @@ use self::covers::{covers, is_empty};
 use super::draft::{Change, Entry, Node};
 use super::room::{MAX_ADDED, Room};
 use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status, place_of, pointer};
-use crate::schema::{Schema, Type};
+use crate::schema::{Object, Schema, Type};
 use crate::template::check::NO_TOKEN;
 use crate::template::fragment::View;
 use crate::template::{Placement, Template};
@@ -161,7 +161,7 @@ pub(super) fn merge<'a>(
     if let Some(view) = given.metadata {
         merge.at("metadata", |merge| {
             if let Some(entry) = draft.member_or("metadata", Node::Object(Vec::new())) {
-                merge.object(&mut entry.node, view, "ObjectMeta", false);
+                merge.object(&mut entry.node, view, Schema::get().metadata, false);
             }
         });
     }
@@ -333,7 +333,7 @@ impl<'a> Merge<'_> {
             match field {
                 "initContainers" | "containers" | "volumes" => {}
                 "terminationGracePeriodSeconds" => self.grace_period(spec, part),
-                field => self.field(spec, "PodSpec", field, part, false),
+                field => self.field(spec, Schema::get().spec, field, part, false),
             }
         }
     }
@@ -373,7 +373,7 @@ impl<'a> Merge<'_> {
         if is_ours && !self.required {
             return Presence::There;
         }
-        let kind = Schema::get().item("PodSpec", "containers");
+        let kind = Schema::get().spec.item("containers");
         let mut asked = view.to_value();
         if let Some(asked) = asked.as_object_mut() {
             // `kubectl debug --copy-to` takes them out.
@@ -394,7 +394,7 @@ impl<'a> Merge<'_> {
             return Presence::There;
         }
         let differs = asked.as_object().into_iter().flatten().find(|(field, asked)| {
-            let kind = Schema::get().field("Container", field);
+            let kind = Schema::get().container.field(field);
             !there.get(*field).is_some_and(|there| covers(there, asked, kind))
         });
         let differs = match (in_same_list, program.copied().or(differs.map(|(field, _)| field.as_str()))) {
@@ -408,7 +408,7 @@ impl<'a> Merge<'_> {
     fn volume(&mut self, spec: &mut Node<'a>, view: View<'a>, is_copy: bool, has_conflict: bool) {
         let name = name_of(view);
         let shared = self.shares.into_iter().flat_map(View::items).any(|shared| shared.as_str() == Some(name));
-        let kind = Schema::get().item("PodSpec", "volumes");
+        let kind = Schema::get().spec.item("volumes");
         let Some(items) = spec.member_or("volumes", Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
             return;
         };
@@ -459,12 +459,14 @@ impl<'a> Merge<'_> {
             let found = items.into_iter().flatten().find(|entry| entry.is_named(to_app.container));
             let Some(Entry { node: container, .. }) = found else { continue };
             self.at(list, |merge| {
-                merge.at(to_app.container, |merge| merge.object(container, to_app.view, "Container", to_app.overrides));
+                merge.at(to_app.container, |merge| {
+                    merge.object(container, to_app.view, Schema::get().container, to_app.overrides)
+                });
             });
         }
     }
 
-    fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static str, overrides: bool) {
+    fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static Object, overrides: bool) {
         for (field, part) in view.members() {
             if self.is_full {
                 return;
@@ -473,16 +475,23 @@ impl<'a> Merge<'_> {
         }
     }
 
-    fn field(&mut self, target: &mut Node<'a>, object: &'static str, field: &'a str, view: View<'a>, overrides: bool) {
+    fn field(
+        &mut self,
+        target: &mut Node<'a>,
+        object: &'static Object,
+        field: &'a str,
+        view: View<'a>,
+        overrides: bool,
+    ) {
         if is_dropped(field, view) {
             return;
         }
-        let kind = Schema::get().field(object, field);
+        let kind = object.field(field);
         let merges = match kind {
-            Type::Ref { name } => MERGED.contains(&name.as_str()),
-            Type::Map { .. } => true,
+            Type::Object(object) => MERGED.contains(&object.name.as_str()),
+            Type::Map(_) => true,
             // A list inside of a single value, such as a probe's command, is one value itself.
-            Type::List { .. } => matches!(object, "PodSpec" | "Container" | "PodSecurityContext"),
+            Type::List { .. } => matches!(object.name.as_str(), "PodSpec" | "Container" | "PodSecurityContext"),
             Type::Scalar(_) => false,
         };
         self.at(field, |merge| {
@@ -493,7 +502,7 @@ impl<'a> Merge<'_> {
                 merge.into(&mut entry.node, kind, view, overrides);
             } else if overrides {
                 merge.overrule(entry, view);
-            } else if object == "PodSpec" && is_default(field, &entry.node) {
+            } else if object.name == "PodSpec" && is_default(field, &entry.node) {
                 if entry.node.to_value() != view.to_value() {
                     merge.replace(entry, view);
                 }
@@ -515,7 +524,7 @@ impl<'a> Merge<'_> {
     ) {
         let Some(members) = target.members() else { return self.misshapen() };
         let mut entry = Entry::added(match kind {
-            Type::Map { .. } => Node::Object(Vec::new()),
+            Type::Map(_) => Node::Object(Vec::new()),
             Type::List { .. } if merges => Node::List(Vec::new()),
             _ => Node::View(view),
         });
@@ -533,8 +542,8 @@ impl<'a> Merge<'_> {
 
     fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
         match kind {
-            Type::Ref { name } => self.object(target, view, name, overrides),
-            Type::Map { value } => self.map(target, value, view, overrides),
+            Type::Object(object) => self.object(target, view, object, overrides),
+            Type::Map(value) => self.map(target, value, view, overrides),
             Type::List { item, keys } => self.list(target, item, keys, view, overrides),
             Type::Scalar(_) => unreachable!("a scalar is not merged into"),
         }

@@ -232,20 +232,20 @@ impl Status {
 
     /// Takes out what was added below a place, and what that leaves empty: an API server has no empty lists. Each part is
     /// looked at once, however much a status records.
-    fn take_out(&self, value: &mut Value, shape: Shape, place: &mut String) {
+    fn take_out(&self, value: &mut Value, kind: &Type, place: &mut String) {
         let length = place.len();
         let mut was_added = |token: &str, part: &mut Value| {
             place.truncate(length);
             place.push('/');
             escape(token, place);
-            if let Some(inner) = shape.child(token).filter(|_| self.added_below(place)) {
+            if let Some(inner) = kind.child(token).filter(|_| self.added_below(place)) {
                 self.take_out(part, inner, place);
             }
             self.owners.contains_key(place.as_str())
         };
-        match (shape, value) {
+        match (kind, value) {
             // The item of a list stays, however empty: it was there before.
-            (Shape::Other(Type::List { keys, .. }), Value::Array(items)) => {
+            (Type::List { keys, .. }, Value::Array(items)) => {
                 items.retain_mut(|item| !was_added(&key_of(item, keys), item));
             }
             (_, Value::Object(members)) => members.retain(|name, part| {
@@ -282,15 +282,15 @@ pub(super) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
 
 /// The same place for people: `containers[app].env[NAME]`.
 pub(super) fn place_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
-    let (mut place, mut shape) = (String::new(), Some(Shape::Object("Pod")));
+    let (mut place, mut kind) = (String::new(), Some(&Schema::get().pod));
     for token in tokens {
         let token = shown(token);
-        match shape {
-            Some(Shape::Other(_)) => place += &format!("[{token}]"),
+        match kind {
+            Some(Type::List { .. } | Type::Map(_) | Type::Scalar(_)) => place += &format!("[{token}]"),
             _ if place.is_empty() => place.push_str(&token),
             _ => place += &format!(".{token}"),
         }
-        shape = shape.and_then(|shape| shape.child(&token));
+        kind = kind.and_then(|kind| kind.child(&token));
     }
     place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
 }
@@ -315,43 +315,15 @@ pub(super) fn tokens(pointer: &str) -> Vec<String> {
 }
 
 /// The type of a place: each name is a field, a map's key, or the key of a list's item.
-fn kind_of(place: &[&str]) -> Option<Shape> {
-    place.iter().try_fold(Shape::Object("Pod"), |shape, name| shape.child(name))
+fn kind_of(place: &[&str]) -> Option<&'static Type> {
+    place.iter().try_fold(&Schema::get().pod, |kind, name| kind.child(name))
 }
 
-/// What lies at a place.
-#[derive(Clone, Copy)]
-pub(super) enum Shape {
-    Object(&'static str),
-    Other(&'static Type),
-}
-
-impl Shape {
-    pub(super) fn of(kind: &'static Type) -> Shape {
-        match kind {
-            Type::Ref { name } => Shape::Object(name),
-            other => Shape::Other(other),
-        }
-    }
-
-    /// What lies below, by field, by a map's key, or by the key of a list's item.
-    pub(super) fn child(self, name: &str) -> Option<Shape> {
-        match self {
-            Shape::Object(object) => Schema::get().object(object).fields.get(name).map(Shape::of),
-            Shape::Other(Type::Map { value }) => Some(Shape::of(value)),
-            Shape::Other(Type::List { item, .. }) => Some(Shape::of(item)),
-            Shape::Other(_) => None,
-        }
-    }
-
-    fn find<'v>(self, value: &'v mut Value, token: &str) -> Option<&'v mut Value> {
-        match (self, value) {
-            (Shape::Other(Type::List { keys, .. }), Value::Array(items)) => {
-                items.iter_mut().find(|item| key_of(item, keys) == token)
-            }
-            (_, Value::Object(members)) => members.get_mut(token),
-            _ => None,
-        }
+fn find<'v>(value: &'v mut Value, kind: &Type, token: &str) -> Option<&'v mut Value> {
+    match (kind, value) {
+        (Type::List { keys, .. }, Value::Array(items)) => items.iter_mut().find(|item| key_of(item, keys) == token),
+        (_, Value::Object(members)) => members.get_mut(token),
+        _ => None,
     }
 }
 
@@ -420,10 +392,10 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn restore(value: &mut Value, shape: Shape, path: &[String], before: &Value) {
-    let mut at = Some((value, shape));
+fn restore(value: &mut Value, kind: &Type, path: &[String], before: &Value) {
+    let mut at = Some((value, kind));
     for token in path {
-        at = at.and_then(|(value, shape)| Some((shape.find(value, token)?, shape.child(token)?)));
+        at = at.and_then(|(value, kind)| Some((find(value, kind, token)?, kind.child(token)?)));
     }
     if let Some((value, _)) = at {
         *value = before.clone();

@@ -144,7 +144,7 @@ fn check_fixed(part: &PodPart) -> Vec<Wrong> {
         for container in spec.fixed_items(list) {
             let step = format!("{list}[{}]", container["name"].as_str().unwrap_or_default());
             report.at(&step, |report| {
-                report.complete(&container, Schema::get().item("PodSpec", list));
+                report.complete(&container, Schema::get().spec.item(list));
                 validation::container(report, &container, list == "initContainers");
             });
         }
@@ -152,7 +152,7 @@ fn check_fixed(part: &PodPart) -> Vec<Wrong> {
     for (name, value) in spec.fixed_members() {
         report.at(name, |report| {
             if !["initContainers", "containers", "volumes"].contains(&name) {
-                report.complete(&value, Schema::get().field("PodSpec", name));
+                report.complete(&value, Schema::get().spec.field(name));
             }
             validation::pod_field(report, name, &value);
         });
@@ -160,7 +160,7 @@ fn check_fixed(part: &PodPart) -> Vec<Wrong> {
     for volume in spec.fixed_items("volumes") {
         let step = format!("volumes[{}]", volume["name"].as_str().unwrap_or_default());
         report.at(&step, |report| {
-            report.complete(&volume, Schema::get().item("PodSpec", "volumes"));
+            report.complete(&volume, Schema::get().spec.item("volumes"));
             validation::volume(report, &volume);
         });
     }
@@ -181,14 +181,14 @@ fn check_fixed_app(container: &Fragment, at: usize) -> Vec<Wrong> {
     for (list, check) in LISTS {
         for (index, item) in container.fixed_items(list).enumerate() {
             report.at(&format!("app[{at}].{list}[{index}]"), |report| {
-                report.complete(&item, Schema::get().item("Container", list));
+                report.complete(&item, Schema::get().container.item(list));
                 check(report, &item);
             });
         }
     }
     for (field, probe) in container.fixed_members().filter(|(field, _)| field.ends_with("Probe")) {
         report.at(&format!("app[{at}].{field}"), |report| {
-            report.complete(&probe, Schema::get().field("Container", field));
+            report.complete(&probe, Schema::get().container.field(field));
             validation::probe(report, &probe, field);
         });
     }

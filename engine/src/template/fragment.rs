@@ -12,14 +12,14 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) use self::conform::article_of;
-use self::conform::{article, conform, expected};
+use self::conform::{conform, expected};
 pub(crate) use self::view::{Values, View};
 use super::parameter::Parameters;
 use super::reader::{Reader, member};
 use crate::expression::pieces::{Piece, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
-use crate::schema::{Schema, Type};
-use crate::text::did_you_mean;
+use crate::schema::{Object, Type};
+use crate::text::{article, did_you_mean};
 use crate::yaml::{self, Node, Position};
 
 /// A part of a pod. Its holes are numbered in a list beside it.
@@ -97,8 +97,8 @@ impl Compiler<'_, '_> {
             }
         }
         match (&node.value, kind) {
-            (yaml::Value::Object(_), Type::Ref { name }) => self.object(node, name, path, true),
-            (yaml::Value::Object(members), Type::Map { value }) => {
+            (yaml::Value::Object(_), Type::Object(object)) => self.object(node, object, path, true),
+            (yaml::Value::Object(members), Type::Map(value)) => {
                 let mut fragments = Vec::with_capacity(members.len());
                 for (key, node) in members.iter().filter(|(_, node)| node.value != yaml::Value::Null) {
                     let path = member(path, &key.name);
@@ -128,12 +128,17 @@ impl Compiler<'_, '_> {
     }
 
     /// Compiles an object of a named type. With `complete`, the fields that Kubernetes requires must be there.
-    pub(crate) fn object(&mut self, node: &Node, name: &'static str, path: &str, complete: bool) -> Option<Fragment> {
+    pub(crate) fn object(
+        &mut self,
+        node: &Node,
+        object: &'static Object,
+        path: &str,
+        complete: bool,
+    ) -> Option<Fragment> {
         let yaml::Value::Object(members) = &node.value else {
             self.reader.problem(node.position, path, format!("must be an object, not {}", node.value.kind()));
             return None;
         };
-        let object = Schema::get().object(name);
         let mut fragments = Vec::with_capacity(members.len());
         let mut whole = true;
         for (key, node) in members {
@@ -142,7 +147,7 @@ impl Compiler<'_, '_> {
                 let message = if key.name.contains("${{") {
                     "is a key, and a key cannot hold an expression".to_owned()
                 } else {
-                    format!("is not a field of {}{}", article(name), did_you_mean(object.nearest(&key.name)))
+                    format!("is not a field of {}{}", article(&object.name), did_you_mean(object.nearest(&key.name)))
                 };
                 self.reader.problem(key.position, &path, message);
                 continue;
@@ -152,8 +157,9 @@ impl Compiler<'_, '_> {
             } else if node.value != yaml::Value::Null {
                 match self.compile(node, kind, &path) {
                     Some(fragment) => {
-                        let stays =
-                            name == "Volume" && key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
+                        let stays = object.name == "Volume"
+                            && key.name == "emptyDir"
+                            && !matches!(fragment.shape, Shape::Hole(_));
                         fragments.push((field.as_str().into(), Fragment { stays, ..fragment }));
                     }
                     None => whole = false,
@@ -180,8 +186,8 @@ impl Compiler<'_, '_> {
 
     fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, path: &str) -> Option<Fragment> {
         // What a container holds is checked when the template is loaded.
-        let item = if let Type::List { item, .. } = kind { item } else { kind };
-        if matches!(item, Type::Ref { name } if name == "Container") {
+        let item = if let Type::List { item, .. } = kind { &**item } else { kind };
+        if matches!(item, Type::Object(object) if object.name == "Container") {
             self.reader.problem(node.position, path, "must be written out; expressions can stand inside of it");
             return None;
         }

@@ -233,7 +233,7 @@ fn parse_placement(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Place
 fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> PodPart {
     let mut known = vec!["metadata", "spec"];
     if let Some(Value::Object(members)) = node.get("pod").map(|pod| &pod.value) {
-        let of_spec = |key: &&Key| Schema::get().object("PodSpec").fields.contains_key(&key.name);
+        let of_spec = |key: &&Key| Schema::get().spec.fields.contains_key(&key.name);
         for key in members.iter().map(|(key, _)| key).filter(of_spec) {
             let message = format!("belongs one level down: spec.pod.spec.{}", key.name);
             reader.problem(key.position, &format!("spec.pod.{}", key.name), message);
@@ -246,10 +246,10 @@ fn parse_pod(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> PodPart
         let node = pod.as_ref().and_then(|fields| fields.get(name))?;
         compiler.object(node, kind, path, false)
     };
-    let metadata = object("metadata", "ObjectMeta", "spec.pod.metadata");
-    let spec = object("spec", "PodSpec", "spec.pod.spec");
+    let metadata = object("metadata", Schema::get().metadata, "spec.pod.metadata");
+    let spec = object("spec", Schema::get().spec, "spec.pod.spec");
     // A list of strings, as `args` of a container is.
-    let names = Schema::get().field("Container", "args");
+    let names = Schema::get().container.field("args");
     let shares = match node.get("shares") {
         Some(node) if matches!(node.value, Value::List(_)) => compiler.compile(node, names, "spec.shares"),
         None | Some(Node { value: Value::Null, .. }) => None,
@@ -289,7 +289,7 @@ fn parse_app_entry(reader: &mut Reader<'_>, node: &Node, path: &str, scope: &Sco
         reader.problem(node.position, path, format!("gives its containers nothing: write one of {fields}"));
     }
     let mut compiler = Compiler { reader, scope, holes: Vec::new() };
-    let container = compiler.object(&received, "Container", path, false)?;
+    let container = compiler.object(&received, Schema::get().container, path, false)?;
     Some(AppEntry { containers, init_containers, when, overrides, container, holes: compiler.holes })
 }
 

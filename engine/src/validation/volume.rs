@@ -12,7 +12,7 @@ use crate::schema::Schema;
 
 /// The fields of which one says where a volume comes from. Those that people use come first, for the message.
 static SOURCES: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    let mut sources: Vec<_> = Schema::get().object("Volume").fields.keys().map(String::as_str).collect();
+    let mut sources: Vec<_> = Schema::get().volume.fields.keys().map(String::as_str).collect();
     sources.retain(|source| *source != "name");
     sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
     sources

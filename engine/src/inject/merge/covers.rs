@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::quantity::parse_quantity;
-use crate::schema::{Scalar, ScalarKind, Schema, Type};
+use crate::schema::{Scalar, ScalarKind, Type};
 
 /// Whether a value holds all that another one asks for. The API server has filled in defaults by then, rewritten
 /// quantities (`0.5` is `500m`) and left out empty values.
@@ -17,14 +17,13 @@ pub(super) fn covers(there: &Value, asked: &Value, kind: &'static Type) -> bool 
         (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Value::String(there), Value::Number(asked)) => {
             parse_quantity(there).is_some_and(|there| Some(there) == asked.as_f64())
         }
-        (Type::Ref { name }, Value::Object(there), Value::Object(asked)) => {
-            let object = Schema::get().object(name);
+        (Type::Object(object), Value::Object(there), Value::Object(asked)) => {
             asked.iter().all(|(field, asked)| match (there.get(field), object.fields.get(field)) {
                 (Some(there), Some(kind)) => covers(there, asked, kind),
                 _ => is_empty(asked),
             })
         }
-        (Type::Map { value: kind }, Value::Object(there), Value::Object(asked)) => {
+        (Type::Map(kind), Value::Object(there), Value::Object(asked)) => {
             asked.iter().all(|(key, asked)| there.get(key).is_some_and(|there| covers(there, asked, kind)))
         }
         (Type::List { item, keys }, Value::Array(there), Value::Array(asked)) => {

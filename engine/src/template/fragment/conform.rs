@@ -3,8 +3,8 @@
 use serde_json::{Number, Value};
 
 use crate::quantity::parse_quantity;
-use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
-use crate::text::{did_you_mean, nearest, shown};
+use crate::schema::{Object, Scalar, ScalarKind, Type};
+use crate::text::{article, did_you_mean, nearest, shown};
 
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
 const MAX_TEXT: usize = 256 << 10;
@@ -38,7 +38,7 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             .collect::<Result<_, _>>()
             .map(Value::Array),
         // What is null is not there, at any depth.
-        (Type::Map { value: kind }, Value::Object(members)) => members
+        (Type::Map(kind), Value::Object(members)) => members
             .into_iter()
             .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| match conform(value, kind, evaluated) {
@@ -48,11 +48,10 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             .collect::<Result<_, _>>()
             .map(Value::Object),
         // What nulls leave empty is not there either.
-        (Type::Ref { .. }, Value::Object(members)) if !members.is_empty() && members.values().all(Value::is_null) => {
+        (Type::Object(_), Value::Object(members)) if !members.is_empty() && members.values().all(Value::is_null) => {
             Ok(Value::Null)
         }
-        (Type::Ref { name: object }, Value::Object(members)) => {
-            let schema = Schema::get().object(object);
+        (Type::Object(schema), Value::Object(members)) => {
             if let Some(required) =
                 schema.required.iter().find(|required| members.get(*required).is_none_or(Value::is_null))
             {
@@ -65,7 +64,7 @@ pub(super) fn conform(value: Value, kind: &'static Type, evaluated: bool) -> Res
             for (name, value) in members.into_iter().filter(|(_, value)| !value.is_null()) {
                 let Some(kind) = schema.fields.get(&name) else {
                     let hint = did_you_mean(schema.nearest(&name));
-                    let article = article(object);
+                    let article = article(&schema.name);
                     return wrong(format!("has {}, which is not a field of {article}{hint}", shown(&name)));
                 };
                 let value = conform(value, kind, evaluated).map_err(|mismatch| mismatch.under(&format!(".{name}")))?;
@@ -156,7 +155,7 @@ fn mismatch(scalar: &Scalar, value: &Value, evaluated: bool) -> String {
 pub(super) fn expected(kind: &Type) -> &'static str {
     match kind {
         Type::Scalar(scalar) => scalar_name(scalar.kind),
-        Type::Ref { .. } | Type::Map { .. } => "an object",
+        Type::Object(_) | Type::Map(_) => "an object",
         Type::List { .. } => "a list",
     }
 }
@@ -182,10 +181,4 @@ pub(crate) fn article_of(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
-}
-
-/// `a Container`, `an EnvVar`.
-pub(super) fn article(name: &str) -> String {
-    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
-    format!("{article} {name}")
 }
