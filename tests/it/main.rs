@@ -19,6 +19,7 @@ mod inject;
 mod limits;
 mod monitoring;
 mod observe;
+mod pod_security;
 mod properties;
 mod random_pods;
 mod reload;

@@ -15,6 +15,7 @@ pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod neighbour;
 pub(crate) mod pillion;
+pub(crate) mod pod_security;
 pub(crate) mod pods;
 pub(crate) mod process;
 pub(crate) mod replica;
