@@ -1,6 +1,7 @@
 //! Every example of `examples/`, with what it needs, on a real API server.
 
-use pillion_engine::security::PodSecurity;
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::harness::cluster::Cluster;
@@ -8,6 +9,8 @@ use crate::harness::cookbook::{self, examples};
 use crate::harness::http::Answer;
 use crate::harness::namespace::{Calls, Namespace, Webhook};
 use crate::harness::pillion::{Pillion, Setup};
+use crate::harness::pod_security::Level::{Baseline, Restricted};
+use crate::harness::pod_security::{self, Level, violations};
 
 /// Creates something that is no pod.
 #[track_caller]
@@ -36,32 +39,34 @@ fn every_template_has_an_example() {
 
 /// A namespace in which the API server warns of whatever breaks a Pod Security level, with all that the examples need.
 #[track_caller]
-fn namespace(pillion: &Pillion, name: &str, level: &str) -> Option<Namespace> {
-    let here = Namespace::new(name, &[("pillion.dev/inject", "enabled"), ("pod-security.kubernetes.io/warn", level)])?;
+fn namespace(pillion: &Pillion, level: Level) -> Option<Namespace> {
+    let warn = ("pod-security.kubernetes.io/warn", &*level.to_string());
+    let here = Namespace::new(&format!("examples-{level}"), &[("pillion.dev/inject", "enabled"), warn])?;
     examples().iter().flat_map(|example| &example.needs).for_each(|object| create(&here, object));
     let (url, authority) = (pillion.url(), pillion.authority.pem());
     here.call(&[Webhook { name: "pillion", url: &url, authority: &authority, failure_policy: "Fail" }]);
     Some(here)
 }
 
-/// Creates the pod, and takes the warning of its Pod Security level out of the others.
-fn created(here: &Namespace, pod: &Value) -> (Answer, bool, Vec<String>) {
+/// Creates the pod, and takes what it violates of the Pod Security level out of the other warnings.
+fn created(here: &Namespace, pod: &Value) -> (Answer, BTreeSet<String>, Vec<String>) {
     let answer = here.create("v1", "pods?dryRun=All", pod);
-    let (levels, others): (Vec<_>, Vec<_>) =
-        answer.warnings().into_iter().partition(|warning| warning.contains("would violate PodSecurity"));
-    (answer, !levels.is_empty(), others)
+    let (violated, others): (Vec<_>, Vec<_>) =
+        answer.warnings().into_iter().partition(|warning| pod_security::reasons(warning).is_some());
+    let violated = violated.iter().filter_map(|warning| pod_security::reasons(warning)).flatten().collect();
+    (answer, violated, others)
 }
 
 #[test]
 fn every_example_is_taken_and_gets_all_that_it_asks_for_at_the_level_that_its_templates_claim() {
     let pillion = Setup::new().whole_cookbook().start();
-    let Some(restricted) = namespace(&pillion, "examples-restricted", "restricted") else { return };
-    let baseline = namespace(&pillion, "examples-baseline", "baseline").expect("there is a control plane");
+    let Some(restricted) = namespace(&pillion, Restricted) else { return };
+    let baseline = namespace(&pillion, Baseline).expect("there is a control plane");
 
     let mut wrong = Vec::new();
     for example in examples() {
         let name = &example.name;
-        let (answer, breaks_restricted, warnings) = created(&restricted, &example.pod);
+        let (answer, above_restricted, warnings) = created(&restricted, &example.pod);
         if answer.status != 201 {
             wrong.push(format!("{name}: {}", answer.text()));
             continue;
@@ -69,21 +74,25 @@ fn every_example_is_taken_and_gets_all_that_it_asks_for_at_the_level_that_its_te
         if !warnings.is_empty() {
             wrong.push(format!("{name}: {warnings:?}"));
         }
-        let outcome = answer.json()["metadata"]["annotations"]["pillion.dev/outcome"].take();
+        let pod = answer.json();
+        let outcome = &pod["metadata"]["annotations"]["pillion.dev/outcome"];
         let wanted: Vec<_> = example.templates().iter().map(|template| format!("{template}=injected")).collect();
-        if outcome != wanted.join(",") {
+        if *outcome != wanted.join(",") {
             wrong.push(format!("{name}: {outcome}"));
         }
-        let (_, breaks_baseline, _) = created(&baseline, &example.pod);
-        let level = match (breaks_restricted, breaks_baseline) {
-            (false, _) => PodSecurity::Restricted,
-            (true, false) => PodSecurity::Baseline,
-            (true, true) => PodSecurity::Privileged,
-        };
-        let claims = example.templates().into_iter().map(|template| cookbook::recipe(template).template.pod_security());
-        let claimed = claims.min().flatten().unwrap_or_else(|| panic!("{name}: a template that cannot be tried"));
+        let (_, above_baseline, _) = created(&baseline, &example.pod);
+        for (level, warned) in [(Restricted, above_restricted), (Baseline, above_baseline)] {
+            let violated = violations(level, &pod);
+            if violated != warned {
+                wrong.push(format!("{name}: {level} is violated by {violated:?}, the API server says by {warned:?}"));
+            }
+        }
+        let level = pod_security::level(&pod);
+        let claims =
+            example.templates().into_iter().map(|it| pod_security::level(&cookbook::recipe(it).injected_pod()));
+        let claimed = claims.min().expect("an example asks for a template");
         if claimed != level {
-            wrong.push(format!("{name}: its templates claim {claimed}, and the API server says {level}"));
+            wrong.push(format!("{name}: its templates claim {claimed}, and it passes {level}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
