@@ -170,6 +170,10 @@ impl Expression {
         self.inputs.iter().all(|input| input.root == Root::Params)
     }
 
+    pub(crate) fn can_be_boolean(&self) -> bool {
+        true
+    }
+
     /// Whether it goes through the items of something.
     pub(crate) fn loops(&self) -> bool {
         self.cost.steps > 0

@@ -1,8 +1,5 @@
-//! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the [`draft`]), [`check`],
-//! [`respond`].
+//! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the draft), [`respond`].
 
-mod check;
-mod draft;
 mod merge;
 mod outcome;
 mod pass;
@@ -12,26 +9,24 @@ mod respond;
 mod room;
 mod select;
 mod status;
-mod trial;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use self::draft::Node;
 use self::merge::Failure;
 use self::outcome::{Refusal, advice, join, untouched};
 use self::pass::{Pass, Preparation, Prepared, Verdict};
 pub use self::select::{Selection, refuse_unread, select};
-pub(crate) use self::trial::trial;
-
 use self::status::{OUTCOME, Record};
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::{Decision, Outcome, Reason, Subject};
+use crate::draft::{Node, pointer};
 use crate::names::OnError;
+use crate::rules::tree::Tree;
+use crate::rules::{Violation, violations_of_templates};
 use crate::template::Template;
-use crate::validation::Wrong;
 
 /// Decides what happens to a pod. It knows no clock, no network and no state, and it has an answer to everything.
 pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> Decision {
@@ -120,7 +115,7 @@ impl<'a> Pass<'a> {
         let own = template.pod.spec.iter().flat_map(|spec| {
             ["initContainers", "containers", "volumes"]
                 .into_iter()
-                .flat_map(|list| spec.fixed_names(list).map(move |name| status::pointer(["spec", list, name])))
+                .flat_map(|list| spec.fixed_names(list).map(move |name| pointer(["spec", list, name])))
         });
         let own: Vec<String> = own.collect();
         if record.digest != digest {
@@ -171,7 +166,7 @@ impl<'a> Pass<'a> {
         let before = (policy == OnError::Skip || !later.is_empty()).then(|| draft.clone());
         let recorded = record.entries();
         let others: Vec<&Record> = verdicts.iter().filter_map(Verdict::record).collect();
-        let invalid = |wrong: &[Wrong]| match wrong {
+        let invalid = |wrong: &[Violation]| match wrong {
             [] => Ok(()),
             wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
         };
@@ -181,7 +176,9 @@ impl<'a> Pass<'a> {
                 Failure::Conflicts(conflicts) => Refusal::new(Reason::Conflict, conflicts.join("; ")),
                 Failure::TooLarge(message) => Refusal::new(Reason::TooLarge, message),
             })
-            .and_then(|merged| invalid(&check::check(draft, &self.status.volumes_of(later))).map(|()| merged));
+            .and_then(|merged| {
+                invalid(&violations_of_templates(Tree::merged(draft), &self.status.volumes_of(later))).map(|()| merged)
+            });
         match merged {
             Ok((kept, room)) => {
                 self.room.set(room);

@@ -20,18 +20,19 @@
 pub mod admission;
 pub mod catalog;
 pub mod decision;
+mod draft;
 pub mod expression;
+mod fragment;
 mod inject;
 pub mod load;
 mod names;
 mod object;
 mod quantity;
 pub mod response;
+pub mod rules;
 mod schema;
-pub mod security;
 pub mod template;
 mod text;
-mod validation;
 pub mod yaml;
 
 pub use inject::{Selection, refuse_unread, review, select};

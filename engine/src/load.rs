@@ -1,9 +1,11 @@
-//! How a file becomes a template.
+//! How a file becomes a template: it is parsed, what can be filled in without a pod is filled in, and the rules go over both.
 
 mod advise;
+mod fill;
+mod prove;
 
 use crate::names::TemplateName;
-use crate::template::reader::{Problem, Reader};
+use crate::template::diagnostics::{Diagnostic, Diagnostics};
 use crate::template::{Template, parse as document};
 use crate::yaml::{self, Node};
 
@@ -15,7 +17,7 @@ pub struct Refused {
     /// Its namespace, if it is an `InjectionTemplate` and that much could be read.
     pub namespace: Option<String>,
     /// Everything that is wrong with it, in the order of the file.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Diagnostic>,
 }
 
 /// Reads every document of a YAML or JSON file. Each stands alone: a broken one does not touch the others.
@@ -25,9 +27,9 @@ pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
         .map(|document| match document {
             Ok(node) => parse(&node, file),
             Err(error) => {
-                let mut reader = Reader::new(file);
-                reader.problem(error.position, "", error.message);
-                Err(Refused { name: None, namespace: None, problems: reader.into_problems() })
+                let mut diagnostics = Diagnostics::new(file);
+                diagnostics.add(error.position, "", error.message);
+                Err(Refused { name: None, namespace: None, problems: diagnostics.into_sorted() })
             }
         })
         .collect()
@@ -39,20 +41,18 @@ pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
 ///
 /// With everything that is wrong with it.
 pub fn parse(node: &Node, file: &str) -> Result<Template, Refused> {
-    let mut reader = Reader::new(file);
-    let mut template = document::document(&mut reader, node);
-    if let Some((template, spec)) = template.as_mut().filter(|_| reader.is_clean()) {
-        advise::run(&mut reader, spec, template);
-    }
+    let mut diagnostics = Diagnostics::new(file);
+    let parsed = document::document(&mut diagnostics, node);
+    let template = parsed.map(|parsed| prove::prove(&mut diagnostics, parsed));
     match template {
-        Some((template, _)) if reader.is_clean() => Ok(template),
+        Some(template) if diagnostics.is_clean() => Ok(template),
         _ => {
             let metadata = |field| node.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::as_str);
             let is_namespaced = node.get("kind").and_then(Node::as_str) == Some("InjectionTemplate");
             Err(Refused {
                 name: metadata("name").and_then(|name| name.parse().ok()),
                 namespace: metadata("namespace").filter(|_| is_namespaced).map(str::to_owned),
-                problems: reader.into_problems(),
+                problems: diagnostics.into_sorted(),
             })
         }
     }

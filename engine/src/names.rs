@@ -121,6 +121,52 @@ pub(crate) fn is_data_key(key: &str) -> bool {
         && !key.starts_with("..")
 }
 
+/// An environment variable's name, or the beginning of one. Source: apimachinery pkg/util/validation, IsRelaxedEnvVarName.
+pub(crate) fn is_env_name(name: &str) -> bool {
+    name.chars().all(|letter| (' '..='~').contains(&letter) && letter != '=')
+}
+
+/// Source: apimachinery pkg/util/validation, IsHTTPHeaderName.
+pub(crate) fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+}
+
+pub(crate) fn is_sysctl(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "-_./".contains(it))
+}
+
+pub(crate) fn is_ip(address: &str) -> bool {
+    address.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// Labels by which controllers know their pods: another value would orphan the pod or make it another's.
+const CONTROLLER_LABELS: &[&str] = &[
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "batch.kubernetes.io/job-completion-index",
+    "controller-uid",
+    "job-name",
+];
+
+/// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Why a template must not set a key of `labels` or `annotations`.
+pub(crate) fn reserved_key(map: &str, key: &str) -> Option<&'static str> {
+    let domain = key.split_once('/').map(|(domain, _)| domain);
+    if domain.is_some_and(|domain| domain == "pillion.dev" || domain.ends_with(".pillion.dev")) {
+        return Some("is one of Pillion's own keys");
+    }
+    if key == MIRROR {
+        return Some("is the kubelet's own key");
+    }
+    (map == "labels" && CONTROLLER_LABELS.contains(&key)).then_some("is a label that controllers own")
+}
+
 /// A regular expression, if it is a small one: many of them may be in force, and in an expression one is compiled at every
 /// use. `\w{1,63}` is none, because it is about all scripts of the world; `[0-9a-z_]{1,63}` is.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {

@@ -57,6 +57,8 @@ pub(crate) struct Object {
     pub(crate) fields: BTreeMap<String, Type>,
     /// The fields that must be there.
     pub(crate) required: Vec<String>,
+    /// Its place in [`Schema::objects`].
+    pub(crate) number: usize,
 }
 
 /// Every named type that a pod is made of.
@@ -67,20 +69,28 @@ pub(crate) struct Schema {
     pub(crate) spec: &'static Object,
     pub(crate) container: &'static Object,
     pub(crate) volume: &'static Object,
+    /// All of them.
+    pub(crate) objects: Vec<&'static Object>,
 }
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     let published = serde_json::from_str(include_str!("schema.json")).expect("the committed schema is valid JSON");
-    let pod = Links { published, linked: BTreeMap::new() }.link("Pod");
+    let mut links = Links { published, linked: BTreeMap::new(), objects: Vec::new() };
+    let pod = links.link("Pod");
     let (metadata, spec) = (pod.field("metadata").object(), pod.field("spec").object());
     let (container, volume) = (spec.item("containers").object(), spec.item("volumes").object());
-    Schema { pod: Type::Object(pod), metadata, spec, container, volume }
+    Schema { pod: Type::Object(pod), metadata, spec, container, volume, objects: links.objects }
 });
 
 impl Schema {
     /// The schema that this build was made with.
     pub(crate) fn get() -> &'static Schema {
         &SCHEMA
+    }
+
+    /// The type of a pod.
+    pub(crate) fn pod(&self) -> &'static Object {
+        self.pod.object()
     }
 }
 
@@ -162,6 +172,7 @@ struct PublishedObject {
 struct Links {
     published: BTreeMap<String, PublishedObject>,
     linked: BTreeMap<String, &'static Object>,
+    objects: Vec<&'static Object>,
 }
 
 impl Links {
@@ -173,7 +184,9 @@ impl Links {
         let PublishedObject { fields, required } =
             self.published.remove(name).expect("every type that is named is part of the schema");
         let fields = fields.into_iter().map(|(field, kind)| (field, self.link_type(kind))).collect();
-        let object = Box::leak(Box::new(Object { name: name.to_owned(), fields, required }));
+        let object =
+            Box::leak(Box::new(Object { name: name.to_owned(), fields, required, number: self.objects.len() }));
+        self.objects.push(object);
         self.linked.insert(name.to_owned(), object);
         object
     }

@@ -4,23 +4,24 @@
 //! template that was not checked: every field and every expression is known to be right for some pod, and only what a
 //! single pod can tell is left for the review.
 
-pub(crate) mod check;
-pub(crate) mod fragment;
+pub(crate) mod diagnostics;
+mod normalize;
 pub(crate) mod parameter;
 pub(crate) mod parse;
-pub(crate) mod reader;
+pub(crate) mod part;
 mod selector;
+pub(crate) mod token;
 
 use std::collections::BTreeSet;
 
-use self::fragment::{Fragment, Hole, Values, View, fill};
+pub use self::diagnostics::Diagnostic;
 pub(crate) use self::parameter::{Parameter, Parameters};
-pub use self::reader::Problem;
+use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
+use crate::fragment::{Fragment, Values, View, write_json};
 use crate::names::digest;
 pub use crate::names::{NotADnsLabel, OnError, TemplateName};
-use crate::security::PodSecurity;
 
 /// A template that was accepted.
 #[derive(Debug)]
@@ -49,8 +50,7 @@ pub struct Template {
     pub(crate) app: Vec<AppEntry>,
     /// How it looks for a pod that sets no parameter, if every parameter can be left out.
     pub(crate) defaults: Option<Defaults>,
-    pub(crate) warnings: Vec<Problem>,
-    pub(crate) pod_security: Option<PodSecurity>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
@@ -154,14 +154,8 @@ impl Template {
     }
 
     /// What should be better about it, and does not keep it from being used.
-    pub fn warnings(&self) -> &[Problem] {
+    pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
-    }
-
-    /// The Pod Security level that an otherwise *restricted* pod passes with it, with its defaults and examples; nothing
-    /// if only a real pod can tell.
-    pub fn pod_security(&self) -> Option<PodSecurity> {
-        self.pod_security
     }
 
     /// Whether a namespace may have its own template of this name.
@@ -175,7 +169,7 @@ impl Template {
         for (name, value) in &parameters.0 {
             values.extend_from_slice(name.as_bytes());
             values.push(b'=');
-            fragment::write_json(&mut values, value);
+            write_json(&mut values, value);
             values.push(b'\n');
         }
         digest(&[self.digest.as_bytes(), &values])
@@ -212,12 +206,15 @@ impl Template {
         self
     }
 
-    /// Names that the entries of `app` are for: of regular containers, and of init containers.
-    pub(crate) fn sample_containers(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let names = |globs: fn(&AppEntry) -> &Vec<Glob>, any: &str| -> BTreeSet<String> {
-            self.app.iter().flat_map(globs).map(|glob| glob.0.replace('*', any)).collect()
+    /// Containers that entries of `app` are for: the list and a name of each.
+    pub(crate) fn sample_containers(&self) -> BTreeSet<(&'static str, String)> {
+        let names = |list: &'static str, globs: &[Glob]| -> Vec<_> {
+            globs.iter().map(|glob| (list, glob.0.replace('*', "app"))).collect()
         };
-        (names(|entry| &entry.containers, "app"), names(|entry| &entry.init_containers, "init"))
+        let of_entry = |entry: &AppEntry| {
+            [names("containers", &entry.containers), names("initContainers", &entry.init_containers)].concat()
+        };
+        self.app.iter().flat_map(of_entry).collect()
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {

@@ -11,7 +11,7 @@ use serde_json::Number;
 use serde_saphyr::{Options, Spanned};
 
 /// Line and column, both counted from 1.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Position {
     /// The line.
     pub line: u64,
@@ -302,20 +302,29 @@ impl Node {
 impl From<serde_json::Value> for Node {
     /// A tree that was not written in a file: every position is 0:0.
     fn from(value: serde_json::Value) -> Node {
+        Node::written_at(value, Position::default())
+    }
+}
+
+impl Node {
+    /// A tree that stands for something at a position.
+    pub(crate) fn written_at(value: serde_json::Value, position: Position) -> Node {
         let value = match value {
             serde_json::Value::Null => Value::Null,
             serde_json::Value::Bool(value) => Value::Bool(value),
             serde_json::Value::Number(value) => Value::Number(value),
             serde_json::Value::String(value) => Value::String(value),
-            serde_json::Value::Array(items) => Value::List(items.into_iter().map(Node::from).collect()),
+            serde_json::Value::Array(items) => {
+                Value::List(items.into_iter().map(|item| Node::written_at(item, position)).collect())
+            }
             serde_json::Value::Object(members) => Value::Object(
                 members
                     .into_iter()
-                    .map(|(name, value)| (Key { name, position: Position::default() }, Node::from(value)))
+                    .map(|(name, value)| (Key { name, position }, Node::written_at(value, position)))
                     .collect(),
             ),
         };
-        Node { value, position: Position::default() }
+        Node { value, position }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A scalar's text: what stands there as it is, and the sources of its expressions.
 
+use std::borrow::Cow;
+
 /// A piece of a scalar.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Piece {
@@ -41,6 +43,17 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, String> {
         pieces.push(Piece::Text(literal));
     }
     Ok(pieces)
+}
+
+/// A text in which no expression stands, as it is meant: `$${{` is a literal `${{`. Nothing if one does.
+pub(crate) fn plain(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains("${{") {
+        return Some(Cow::Borrowed(text));
+    }
+    match <[Piece; 1]>::try_from(split(text).ok()?) {
+        Ok([Piece::Text(text)]) => Some(Cow::Owned(text)),
+        _ => None,
+    }
 }
 
 fn check_slips(text: &str) -> Result<(), String> {

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use self::covers::{covers, is_empty};
-use super::draft::{Change, Entry, Node};
 use super::room::{MAX_ADDED, Room};
-use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status, place_of, pointer};
+use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status, place_of};
+use crate::draft::{Change, Entry, Node, pointer};
+use crate::fragment::View;
+use crate::rules::across::DEFAULT_GRACE_PERIOD;
 use crate::schema::{Object, Schema, Type};
-use crate::template::check::NO_TOKEN;
-use crate::template::fragment::View;
+use crate::template::token::NO_TOKEN;
 use crate::template::{Placement, Template};
 use crate::text::shown;
 
@@ -28,7 +29,6 @@ const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
 /// Source: kubernetes pkg/apis/core/v1/defaults.go.
 const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
-pub(super) const DEFAULT_GRACE_PERIOD: i64 = 30;
 
 /// Why a template could not be merged.
 pub(super) enum Failure {
@@ -66,10 +66,6 @@ impl Few {
             text += &format!("{separator}and {} more", self.more);
         }
         text
-    }
-
-    pub(super) fn into_sentences(self) -> Vec<String> {
-        self.sentences
     }
 }
 

@@ -9,11 +9,13 @@ use super::outcome::Refusal;
 use super::pod::{Budget, Container, Pod};
 use super::room::Room;
 use super::select;
-use super::status::{self, OUTCOME, Record, STATUS, Status};
+use super::status::{OUTCOME, Record, STATUS, Status};
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::Reason;
+use crate::draft::pointer;
+use crate::fragment::{Fragment, Values, View};
 use crate::names::OnError;
-use crate::template::fragment::{Fragment, Values, View};
+
 use crate::template::{PodPart, Template};
 
 /// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
@@ -139,8 +141,8 @@ impl<'a> Pass<'a> {
     /// The pod's containers without those that templates brought.
     pub(super) fn own_containers(&self) -> impl Iterator<Item = &'a Container<'a>> {
         let is_own = |container: &&Container<'a>| {
-            let pointer = || status::pointer(["spec", container.list, &container.name]);
-            self.status.is_empty() || self.status.added_by(&pointer()).is_none()
+            let place = || pointer(["spec", container.list, &container.name]);
+            self.status.is_empty() || self.status.added_by(&place()).is_none()
         };
         self.containers.iter().filter(is_own)
     }

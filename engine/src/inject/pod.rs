@@ -7,11 +7,11 @@ use std::iter;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::draft::{Entry, Node, opened};
 use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
 use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::{Owner, Reason, Subject};
+use crate::draft::{Entry, Node, opened};
 use crate::expression::{Failure, Root, STEP, Variables};
 use crate::object::{self, MAX_VALUES, Object, Opened, are_bounded};
 use crate::template::Parameters;

@@ -11,7 +11,8 @@ use super::pod::{Container, Seen};
 use super::select;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
-use crate::template::fragment::{Fragment, Hole, RenderError, fill};
+use crate::fragment::Fragment;
+use crate::template::part::{Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, Template};
 use crate::text::{excerpt, shown};
 

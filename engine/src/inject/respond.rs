@@ -2,15 +2,16 @@
 
 use std::cell::LazyCell;
 
-use super::check;
-use super::draft::{Entry, Node};
 use super::outcome::Refusal;
 use super::outcome::{advice, denied};
 use super::pass::{Pass, Verdict};
 use super::select;
-use super::status::{OUTCOME, STATUS, Status};
+use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
 use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
+use crate::draft::{Entry, Node};
 use crate::names::OnError;
+use crate::rules::across::port_clashes;
+use crate::rules::tree::Tree;
 
 impl Pass<'_> {
     /// Completes a decision about which the verdicts are known.
@@ -70,14 +71,14 @@ impl Pass<'_> {
             decision.templates.push(TemplateDecision { name, outcome, reason, message });
         }
         if denials.is_empty() {
-            decision.warnings.extend(advice(check::clashes(&mut draft)));
+            decision.warnings.extend(advice(Tree::merged(&draft).get("spec").map(port_clashes).unwrap_or_default()));
         }
         decision.warnings.extend(advice(select::stray_keys(self.pod, names)));
         if !denials.is_empty() {
             return denied(decision, &denials);
         }
         annotate(&mut draft, words, &self.status, &mut status);
-        if let Err(message) = check::check_annotations(&mut draft) {
+        if let Err(message) = check_annotations(&mut draft) {
             return denied(decision, &[Refusal::new(Reason::InvalidResult, message)]);
         }
         let of = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
@@ -123,4 +124,23 @@ fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
             }
         }
     }
+}
+
+/// The annotations of a finished draft.
+fn check_annotations(draft: &mut Node<'_>) -> Result<(), String> {
+    let annotations = draft.member("metadata").and_then(|metadata| metadata.node.member("annotations"));
+    let Some(members) = annotations.and_then(|annotations| annotations.node.members()) else { return Ok(()) };
+    if !members.iter().any(|(_, entry)| entry.is_ours()) {
+        return Ok(());
+    }
+    let size_of = |with_ours: bool| -> usize {
+        let counted = members.iter().filter(|(_, entry)| with_ours || !entry.is_ours());
+        counted.map(|(key, entry)| key.len() + entry.node.string().map_or(0, |value| value.len())).sum()
+    };
+    // What is too much without the templates is the pod's own fault.
+    let size = size_of(true);
+    if size > MAX_ANNOTATIONS && size_of(false) <= MAX_ANNOTATIONS {
+        return Err(format!("metadata.annotations would have {size} bytes, and {MAX_ANNOTATIONS} are allowed"));
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::decision::{Outcome, Reason};
+use crate::draft::{escape, key_of, pointer, tokens};
 use crate::schema::{Schema, Type};
 use crate::text::shown;
 
@@ -270,17 +271,7 @@ fn can_be_added(pointer: &str) -> bool {
     }
 }
 
-/// A JSON pointer of these tokens.
-pub(super) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
-    let mut pointer = String::new();
-    for token in tokens {
-        pointer.push('/');
-        escape(token, &mut pointer);
-    }
-    pointer
-}
-
-/// The same place for people: `containers[app].env[NAME]`.
+/// A place for people: `containers[app].env[NAME]`.
 pub(super) fn place_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
     let (mut place, mut kind) = (String::new(), Some(&Schema::get().pod));
     for token in tokens {
@@ -295,25 +286,6 @@ pub(super) fn place_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String 
     place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
 }
 
-/// RFC 6901.
-pub(super) fn escape(token: &str, pointer: &mut String) {
-    if !token.contains(['~', '/']) {
-        pointer.push_str(token);
-        return;
-    }
-    for character in token.chars() {
-        match character {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            other => pointer.push(other),
-        }
-    }
-}
-
-pub(super) fn tokens(pointer: &str) -> Vec<String> {
-    pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
-}
-
 /// The type of a place: each name is a field, a map's key, or the key of a list's item.
 fn kind_of(place: &[&str]) -> Option<&'static Type> {
     place.iter().try_fold(&Schema::get().pod, |kind, name| kind.child(name))
@@ -325,63 +297,6 @@ fn find<'v>(value: &'v mut Value, kind: &Type, token: &str) -> Option<&'v mut Va
         (_, Value::Object(members)) => members.get_mut(token),
         _ => None,
     }
-}
-
-/// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
-pub(super) fn key_of(item: &Value, keys: &[String]) -> String {
-    if keys.is_empty() {
-        let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).map(str::to_owned);
-        // An item of envFrom is known by its source and prefix, as one source can be there with several.
-        let source =
-            ["configMapRef", "secretRef"].into_iter().find_map(|kind| Some((kind, text(item.get(kind)?, "name")?)));
-        return match (source, item) {
-            (Some((kind, name)), _) => match text(item, "prefix").filter(|prefix| !prefix.is_empty()) {
-                Some(prefix) => format!("{kind}/{name}/{prefix}"),
-                None => format!("{kind}/{name}"),
-            },
-            (None, Value::String(text)) => text.clone(),
-            // A sysctl, of which Kubernetes publishes no key.
-            (None, Value::Object(members)) if members.len() == 2 && members.contains_key("value") => {
-                text(item, "name").unwrap_or_else(|| sorted(item).to_string())
-            }
-            (None, item) => sorted(item).to_string(),
-        };
-    }
-    let parts: Vec<_> = keys
-        .iter()
-        .map(|key| match item.get(key) {
-            Some(Value::String(text)) => as_key(key, text).to_owned(),
-            Some(other) => other.to_string(),
-            None => default_key(key).to_owned(),
-        })
-        .collect();
-    parts.join("/")
-}
-
-/// The same value with the members of each object in the order of their names: the API server has an order of its own.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-            members.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        scalar => scalar.clone(),
-    }
-}
-
-/// A key's text as it counts: `/data/` and `/data` are one place.
-pub(super) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
-    match key {
-        "mountPath" if text.len() > 1 => text.trim_end_matches('/'),
-        _ => text,
-    }
-}
-
-/// What a key is when it is left out.
-pub(super) fn default_key(key: &str) -> &'static str {
-    if key == "protocol" { "TCP" } else { "" }
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -578,7 +578,7 @@ fn what_the_api_server_would_refuse_is_refused_here_and_named() {
         (
             r#"app: [{containers: ["*"], ports: [{containerPort: 1, name: "${{ params.it }}"}]}]"#,
             "http",
-            "containers[web].ports[http].name stands a second time",
+            "containers[web].ports[1].name is http a second time",
         ),
         (
             r#"app: [{containers: ["*"], env: [{name: "${{ params.it }}", value: x}]}]"#,
@@ -588,7 +588,7 @@ fn what_the_api_server_would_refuse_is_refused_here_and_named() {
         (
             r#"app: [{containers: ["*"], lifecycle: {preStop: {sleep: {seconds: "${{ int(params.it) }}"}}}}]"#,
             "60",
-            "containers[web].lifecycle.preStop.sleep takes 60 seconds, and the pod has 30 seconds to end",
+            "containers[web].lifecycle.preStop.sleep.seconds is more than the 30 seconds that the pod has to end",
         ),
         (
             r#"app: [{containers: ["*"], resources: {limits: {cpu: "${{ params.it }}"}}}]"#,
@@ -842,7 +842,7 @@ fn shares_are_written_as_a_list() {
     let refused = load::read(&template("a", spec), "test.yaml").remove(0).expect_err("no list");
     assert_eq!(
         refused.problems[0].to_string(),
-        "test.yaml:7:11: spec.shares must be a list; each name can be an expression"
+        "test.yaml:7:11: spec.shares must be written out; expressions can stand inside of it"
     );
 }
 

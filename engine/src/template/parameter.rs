@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
-use super::reader::{Fields, Reader};
+use super::diagnostics::{Diagnostics, Fields};
 use crate::expression::{Failure, Root, Variables};
 use crate::names::regex;
 use crate::quantity::{parse_duration, parse_quantity};
@@ -290,8 +290,8 @@ impl Parameter {
         self.has_sample() || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
     }
 
-    /// Reads an entry of `parameters`. What is wrong goes to the reader.
-    pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Parameter> {
+    /// Reads an entry of `parameters`. What is wrong goes to the diagnostics.
+    pub(super) fn parse(diagnostics: &mut Diagnostics<'_>, node: &Node, path: &str) -> Option<Parameter> {
         const KNOWN: &[&str] = &[
             "name",
             "description",
@@ -307,27 +307,27 @@ impl Parameter {
             "sensitive",
             "settableBy",
         ];
-        let fields = Fields::of(reader, node, path, "a parameter", KNOWN)?;
-        let name = fields.required_string(reader, "name")?.to_owned();
+        let fields = Fields::of(diagnostics, node, path, "a parameter", KNOWN)?;
+        let name = fields.required_string(diagnostics, "name")?.to_owned();
         if !is_lower_camel_case(&name) {
-            fields.problem(reader, "name", "must be lowerCamelCase letters and digits, such as logDir");
+            fields.wrong(diagnostics, "name", "must be lowerCamelCase letters and digits, such as logDir");
         }
-        fields.string(reader, "description");
+        fields.string(diagnostics, "description");
         if fields.get("type").is_none() {
-            reader.problem(node.position, path, "lacks type");
+            diagnostics.add(node.position, path, "lacks type");
         }
         // A parameter of a wrong type is declared all the same.
-        let kind = fields.choice(reader, "type", &Kind::ALL).flatten();
+        let kind = fields.choice(diagnostics, "type", &Kind::ALL).flatten();
         let is_typed = kind.is_some();
         let kind = kind.unwrap_or(Kind::String);
         let settable = [("Pod", SettableBy::Pod), ("Namespace", SettableBy::Namespace), ("Nobody", SettableBy::Nobody)];
         let mut parameter = Parameter {
             default: fields.get("default").map(Node::to_json).filter(|value| !value.is_null()),
             example: fields.get("example").map(Node::to_json),
-            optional: fields.boolean(reader, "optional").unwrap_or_default(),
-            sensitive: fields.boolean(reader, "sensitive").unwrap_or_default(),
-            settable_by: fields.choice(reader, "settableBy", &settable).flatten().unwrap_or_default(),
-            rules: Rules::parse(reader, &fields, kind),
+            optional: fields.boolean(diagnostics, "optional").unwrap_or_default(),
+            sensitive: fields.boolean(diagnostics, "sensitive").unwrap_or_default(),
+            settable_by: fields.choice(diagnostics, "settableBy", &settable).flatten().unwrap_or_default(),
+            rules: Rules::parse(diagnostics, &fields, kind),
             name,
             kind,
         };
@@ -341,43 +341,47 @@ impl Parameter {
             if let Some(Err(rule)) = value.as_ref().map(|value| parameter.check(value)) {
                 let value = value.as_ref().filter(|_| !parameter.sensitive).map(Value::to_string);
                 let is = value.map(|value| format!("is {value}, and ")).unwrap_or_default();
-                fields.problem(reader, field, &format!("{is}{rule}"));
+                fields.wrong(diagnostics, field, &format!("{is}{rule}"));
             }
         }
         let breaks = parameter.rules.allowed.iter().filter(|value| kind.accepts(value));
         if let Some((value, rule)) = breaks.filter_map(|value| Some((value, parameter.check(value).err()?))).next() {
-            fields.problem(reader, "enum", &format!("holds {}, which breaks another rule: it {rule}", display(value)));
+            fields.wrong(
+                diagnostics,
+                "enum",
+                &format!("holds {}, which breaks another rule: it {rule}", display(value)),
+            );
         }
         if parameter.settable_by == SettableBy::Nobody && parameter.default.is_none() && !parameter.optional {
-            fields.problem(reader, "settableBy", "is Nobody, so the parameter needs a default");
+            fields.wrong(diagnostics, "settableBy", "is Nobody, so the parameter needs a default");
         }
         Some(parameter)
     }
 }
 
 impl Rules {
-    fn parse(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: Kind) -> Rules {
+    fn parse(diagnostics: &mut Diagnostics<'_>, fields: &Fields<'_>, kind: Kind) -> Rules {
         let mut rules = Rules::default();
         if let Some(mut allowed) = fields.get("enum").map(Node::to_json) {
             match &mut allowed {
                 Value::Array(values) if !values.is_empty() => {
                     values.iter_mut().for_each(|value| normalize(kind, value));
                     if let Some(wrong) = values.iter().find(|value| !kind.accepts(value)) {
-                        fields.problem(reader, "enum", &format!("holds {wrong}, and each value {}", kind.rule()));
+                        fields.wrong(diagnostics, "enum", &format!("holds {wrong}, and each value {}", kind.rule()));
                     }
                     rules.allowed = std::mem::take(values);
                 }
-                _ => fields.problem(reader, "enum", "must be a list of values"),
+                _ => fields.wrong(diagnostics, "enum", "must be a list of values"),
             }
         }
-        if let Some(pattern) = fields.string(reader, "pattern") {
+        if let Some(pattern) = fields.string(diagnostics, "pattern") {
             match Pattern::parse(pattern) {
                 Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
-                Ok(_) => fields.problem(reader, "pattern", "only applies to strings"),
+                Ok(_) => fields.wrong(diagnostics, "pattern", "only applies to strings"),
                 Err(error) => {
                     let error = error.to_string();
                     let reason = error.rsplit("error: ").next().unwrap_or(&error).trim();
-                    fields.problem(reader, "pattern", &format!("is no regular expression: {reason}"));
+                    fields.wrong(diagnostics, "pattern", &format!("is no regular expression: {reason}"));
                 }
             }
         }
@@ -386,24 +390,24 @@ impl Rules {
                 normalize(kind, &mut value);
                 match kind.magnitude(&value) {
                     Some(magnitude) => *bound = Some((display(&value), magnitude)),
-                    None if kind.has_order() => fields.problem(reader, field, kind.rule()),
-                    None => fields.problem(reader, field, "only applies to numbers, quantities and durations"),
+                    None if kind.has_order() => fields.wrong(diagnostics, field, kind.rule()),
+                    None => fields.wrong(diagnostics, field, "only applies to numbers, quantities and durations"),
                 }
             }
         }
         if let (Some((low, minimum)), Some((high, maximum))) = (&rules.minimum, &rules.maximum)
             && minimum > maximum
         {
-            fields.problem(reader, "minimum", &format!("is {low}, which is more than the maximum, {high}"));
+            fields.wrong(diagnostics, "minimum", &format!("is {low}, which is more than the maximum, {high}"));
         }
         rules.max_length = fields.get("maxLength").and_then(|node| match node.to_json().as_u64() {
             Some(length) if kind == Kind::String => usize::try_from(length).ok(),
             Some(_) => {
-                fields.problem(reader, "maxLength", "only applies to strings");
+                fields.wrong(diagnostics, "maxLength", "only applies to strings");
                 None
             }
             None => {
-                fields.problem(reader, "maxLength", "must be an integer, 0 or more");
+                fields.wrong(diagnostics, "maxLength", "must be an integer, 0 or more");
                 None
             }
         });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Fields, Reader};
+use super::diagnostics::{Diagnostics, Fields};
 use crate::yaml::{Node, Value};
 
 /// Which labels an object must have. An empty selector matches everything.
@@ -25,22 +25,25 @@ enum Operator {
 }
 
 impl Requirement {
-    fn parse(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Requirement> {
+    fn parse(diagnostics: &mut Diagnostics<'_>, node: &Node, path: &str) -> Option<Requirement> {
         const OPERATORS: &[(&str, Operator)] = &[
             ("In", Operator::In),
             ("NotIn", Operator::NotIn),
             ("Exists", Operator::Exists),
             ("DoesNotExist", Operator::DoesNotExist),
         ];
-        let fields = Fields::of(reader, node, path, "a label selector's expression", &["key", "operator", "values"])?;
-        fields.required_string(reader, "operator");
-        let key = fields.required_string(reader, "key");
-        let operator = fields.choice(reader, "operator", OPERATORS)??;
-        let values: Vec<_> = fields.strings(reader, "values").into_iter().map(str::to_owned).collect();
+        let fields =
+            Fields::of(diagnostics, node, path, "a label selector's expression", &["key", "operator", "values"])?;
+        fields.required_string(diagnostics, "operator");
+        let key = fields.required_string(diagnostics, "key");
+        let operator = fields.choice(diagnostics, "operator", OPERATORS)??;
+        let values: Vec<_> = fields.strings(diagnostics, "values").into_iter().map(str::to_owned).collect();
         match (operator, values.is_empty()) {
-            (Operator::In | Operator::NotIn, true) => fields.problem(reader, "values", "must have at least one value"),
+            (Operator::In | Operator::NotIn, true) => {
+                fields.wrong(diagnostics, "values", "must have at least one value")
+            }
             (Operator::Exists | Operator::DoesNotExist, false) => {
-                fields.problem(reader, "values", "must be empty for this operator");
+                fields.wrong(diagnostics, "values", "must be empty for this operator");
             }
             _ => {}
         }
@@ -49,8 +52,8 @@ impl Requirement {
 }
 
 impl Selector {
-    pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, path: &str) -> Option<Selector> {
-        let fields = Fields::of(reader, node, path, "a label selector", &["matchLabels", "matchExpressions"])?;
+    pub(super) fn parse(diagnostics: &mut Diagnostics<'_>, node: &Node, path: &str) -> Option<Selector> {
+        let fields = Fields::of(diagnostics, node, path, "a label selector", &["matchLabels", "matchExpressions"])?;
         let mut requirements = Vec::new();
         match fields.get("matchLabels").map(|node| &node.value) {
             None => {}
@@ -62,14 +65,14 @@ impl Selector {
                             operator: Operator::In,
                             values: vec![value.to_owned()],
                         }),
-                        None => fields.problem(reader, "matchLabels", "must hold strings; quote them"),
+                        None => fields.wrong(diagnostics, "matchLabels", "must hold strings; quote them"),
                     }
                 }
             }
-            Some(_) => fields.problem(reader, "matchLabels", "must be an object"),
+            Some(_) => fields.wrong(diagnostics, "matchLabels", "must be an object"),
         }
-        for (at, node) in fields.list(reader, "matchExpressions").iter().enumerate() {
-            requirements.extend(Requirement::parse(reader, node, &format!("{path}.matchExpressions[{at}]")));
+        for (at, node) in fields.list(diagnostics, "matchExpressions").iter().enumerate() {
+            requirements.extend(Requirement::parse(diagnostics, node, &format!("{path}.matchExpressions[{at}]")));
         }
         Some(Selector(requirements))
     }

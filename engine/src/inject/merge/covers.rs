@@ -27,7 +27,7 @@ pub(super) fn covers(there: &Value, asked: &Value, kind: &'static Type) -> bool 
             asked.iter().all(|(key, asked)| there.get(key).is_some_and(|there| covers(there, asked, kind)))
         }
         (Type::List { item, keys }, Value::Array(there), Value::Array(asked)) => {
-            let key = |value| crate::inject::status::key_of(value, keys);
+            let key = |value| crate::draft::key_of(value, keys);
             if keys.is_empty() {
                 return there.len() == asked.len()
                     && there.iter().zip(asked).all(|(there, asked)| covers(there, asked, item));

@@ -1,8 +1,151 @@
-//! A fragment as one pod gets it.
+//! A part of a pod with holes in it, and the same as one pod gets it.
+//!
+//! What has no hole is serialized once, when the template is loaded.
 
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Fragment, Shape, write_json};
+/// A part of a pod. Its holes are numbered in a list beside it.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    pub(crate) shape: Shape,
+    /// The JSON, when nothing in it varies.
+    pub(crate) fixed: Option<Box<RawValue>>,
+    /// Whether it is there even if nulls leave nothing in it: an emptyDir says something by being there.
+    pub(crate) stays: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Scalar(Value),
+    /// The number of a hole.
+    Hole(usize),
+    Object(Vec<(Box<str>, Fragment)>),
+    List(Vec<Fragment>),
+}
+
+impl Fragment {
+    pub(crate) fn scalar(value: Value) -> Fragment {
+        Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value), stays: false }
+    }
+
+    /// The hole of a number.
+    pub(crate) fn hole(number: usize) -> Fragment {
+        Fragment { shape: Shape::Hole(number), fixed: None, stays: false }
+    }
+
+    /// What stands for a hole that gave nothing.
+    pub(crate) fn nothing() -> Fragment {
+        Fragment::filled(Value::Null)
+    }
+
+    /// What a hole gave. It is written once, so it is not serialized beforehand.
+    pub(crate) fn filled(value: Value) -> Fragment {
+        let shape = match value {
+            Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name.into(), Fragment::filled(value)));
+                Shape::Object(members.collect())
+            }
+            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
+            scalar => Shape::Scalar(scalar),
+        };
+        Fragment { shape, fixed: None, stays: false }
+    }
+
+    pub(crate) fn object(members: Vec<(Box<str>, Fragment)>) -> Fragment {
+        Fragment::with_shape(Shape::Object(members))
+    }
+
+    pub(crate) fn list(items: Vec<Fragment>) -> Fragment {
+        Fragment::with_shape(Shape::List(items))
+    }
+
+    fn with_shape(shape: Shape) -> Fragment {
+        let varies = match &shape {
+            Shape::Object(members) => members.iter().any(|(_, fragment)| fragment.fixed.is_none()),
+            Shape::List(items) => items.iter().any(|fragment| fragment.fixed.is_none()),
+            Shape::Scalar(_) | Shape::Hole(_) => unreachable!("made elsewhere"),
+        };
+        let mut fragment = Fragment { shape, fixed: None, stays: false };
+        if !varies {
+            let mut json = Vec::new();
+            View::new(&fragment, Values::NONE).write(&mut json);
+            fragment.fixed = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
+        }
+        fragment
+    }
+}
+
+impl Fragment {
+    /// The names of a list's items, as far as they do not vary.
+    pub(crate) fn fixed_names(&self, list: &str) -> impl Iterator<Item = &str> {
+        self.items_of(list).iter().filter_map(Fragment::fixed_name)
+    }
+
+    /// Whether an item of a list has this name, or one that varies.
+    pub(crate) fn may_name(&self, list: &str, name: &str) -> bool {
+        self.items_of(list).iter().any(|item| item.fixed_name().is_none_or(|known| known == name))
+    }
+
+    /// The holes in a field of a list's item, by the item's name.
+    pub(crate) fn holes_of(&self, list: &str, name: &str, field: &str) -> Vec<usize> {
+        let mut holes = Vec::new();
+        let item = self.items_of(list).iter().find(|item| item.fixed_name() == Some(name));
+        if let Some(fragment) = item.and_then(|item| item.member(field)) {
+            fragment.collect_holes(&mut holes);
+        }
+        holes
+    }
+
+    fn items_of(&self, list: &str) -> &[Fragment] {
+        self.member(list).map(Fragment::items).unwrap_or_default()
+    }
+
+    fn fixed_name(&self) -> Option<&str> {
+        match &self.member("name")?.shape {
+            Shape::Scalar(Value::String(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn collect_holes(&self, holes: &mut Vec<usize>) {
+        match &self.shape {
+            Shape::Hole(at) => holes.push(*at),
+            Shape::Object(members) => members.iter().for_each(|(_, fragment)| fragment.collect_holes(holes)),
+            Shape::List(items) => items.iter().for_each(|fragment| fragment.collect_holes(holes)),
+            Shape::Scalar(_) => {}
+        }
+    }
+
+    fn members(&self) -> &[(Box<str>, Fragment)] {
+        if let Shape::Object(members) = &self.shape { members } else { &[] }
+    }
+
+    fn member(&self, name: &str) -> Option<&Fragment> {
+        self.members().iter().find(|(member, _)| &**member == name).map(|(_, member)| member)
+    }
+
+    fn items(&self) -> &[Fragment] {
+        if let Shape::List(items) = &self.shape { items } else { &[] }
+    }
+}
+
+/// Appends a value that is always JSON: a string, or a value that came from JSON.
+pub(crate) fn write_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value).expect("a byte vector takes everything");
+}
+
+/// About how many bytes a value takes as a [`Fragment`]: with many small ones that is far more than their text.
+pub(crate) fn size(value: &Value) -> usize {
+    size_of::<(Box<str>, Fragment)>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
 
 /// The values of a fragment's holes, by their numbers and in order of them.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +203,6 @@ impl<'a> View<'a> {
                 Shape::Hole(_) => unreachable!("a view is of a hole's value"),
             };
         is_there.then_some(view)
-    }
-
-    /// Whether a hole gave nothing, here or elsewhere in the template.
-    pub(crate) fn has_nulls(self) -> bool {
-        let mut values = self.values.own.iter().chain(self.values.shared);
-        values.any(|(_, value)| matches!(value.shape, Shape::Scalar(Value::Null)))
     }
 
     /// The value of a scalar.

@@ -9,15 +9,14 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::status::{as_key, default_key, escape, key_of, tokens};
 use crate::decision::Patch;
+use crate::fragment::{View, write_json};
 use crate::object::{self, Object};
 use crate::schema::{Schema, Type};
-use crate::template::fragment::{View, write_json};
 
 /// A value of the draft.
 #[derive(Clone, Debug)]
-pub(super) enum Node<'a> {
+pub(crate) enum Node<'a> {
     /// The pod's, unopened.
     Raw(&'a RawValue),
     /// A template's, unopened.
@@ -30,13 +29,13 @@ pub(super) enum Node<'a> {
 
 /// A value and whether it is new.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) node: Node<'a>,
-    pub(super) change: Change,
+pub(crate) struct Entry<'a> {
+    pub(crate) node: Node<'a>,
+    pub(crate) change: Change,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Kept,
     Added,
     /// Added to the end of the init containers: what goes before them goes before this.
@@ -47,26 +46,26 @@ pub(super) enum Change {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn added(node: Node<'a>) -> Entry<'a> {
+    pub(crate) fn added(node: Node<'a>) -> Entry<'a> {
         Entry { node, change: Change::Added }
     }
 
     /// Whether it comes from a template.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.change != Change::Kept
     }
 
-    pub(super) fn kept(node: Node<'a>) -> Entry<'a> {
+    pub(crate) fn kept(node: Node<'a>) -> Entry<'a> {
         Entry { node, change: Change::Kept }
     }
 
     /// Whether this is an object of that name.
-    pub(super) fn is_named(&self, wanted: &str) -> bool {
+    pub(crate) fn is_named(&self, wanted: &str) -> bool {
         self.node.text_of("name").is_some_and(|name| name == wanted)
     }
 
     /// Puts another value in the place of this one.
-    pub(super) fn replace(&mut self, node: Node<'a>) {
+    pub(crate) fn replace(&mut self, node: Node<'a>) {
         self.node = node;
         // What this draft itself brought is still new to the pod.
         if self.change == Change::Kept {
@@ -77,7 +76,7 @@ impl<'a> Entry<'a> {
 
 impl<'a> Node<'a> {
     /// The members of an object, opened; `None` if this is no object.
-    pub(super) fn members(&mut self) -> Option<&mut Vec<(Cow<'a, str>, Entry<'a>)>> {
+    pub(crate) fn members(&mut self) -> Option<&mut Vec<(Cow<'a, str>, Entry<'a>)>> {
         let members = match self {
             Node::Object(_) => None,
             Node::Raw(raw) => Some(
@@ -103,7 +102,7 @@ impl<'a> Node<'a> {
     }
 
     /// The items of a list, opened; `None` if this is no list.
-    pub(super) fn items(&mut self) -> Option<&mut Vec<Entry<'a>>> {
+    pub(crate) fn items(&mut self) -> Option<&mut Vec<Entry<'a>>> {
         let items = match self {
             Node::List(_) => None,
             Node::Raw(raw) => Some(match object::objects(raw) {
@@ -128,14 +127,14 @@ impl<'a> Node<'a> {
     }
 
     /// A member that is there and not `null`.
-    pub(super) fn member(&mut self, name: &str) -> Option<&mut Entry<'a>> {
+    pub(crate) fn member(&mut self, name: &str) -> Option<&mut Entry<'a>> {
         let members = self.members()?;
         let at = members.iter().rposition(|(member, _)| member == name)?;
         Some(&mut members[at].1).filter(|entry| !entry.node.is_null())
     }
 
     /// A member, made if need be. `None` if this is no object.
-    pub(super) fn member_or(&mut self, name: &str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
+    pub(crate) fn member_or(&mut self, name: &str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
         if self.member(name).is_none() {
             let members = self.members()?;
             members.retain(|(member, _)| member != name);
@@ -144,7 +143,7 @@ impl<'a> Node<'a> {
         self.member(name)
     }
 
-    pub(super) fn string(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn string(&self) -> Option<Cow<'_, str>> {
         match self {
             Node::Raw(raw) => object::string(raw),
             Node::View(view) => view.as_str().map(Cow::Borrowed),
@@ -154,7 +153,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether this is an opened object or list with nothing in it.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         match self {
             Node::Object(members) => members.is_empty(),
             Node::List(items) => items.is_empty(),
@@ -168,7 +167,7 @@ impl<'a> Node<'a> {
 
     /// The text of a member that is text or a number, without opening the object for it. A member that is `null` is not
     /// there.
-    pub(super) fn text_of(&self, name: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn text_of(&self, name: &str) -> Option<Cow<'_, str>> {
         let of_value = |value: &'_ Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match self {
             Node::Raw(raw) => {
@@ -186,35 +185,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A member that is there and not `null`, without opening the object for it.
-    pub(super) fn value_of(&self, name: &str) -> Option<Value> {
-        let value = match self {
-            Node::Raw(raw) => serde_json::from_str(object::member(raw, name)?.get()).ok(),
-            Node::View(view) => view.get(name).map(View::to_value),
-            Node::Value(value) => value.get(name).cloned(),
-            Node::Object(members) => {
-                members.iter().rfind(|(member, _)| member == name).map(|(_, it)| it.node.to_value())
-            }
-            Node::List(_) => None,
-        };
-        value.filter(|value| !value.is_null())
-    }
-
-    /// Whether the text of a member holds another text; true if only opening it would tell.
-    pub(super) fn mentions(&self, name: &str, text: &str) -> bool {
-        match self {
-            Node::Object(members) => {
-                members.iter().rfind(|(member, _)| member == name).is_some_and(|(_, entry)| match entry.node {
-                    Node::Raw(raw) => raw.get().contains(text),
-                    _ => true,
-                })
-            }
-            _ => true,
-        }
-    }
-
     /// How an item of a list is named in a pointer.
-    pub(super) fn key(&self, keys: &[String]) -> String {
+    pub(crate) fn key(&self, keys: &[String]) -> String {
         if keys.is_empty() {
             return key_of(&self.to_value(), keys);
         }
@@ -225,7 +197,7 @@ impl<'a> Node<'a> {
         keys.iter().map(part).collect::<Vec<_>>().join("/")
     }
 
-    pub(super) fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         match self {
             Node::Raw(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
             Node::View(view) => view.to_value(),
@@ -238,7 +210,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether all of this is in the draft, by its recorded pointers.
-    pub(super) fn holds<'p>(&mut self, pointers: impl IntoIterator<Item = &'p String>) -> bool {
+    pub(crate) fn holds<'p>(&mut self, pointers: impl IntoIterator<Item = &'p String>) -> bool {
         let paths: Vec<_> = pointers.into_iter().map(|pointer| tokens(pointer)).collect();
         self.holds_paths(&Schema::get().pod, paths.iter().map(Vec::as_slice).collect())
     }
@@ -305,7 +277,7 @@ impl<'a> Node<'a> {
     ///
     /// The API server answers 500, even under `failurePolicy: Ignore`, when a patch does not apply. So there are no
     /// `test` operations.
-    pub(super) fn patch(&self) -> Patch {
+    pub(crate) fn patch(&self) -> Patch {
         // Most patches fit.
         let mut json = Vec::with_capacity(4096);
         let mut operations = 0;
@@ -365,6 +337,92 @@ fn from_value<'a>(members: &serde_json::Map<String, Value>) -> Vec<(Cow<'a, str>
 }
 
 /// Members that nothing was added to.
-pub(super) fn opened<'a>(members: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
+pub(crate) fn opened<'a>(members: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
     members.members().map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
+}
+
+/// A JSON pointer of these tokens.
+pub(crate) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
+    let mut pointer = String::new();
+    for token in tokens {
+        pointer.push('/');
+        escape(token, &mut pointer);
+    }
+    pointer
+}
+
+/// RFC 6901.
+pub(crate) fn escape(token: &str, pointer: &mut String) {
+    if !token.contains(['~', '/']) {
+        pointer.push_str(token);
+        return;
+    }
+    for character in token.chars() {
+        match character {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
+    }
+}
+
+pub(crate) fn tokens(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+/// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
+pub(crate) fn key_of(item: &Value, keys: &[String]) -> String {
+    if keys.is_empty() {
+        let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).map(str::to_owned);
+        // An item of envFrom is known by its source and prefix, as one source can be there with several.
+        let source =
+            ["configMapRef", "secretRef"].into_iter().find_map(|kind| Some((kind, text(item.get(kind)?, "name")?)));
+        return match (source, item) {
+            (Some((kind, name)), _) => match text(item, "prefix").filter(|prefix| !prefix.is_empty()) {
+                Some(prefix) => format!("{kind}/{name}/{prefix}"),
+                None => format!("{kind}/{name}"),
+            },
+            (None, Value::String(text)) => text.clone(),
+            // A sysctl, of which Kubernetes publishes no key.
+            (None, Value::Object(members)) if members.len() == 2 && members.contains_key("value") => {
+                text(item, "name").unwrap_or_else(|| sorted(item).to_string())
+            }
+            (None, item) => sorted(item).to_string(),
+        };
+    }
+    let parts: Vec<_> = keys
+        .iter()
+        .map(|key| match item.get(key) {
+            Some(Value::String(text)) => as_key(key, text).to_owned(),
+            Some(other) => other.to_string(),
+            None => default_key(key).to_owned(),
+        })
+        .collect();
+    parts.join("/")
+}
+
+/// The same value with the members of each object in the order of their names: the API server has an order of its own.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            members.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        scalar => scalar.clone(),
+    }
+}
+
+/// A key's text as it counts: `/data/` and `/data` are one place.
+pub(crate) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
+    match key {
+        "mountPath" if text.len() > 1 => text.trim_end_matches('/'),
+        _ => text,
+    }
+}
+
+/// What a key is when it is left out.
+pub(crate) fn default_key(key: &str) -> &'static str {
+    if key == "protocol" { "TCP" } else { "" }
 }

@@ -1,0 +1,163 @@
+//! A template's own text with its holes filled in, as far as that can be done without a pod.
+
+use serde_json::Value;
+
+use crate::fragment::{Fragment, Shape, Values, View};
+use crate::template::diagnostics::Diagnostics;
+use crate::template::part::{Hole, RenderError};
+use crate::template::{Parameter, Parameters, Template};
+use crate::yaml::{self, Node};
+
+/// How many parameters that can be left out are tried alone.
+const MAX_ALONE: usize = 8;
+
+/// The parts of a template that end up in a pod, each value where it was written.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) pod: Node,
+    pub(super) shares: Node,
+    /// What entries of `app` give, by their numbers.
+    pub(super) app: Vec<(usize, Node)>,
+}
+
+/// What the parameters of a template can be: all examples, and none as for a pod that sets nothing.
+pub(super) fn sample_sets(template: &Template) -> Vec<Parameters> {
+    let sample = |it: &Parameter| (it.name.clone(), it.sample());
+    let samples = Parameters(template.parameters.iter().map(sample).collect());
+    let defaults = parameters_with(template, None);
+    let sets = if samples.0 == defaults.0 { vec![samples] } else { vec![samples, defaults] };
+    sets.into_iter().filter(|set| may_apply(template, set)).collect()
+}
+
+/// Each of the parameters that can be left out alone.
+pub(super) fn single_sets(template: &Template) -> Vec<Parameters> {
+    let optional = template.parameters.iter().filter(|it| it.optional && it.default.is_none());
+    let sets = optional.take(MAX_ALONE).map(|it| parameters_with(template, Some(&it.name)));
+    sets.filter(|set| may_apply(template, set)).collect()
+}
+
+/// Whether the guard lets a template be applied with these parameters, or asks for more than them.
+fn may_apply(template: &Template, set: &Parameters) -> bool {
+    let guard = template.when.as_ref().filter(|when| when.reads_only_parameters());
+    guard.is_none_or(|guard| guard.holds(set) != Ok(false))
+}
+
+/// All that must be given or have a default, and this one.
+fn parameters_with(template: &Template, wanted: Option<&str>) -> Parameters {
+    let is_omitted = |it: &Parameter| it.optional && it.default.is_none() && Some(it.name.as_str()) != wanted;
+    let value = |it: &Parameter| if is_omitted(it) { Value::Null } else { it.some_sample() };
+    Parameters(template.parameters.iter().map(|it| (it.name.clone(), value(it))).collect())
+}
+
+impl Source {
+    /// The same with what these parameters make of it. Holes that read a pod stay, and so do those of parameters of which
+    /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are left
+    /// out. A hole that can never fit is found now rather than by a pod.
+    pub(super) fn filled(&self, diagnostics: &mut Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
+        let fill = Fill::new(template, set);
+        let values = fill.values(diagnostics, &template.pod.holes, "spec.pod.");
+        let part = |node: &Node, name: &str, fragment: &Option<Fragment>| match (node.get(name), fragment) {
+            (Some(node), Some(fragment)) => filled(node, fragment, &values),
+            _ => None,
+        };
+        let members = [("metadata", &template.pod.metadata), ("spec", &template.pod.spec)];
+        let members = members.into_iter().filter_map(|(name, fragment)| {
+            let yaml::Value::Object(members) = &self.pod.value else { return None };
+            let (key, _) = members.iter().find(|(key, _)| key.name == name)?;
+            Some((key.clone(), part(&self.pod, name, fragment)?))
+        });
+        let pod = Node { value: yaml::Value::Object(members.collect()), position: self.pod.position };
+        let shares = template.pod.shares.as_ref().and_then(|fragment| filled(&self.shares, fragment, &values));
+        let app = self.app.iter().filter_map(|(at, node)| {
+            let entry = &template.app[*at];
+            let holds =
+                |when: &crate::expression::Expression| when.reads_only_parameters() && when.holds(set) == Ok(true);
+            entry.when.as_ref().is_none_or(holds).then_some(())?;
+            let values = fill.values(diagnostics, &entry.holes, "");
+            Some((*at, filled(node, &entry.container, &values)?))
+        });
+        Source { pod, shares: shares.unwrap_or_else(|| Node::from(Value::Null)), app: app.collect() }
+    }
+}
+
+/// The value of each hole: nothing if it is not filled in, `null` if it is left out.
+type Filling = Vec<Option<Value>>;
+
+struct Fill<'t> {
+    set: &'t Parameters,
+    /// The parameters of which a sample does not even show the type.
+    untyped: Vec<&'t str>,
+    /// Those of which nobody wrote down what a value looks like: no rule can be broken by them before a pod gives one.
+    unknown: Vec<&'t str>,
+}
+
+impl<'t> Fill<'t> {
+    fn new(template: &'t Template, set: &'t Parameters) -> Fill<'t> {
+        let without = |is_known: fn(&Parameter) -> bool| {
+            template.parameters.iter().filter(|it| !is_known(it)).map(|it| it.name.as_str()).collect()
+        };
+        Fill { set, untyped: without(Parameter::shows_its_type), unknown: without(Parameter::has_sample) }
+    }
+
+    fn values(&self, diagnostics: &mut Diagnostics<'_>, holes: &[Hole], prefix: &str) -> Filling {
+        holes.iter().map(|hole| self.value(diagnostics, hole, prefix)).collect()
+    }
+
+    fn value(&self, diagnostics: &mut Diagnostics<'_>, hole: &Hole, prefix: &str) -> Option<Value> {
+        let reads = |names: &[&str]| names.iter().any(|name| hole.reads_parameter(name));
+        if !hole.reads_only_parameters() || reads(&self.untyped) {
+            return None;
+        }
+        match hole.fill(self.set, self.set) {
+            Ok(fragment) if !reads(&self.unknown) => Some(View::new(&fragment, Values::NONE).to_value()),
+            Ok(_) => None,
+            Err(error) => {
+                let (place, message) = match error {
+                    RenderError::WrongType { place, message } => (place, message),
+                    RenderError::Expression { place, source, failure } => {
+                        (place, format!("has an expression, {source}, that fails: {failure}"))
+                    }
+                };
+                let prefix = if place.starts_with("spec.shares") { "" } else { prefix };
+                let message = format!("filled with defaults and examples {message}");
+                diagnostics.add(hole.position, &format!("{prefix}{place}"), message);
+                None
+            }
+        }
+    }
+}
+
+/// A node with its holes filled in; nothing if `null` leaves nothing of it.
+fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
+    let value = match (&fragment.shape, &node.value) {
+        (Shape::Hole(at), _) => match &values[*at] {
+            None => return Some(node.clone()),
+            Some(Value::Null) => return None,
+            Some(value) => return Some(Node::written_at(value.clone(), node.position)),
+        },
+        (Shape::Object(fragments), yaml::Value::Object(members)) => {
+            // Both are in the order of the file.
+            let mut fragments = fragments.iter().peekable();
+            let there = members.iter().filter_map(|(key, node)| {
+                let (_, fragment) = fragments.next_if(|(name, _)| **name == *key.name)?;
+                Some((key.clone(), filled(node, fragment, values)?))
+            });
+            yaml::Value::Object(there.collect())
+        }
+        (Shape::List(fragments), yaml::Value::List(items)) => {
+            let there = items.iter().filter(|node| node.value != yaml::Value::Null).zip(fragments);
+            yaml::Value::List(there.filter_map(|(node, fragment)| filled(node, fragment, values)).collect())
+        }
+        _ => return Some(node.clone()),
+    };
+    let is_emptied = !fragment.stays && is_empty(&value) && !is_empty(&node.value);
+    (!is_emptied).then_some(Node { value, position: node.position })
+}
+
+fn is_empty(value: &yaml::Value) -> bool {
+    match value {
+        yaml::Value::List(items) => items.is_empty(),
+        yaml::Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,173 @@
+//! The rules, over a template as it was written and over what its parameters make of it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
+
+use super::advise;
+use super::fill::{Source, sample_sets, single_sets};
+use crate::draft::as_key;
+use crate::expression::Expression;
+use crate::rules::Violation;
+use crate::rules::across::{self, Volumes};
+use crate::rules::report::{Place, Report};
+use crate::rules::table::OF_TEMPLATES;
+use crate::rules::tree::{Tree, article_of};
+use crate::rules::walk::Walk;
+use crate::schema::Schema;
+use crate::template::diagnostics::{Diagnostic, Diagnostics};
+use crate::template::parse::Parsed;
+use crate::template::{Parameters, Template};
+use crate::text::shown;
+use crate::yaml::Node;
+
+/// Proves as much of a template as can be proven without a pod. What is wrong with it goes to the diagnostics.
+pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Template {
+    let Parsed { mut template, spec, app } = parsed;
+    let part = |name: &str| spec.get(name).cloned().unwrap_or_else(|| Node::from(Value::Null));
+    let source = Source { pod: part("pod"), shares: part("shares"), app: app.into_iter().enumerate().collect() };
+    let mut report = Report::default();
+    judge_own_names(&mut report, &spec);
+    let written = judge(report, &template, &source);
+    add(diagnostics, written);
+    if !diagnostics.is_clean() {
+        return template;
+    }
+    let mut filled = Vec::new();
+    for set in sample_sets(&template) {
+        filled.push((source.filled(diagnostics, &template, &set), set));
+    }
+    if !diagnostics.is_clean() {
+        return template;
+    }
+    for set in single_sets(&template) {
+        // What a made-up value does not fit says nothing of a template.
+        let mut unfit = Diagnostics::new(diagnostics.file());
+        let source = source.filled(&mut unfit, &template, &set);
+        filled.extend(unfit.is_clean().then_some((source, set)));
+    }
+    let judge_filled = |(filled, set): &(Source, Parameters)| -> BTreeSet<Violation> {
+        let mut report = Report::default();
+        judge_conditions(&mut report, &template, &spec, set);
+        judge(report, &template, filled).into_iter().collect()
+    };
+    let found: Vec<_> = filled.iter().map(judge_filled).collect();
+    // What is wrong with some values of optional parameters alone may be right for every pod.
+    let (always, sometimes): (BTreeSet<_>, BTreeSet<_>) =
+        found.iter().flatten().partition(|violation| found.iter().all(|it| it.contains(*violation)));
+    add(diagnostics, always.into_iter().cloned());
+    let of_defaults =
+        template.defaults.as_ref().and_then(|it| filled.iter().position(|(_, set)| set.0 == it.parameters.0));
+    if let Some(defaults) = &mut template.defaults
+        && of_defaults.is_none_or(|at| !found[at].is_empty())
+    {
+        // What was filled in beforehand is not judged again at review.
+        defaults.pod = None;
+        defaults.app.iter_mut().for_each(|entry| *entry = None);
+    }
+    let sometimes = sometimes.into_iter().cloned().map(|violation| Violation {
+        message: format!("{}, for some values of the optional parameters", violation.message),
+        ..violation
+    });
+    let advice = filled.first().map(|(filled, _)| advise::advise(filled)).unwrap_or_default();
+    let warnings = advice.into_iter().chain(sometimes);
+    template.warnings =
+        warnings.map(|it| Diagnostic::new(diagnostics.file(), it.position, &it.place, it.message)).collect();
+    template
+}
+
+fn add(diagnostics: &mut Diagnostics<'_>, violations: impl IntoIterator<Item = Violation>) {
+    for Violation { position, place, message } in violations {
+        diagnostics.add(position, &place, message);
+    }
+}
+
+/// Everything that is wrong with a template by itself.
+fn judge(mut report: Report, template: &Template, source: &Source) -> Vec<Violation> {
+    let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod"));
+    let nothing = Node::from(Value::Null);
+    let spec = pod.get("spec").unwrap_or(Tree::written(&nothing));
+    let volumes = Volumes::of(spec).and(Tree::written(&source.shares));
+    let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
+    walk.partial_pod(pod, &root);
+    walk.value(Tree::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));
+    for (at, entry) in &source.app {
+        walk.fields(Tree::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
+    }
+    across::judge(&mut report, spec, &root.member("spec"), &volumes);
+    for (at, entry) in &source.app {
+        across::judge_mounts(&mut report, Tree::written(entry), &Place::root("spec.app").index(*at), &volumes);
+    }
+    judge_mount_paths(&mut report, template, &source.app);
+    report.into_violations()
+}
+
+/// Conditions must give true or false.
+fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: &Parameters) {
+    let app = spec.get("app").map(Node::items).unwrap_or_default();
+    let of_app = template.app.iter().zip(app).enumerate();
+    let of_app = of_app.map(|(at, (entry, node))| (Some(at), entry.when.as_ref(), node.get("when")));
+    for (at, when, node) in of_app.chain([(None, template.when.as_ref(), spec.get("when"))]) {
+        let (Some(when), Some(node)) = (when, node) else { continue };
+        let Some(message) = why_no_condition(when, template, set) else { continue };
+        let (root, app) = (Place::root("spec"), Place::root("spec.app"));
+        let entry = at.map(|at| app.index(at));
+        report.add(&entry.unwrap_or(root).member("when"), Tree::written(node), message);
+    }
+}
+
+fn why_no_condition(when: &Expression, template: &Template, set: &Parameters) -> Option<String> {
+    let is_unknown = template.parameters.iter().any(|it| !it.has_sample() && when.reads_parameter(&it.name));
+    if !when.reads_only_parameters() || is_unknown {
+        return (!when.can_be_boolean()).then(|| "must give true or false".to_owned());
+    }
+    match when.evaluate(set) {
+        Ok(Value::Bool(_)) => None,
+        Ok(value) => Some(format!("must give true or false, not {}", article_of(&value))),
+        Err(failure) => Some(format!("fails with defaults and examples: {failure}")),
+    }
+}
+
+/// What the template's own containers get stands in them.
+fn judge_own_names(report: &mut Report, spec: &Node) {
+    let pod_spec = spec.get("pod").and_then(|pod| pod.get("spec"));
+    let containers = ["initContainers", "containers"].into_iter().filter_map(|list| pod_spec?.get(list));
+    let own: BTreeSet<_> = containers.flat_map(Node::items).filter_map(|it| it.get("name")?.as_str()).collect();
+    for (at, entry) in spec.get("app").map(Node::items).unwrap_or_default().iter().enumerate() {
+        let names = ["containers", "initContainers"].into_iter().filter_map(|list| entry.get(list));
+        for name in names.flat_map(Node::items).filter(|name| name.as_str().is_some_and(|it| own.contains(it))) {
+            let message = "names a container that the template brings itself: write it into that container";
+            report.add(&Place::root("spec.app").index(at), Tree::written(name), message);
+        }
+    }
+}
+
+/// Two volumes cannot be mounted at one path, by whichever entries of `app`.
+fn judge_mount_paths(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
+    for (list, name) in template.sample_containers() {
+        let mut taken = HashMap::new();
+        for (at, entry) in app.iter().filter(|(at, _)| template.app[*at].names(list, &name)) {
+            for (list, key) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
+                for (index, mount) in Tree::written(entry).list(list).into_iter().enumerate() {
+                    let (path, volume) = (mount.text(key), mount.text("name"));
+                    let path = as_key(key, &path).to_owned();
+                    if path.is_empty() || volume.is_empty() {
+                        continue;
+                    }
+                    let (other, first) = taken.entry((list, path.clone())).or_insert_with(|| (volume.clone(), *at));
+                    if *other != volume {
+                        let message = format!(
+                            "mounts {} at {}, where spec.app[{first}] mounts {} in the same container",
+                            shown(&volume),
+                            shown(&path),
+                            shown(other)
+                        );
+                        let root = Place::root("spec.app");
+                        let entry = root.index(*at);
+                        report.add(&entry.member(list).index(index), mount, message);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What an API server accepts in a pod, and what Pillion accepts in a template.
+//!
+//! Each rule stands once. One [`walk`] goes over a value and its type and judges types, enumerations and required fields,
+//! and whatever the rows of a [`table`] say of a single part. What parts keep or break together is [`across`]. All of them go
+//! over a [`tree`], be it a template as it was written, with its positions, or a pod with what templates brought: only that
+//! is judged then, and only as far as it varies from pod to pod.
+
+pub(crate) mod across;
+pub(crate) mod report;
+mod reserve;
+pub(crate) mod row;
+pub(crate) mod security;
+mod special;
+pub(crate) mod table;
+pub(crate) mod tree;
+pub(crate) mod walk;
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use self::across::Volumes;
+pub use self::report::Violation;
+use self::report::{Place, Report};
+use self::tree::Tree;
+use self::walk::Walk;
+use crate::schema::Schema;
+
+/// Everything in a whole pod that an API server would refuse, as far as the rules know.
+pub fn violations(pod: &Value) -> Vec<Violation> {
+    let pod = Tree::plain(pod);
+    let mut report = Report::default();
+    let mut walk = Walk::new(&table::OF_PODS, &mut report);
+    for name in ["metadata", "spec"] {
+        let part = pod.get(name).unwrap_or(Tree::plain(&Value::Null));
+        walk.value(part, Schema::get().pod().field(name), &Place::root(name));
+    }
+    if let Some(spec) = pod.get("spec") {
+        across::judge(&mut report, spec, &Place::root("spec"), &Volumes::of(spec));
+    }
+    report.into_violations()
+}
+
+/// What is wrong with what templates brought into a pod. Volumes that are `hidden` count as not there.
+pub(crate) fn violations_of_templates(pod: Tree<'_>, hidden: &HashSet<String>) -> Vec<Violation> {
+    let mut report = Report::default();
+    Walk::new(&table::OF_TEMPLATES, &mut report).partial_pod(pod, &Place::root(""));
+    if let Some(spec) = pod.get("spec") {
+        across::judge(&mut report, spec, &Place::root("spec"), &Volumes::of(spec).without(hidden));
+    }
+    let mut violations = report.into_violations();
+    // As everywhere in messages about a pod.
+    for violation in &mut violations {
+        if let Some(place) = violation.place.strip_prefix("spec.") {
+            violation.place = place.to_owned();
+        }
+    }
+    violations
+}
