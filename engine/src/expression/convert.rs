@@ -12,7 +12,10 @@ use kube_cel::cel::objects::{Key, Map, OptionalValue};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Failure;
+/// The text of one evaluation's input, all values together.
+const MAX_INPUT: u64 = 1 << 20;
+/// The values in it: each takes some hundred bytes, however short its text.
+const MAX_INPUT_VALUES: u64 = 1 << 16;
 
 /// How much an evaluation has to work on.
 #[derive(Debug, Default)]
@@ -23,27 +26,16 @@ pub(super) struct Weight {
     pub(super) items: u64,
 }
 
-impl Weight {
-    fn count<E: de::Error>(&mut self) -> Result<(), E> {
-        self.items += 1;
-        if self.items > super::MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
-    }
-}
-
-pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, Failure> {
+/// The value of a JSON text, or why it is too large.
+pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, String> {
     weight.bytes += json.get().len() as u64;
-    if weight.bytes > super::MAX_INPUT {
-        return Err(Failure::Limit("it works on more than 1 MiB of the pod".into()));
+    if weight.bytes > MAX_INPUT {
+        return Err("it works on more than 1 MiB of the pod".into());
     }
-    let mut deserializer = serde_json::Deserializer::from_str(json.get());
-    Counting(weight).deserialize(&mut deserializer).map_err(|_| {
-        let is_full = weight.items > super::MAX_INPUT_VALUES;
-        let message = if is_full {
-            format!("it names more than {} values of the pod", super::MAX_INPUT_VALUES)
-        } else {
-            "it names a value that is nested too deeply".into()
-        };
-        Failure::Limit(message)
+    let value = Counting(weight).deserialize(&mut serde_json::Deserializer::from_str(json.get()));
+    value.map_err(|_| match weight.items > MAX_INPUT_VALUES {
+        true => format!("it names more than {MAX_INPUT_VALUES} values of the pod"),
+        false => "it names a value that is nested too deeply".into(),
     })
 }
 
@@ -53,14 +45,21 @@ pub(super) fn optional(value: Option<Value>) -> Value {
 
 /// A list as it is, and an object's keys, sorted.
 pub(super) fn items(value: Value) -> Value {
-    let Value::Map(map) = &value else { return value };
-    let mut keys: Vec<_> =
-        map.map.keys().filter_map(|key| if let Key::String(key) = key { Some(key.clone()) } else { None }).collect();
+    let Value::Map(map) = value else { return value };
+    let mut keys: Vec<_> = map.map.keys().collect();
     keys.sort();
-    Value::List(Arc::new(keys.into_iter().map(Value::String).collect()))
+    Value::List(Arc::new(keys.into_iter().map(Value::from).collect()))
 }
 
+/// Makes a value of JSON, and counts it.
 struct Counting<'a>(&'a mut Weight);
+
+impl Counting<'_> {
+    fn count<E: de::Error>(&mut self) -> Result<(), E> {
+        self.0.items += 1;
+        if self.0.items > MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Counting<'_> {
     type Value = Value;
@@ -101,23 +100,19 @@ impl<'de> Visitor<'de> for Counting<'_> {
         Ok(Value::String(Arc::new(value.to_owned())))
     }
 
-    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(Arc::new(value)))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = access.next_element_seed(Counting(self.0))? {
-            self.0.count()?;
+            self.count()?;
             items.push(item);
         }
         Ok(Value::List(Arc::new(items)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
         let mut map = HashMap::new();
         while let Some(key) = access.next_key::<String>()? {
-            self.0.count()?;
+            self.count()?;
             map.insert(Key::String(Arc::new(key)), access.next_value_seed(Counting(self.0))?);
         }
         Ok(Value::Map(Map { map: Arc::new(map) }))
@@ -135,15 +130,15 @@ pub(super) fn to_json(value: &Value) -> Result<serde_json::Value, String> {
         Value::String(value) => value.as_str().into(),
         Value::List(items) => items.iter().map(to_json).collect::<Result<_, _>>()?,
         Value::Map(map) => {
-            let mut members = Vec::with_capacity(map.map.len());
+            let mut members = serde_json::Map::with_capacity(map.map.len());
             for (key, value) in map.map.iter() {
                 let Key::String(key) = key else {
                     return Err("it gives an object with a key that is no string".into());
                 };
-                members.push((key.as_str().to_owned(), to_json(value)?));
+                members.insert(key.as_str().to_owned(), to_json(value)?);
             }
-            members.sort_by(|(one, _), (other, _)| one.cmp(other));
-            serde_json::Value::Object(members.into_iter().collect())
+            members.sort_keys();
+            members.into()
         }
         Value::Opaque(opaque) => match opaque.downcast_ref::<OptionalValue>() {
             Some(optional) => optional.value().map_or(Ok(serde_json::Value::Null), to_json)?,

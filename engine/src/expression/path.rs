@@ -3,64 +3,63 @@
 use kube_cel::cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
 use kube_cel::cel::parser::Expression as Tree;
 
-/// A chain of names from a variable, such as `pod.spec.?os.?name`.
+use super::variables::Wanted;
+
+/// A chain of names from a variable, such as `pod.spec.?os.?name` or `has(pod.spec.os)`.
 pub(super) struct Path {
     pub(super) root: String,
     pub(super) names: Vec<String>,
-    /// How many names come before the first `.?`.
-    pub(super) optional_from: Option<usize>,
+    pub(super) wanted: Wanted,
 }
 
-pub(super) fn literal(tree: &Tree) -> Option<String> {
+pub(super) fn literal(tree: &Tree) -> Option<&str> {
     match &tree.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
         _ => None,
     }
 }
 
 pub(super) fn path_of(tree: &Tree) -> Option<Path> {
-    let (operand, name, optional) = match &tree.expr {
-        Expr::Ident(root) => return Some(Path { root: root.clone(), names: Vec::new(), optional_from: None }),
-        Expr::Select(select) if !select.test => (&*select.operand, select.field.clone(), false),
-        Expr::Call(call) if call.func_name == operators::INDEX => (&call.args[0], literal(&call.args[1])?, false),
-        Expr::Call(call) if call.func_name == operators::OPT_INDEX || call.func_name == operators::OPT_SELECT => {
-            (&call.args[0], literal(&call.args[1])?, true)
-        }
+    let (operand, name, step) = match &tree.expr {
+        Expr::Ident(root) => return Some(Path { root: root.clone(), names: Vec::new(), wanted: Wanted::Value }),
+        Expr::Select(select) if select.test => (&*select.operand, &*select.field, Wanted::Presence),
+        Expr::Select(select) => (&*select.operand, &*select.field, Wanted::Value),
+        Expr::Call(call) => match call.func_name.as_str() {
+            operators::INDEX => (&call.args[0], literal(&call.args[1])?, Wanted::Value),
+            operators::OPT_INDEX | operators::OPT_SELECT => {
+                (&call.args[0], literal(&call.args[1])?, Wanted::Optional { from: 0 })
+            }
+            _ => return None,
+        },
         _ => return None,
     };
     let mut path = path_of(operand)?;
-    if optional {
-        path.optional_from.get_or_insert(path.names.len());
-    }
-    path.names.push(name);
+    path.wanted = match (path.wanted, step) {
+        (Wanted::Value, Wanted::Optional { .. }) => Wanted::Optional { from: path.names.len() },
+        (Wanted::Value, step) => step,
+        (Wanted::Optional { from }, Wanted::Value | Wanted::Optional { .. }) => Wanted::Optional { from },
+        _ => return None,
+    };
+    path.names.push(name.to_owned());
     Some(path)
 }
 
 /// `item.a.?b.c` as `has(item.a.b) ? (has(item.a.b.c) ? optional.of(item.a.b.c) : optional.none()) : optional.none()`:
 /// the crate takes a missing member for an error.
 pub(super) fn optional_of_item(path: &Path, from: usize) -> Tree {
+    let node = |expr: Expr| Tree { id: 0, expr };
     let select = |length: usize, test: bool| {
-        let mut tree = Tree { id: 0, expr: Expr::Ident(path.root.clone()) };
-        for (at, field) in path.names[..length].iter().enumerate() {
+        path.names[..length].iter().enumerate().fold(node(Expr::Ident(path.root.clone())), |operand, (at, field)| {
             let test = test && at + 1 == length;
-            tree =
-                Tree { id: 0, expr: Expr::Select(SelectExpr { operand: Box::new(tree), field: field.clone(), test }) };
-        }
-        tree
+            node(Expr::Select(SelectExpr { operand: Box::new(operand), field: field.clone(), test }))
+        })
     };
-    let optional = |name: &str, args: Vec<Tree>| Tree {
-        id: 0,
-        expr: Expr::Call(CallExpr {
-            func_name: name.into(),
-            target: Some(Box::new(Tree { id: 0, expr: Expr::Ident("optional".into()) })),
-            args,
-        }),
+    let call = |target: Option<Tree>, name: &str, args: Vec<Tree>| {
+        node(Expr::Call(CallExpr { func_name: name.into(), target: target.map(Box::new), args }))
     };
-    let mut tree = optional("of", vec![select(path.names.len(), false)]);
-    for length in (from + 1..=path.names.len()).rev() {
-        let args = vec![select(length, true), tree, optional("none", Vec::new())];
-        tree =
-            Tree { id: 0, expr: Expr::Call(CallExpr { func_name: operators::CONDITIONAL.into(), target: None, args }) };
-    }
-    tree
+    let optional = |name: &str, args: Vec<Tree>| call(Some(node(Expr::Ident("optional".into()))), name, args);
+    let whole = path.names.len();
+    (from + 1..=whole).rev().fold(optional("of", vec![select(whole, false)]), |then, length| {
+        call(None, operators::CONDITIONAL, vec![select(length, true), then, optional("none", Vec::new())])
+    })
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::source::outside_strings;
+
 /// A piece of a scalar.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Piece {
@@ -21,15 +23,14 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, String> {
     let mut literal = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${{") {
-        if rest[..at].ends_with('$') {
-            literal.push_str(&rest[..at]);
+        let (before, source) = (&rest[..at], &rest[at + 3..]);
+        literal.push_str(before);
+        if before.ends_with('$') {
             literal.push_str("{{");
-            rest = &rest[at + 3..];
+            rest = source;
             continue;
         }
-        literal.push_str(&rest[..at]);
-        check_slips(&rest[..at])?;
-        let source = &rest[at + 3..];
+        refuse_slips(before)?;
         let end = end_of_hole(source).ok_or(UNCLOSED)?;
         if !literal.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut literal)));
@@ -38,7 +39,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, String> {
         rest = &source[end + 2..];
     }
     literal.push_str(rest);
-    check_slips(rest)?;
+    refuse_slips(rest)?;
     if !literal.is_empty() || pieces.is_empty() {
         pieces.push(Piece::Text(literal));
     }
@@ -56,7 +57,7 @@ pub(crate) fn plain(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-fn check_slips(text: &str) -> Result<(), String> {
+fn refuse_slips(text: &str) -> Result<(), String> {
     match SLIPS.iter().find(|slip| text.contains(*slip)) {
         Some(slip) => Err(format!("holds {slip}, and a hole is written ${{{{ params.NAME }}}}")),
         None => Ok(()),
@@ -66,18 +67,12 @@ fn check_slips(text: &str) -> Result<(), String> {
 /// The first `}}` outside of strings with no brace of the expression's own left open.
 fn end_of_hole(source: &str) -> Option<usize> {
     let mut open = 0_usize;
-    let mut quote = None;
-    let mut characters = source.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match (quote, character) {
-            (Some(_), '\\') => drop(characters.next()),
-            (Some(mark), _) if character == mark => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '{') => open += 1,
-            (None, '}') if open > 0 => open -= 1,
-            (None, '}') => return source[at..].starts_with("}}").then_some(at),
-            (None, _) => {}
+    for (at, character) in outside_strings(source) {
+        match character {
+            '{' => open += 1,
+            '}' if open > 0 => open -= 1,
+            '}' => return source[at..].starts_with("}}").then_some(at),
+            _ => {}
         }
     }
     None

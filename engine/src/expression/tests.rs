@@ -1,4 +1,6 @@
 use serde_json::json;
+use std::borrow::Cow;
+
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::*;
@@ -194,6 +196,50 @@ fn a_giant_input_is_a_limit_and_not_a_hang() {
     }
     let size = compile("size(params.text)").expect("valid");
     assert!(matches!(size.evaluate(&Deep(deep)), Err(Failure::Limit(_))));
+}
+
+#[test]
+fn it_is_known_when_a_value_is_never_true_or_false() {
+    for source in [
+        "'true'",
+        "1",
+        "null",
+        "[true]",
+        "{'a': true}",
+        "params.port + 1",
+        "params.hosts",
+        "params.hosts.map(h, true)",
+        "container.name",
+        "pod.metadata.labels",
+        "pod.spec.containers[0].image",
+        "pod.spec.?os.?name",
+        "size(container.ports)",
+        "params.text.lowerAscii()",
+        "params.text.split(',')",
+        "has(pod.spec.os) ? container.name : ''",
+    ] {
+        assert!(!compile(source).expect(source).can_be_boolean(), "{source}");
+    }
+    for source in [
+        "true",
+        "!params.text",
+        "params.text == 'a'",
+        "params.text",
+        "params.hosts[0]",
+        "has(pod.spec.os)",
+        "pod.spec.hostNetwork",
+        "pod.spec.?hostNetwork.orValue(false)",
+        "container.livenessProbe.httpGet.port",
+        "container.ports.exists(p, p.containerPort == 80)",
+        "'a' in params.hosts",
+        "params.text.startsWith('a')",
+        "params.text.matches('a')",
+        "{'a': true}.a",
+        "[true][0]",
+        "has(pod.spec.os) ? container.name : params.text",
+    ] {
+        assert!(compile(source).expect(source).can_be_boolean(), "{source}");
+    }
 }
 
 #[test]

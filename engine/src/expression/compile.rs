@@ -1,0 +1,244 @@
+//! What an expression may say, decided when it is loaded: one walk over its tree.
+//!
+//! Paths become variables, and of every other node it is known afterwards what its value can be ([`Shape`]) and how
+//! large. Inside a comprehension a value from outside of it can only be compared: anything else could take the square of
+//! the input.
+
+use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
+use kube_cel::cel::parser::Expression as Tree;
+
+use super::cost::Cost;
+use super::path::{optional_of_item, path_of};
+use super::source::{Invalid, MAX_DEPTH, invalid};
+use super::typing::{Scope, Shape};
+use super::variables::{Input, Root, Wanted};
+use crate::text::{did_you_mean, nearest};
+
+/// No identifier of a source can begin with this character: it marks the variables of ours and of the crate's macros.
+const MARK: char = '@';
+const OUTSIDE: &str = "inside a comprehension, a value from outside of it can only be compared";
+
+/// The variable that stands for an input.
+pub(super) fn variable(at: usize) -> String {
+    format!("{MARK}{at}")
+}
+
+/// Puts variables in the place of paths, and gives what these name, what an evaluation can cost, and what is known of the
+/// result's type.
+pub(super) fn compile(tree: &mut Tree, scope: &Scope<'_>) -> Result<(Vec<Input>, Cost, Shape), Invalid> {
+    let mut compiler = Compiler { scope, items: Vec::new(), inputs: Vec::new(), cost: Cost::default() };
+    let value = compiler.visit(tree, 0)?;
+    compiler.cost.growth = compiler.cost.growth.max(value.growth);
+    Ok((compiler.inputs, compiler.cost, value.shape))
+}
+
+struct Compiler<'a> {
+    scope: &'a Scope<'a>,
+    /// The variables of the comprehensions around the node at hand, the innermost last.
+    items: Vec<Item>,
+    inputs: Vec<Input>,
+    cost: Cost,
+}
+
+/// A comprehension's variable.
+struct Item {
+    name: String,
+    growth: u64,
+    shape: Shape,
+}
+
+/// What is known of a value.
+#[derive(Clone, Copy)]
+struct Summary {
+    /// Whether it comes from outside of the innermost comprehension.
+    outside: bool,
+    /// How many times the input it can be.
+    growth: u64,
+    shape: Shape,
+}
+
+impl Summary {
+    /// A value so small that it does not matter where it comes from.
+    fn small(shape: Shape) -> Summary {
+        Summary { outside: false, growth: 1, shape }
+    }
+}
+
+impl Compiler<'_> {
+    fn visit(&mut self, tree: &mut Tree, depth: usize) -> Result<Summary, Invalid> {
+        if depth > MAX_DEPTH {
+            return invalid(format!("an expression may be {MAX_DEPTH} operators deep"));
+        }
+        if let Some(summary) = self.visit_path(tree, Wanted::Value)? {
+            return Ok(summary);
+        }
+        match &mut tree.expr {
+            Expr::Literal(LiteralValue::Bytes(_)) => invalid("bytes are not used in a pod"),
+            Expr::Literal(LiteralValue::Boolean(_)) => Ok(Summary::small(Shape::Unknown)),
+            // A text of the source can stand in a result once for each item.
+            Expr::Literal(LiteralValue::String(text)) if !self.items.is_empty() => {
+                Ok(Summary { growth: 1 + text.inner().len() as u64, ..Summary::small(Shape::Other) })
+            }
+            Expr::Literal(_) => Ok(Summary::small(Shape::Other)),
+            Expr::Select(select) => {
+                let operand = self.visit(&mut select.operand, depth + 1)?;
+                let shape = operand.shape.member(&select.field, &operand.shape.name())?;
+                Ok(if select.test { Summary::small(Shape::Unknown) } else { Summary { shape, ..operand } })
+            }
+            Expr::List(list) => self.visit_parts(&mut list.elements, Shape::List, depth),
+            Expr::Map(map) => {
+                let mut parts = Vec::new();
+                for entry in &mut map.entries {
+                    let EntryExpr::MapEntry(entry) = &mut entry.expr else {
+                        return invalid("types cannot be made here");
+                    };
+                    parts.extend([&mut entry.key, &mut entry.value]);
+                }
+                self.visit_parts(parts, Shape::Other, depth)
+            }
+            Expr::Comprehension(comprehension) => self.visit_comprehension(comprehension, depth),
+            Expr::Call(call) => self.visit_call(call, depth),
+            Expr::Ident(name) => self.unknown_variable(name),
+            Expr::Struct(_) | Expr::Unspecified => invalid("types cannot be made here"),
+        }
+    }
+
+    /// A path from a variable is taken for what it names as a whole, so that nothing more is ever converted. `wanted` is
+    /// what of it, unless the path says so itself.
+    fn visit_path(&mut self, tree: &mut Tree, wanted: Wanted) -> Result<Option<Summary>, Invalid> {
+        let Some(path) = path_of(tree) else { return Ok(None) };
+        let wanted = if path.wanted == Wanted::Value { wanted } else { path.wanted };
+        let summary = if path.root.starts_with(MARK) {
+            // A macro's result so far, which is only ever an operand of the macro's own operators.
+            Summary { growth: 0, ..Summary::small(Shape::Unknown) }
+        } else if let Some(at) = self.items.iter().rposition(|item| item.name == path.root) {
+            let Item { growth, shape, .. } = self.items[at];
+            let shape = path.names.iter().try_fold(shape, |shape, name| shape.member(name, &path.root))?;
+            if let Wanted::Optional { from } = wanted {
+                *tree = optional_of_item(&path, from);
+            }
+            Summary { outside: at + 1 < self.items.len(), growth, shape }
+        } else if let Some(root) = Root::ALL.into_iter().find(|root| root.as_str() == path.root) {
+            let shape = match self.scope.shape(root, &path.names)? {
+                shape if wanted == Wanted::Items && !shape.is_list() => Shape::List,
+                shape => shape,
+            };
+            let input = Input { root, path: path.names, wanted };
+            let at = self.inputs.iter().position(|known| *known == input).unwrap_or(self.inputs.len());
+            if at == self.inputs.len() {
+                self.inputs.push(input);
+            }
+            tree.expr = Expr::Ident(variable(at));
+            Summary { outside: !self.items.is_empty(), growth: 1, shape }
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(if wanted == Wanted::Presence { Summary::small(Shape::Unknown) } else { summary }))
+    }
+
+    fn unknown_variable<T>(&self, name: &str) -> Result<T, Invalid> {
+        if self.scope.parameters.contains_key(name) {
+            return invalid(format!("{name} is not a variable; did you mean params.{name}?"));
+        }
+        let items = self.items.iter().map(|item| item.name.as_str());
+        let near = match name {
+            "namespace" => Some("namespaceObject"),
+            _ => nearest(name, items.chain(Root::ALL.map(Root::as_str))),
+        };
+        invalid(format!("{name} is not a variable{}", did_you_mean(near)))
+    }
+
+    /// The parts of a list or an object that is written out.
+    fn visit_parts<'t>(
+        &mut self,
+        parts: impl IntoIterator<Item = &'t mut Tree>,
+        shape: Shape,
+        depth: usize,
+    ) -> Result<Summary, Invalid> {
+        let mut whole = Summary::small(shape);
+        for part in parts {
+            let part = self.visit(part, depth + 1)?;
+            if part.outside {
+                return invalid(OUTSIDE);
+            }
+            self.cost.built += 1;
+            whole.growth = whole.growth.saturating_add(part.growth);
+        }
+        Ok(whole)
+    }
+
+    fn visit_comprehension(&mut self, tree: &mut ComprehensionExpr, depth: usize) -> Result<Summary, Invalid> {
+        let range = match self.visit_path(&mut tree.iter_range, Wanted::Items)? {
+            Some(range) => range,
+            None => self.visit(&mut tree.iter_range, depth + 1)?,
+        };
+        if range.outside {
+            return invalid("a comprehension inside another can only go through the item at hand");
+        }
+        let gathers = matches!(tree.accu_init.expr, Expr::List(_));
+        if gathers && !range.shape.is_list() {
+            return invalid("map() and filter() need a list here: the order of an object's keys is not fixed");
+        }
+        self.items.push(Item { name: tree.iter_var.clone(), growth: range.growth, shape: range.shape.item() });
+        let body = self.visit(&mut tree.loop_step, depth + 1)?;
+        self.items.pop();
+        self.cost.steps = self.cost.steps.max(1);
+        self.cost.gathers |= gathers;
+        self.cost.growth = self.cost.growth.max(body.growth);
+        Ok(if gathers {
+            Summary { growth: body.growth.saturating_mul(range.growth.max(1)), ..Summary::small(Shape::List) }
+        } else {
+            Summary::small(Shape::Unknown)
+        })
+    }
+
+    fn visit_call(&mut self, call: &mut CallExpr, depth: usize) -> Result<Summary, Invalid> {
+        let mut name = call.func_name.clone();
+        let mut operands = Vec::with_capacity(call.args.len() + 1);
+        match call.target.as_deref_mut() {
+            // optional.of(x) is a function of that name, not a method of a variable.
+            Some(Tree { expr: Expr::Ident(target), .. }) if target == "optional" || target == "strings" => {
+                name = format!("{target}.{name}");
+            }
+            Some(target) => operands.push(self.visit(target, depth + 1)?),
+            None => {}
+        }
+        for argument in &mut call.args {
+            operands.push(self.visit(argument, depth + 1)?);
+        }
+        let outside = operands.iter().filter(|operand| operand.outside).count();
+        let growth = operands.iter().fold(0_u64, |sum, operand| sum.saturating_add(operand.growth)).max(1);
+        let (growth, shape) = match name.as_str() {
+            operators::EQUALS
+            | operators::NOT_EQUALS
+            | operators::LESS
+            | operators::LESS_EQUALS
+            | operators::GREATER
+            | operators::GREATER_EQUALS => {
+                return if outside > 1 { invalid(OUTSIDE) } else { Ok(Summary::small(Shape::Unknown)) };
+            }
+            operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE => {
+                return Ok(Summary::small(Shape::Unknown));
+            }
+            // Looking something up copies nothing and takes the same time for every size.
+            operators::INDEX | operators::OPT_INDEX => {
+                return Ok(Summary { shape: operands[0].shape.item(), ..operands[0] });
+            }
+            operators::CONDITIONAL => {
+                (operands[1].growth.max(operands[2].growth), operands[1].shape.or(operands[2].shape))
+            }
+            operators::ADD if operands.iter().all(|operand| operand.shape.is_list()) => (growth, Shape::List),
+            operators::ADD => (growth, Shape::Other),
+            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => (1, Shape::Other),
+            // The crate takes `-true` for `false`.
+            operators::IN | operators::NEGATE => (1, Shape::Unknown),
+            operators::OPT_SELECT => (growth, Shape::Unknown),
+            function => self.cost.of_function(function, &call.args, growth, !self.items.is_empty())?,
+        };
+        if outside > 0 {
+            return invalid(OUTSIDE);
+        }
+        self.cost.growth = self.cost.growth.max(growth);
+        Ok(Summary { outside: false, growth, shape })
+    }
+}
