@@ -6,6 +6,8 @@
 //! is judged then, and only as far as it varies from pod to pod.
 
 pub(crate) mod across;
+pub(crate) mod parts;
+pub(crate) mod ports;
 pub(crate) mod report;
 mod reserve;
 pub(crate) mod row;
@@ -19,7 +21,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use self::across::Volumes;
+use self::parts::Volumes;
 pub use self::report::Violation;
 use self::report::{Place, Report};
 use self::tree::Tree;

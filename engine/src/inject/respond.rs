@@ -10,7 +10,7 @@ use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
 use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
 use crate::draft::{Entry, Node};
 use crate::names::OnError;
-use crate::rules::across::port_clashes;
+use crate::rules::ports::port_clashes;
 use crate::rules::tree::Tree;
 
 impl Pass<'_> {

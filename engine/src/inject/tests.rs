@@ -598,12 +598,12 @@ fn what_the_api_server_would_refuse_is_refused_here_and_named() {
         (
             r#"app: [{initContainers: ["*"], readinessProbe: {tcpSocket: {port: "${{ int(params.it) }}"}}}]"#,
             "1",
-            "initContainers[migrate].readinessProbe must not stand on an init container that ends",
+            "initContainers[migrate].readinessProbe must not be set on an init container that ends",
         ),
         (
             r#"{shares: ["${{ params.it }}"], app: [{containers: ["*"], volumeMounts: [{name: "${{ params.it }}", mountPath: /v}]}]}"#,
             "v",
-            "containers[web].volumeMounts[/v].name is v, and the pod has no volume of that name: it must bring one",
+            "containers[web].volumeMounts[/v].name is v, and there is no volume of that name: bring it in volumes, or list",
         ),
         (
             r#"{pod: {spec: {volumes: [{name: v, emptyDir: {}}]}}, app: [{containers: ["*"], volumeMounts: [{name: v, mountPath: /v, subPath: "${{ params.it }}"}]}]}"#,
@@ -613,12 +613,12 @@ fn what_the_api_server_would_refuse_is_refused_here_and_named() {
         (
             r#"pod: {metadata: {labels: "${{ {params.it: 'x'} }}"}}"#,
             "pod-template-hash",
-            "metadata.labels[pod-template-hash] is a label that controllers own",
+            "metadata.labels.pod-template-hash is a label that controllers own",
         ),
         (
             r#"pod: {metadata: {labels: {a: "${{ params.it }}"}}}"#,
             "a b",
-            "metadata.labels[a] is \"a b\", which is no label's value",
+            "metadata.labels.a is \"a b\", which is no label's value",
         ),
         (
             r#"app: [{containers: ["*"], livenessProbe: {periodSeconds: "${{ int(params.it) }}", tcpSocket: {port: 1}}}]"#,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::parts::PROBES;
 use super::report::{Place, Report};
 use super::row::one_of;
 use super::tree::{Kind, Member, Tree};
@@ -10,10 +11,6 @@ use crate::schema::Schema;
 use crate::text::{did_you_mean, nearest, shown};
 use crate::yaml::Position;
 
-/// The fields of a container that hold a probe.
-pub(super) const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
-/// The fields of a container's `lifecycle` that hold what is run when it starts or stops.
-pub(super) const HOOKS: [&str; 2] = ["postStart", "preStop"];
 const RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
 /// What a variable can show of its pod, beside labels and annotations.

@@ -1,0 +1,90 @@
+//! Ports, which all containers of a pod share.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+
+use super::parts::{Parts, containers};
+use super::report::{Place, Report};
+use super::tree::Tree;
+use crate::text::shown;
+
+/// A port that a container declares.
+struct Port<'t> {
+    number: i64,
+    protocol: Cow<'t, str>,
+    host: i64,
+    /// The node's address that `host` is of.
+    address: Cow<'t, str>,
+    tree: Tree<'t>,
+}
+
+fn ports(container: Tree<'_>) -> impl Iterator<Item = Port<'_>> {
+    let number = |port: Tree<'_>, field: &str| port.get(field).and_then(Tree::integer).unwrap_or_default();
+    container.list("ports").into_iter().map(move |tree| Port {
+        number: number(tree, "containerPort"),
+        protocol: tree.get("protocol").and_then(Tree::string).unwrap_or("TCP".into()),
+        host: number(tree, "hostPort"),
+        address: tree.text("hostIP"),
+        tree,
+    })
+}
+
+/// Two regular containers cannot have one port of the node. Source: kubernetes pkg/apis/core/validation, checkHostPortConflicts.
+pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let regular = || parts.containers.iter().filter(|container| container.list == "containers");
+    if !regular().any(|container| container.tree.get("ports").is_some_and(Tree::is_touched)) {
+        return;
+    }
+    // On the node's network each port is one of the node's.
+    let on_host = parts.spec.is_true("hostNetwork");
+    let host = |port: &Port<'_>| if on_host && port.host == 0 { port.number } else { port.host };
+    let mut taken = HashSet::new();
+    // The pod's own come first, so that a port that is asked for twice is the template's.
+    for is_new in [false, true] {
+        for container in regular() {
+            for port in ports(container.tree).filter(|port| port.tree.is_new() == is_new && host(port) > 0) {
+                let host = host(&port);
+                if !taken.insert((host, port.protocol, port.address)) && is_new {
+                    container.at(place, |place| {
+                        let message = format!("ask for the node's port {host}, which another container has");
+                        report.add(&place.member("ports"), port.tree, message);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Two containers that run side by side with one port, where a template brought one of them: most likely the second
+/// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
+pub(crate) fn port_clashes(spec: Tree<'_>) -> Vec<String> {
+    let mut side_by_side = containers(spec);
+    side_by_side.retain(|container| !container.ends());
+    // Regular containers come first.
+    side_by_side.sort_by_key(|container| container.list);
+    let (new, own): (Vec<_>, Vec<_>) = side_by_side.into_iter().partition(|container| container.tree.is_new());
+    // The first container that a template brought with a port.
+    let mut first: BTreeMap<(i64, String), Cow<'_, str>> = BTreeMap::new();
+    let mut clashes = Vec::new();
+    let clash = |(number, protocol): &(i64, String), one: &str, other: &str| {
+        let (one, other, protocol) = (shown(one), shown(other), shown(protocol));
+        format!("{one} and {other} both have port {number}/{protocol}: one of them may fail to start")
+    };
+    for container in &new {
+        for port in ports(container.tree) {
+            let key = (port.number, port.protocol.into_owned());
+            match first.get(&key) {
+                Some(first) if *first != container.name => clashes.push(clash(&key, first, &container.name)),
+                Some(_) => {}
+                None => drop(first.insert(key, container.name.clone())),
+            }
+        }
+    }
+    for container in own.iter().filter(|_| !first.is_empty()) {
+        for port in ports(container.tree) {
+            let key = (port.number, port.protocol.into_owned());
+            clashes.extend(first.get(&key).map(|other| clash(&key, &container.name, other)));
+        }
+    }
+    clashes
+}
