@@ -17,8 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::status::TemplateStatus;
-use super::templates::Kind;
+use super::templates::{Kind, TemplateStatus};
 
 /// A pod with holes: what a template adds, to which containers, under which conditions.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, Serialize)]

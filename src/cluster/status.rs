@@ -12,13 +12,12 @@ use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lease::Leadership;
-use super::templates::Identity;
+use super::templates::{Condition, Identity, TemplateStatus};
 use super::watch::describe;
 
 /// After this time it is tried again to write what could not be written.
@@ -30,40 +29,6 @@ const INSISTENCE: Duration = Duration::from_secs(60);
 const ACCEPTED: &str = "Accepted";
 /// How long the API server may take for a status or an event.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The status of a template.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TemplateStatus {
-    /// The generation that this is about.
-    pub(crate) observed_generation: Option<i64>,
-    /// What changes whenever the template in force does; pods that were injected carry it, joined with their parameters.
-    pub(crate) digest: Option<String>,
-    /// One condition, Accepted: whether the template is in force as it stands here.
-    #[cfg_attr(test, schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
-    pub(crate) conditions: Option<Vec<Condition>>,
-}
-
-/// A condition, as Kubernetes' conventions have it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Condition {
-    /// What is said.
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    /// True or False.
-    pub(crate) status: String,
-    /// Accepted, InvalidTemplate, Shadowed, FileTakesPrecedence or NamespacedTemplatesDisabled.
-    pub(crate) reason: String,
-    /// What is wrong first, where and what to do, for people.
-    pub(crate) message: String,
-    /// The generation that this is about.
-    pub(crate) observed_generation: Option<i64>,
-    /// When status last changed.
-    pub(crate) last_transition_time: Option<String>,
-}
 
 /// Whether a template is in force as it stands in the resource.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use kube::core::{ApiResource, DynamicObject};
 use pillion_engine::template::{self, Template};
 use pillion_engine::yaml::Node;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use super::status::TemplateStatus;
 
 /// Where a template can be used.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -101,6 +100,40 @@ impl Resource {
             status: serde_json::from_value(object.data["status"].take()).ok(),
         }
     }
+}
+
+/// The status of a template.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TemplateStatus {
+    /// The generation that this is about.
+    pub(crate) observed_generation: Option<i64>,
+    /// What changes whenever the template in force does; pods that were injected carry it, joined with their parameters.
+    pub(crate) digest: Option<String>,
+    /// One condition, Accepted: whether the template is in force as it stands here.
+    #[cfg_attr(test, schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
+    pub(crate) conditions: Option<Vec<Condition>>,
+}
+
+/// A condition, as Kubernetes' conventions have it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Condition {
+    /// What is said.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// True or False.
+    pub(crate) status: String,
+    /// Accepted, InvalidTemplate, Shadowed, FileTakesPrecedence or NamespacedTemplatesDisabled.
+    pub(crate) reason: String,
+    /// What is wrong first, where and what to do, for people.
+    pub(crate) message: String,
+    /// The generation that this is about.
+    pub(crate) observed_generation: Option<i64>,
+    /// When status last changed.
+    pub(crate) last_transition_time: Option<String>,
 }
 
 /// Reads a template resource: the same way as a file.

@@ -8,8 +8,8 @@ use pillion_engine::catalog::Catalog;
 use pillion_engine::template::{Template, TemplateName};
 
 use super::library::Loaded;
-use crate::cluster::status::{Report, Standing, TemplateStatus};
-use crate::cluster::templates::{Change, Identity, Kind, Resource, read};
+use crate::cluster::status::{Report, Standing};
+use crate::cluster::templates::{Change, Identity, Kind, Resource, TemplateStatus, read};
 
 /// The template resources, each with the last that was good of it. Lives as long as the process.
 pub(crate) struct Resources {

@@ -3,8 +3,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::status::{Standing, TemplateStatus};
-use crate::cluster::templates::{Identity, Resource};
+use crate::cluster::status::Standing;
+use crate::cluster::templates::{Identity, Resource, TemplateStatus};
 
 /// A resource of this kind, in its first generation. It breaks by `pood`.
 fn resource(kind: Kind, name: &str, spec: Value) -> Resource {
