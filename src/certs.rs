@@ -17,8 +17,6 @@ use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
 use x509_parser::prelude::{ASN1Time, Validity, parse_x509_certificate};
 
-use self::files::FilesError;
-
 /// For so long after its start a replica waits until the webhooks trust its certificate.
 const TRUST_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -108,7 +106,7 @@ fn describe(error: &pem::Error) -> &'static str {
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     pair: ArcSwapOption<Pair>,
-    refused: ArcSwapOption<FilesError>,
+    refused: ArcSwapOption<String>,
     trust: Option<Trust>,
 }
 
@@ -135,7 +133,7 @@ impl Serving {
     }
 
     /// Why what is in the files now is not what is served, if so.
-    pub(crate) fn refused(&self) -> Option<Arc<FilesError>> {
+    pub(crate) fn refused(&self) -> Option<Arc<String>> {
         self.refused.load_full()
     }
 

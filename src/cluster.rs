@@ -5,6 +5,7 @@
 //! wait for it or come in the next moment: only the watches change the caches, or something that was just deleted could
 //! come back.
 
+pub(crate) mod client;
 #[cfg(test)]
 mod crd;
 pub(crate) mod events;
@@ -13,19 +14,18 @@ mod lookups;
 mod namespaces;
 pub(crate) mod status;
 pub(crate) mod templates;
-mod version;
+pub(crate) mod version;
 mod watch;
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1;
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use pillion_engine::catalog::Namespace;
 use pillion_engine::template::TemplateName;
 use tokio::sync::mpsc;
@@ -35,7 +35,6 @@ use tokio::time::Instant;
 use self::lookups::Lookups;
 use self::namespaces::{Namespaces, known};
 use self::templates::{Change, Kind, MissingTemplate, Resource};
-pub(crate) use self::version::check_version;
 use self::watch::Seen;
 pub(crate) use self::watch::Watched;
 use crate::metrics::Metrics;
@@ -60,27 +59,6 @@ pub(crate) struct Cluster {
 
 /// A change, and the watch that saw it.
 pub(crate) type Heard = (Change, Arc<Watched>);
-
-/// Why a server cannot work with its cluster.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
-    #[error("cannot tell which cluster to speak to; run this in a pod, or set KUBECONFIG")]
-    Unknown(#[source] kube::config::InferConfigError),
-    #[error("cannot set up a client for the cluster")]
-    Client(#[source] kube::Error),
-    #[error(
-        "the cluster is Kubernetes {0}, and native sidecars need 1.29 or later: an older one would turn each sidecar into \
-         an init container that never ends; upgrade the cluster"
-    )]
-    TooOld(String),
-}
-
-/// A client for the cluster that KUBECONFIG names, or else that this process runs in.
-pub(crate) async fn connect() -> Result<Client, Unusable> {
-    let mut config = Config::infer().await.map_err(Unusable::Unknown)?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map_err(Unusable::Client)
-}
 
 impl Cluster {
     /// Begins to watch. What becomes of template resources goes to the receiver.

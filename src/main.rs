@@ -16,18 +16,11 @@ mod manifest;
 mod metrics;
 mod server;
 mod telemetry;
+mod version;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-
-/// The version of this build.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit of this build, when whoever built it said so.
-const REVISION: &str = match option_env!("PILLION_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
 
 fn main() -> ExitCode {
     cli::run(cli::Command::parse())

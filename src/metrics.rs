@@ -16,6 +16,8 @@ use prometheus::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::version::{REVISION, VERSION};
+
 /// From half a millisecond, which is long for a review, to five seconds, when API servers are told to give up.
 const DURATION_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
@@ -75,7 +77,7 @@ impl Metrics {
             &registry,
             IntGaugeVec::new(Opts::new("pillion_build_info", "What runs here; always 1."), &["version", "revision"])?,
         )?;
-        build.with_label_values(&[crate::VERSION, crate::REVISION]).set(1);
+        build.with_label_values(&[VERSION, REVISION]).set(1);
         registry.register(Box::new(Process(ProcessCollector::for_self())))?;
 
         let metrics = Metrics {

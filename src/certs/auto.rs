@@ -16,6 +16,7 @@
 //! that nothing changes for the API servers; only what nobody remembers is made anew.
 
 mod authority;
+mod config;
 mod contents;
 mod memory;
 mod plan;
@@ -34,11 +35,11 @@ use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1;
 use kube::Client;
-use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::authority::{Authority, Leaf};
+pub(crate) use self::config::Config;
 use self::contents::{Found, Kept, Problem};
 use self::memory::{At, Memory};
 use self::plan::Change;
@@ -48,58 +49,12 @@ use super::Serving;
 use crate::cluster::lease::Leadership;
 use crate::metrics::Metrics;
 
-/// Whose fields the API server says they are.
-const MANAGER: &str = "pillion";
 /// Between two looks, and up to so much again, because replicas should not look in step.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// For all calls of one look.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So many looks that failed in a row are more than a passing trouble: some two minutes.
 const LASTING: u32 = 40;
-const MAX_CA_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-/// Which certificates there are to be.
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
-    /// Where the Secret is.
-    pub(crate) namespace: String,
-    /// The Secret's name.
-    pub(crate) secret: String,
-    /// The name of the mutating and of the validating configuration whose webhooks shall trust us.
-    pub(crate) webhook_configuration: String,
-    /// The DNS names and addresses by which API servers reach us.
-    pub(crate) names: Vec<String>,
-    /// How long a serving certificate is valid.
-    pub(crate) duration: Duration,
-    /// How long before its end it is renewed.
-    pub(crate) renew_before: Duration,
-    /// How long an authority is valid.
-    pub(crate) ca_duration: Duration,
-    /// How long every webhook must have trusted an authority before a certificate of it is served.
-    pub(crate) propagation: Duration,
-}
-
-impl Config {
-    fn check(&self) -> anyhow::Result<()> {
-        let Config { names, duration, renew_before, ca_duration, propagation, .. } = self;
-        let ordered = propagation < renew_before && renew_before < duration && *duration <= *ca_duration / 2;
-        anyhow::ensure!(
-            ordered && *ca_duration <= MAX_CA_DURATION,
-            "the times do not fit together: --certs-propagation ({propagation:?}) must be less than --certs-renew-before \
-             ({renew_before:?}), that less than --certs-duration ({duration:?}), that at most half of --certs-ca-duration \
-             ({ca_duration:?}), and that at most 100 years"
-        );
-        anyhow::ensure!(
-            !names.is_empty(),
-            "--certs-name is missing: give the names by which API servers reach the webhook"
-        );
-        for name in names {
-            ServerName::try_from(name.as_str())
-                .with_context(|| format!("--certs-name {name:?} is neither a DNS name nor an IP address"))?;
-        }
-        Ok(())
-    }
-}
 
 /// Looks after the certificates until it is aborted, and lets `serving` have the one to serve.
 pub(crate) fn start(

@@ -15,7 +15,7 @@ use super::{Pair, PairError, Serving};
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Why the files could not be taken into service.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum FilesError {
     #[error("cannot read {}: {why}", path.display())]
     Unreadable { path: PathBuf, why: String },
@@ -45,7 +45,7 @@ pub(crate) enum Polled {
     /// A new pair is served from now on, until this second since 1970.
     Replaced(i64),
     /// What is in the files now cannot be served, so the older pair stays. Told once for each reason.
-    Refused(Arc<FilesError>),
+    Refused(String),
 }
 
 impl Files {
@@ -75,11 +75,13 @@ impl Files {
                 self.serving.refused.store(None);
                 Polled::Replaced(not_after)
             }
-            Err(error) if self.serving.refused().is_some_and(|known| *known == error) => Polled::Unchanged,
             Err(error) => {
-                let error = Arc::new(error);
-                self.serving.refused.store(Some(Arc::clone(&error)));
-                Polled::Refused(error)
+                let why = error.to_string();
+                if self.serving.refused().is_some_and(|known| *known == why) {
+                    return Polled::Unchanged;
+                }
+                self.serving.refused.store(Some(Arc::new(why.clone())));
+                Polled::Refused(why)
             }
         }
     }
@@ -182,8 +184,8 @@ mod tests {
             (&good.0, "", "holds no private key"),
         ] {
             folder.hold(certificate, key);
-            let Polled::Refused(error) = files.poll() else { panic!("not refused: {message}") };
-            assert!(error.to_string().contains(message), "{error}");
+            let Polled::Refused(why) = files.poll() else { panic!("not refused: {message}") };
+            assert!(why.contains(message), "{why}");
             assert!(matches!(files.poll(), Polled::Unchanged));
             assert!(Arc::ptr_eq(&files.serving().pair().unwrap(), &served));
         }

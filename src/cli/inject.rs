@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
-use pillion_engine::decision::{self, Decision, Reason, TemplateDecision};
+use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
 use pillion_engine::template::{OnError, TemplateName};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
-use super::{Outcome, print, report};
+use super::output::{print, report};
 use crate::files::{self, Found};
 use crate::live::{Library, Source};
 use crate::manifest::{self, PodSource};
@@ -67,7 +68,7 @@ impl FromStr for Setting {
 }
 
 /// Injects into all that was named, or prints nothing.
-pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { filename, templates, set } = args;
     let loaded = Library::default().load(&Source::of(templates, Source::Cookbook)?.read());
     let mut catalog = Catalog::new(OnError::Deny);
@@ -76,7 +77,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
         report(format_args!("template refused: {problem}"));
     }
 
-    let mut injection = Injection { catalog, set, advised: BTreeSet::new(), outcome: Outcome::AsAsked };
+    let mut injection = Injection { catalog, set, advised: BTreeSet::new(), failed: false };
     let mut output = String::new();
     for file in inputs(&filename)? {
         let name = file.path.display();
@@ -92,7 +93,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     for Setting { template, parameter, .. } in injection.set.iter().filter(|setting| !setting.used) {
         report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
     }
-    Ok(injection.outcome)
+    Ok(if injection.failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
@@ -138,7 +139,8 @@ struct Injection {
     set: Vec<Setting>,
     /// The templates of which everything was said.
     advised: BTreeSet<(TemplateName, Option<String>)>,
-    outcome: Outcome,
+    /// Whether a pod was refused, or a template failed.
+    failed: bool,
 }
 
 impl Injection {
@@ -168,7 +170,7 @@ impl Injection {
         let subject = format!("{} {:?}", source.kind, source.name);
         if let Err(wrong) = check_texts(&pod) {
             report(format_args!("{subject}: {wrong}\n{subject}: left out of the output"));
-            self.outcome = Outcome::NotAsAsked;
+            self.failed = true;
             return Ok(Injected::Denied);
         }
         self.annotate(&mut pod);
@@ -228,13 +230,13 @@ impl Injection {
     fn tell(&mut self, subject: &str, decision: &Decision) {
         let Decision { outcome, reason, message, templates, warnings, .. } = decision;
         let say = |text: &str| report(format_args!("{subject}: {text}"));
-        let came_out = |outcome: decision::Outcome, reason: Reason, message: &Option<String>| match message {
+        let came_out = |outcome: Outcome, reason: Reason, message: &Option<String>| match message {
             Some(message) => format!("{outcome}: {reason}: {message}"),
             None => format!("{outcome}: {reason}"),
         };
 
         let (injected, others): (Vec<_>, Vec<_>) =
-            templates.iter().partition(|template| template.outcome == decision::Outcome::Injected);
+            templates.iter().partition(|template| template.outcome == Outcome::Injected);
         if injected.is_empty() || !decision.allowed() {
             say(&came_out(*outcome, *reason, message));
         } else {
@@ -251,9 +253,9 @@ impl Injection {
             say(&format!("warning: {warning}"));
         }
 
-        let failed = |outcome| matches!(outcome, decision::Outcome::Denied | decision::Outcome::Error);
+        let failed = |outcome| matches!(outcome, Outcome::Denied | Outcome::Error);
         if failed(*outcome) || templates.iter().any(|template| failed(template.outcome)) {
-            self.outcome = Outcome::NotAsAsked;
+            self.failed = true;
         }
     }
 }

@@ -15,9 +15,11 @@ use tokio::runtime::Runtime;
 
 use self::cluster::{AutoArgs, ClusterArgs};
 use self::invite::invite;
+use super::durations::{duration, interval};
 use crate::certs::files::Files;
 use crate::certs::{Serving, dev};
-use crate::cluster::{Cluster, connect};
+use crate::cluster::Cluster;
+use crate::cluster::client::connect;
 use crate::keep;
 use crate::live::{Keeper, Source};
 use crate::metrics::Metrics;
@@ -64,15 +66,15 @@ pub(crate) struct Args {
     on_error: OnError,
 
     /// How long to go on serving after SIGTERM, while API servers learn to go elsewhere [default: 10, with --dev 0]
-    #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = super::duration)]
+    #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = duration)]
     drain_seconds: Option<Duration>,
 
     /// How often template and certificate files are looked at
-    #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = super::interval)]
+    #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = interval)]
     reload_interval: Duration,
 
     /// How long the body of a request may take to arrive; of a body over 32 KiB, the rest has 2 seconds at the most
-    #[arg(long, env = "PILLION_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = super::duration)]
+    #[arg(long, env = "PILLION_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = duration)]
     request_timeout: Duration,
 
     /// Largest body of a request: API servers take objects of up to 3 MiB; an update carries two, and of each etcd stores

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::sleep;
 
-use super::Unusable;
+use super::client::Unusable;
 use super::watch::describe;
 
 /// The first minor version of Kubernetes 1 that runs native sidecars without being told to. An older API server drops

@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use super::Config;
 use super::authority::{Authority, Leaf, MakeError};
+use super::config::Config;
 use super::contents::{Found, Kept};
 use super::plan::{Change, Seen, plan};
 

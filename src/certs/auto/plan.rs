@@ -5,8 +5,8 @@ use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::Config;
 use super::authority::{Authority, Leaf, MakeError, Signer, later};
+use super::config::Config;
 use super::contents::{Found, Kept, Problem};
 
 /// More authorities than any rotation needs.

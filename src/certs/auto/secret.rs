@@ -9,6 +9,7 @@ use kube::client::Body;
 use kube::core::Status;
 use kube::{Api, Client, Resource as _};
 
+use super::config::MANAGER;
 use super::contents::Kept;
 
 pub(super) struct Secret {
@@ -51,7 +52,7 @@ impl Secret {
             ..v1::Secret::default()
         });
         kept.write(secret.data.get_or_insert_default());
-        let params = PostParams { field_manager: Some(super::MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         if secret.meta().resource_version.is_some() {
             self.api.replace(&self.name, &params, &secret).await?;
         } else {

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use rcgen::KeyPair;
 use tokio::time::Instant;
 
-use super::Config;
 use super::authority::{Authority, Leaf, Signer};
+use super::config::Config;
 use super::contents::{self, Data, Found, Kept, Problem};
 use super::memory::{At, Memory};
 use super::plan::{Change, Why};

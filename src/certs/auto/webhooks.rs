@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::authority::{Authority, Leaf};
+use super::config::MANAGER;
 use super::contents;
 
 /// The configurations of one name.
@@ -119,7 +120,7 @@ impl Configuration {
         }
         let patch: JsonPatch =
             serde_json::from_value(Value::Array(operations)).expect("tests and additions are a JSON patch");
-        let params = PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         self.object = self.api.patch(&self.object.name_any(), &params, &Patch::<DynamicObject>::Json(patch)).await?;
         Ok(true)
     }

@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 
 use crate::certs::Serving;
 use crate::certs::auto;
-use crate::cli::{duration, interval};
+use crate::cli::durations::{duration, interval};
 use crate::cluster::events::Events;
 use crate::cluster::status::{self, Report};
-use crate::cluster::{self, Cluster, lease};
+use crate::cluster::version::check_version;
+use crate::cluster::{Cluster, lease};
 use crate::metrics::Metrics;
 use crate::server::Bound;
 
@@ -133,7 +134,7 @@ impl ClusterArgs {
                 // It was told to when the drain began, and takes a bounded time.
                 Ok(resigned.await?)
             }
-            Err(unusable) = cluster::check_version(&client) => Err(unusable.into()),
+            Err(unusable) = check_version(&client) => Err(unusable.into()),
         }
     }
 

@@ -8,7 +8,7 @@ use pillion_engine::template::TemplateName;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::cli::print;
+use crate::cli::output::print;
 use crate::live::Live;
 
 /// Prints a command that sends a review, and keeps the certificate that it needs in a file.
