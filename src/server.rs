@@ -20,10 +20,10 @@ use self::listener::{Limits, Listener, Phase};
 use self::mutate::{HEAVY_AT_A_TIME, Mutate};
 use self::request::Bodies;
 use self::validate::Validate;
+use crate::catalog::CatalogHandle;
 use crate::certs::Serving;
 use crate::cluster::Cluster;
 use crate::cluster::events::Events;
-use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// Kubelet and Prometheus need few connections, and should get them even when the webhook has none left.
@@ -39,8 +39,8 @@ pub(crate) struct Config {
     /// What the webhook shows its clients.
     pub(crate) certificate: Arc<Serving>,
     /// The templates.
-    pub(crate) live: Arc<Live>,
-    /// What is known of the cluster, if it is watched.
+    pub(crate) catalog: Arc<CatalogHandle>,
+    /// The cluster, if it is watched.
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// Where the owners of pods are told of warnings, if anywhere.
     pub(crate) events: Option<Events>,
@@ -95,20 +95,20 @@ impl Bound {
     /// Serves until a signal, and through the drain that follows it.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let Bound { signals, phase, webhook, admin, config } = self;
-        let Config { certificate, live, cluster, events, metrics, max_body, patience, drain, .. } = config;
+        let Config { certificate, catalog, cluster, events, metrics, max_body, patience, drain, .. } = config;
         let phases = phase.subscribe();
 
         let bodies = Bodies::new(max_body, patience);
         let validate = Validate { metrics: Arc::clone(&metrics), bodies: bodies.clone() };
         let mutate = Mutate {
-            live: Arc::clone(&live),
+            catalog: Arc::clone(&catalog),
             cluster: cluster.clone(),
             events,
             metrics: Arc::clone(&metrics),
             bodies,
             heavy: Semaphore::new(HEAVY_AT_A_TIME),
         };
-        let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
+        let health = Admin { certificate, catalog, cluster, metrics, phase: phases.clone() };
         let webhook = tokio::spawn(webhook.serve(mutate.router().merge(validate.router()), phases));
         let admin = tokio::spawn(async move {
             // Nobody ends this phase: the kubelet's probes find the port open for as long as the process lives.

@@ -16,8 +16,8 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use super::output::{print, report};
+use crate::catalog::{Library, Source};
 use crate::files::{self, Found};
-use crate::live::{Library, Source};
 use crate::manifest::{self, PodSource};
 
 /// Far more than any rendered chart.
@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { filename, templates, set } = args;
     let loaded = Library::default().load(&Source::of(templates, Source::Cookbook)?.read());
     let mut catalog = Catalog::new(OnError::Deny);
-    loaded.enter(&mut catalog);
+    loaded.insert_into(&mut catalog);
     for problem in &loaded.problems {
         report(format_args!("template refused: {problem}"));
     }

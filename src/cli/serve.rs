@@ -16,13 +16,13 @@ use tokio::runtime::Runtime;
 use self::cluster::{AutoArgs, ClusterArgs};
 use self::invite::invite;
 use super::durations::{duration, interval};
+use crate::catalog::{Reloader, Source};
 use crate::certs::files::Files;
 use crate::certs::{Serving, dev};
 use crate::cluster::Cluster;
 use crate::cluster::client::connect;
-use crate::keep;
-use crate::live::{Keeper, Source};
 use crate::metrics::Metrics;
+use crate::reload;
 use crate::server::{Bound, Config};
 use crate::telemetry::{self, LogArgs};
 
@@ -119,8 +119,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("cannot set up metrics")?);
 
     let source = Source::of(templates, if dev { Source::Cookbook } else { Source::Nowhere })?;
-    let keeper = Keeper::start(source, on_error, cluster.namespaced_templates, Arc::clone(&metrics));
-    let live = keeper.live();
+    let reloader = Reloader::start(source, on_error, cluster.namespaced_templates, Arc::clone(&metrics));
+    let catalog = reloader.catalog();
 
     let is_auto = certs == Some(CertsFrom::Auto);
     let (serving, files, authority) = match tls_cert.zip(tls_key) {
@@ -149,7 +149,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         listen: listen.unwrap_or(SocketAddr::new(host, PORT)),
         admin_listen: admin_listen.unwrap_or(SocketAddr::new(host, ADMIN_PORT)),
         certificate: Arc::clone(&serving),
-        live: Arc::clone(&live),
+        catalog: Arc::clone(&catalog),
         cluster: watched.clone(),
         events: events.clone(),
         metrics: Arc::clone(&metrics),
@@ -160,14 +160,14 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     })
     .await?;
     // Bound to a name, because the file goes with it.
-    let _authority = authority.map(|pem| invite(&pem, bound.address()?, &live)).transpose()?;
+    let _authority = authority.map(|pem| invite(&pem, bound.address()?, &catalog)).transpose()?;
 
-    let reports = keeper.reports();
-    keep::current(keeper, changes, files, args.reload_interval, Arc::clone(&metrics));
+    let statuses = reloader.desired_statuses();
+    reload::start(reloader, changes, files, args.reload_interval, Arc::clone(&metrics));
     match client {
         Some(client) => {
             let auto = is_auto.then_some((auto, serving));
-            cluster.run(client, auto, watched.zip(events), reports, metrics, bound).await
+            cluster.run(client, auto, watched.zip(events), statuses, metrics, bound).await
         }
         None => bound.run().await,
     }

@@ -7,7 +7,7 @@ use kube::{Client, Config};
 /// Why a server cannot work with its cluster.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
-    #[error("cannot tell which cluster to speak to; run this in a pod, or set KUBECONFIG")]
+    #[error("cannot tell which cluster to use; run this in a pod, or set KUBECONFIG")]
     Unknown(#[source] kube::config::InferConfigError),
     #[error("cannot set up a client for the cluster")]
     Client(#[source] kube::Error),

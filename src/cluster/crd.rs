@@ -17,7 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::templates::{Kind, TemplateStatus};
+use super::templates::{TemplateKind, TemplateStatus};
 
 /// A pod with holes: what a template adds, to which containers, under which conditions.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, Serialize)]
@@ -192,9 +192,9 @@ fn any_list(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// The definition of the templates of one kind: the schema is the same.
-fn definition(kind: Kind) -> CustomResourceDefinition {
+fn definition(kind: TemplateKind) -> CustomResourceDefinition {
     let mut definition = ClusterInjectionTemplate::crd();
-    if kind == Kind::Namespaced {
+    if kind == TemplateKind::Namespaced {
         let resource = kind.resource();
         definition.metadata.name = Some(format!("{}.{}", resource.plural, resource.group));
         definition.spec.scope = "Namespaced".into();
@@ -218,7 +218,7 @@ fn definition(kind: Kind) -> CustomResourceDefinition {
 fn the_chart_holds_the_definitions_made_from_these_types() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pillion/files/crds.yaml");
     let mut text = String::new();
-    for kind in Kind::ALL {
+    for kind in TemplateKind::ALL {
         // A key that holds null would be a difference to what the API server stores.
         let definition: Value = serde_json::to_value(definition(kind)).unwrap();
         let definition = without_nulls(definition);
@@ -242,7 +242,7 @@ fn without_nulls(value: Value) -> Value {
 
 #[test]
 fn the_schema_is_structural_and_drops_nothing_below_spec() {
-    for kind in Kind::ALL {
+    for kind in TemplateKind::ALL {
         let definition = serde_json::to_value(definition(kind)).unwrap();
         let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
         let mut pending = vec![("spec".to_owned(), spec)];

@@ -29,12 +29,12 @@ fn cluster<const N: usize>(objects: [(&'static str, Value); N]) -> Arc<Cluster> 
         namespaces: Namespaces::default(),
         watches: Vec::new(),
         namespace_lookups: Lookups::new("namespaces", Arc::clone(&metrics)),
-        template_lookups: Kind::ALL.map(|kind| Lookups::new(kind.plural(), Arc::clone(&metrics))),
+        template_lookups: TemplateKind::ALL.map(|kind| Lookups::new(kind.plural(), Arc::clone(&metrics))),
         metrics,
     })
 }
 
-fn template(kind: Kind, namespace: Option<&str>) -> Value {
+fn template(kind: TemplateKind, namespace: Option<&str>) -> Value {
     json!({"apiVersion": "pillion.dev/v1alpha1", "kind": kind.as_str(),
            "metadata": {"name": "meter", "namespace": namespace, "uid": "1", "generation": 1}, "spec": {}})
 }
@@ -47,7 +47,7 @@ const WIDE: &str = "/apis/pillion.dev/v1alpha1/clusterinjectiontemplates/meter";
 const OWN: &str = "/apis/pillion.dev/v1alpha1/namespaces/shop/injectiontemplates/meter";
 
 /// What is found of the templates `meter` and `timer` for pods of `shop`.
-async fn found(cluster: &Cluster, kinds: &[Kind]) -> Vec<String> {
+async fn found(cluster: &Cluster, kinds: &[TemplateKind]) -> Vec<String> {
     let names = ["meter", "timer"].map(|name| name.parse().unwrap());
     let found = cluster.templates(kinds, &names, "shop", soon()).await;
     found.iter().map(|resource| resource.identity.to_string()).collect()
@@ -55,16 +55,19 @@ async fn found(cluster: &Cluster, kinds: &[Kind]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_template_that_the_caches_lack_is_asked_for_in_each_kind_that_counts() {
-    let wide = template(Kind::ClusterWide, None);
-    let cluster = cluster([(WIDE, wide), (OWN, template(Kind::Namespaced, Some("shop")))]);
-    assert_eq!(found(&cluster, &Kind::ALL).await, ["ClusterInjectionTemplate meter", "InjectionTemplate shop/meter"]);
-    assert_eq!(found(&cluster, &[Kind::ClusterWide]).await, ["ClusterInjectionTemplate meter"]);
+    let wide = template(TemplateKind::ClusterWide, None);
+    let cluster = cluster([(WIDE, wide), (OWN, template(TemplateKind::Namespaced, Some("shop")))]);
+    assert_eq!(
+        found(&cluster, &TemplateKind::ALL).await,
+        ["ClusterInjectionTemplate meter", "InjectionTemplate shop/meter"]
+    );
+    assert_eq!(found(&cluster, &[TemplateKind::ClusterWide]).await, ["ClusterInjectionTemplate meter"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_namespaces_own_template_is_not_used_while_it_is_unknown_whether_another_goes_before_it() {
-    let cluster = cluster([(WIDE, Value::Null), (OWN, template(Kind::Namespaced, Some("shop")))]);
-    assert_eq!(found(&cluster, &Kind::ALL).await, [""; 0]);
+    let cluster = cluster([(WIDE, Value::Null), (OWN, template(TemplateKind::Namespaced, Some("shop")))]);
+    assert_eq!(found(&cluster, &TemplateKind::ALL).await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

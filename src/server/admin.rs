@@ -16,9 +16,9 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::listener::Phase;
+use crate::catalog::CatalogHandle;
 use crate::certs::{Serving, Trust};
 use crate::cluster::Cluster;
-use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// The most problems of templates that are told.
@@ -30,8 +30,8 @@ pub(crate) struct Admin {
     /// The certificate in force.
     pub(crate) certificate: Arc<Serving>,
     /// The templates in force.
-    pub(crate) live: Arc<Live>,
-    /// What is watched, if anything is.
+    pub(crate) catalog: Arc<CatalogHandle>,
+    /// The cluster, if it is watched.
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
@@ -61,15 +61,15 @@ impl Admin {
         [("certificate".to_owned(), certificate)]
             .into_iter()
             .chain(trust)
-            .chain(watches.map(|watched| (format!("watch-{}", watched.resource), watched.check())))
+            .chain(watches.map(|watch| (format!("watch-{}", watch.resource), watch.check_listed())))
             .collect()
     }
 
     /// What is wrong, but can be lived with.
     fn remarks(&self) -> Vec<String> {
         let templates = self
-            .live
-            .in_force()
+            .catalog
+            .snapshot()
             .problems
             .iter()
             .take(MAX_PROBLEMS)
@@ -79,7 +79,7 @@ impl Admin {
         let trust = self.certificate.trust().filter(|trust| trust.check().is_ok()).and_then(Trust::why_not);
         let trust = trust.map(|why| format!("ca-bundle: {why}"));
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
-        let watches = watches.filter_map(|watched| Some(format!("watch-{}: {}", watched.resource, watched.failure()?)));
+        let watches = watches.filter_map(|watch| Some(format!("watch-{}: {}", watch.resource, watch.failure()?)));
         let is_draining = *self.phase.borrow() >= Phase::Draining;
         let shutdown = is_draining.then(|| "shutdown: the server is draining".to_owned());
         templates.into_iter().chain(certificate).chain(trust).chain(watches).chain(shutdown).collect()
@@ -106,7 +106,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
             Err(why) => writeln!(text, "[-]{name} failed: {why}"),
         };
     }
-    let _ = writeln!(text, "[+]templates {} in force", admin.live.in_force().catalog.len());
+    let _ = writeln!(text, "[+]templates {} in force", admin.catalog.snapshot().catalog.len());
     for remark in admin.remarks() {
         let _ = writeln!(text, "[!]{remark}");
     }

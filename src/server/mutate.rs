@@ -16,9 +16,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
 use super::request::{Bodies, Refusal, guarded};
+use crate::catalog::{CatalogHandle, Snapshot};
 use crate::cluster::Cluster;
 use crate::cluster::events::Events;
-use crate::live::{InForce, Live};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -30,8 +30,8 @@ pub(super) const HEAVY_AT_A_TIME: usize = 2;
 /// What a review needs.
 pub(super) struct Mutate {
     /// The templates.
-    pub(super) live: Arc<Live>,
-    /// What is known of namespaces, if the cluster is watched.
+    pub(super) catalog: Arc<CatalogHandle>,
+    /// The cluster, if it is watched.
     pub(super) cluster: Option<Arc<Cluster>>,
     /// Where the owners of pods are told of warnings, if anywhere.
     pub(super) events: Option<Events>,
@@ -86,13 +86,13 @@ impl Mutate {
             Some(cluster) => cluster.namespace(review.namespace(), deadline).await,
             None => Arc::new(Namespace::named(review.namespace())),
         };
-        let in_force = self.live.in_force();
-        let selected = guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))?;
+        let snapshot = self.catalog.snapshot();
+        let selected = guarded(is_large, || pillion_engine::select(&snapshot.catalog, &namespace, &review))?;
         let (decision, json) = match selected {
             Ok(selection) => {
-                let missing = selection.unknown(&in_force.catalog);
-                let found = self.with_missing(&in_force, missing, &review, deadline).await;
-                let catalog = found.as_ref().unwrap_or(&in_force.catalog);
+                let missing = selection.unknown(&snapshot.catalog);
+                let found = self.with_missing(&snapshot, missing, &review, deadline).await;
+                let catalog = found.as_ref().unwrap_or(&snapshot.catalog);
                 let is_heavy = is_large || selection.is_heavy(catalog);
                 if is_heavy && turn.is_none() {
                     turn = self.turn().await;
@@ -102,7 +102,7 @@ impl Mutate {
             Err(decision) => guarded(is_large, || answered(&review, *decision))?,
         };
         drop(turn);
-        self.count_injections(&in_force, &decision);
+        self.count_injections(&snapshot, &decision);
         self.report(&review, &decision, begun.elapsed());
         Ok(json)
     }
@@ -123,13 +123,13 @@ impl Mutate {
         self.heavy.acquire().await.ok()
     }
 
-    fn count_injections(&self, in_force: &InForce, decision: &Decision) {
+    fn count_injections(&self, snapshot: &Snapshot, decision: &Decision) {
         // A pod that one template refuses gets nothing of the others.
         if !decision.allowed() {
             return;
         }
         for template in decision.templates.iter().filter(|template| template.outcome == Outcome::Injected) {
-            match in_force.injections.get(&template.name) {
+            match snapshot.injections.get(&template.name) {
                 Some(counter) => counter.inc(),
                 // It was asked for, and the watch will bring it.
                 None => self.metrics.injected(&template.name),
@@ -140,14 +140,14 @@ impl Mutate {
     /// The catalog with the templates that it lacks, if the API server has any of them.
     async fn with_missing(
         &self,
-        in_force: &InForce,
+        snapshot: &Snapshot,
         missing: Vec<TemplateName>,
         review: &Review<'_>,
         deadline: tokio::time::Instant,
     ) -> Option<Catalog> {
         let cluster = self.cluster.as_ref().filter(|_| !missing.is_empty())?;
-        let found = cluster.templates(in_force.kinds, &missing, review.namespace(), deadline).await;
-        (!found.is_empty()).then(|| in_force.with(found))
+        let found = cluster.templates(snapshot.kinds, &missing, review.namespace(), deadline).await;
+        (!found.is_empty()).then(|| snapshot.with(found))
     }
 }
 

@@ -11,7 +11,7 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview
 use pillion_engine::admission::MalformedReview;
 
 use super::request::{Bodies, Refusal, guarded};
-use crate::cluster::templates::{Kind, Resource, read};
+use crate::cluster::templates::{TemplateKind, TemplateResource, read};
 use crate::metrics::{Metrics, Validated};
 
 /// The most problems or warnings that one answer names.
@@ -64,13 +64,13 @@ fn parse(body: &[u8]) -> Result<AdmissionRequest<DynamicObject>, MalformedReview
 
 fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     let mut response = AdmissionResponse::from(&request);
-    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == request.kind.kind);
+    let kind = TemplateKind::ALL.into_iter().find(|kind| kind.as_str() == request.kind.kind);
     let (Some(kind), Some(object)) = (kind, request.object) else { return response };
     // Finalizers and labels of a template that is broken already, such as one from an older version, can be changed.
     if request.old_object.is_some_and(|old| old.data["spec"] == object.data["spec"]) {
         return response;
     }
-    let resource = Resource::of(kind, object);
+    let resource = TemplateResource::of(kind, object);
     let (name, namespace) = (resource.identity.name.clone(), resource.identity.namespace.clone());
     match read(&resource.identity, resource.document) {
         Ok(template) => {

@@ -12,7 +12,7 @@ use crate::certs::Serving;
 use crate::certs::auto;
 use crate::cli::durations::{duration, interval};
 use crate::cluster::events::Events;
-use crate::cluster::status::{self, Report};
+use crate::cluster::status::{self, DesiredStatus};
 use crate::cluster::version::check_version;
 use crate::cluster::{Cluster, lease};
 use crate::metrics::Metrics;
@@ -101,7 +101,7 @@ impl ClusterArgs {
         client: Client,
         auto: Option<(AutoArgs, Arc<Serving>)>,
         watching: Option<(Arc<Cluster>, Events)>,
-        reports: watch::Receiver<Vec<Report>>,
+        statuses: watch::Receiver<Vec<DesiredStatus>>,
         metrics: Arc<Metrics>,
         bound: Bound,
     ) -> anyhow::Result<()> {
@@ -115,7 +115,7 @@ impl ClusterArgs {
             writers.push(auto::start(client.clone(), config, leadership.clone(), serving, metrics)?);
         }
         if self.watch {
-            writers.push(tokio::spawn(status::write(client.clone(), identity, leadership, reports)));
+            writers.push(tokio::spawn(status::write(client.clone(), identity, leadership, statuses)));
         }
         let draining = bound.draining();
         let resigned = tokio::spawn(async move {

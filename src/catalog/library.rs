@@ -61,7 +61,7 @@ impl Loaded {
     }
 
     /// Puts the templates into a catalog, the broken ones as such, in place of others of their names.
-    pub(crate) fn enter(&self, catalog: &mut Catalog) {
+    pub(crate) fn insert_into(&self, catalog: &mut Catalog) {
         for ((name, namespace), why) in &self.broken {
             catalog.refuse(name.clone(), namespace.as_deref(), why.clone());
         }
@@ -244,7 +244,7 @@ mod tests {
             });
             let pod = to_raw_value(&pod).unwrap();
             let mut catalog = Catalog::new(OnError::Deny);
-            self.enter(&mut catalog);
+            self.insert_into(&mut catalog);
             pillion_engine::review(&catalog, &Namespace::named("shop"), &Review::of_pod("shop", &pod)).reason
         }
     }
