@@ -102,7 +102,7 @@ impl Cluster {
             let (api, name): (Api<v1::Namespace>, _) = (Api::all(self.client.clone()), name.to_owned());
             async move { Ok(api.get_metadata_opt(&name).await?.map(|object| Arc::new(to_engine(object)))) }
         };
-        let why = match self.namespace_lookups.ask(name.to_owned(), deadline, request).await {
+        let why = match self.namespace_lookups.get(name.to_owned(), deadline, request).await {
             Ok(Some(namespace)) => return namespace,
             // The answer may be older than the namespace, which may require templates.
             Ok(None) => format!("namespace {name} was not there when the API server was asked for it"),
@@ -150,7 +150,7 @@ impl Cluster {
                 Ok(Some(read.await.map_err(|error| kube::Error::Service(error.into()))?))
             }
         };
-        self.template_lookups[kind as usize].ask((key, name.clone()), deadline, request).await
+        self.template_lookups[kind as usize].get((key, name.clone()), deadline, request).await
     }
 }
 

@@ -113,7 +113,7 @@ impl Mutate {
         log(review, decision, took);
         telemetry::trace_decision(review, decision);
         if let Some(events) = &self.events {
-            events.tell(review, decision);
+            events.record(review, decision);
         }
     }
 

@@ -12,7 +12,7 @@ use pillion_engine::admission::MalformedReview;
 
 use super::request::{Bodies, Refusal, guarded};
 use crate::cluster::templates::{TemplateKind, TemplateResource, read};
-use crate::metrics::{Metrics, Validated};
+use crate::metrics::{Metrics, ValidationResult};
 
 /// The most problems or warnings that one answer names.
 const MAX_NAMED: usize = 8;
@@ -35,11 +35,15 @@ impl Validate {
 async fn validate(State(validate): State<Arc<Validate>>, request: Request) -> Response {
     match validate.answer(request).await {
         Ok(response) => {
-            validate.metrics.validated(if response.allowed { Validated::Accepted } else { Validated::Refused });
+            validate.metrics.validated(if response.allowed {
+                ValidationResult::Accepted
+            } else {
+                ValidationResult::Refused
+            });
             Json(response.into_review()).into_response()
         }
         Err(refusal) => {
-            validate.metrics.validated(Validated::Malformed);
+            validate.metrics.validated(ValidationResult::Malformed);
             tracing::warn!(why = %refusal, "validation request refused");
             refusal.into_response()
         }
