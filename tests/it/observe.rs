@@ -151,7 +151,7 @@ fn what_goes_wrong_with_the_api_server_is_said_once_and_as_a_warning() {
     for ours in [
         "watch failed; the last known state is used meanwhile",
         "cannot take part in the election",
-        "cannot look after the certificates; what is served stays",
+        "cannot reconcile the certificates; the one in use is kept",
     ] {
         assert_eq!(process.stderr().logged("message", ours)["level"], "WARN");
     }

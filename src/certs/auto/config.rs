@@ -32,7 +32,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// Whether the names are names, and the times fit together.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn validate(&self) -> anyhow::Result<()> {
         let Config { names, duration, renew_before, ca_duration, propagation, .. } = self;
         let ordered = propagation < renew_before && renew_before < duration && *duration <= *ca_duration / 2;
         anyhow::ensure!(
