@@ -22,7 +22,7 @@ pub(crate) use self::library::{Library, Loaded};
 use self::resources::Resources;
 use crate::cluster::status::DesiredStatus;
 use crate::cluster::templates::{MissingTemplate, TemplateChange, TemplateKind};
-use crate::files::{self, Found, TEMPLATE_BYTES};
+use crate::files::{self, SourceFile, TEMPLATE_BYTES};
 use crate::metrics::Metrics;
 
 /// A catalog and the counters of its templates: one snapshot, so that a template's series ends with the template.
@@ -80,7 +80,7 @@ pub(crate) struct Reloader {
     metrics: Arc<Metrics>,
     library: Library,
     /// The files as they were last read.
-    last: Vec<Found>,
+    last: Vec<SourceFile>,
     files: Loaded,
     resources: Resources,
     catalog: Arc<CatalogHandle>,
@@ -107,7 +107,7 @@ impl Source {
     }
 
     /// All template files as they are now.
-    pub(crate) fn read(&self) -> Vec<Found> {
+    pub(crate) fn read(&self) -> Vec<SourceFile> {
         match self {
             Source::Nowhere => Vec::new(),
             Source::Cookbook => files::cookbook(),
@@ -147,9 +147,9 @@ impl Reloader {
 
     /// Reads the files again, and replaces the snapshot if they have changed.
     pub(crate) fn poll(&mut self) {
-        let found = self.source.read();
-        if found != self.last {
-            self.last = found;
+        let files = self.source.read();
+        if files != self.last {
+            self.last = files;
             self.files = self.library.load(&self.last);
             log(&self.files);
             self.metrics.config_reloaded(self.files.refused == 0);
