@@ -1,8 +1,8 @@
 //! A certificate and a key in files, as a mounted Secret gives them, polled for new contents.
 //!
-//! Contents, not change events: a Secret's files are links that are swapped above the file that a watch would see. A new
-//! pair that cannot be served never replaces one that can; it is tried again at each poll, because the two files may
-//! have been caught between two writes, and clocks move on.
+//! They are polled because a Secret's files are links into a folder that is swapped, which a watch on the files would not
+//! see. A new pair that cannot be served never replaces one that can. It is tried again at each poll, because the two files
+//! may have been read between two writes, and a certificate may become valid.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,7 +14,7 @@ use super::{Pair, PairError, Serving};
 /// A chain of many certificates takes some ten kilobytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Why the files could not be taken into service.
+/// Why the pair in the files cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilesError {
     #[error("cannot read {}: {why}", path.display())]
@@ -23,7 +23,7 @@ pub(crate) enum FilesError {
     Unusable { certificate: PathBuf, key: PathBuf, why: PairError },
 }
 
-/// The two files, and what was last taken from them.
+/// The two files, and the contents that are served.
 pub(crate) struct Files {
     certificate: PathBuf,
     key: PathBuf,
@@ -37,14 +37,14 @@ struct Contents {
     key: Vec<u8>,
 }
 
-/// What a poll found.
+/// The result of a poll.
 #[derive(Debug)]
 pub(crate) enum Polled {
-    /// Nothing that was not known before.
+    /// Nothing has changed.
     Unchanged,
     /// A new pair is served from now on, until this second since 1970.
     Replaced(i64),
-    /// What is in the files now cannot be served, so the older pair stays. Told once for each reason.
+    /// The pair in the files cannot be served, so the older one is kept. Returned once for each reason.
     Refused(String),
 }
 
@@ -56,12 +56,12 @@ impl Files {
         Ok(Files { certificate, key, served, serving: Arc::new(Serving::new(pair)) })
     }
 
-    /// The slot that is kept current.
+    /// Where the pair is served from.
     pub(crate) fn serving(&self) -> Arc<Serving> {
         Arc::clone(&self.serving)
     }
 
-    /// Reads the files, and takes a new pair into service if it is good.
+    /// Reads the files, and serves a new pair if it is good.
     pub(crate) fn poll(&mut self) -> Polled {
         match self.newer() {
             Ok(None) => {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pair_never_replaces_a_good_one_and_is_told_once() {
+    fn a_bad_pair_never_replaces_a_good_one_and_is_refused_once() {
         let good = pair(2100);
         let folder = Folder::with(&good);
         let mut files = folder.open().unwrap();

@@ -61,15 +61,15 @@ pub(crate) struct Args {
     #[arg(long, env = "PILLION_ADMIN_LISTEN", value_name = "ADDR:PORT")]
     admin_listen: Option<SocketAddr>,
 
-    /// What becomes of a pod when a template that does not say so itself cannot be applied: deny or skip
+    /// What happens to a pod when a template that has no onError of its own cannot be applied: deny or skip
     #[arg(long, env = "PILLION_ON_ERROR", default_value = "deny", value_parser = OnError::from_str)]
     on_error: OnError,
 
-    /// How long to go on serving after SIGTERM, while API servers learn to go elsewhere [default: 10, with --dev 0]
+    /// How long to go on serving after SIGTERM, until API servers use other replicas [default: 10, with --dev 0]
     #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = duration)]
     drain_seconds: Option<Duration>,
 
-    /// How often template and certificate files are looked at
+    /// How often template and certificate files are read
     #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = interval)]
     reload_interval: Duration,
 
@@ -129,7 +129,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             (Arc::new(Serving::new(pair)), None, Some(authority))
         }
         None if is_auto => (Arc::new(Serving::empty()), None, None),
-        Some(_) if is_auto => bail!("--certs auto makes the certificate: leave --tls-cert and --tls-key out"),
+        Some(_) if is_auto => bail!("--certs auto makes the certificate: omit --tls-cert and --tls-key"),
         Some((certificate, key)) => {
             let files = Files::open(certificate, key).context("--tls-cert, --tls-key")?;
             (files.serving(), Some(files), None)
@@ -142,7 +142,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let client = if cluster.watch || is_auto { Some(connect().await?) } else { None };
     let watching = client.as_ref().filter(|_| cluster.watch);
-    let (watched, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
+    let (cache, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
     let events = watching.map(|client| cluster.events(client.clone(), &metrics));
 
     let bound = Bound::bind(Config {
@@ -150,7 +150,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         admin_listen: admin_listen.unwrap_or(SocketAddr::new(host, ADMIN_PORT)),
         certificate: Arc::clone(&serving),
         catalog: Arc::clone(&catalog),
-        cluster: watched.clone(),
+        cluster: cache.clone(),
         events: events.clone(),
         metrics: Arc::clone(&metrics),
         max_connections: args.max_connections,
@@ -159,7 +159,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         drain: args.drain_seconds.unwrap_or(if dev { Duration::ZERO } else { DRAIN }),
     })
     .await?;
-    // Bound to a name, because the file goes with it.
+    // Kept until the end, because the file is deleted with it.
     let _authority = authority.map(|pem| invite(&pem, bound.address()?, &catalog)).transpose()?;
 
     let statuses = reloader.desired_statuses();
@@ -167,7 +167,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     match client {
         Some(client) => {
             let auto = is_auto.then_some((auto, serving));
-            cluster.run(client, auto, watched.zip(events), statuses, metrics, bound).await
+            cluster.run(client, auto, cache.zip(events), statuses, metrics, bound).await
         }
         None => bound.run().await,
     }

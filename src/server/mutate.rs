@@ -1,4 +1,4 @@
-//! `POST /mutate`: a review comes in, a decision goes out, with one log line and the counters that belong to it.
+//! `POST /mutate`: answers a review, with one log line and its counters.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(super) struct Mutate {
     pub(super) catalog: Arc<CatalogHandle>,
     /// The cluster, if it is watched.
     pub(super) cluster: Option<Arc<Cluster>>,
-    /// Where the owners of pods are told of warnings, if anywhere.
+    /// Where warnings are recorded for events, if the cluster is watched.
     pub(super) events: Option<Events>,
     /// Where it is counted.
     pub(super) metrics: Arc<Metrics>,
@@ -107,7 +107,7 @@ impl Mutate {
         Ok(json)
     }
 
-    /// Counts, logs and traces a decision, and notes its events.
+    /// Counts, logs and traces a decision, and records its warnings for events.
     fn report(&self, review: &Review<'_>, decision: &Decision, took: Duration) {
         self.metrics.answered(review.operation(), decision, took);
         log(review, decision, took);
@@ -124,14 +124,14 @@ impl Mutate {
     }
 
     fn count_injections(&self, snapshot: &Snapshot, decision: &Decision) {
-        // A pod that one template refuses gets nothing of the others.
+        // A pod that is refused gets nothing of any template.
         if !decision.allowed() {
             return;
         }
         for template in decision.templates.iter().filter(|template| template.outcome == Outcome::Injected) {
             match snapshot.injections.get(&template.name) {
                 Some(counter) => counter.inc(),
-                // It was asked for, and the watch will bring it.
+                // It was looked up, and the watch will bring it.
                 None => self.metrics.injected(&template.name),
             }
         }
@@ -158,7 +158,7 @@ fn answered(review: &Review<'_>, decision: Decision) -> (Decision, Vec<u8>) {
 }
 
 /// Until when a review may wait for the API server: half of the time that the latter gives it, at most a few seconds. The
-/// API server says that time, in whole seconds, in the query: `timeout=5s`.
+/// API server sends that time, in whole seconds, in the query: `timeout=5s`.
 fn deadline(query: Option<&str>, begun: Instant) -> tokio::time::Instant {
     const MOST: Duration = Duration::from_secs(2);
     let given = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")));

@@ -1,4 +1,4 @@
-//! `POST /validate`: a template resource is refused before it is stored, by the code that reads template files.
+//! `POST /validate`: refuses broken template resources before they are stored, with the code that reads template files.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     }
 }
 
-/// As many as an answer names, and how many more there are.
+/// As many texts as an answer names, and how many more there are.
 fn named(mut texts: Vec<String>) -> Vec<String> {
     let more = texts.len().saturating_sub(MAX_NAMED);
     texts.truncate(MAX_NAMED);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn deletions_and_other_kinds_are_none_of_our_business() {
+    fn deletions_and_other_kinds_are_allowed() {
         assert_eq!(refused("DELETE", Value::Null, template(json!({"pood": {}}))), "");
         let other = review("ConfigMap", "CREATE", template(json!({"pood": {}})), Value::Null);
         assert!(answer(parse(&other).unwrap()).allowed);

@@ -1,4 +1,4 @@
-//! What `--dev` says at its start: a command that sends a review.
+//! What `--dev` prints at its start: a command that sends a review.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
