@@ -1,8 +1,8 @@
 //! The CustomResourceDefinitions of the two kinds of templates, made from the types below into `charts/pillion/files/`.
 //!
-//! The types are the schema and its documentation (`kubectl explain cit.spec`), no more: what a template means is read by
-//! the engine, from files and custom resources alike. So the schema drops no field that it does not know. A misspelt
-//! `matchLabels` that went silently would open a template to everyone; like this, the webhook sees and names it.
+//! The types are only the schema and its documentation (`kubectl explain cit.spec`): the engine reads templates, from files
+//! and custom resources alike. So the schema keeps unknown fields. If the API server removed a misspelt `matchLabels`, the
+//! template would be open to every namespace; as it is, the webhook sees the field and names it.
 
 #![allow(clippy::duplicated_attributes, reason = "each column has a type")]
 
@@ -51,7 +51,7 @@ struct TemplateSpec {
     when: Option<String>,
     /// The namespaces that may use the template, by their labels; all of them when there is none.
     namespace_selector: Option<NamespaceSelector>,
-    /// What becomes of a pod for which the template cannot be applied: it is refused, or goes without the template.
+    /// What happens to a pod when the template cannot be applied: it is refused, or created without the template.
     /// Default: what the server says.
     on_error: Option<OnError>,
     /// Where added init containers go: {position: BeforeInit} (default), {position: AfterInit}, {before: NAME} or
@@ -96,7 +96,7 @@ struct Parameter {
     #[schemars(schema_with = "anything")]
     #[serde(default)]
     example: Option<Value>,
-    /// Whether it may be left out without a default; it is null then.
+    /// Whether it may be omitted without a default; it is null then.
     optional: Option<bool>,
     /// A regular expression that it must match.
     pattern: Option<String>,
@@ -143,7 +143,7 @@ struct Requirement {
     values: Option<Vec<String>>,
 }
 
-/// What becomes of a pod for which a template cannot be applied.
+/// What happens to a pod when a template cannot be applied.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 enum OnError {
     Deny,
@@ -241,7 +241,7 @@ fn without_nulls(value: Value) -> Value {
 }
 
 #[test]
-fn the_schema_is_structural_and_drops_nothing_below_spec() {
+fn the_schema_is_structural_and_keeps_unknown_fields_below_spec() {
     for kind in TemplateKind::ALL {
         let definition = serde_json::to_value(definition(kind)).unwrap();
         let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
@@ -250,7 +250,7 @@ fn the_schema_is_structural_and_drops_nothing_below_spec() {
             let keeps = schema["x-kubernetes-preserve-unknown-fields"] == json!(true);
             assert!(schema.get("type").is_some() || keeps, "{path} has no type");
             let is_map = schema.get("additionalProperties").is_some();
-            assert!(schema["type"] != "object" || keeps || is_map, "{path} drops what it does not know");
+            assert!(schema["type"] != "object" || keeps || is_map, "{path} does not keep unknown fields");
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
                 pending.push((format!("{path}.{name}"), property));
             }

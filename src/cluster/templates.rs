@@ -121,7 +121,7 @@ pub(crate) struct TemplateStatus {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Condition {
-    /// What is said.
+    /// The type of the condition.
     #[serde(rename = "type")]
     pub(crate) kind: String,
     /// True or False.
