@@ -39,7 +39,7 @@ use self::watch::ObjectChange;
 pub(crate) use self::watch::Watch;
 use crate::metrics::Metrics;
 
-/// How long one request of a watch lasts. A connection that died in silence is noticed some seconds later.
+/// How long one request of a watch lasts. A connection that died silently is noticed some seconds later.
 const WATCH_SECONDS: u32 = 45;
 /// The most templates that are looked up for one review. Nobody creates more of them together with a pod.
 const MAX_MISSING: usize = 8;
@@ -88,7 +88,7 @@ impl Cluster {
         &self.watches
     }
 
-    /// From now on a watch ends at its first failure: the server drains, and uses what is known.
+    /// From now on each watch ends at its first failure: the server drains, and uses what is known.
     pub(crate) fn drain(&self) {
         self.watches.iter().for_each(|watch| watch.drain());
     }
@@ -105,8 +105,8 @@ impl Cluster {
         let why = match self.namespace_lookups.get(name.to_owned(), deadline, request).await {
             Ok(Some(namespace)) => return namespace,
             // The answer may be older than the namespace, which may require templates.
-            Ok(None) => format!("namespace {name} was not there when the API server was asked for it"),
-            Err(why) => format!("namespace {name} is not known, and could not be asked for: {why}"),
+            Ok(None) => format!("namespace {name} was not found when it was looked up"),
+            Err(why) => format!("namespace {name} is not known, and could not be looked up: {why}"),
         };
         Arc::new(Namespace::unavailable(name, why))
     }
@@ -119,8 +119,11 @@ impl Cluster {
         namespace: &str,
         deadline: Instant,
     ) -> Vec<MissingTemplate> {
-        let all_of = |name| try_join_all(kinds.iter().map(move |kind| self.template(*kind, name, namespace, deadline)));
-        let found = join_all(names.iter().take(MAX_MISSING).map(all_of)).await;
+        let lookups = names
+            .iter()
+            .take(MAX_MISSING)
+            .map(|name| try_join_all(kinds.iter().map(move |kind| self.template(*kind, name, namespace, deadline))));
+        let found = join_all(lookups).await;
         // None of a name for which one kind could not be looked up: that one may take precedence.
         found.into_iter().flatten().flatten().flatten().collect()
     }

@@ -18,7 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::version::{REVISION, VERSION};
 
-/// From half a millisecond, which is long for a review, to five seconds, when API servers are told to give up.
+/// From half a millisecond, which is long for a review, to five seconds, the timeout of our webhooks.
 const DURATION_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// All series of the process.

@@ -1,4 +1,4 @@
-//! The webhook and its admin listener: a [`Config`] becomes [`Bound`] sockets, which serve until they are told to stop.
+//! The webhook and its admin listener: a [`Config`] becomes [`Bound`] sockets, which serve until a signal.
 
 mod admin;
 mod drain;

@@ -90,10 +90,10 @@ impl Library {
             }
         }
         let Reading { mut good, broken, problems, refused, .. } = reading;
-        let is_new =
-            |key: &Key, it: &Good| self.good.get(key).is_none_or(|last| last.template.digest() != it.template.digest());
-        let new = good.iter().filter(|(key, it)| is_new(key, it));
-        let warnings = new.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
+        let changed = good
+            .iter()
+            .filter(|(key, it)| self.good.get(*key).is_none_or(|last| last.template.digest() != it.template.digest()));
+        let warnings = changed.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
 
         for (key, _) in &broken {
             // Its good version may come from another file, if it was moved and broken in one step.

@@ -118,8 +118,9 @@ impl Resources {
     /// Inserts them into a catalog; of those without a good version, what is wrong.
     pub(crate) fn insert_into(&self, catalog: &mut Catalog) {
         for (identity, known) in self.in_use() {
-            let first_problem = || known.problems.first().cloned().unwrap_or_default();
-            insert(catalog, identity, known.last_good.clone().ok_or_else(first_problem));
+            let template = known.last_good.clone();
+            let template = template.ok_or_else(|| known.problems.first().cloned().unwrap_or_default());
+            insert(catalog, identity, template);
         }
     }
 

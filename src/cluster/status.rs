@@ -67,6 +67,7 @@ pub(crate) struct DesiredStatus {
     pub(crate) digest: Option<String>,
     pub(crate) acceptance: Acceptance,
     pub(crate) message: String,
+    /// The status that the resource has now.
     pub(crate) written: Option<TemplateStatus>,
 }
 

@@ -54,7 +54,7 @@ async fn found(cluster: &Cluster, kinds: &[TemplateKind]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_template_that_the_caches_lack_is_asked_for_in_each_kind_that_counts() {
+async fn a_template_that_the_caches_lack_is_looked_up_in_each_kind_that_is_in_use() {
     let wide = template(TemplateKind::ClusterWide, None);
     let cluster = cluster([(WIDE, wide), (OWN, template(TemplateKind::Namespaced, Some("shop")))]);
     assert_eq!(
@@ -65,25 +65,25 @@ async fn a_template_that_the_caches_lack_is_asked_for_in_each_kind_that_counts()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespaces_own_template_is_not_used_while_it_is_unknown_whether_another_goes_before_it() {
+async fn a_namespaces_own_template_is_not_used_while_it_is_unknown_whether_another_takes_precedence() {
     let cluster = cluster([(WIDE, Value::Null), (OWN, template(TemplateKind::Namespaced, Some("shop")))]);
     assert_eq!(found(&cluster, &TemplateKind::ALL).await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_the_cache_lacks_is_asked_for_within_bounds() {
+async fn a_namespace_that_the_cache_lacks_is_looked_up_within_bounds() {
     let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"a": "b"}}});
     let cluster = cluster([("/api/v1/namespaces/shop", shop), ("/api/v1/namespaces/silent", Value::Null)]);
     for (name, what) in [
         ("shop", "Known("),
-        ("absent", "Unavailable(\"namespace absent was not there"),
-        ("broken", "could not be asked for: it is so"),
-        ("silent", "could not be asked for: the API server did not answer in time"),
+        ("absent", "Unavailable(\"namespace absent was not found"),
+        ("broken", "could not be looked up: it is so"),
+        ("silent", "could not be looked up: the API server did not answer in time"),
     ] {
         let namespace = format!("{:?}", cluster.namespace(name, soon()).await);
         assert!(namespace.contains(what), "{namespace}");
     }
-    // A question is given up a moment after the last review that waits for it.
+    // A lookup is given up a moment after the last review that waits for it.
     tokio::time::sleep(Duration::from_millis(1)).await;
     let metrics = cluster.metrics.text().unwrap();
     assert!(metrics.contains("pillion_lookups_total{resource=\"namespaces\",result=\"failed\"} 2\n"), "{metrics}");

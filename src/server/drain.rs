@@ -55,7 +55,7 @@ pub(crate) async fn run(
     };
     if let Some(ended) = ended {
         ended.context("a listener failed")?;
-        anyhow::bail!("a listener ended although nobody stopped it");
+        anyhow::bail!("a listener ended before the server was stopped");
     }
     phase.send_replace(Phase::Draining);
     tracing::info!(seconds = drain.as_secs_f64(), "draining");

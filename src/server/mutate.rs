@@ -79,7 +79,7 @@ impl Mutate {
             return Ok(json);
         }
         let is_large = body.bytes.len() > LARGE;
-        // Taken before anything is opened, and kept to the end, look-ups included.
+        // Taken before anything is opened, and kept to the end, lookups included.
         let mut turn = if is_large { self.turn().await } else { None };
         let review = guarded(is_large, || Review::parse(&body.bytes))??;
         let namespace = match &self.cluster {

@@ -243,9 +243,8 @@ impl HttpClient for Collector {
         'life: 'future,
         Self: 'future,
     {
-        let bounded = async { timeout(self.patience, self.send(request)).await };
-        let late = || Err(format!("no answer within {:?}", self.patience).into());
-        let outcome = self.runtime.block_on(bounded).unwrap_or_else(|_| late());
+        let sent = self.runtime.block_on(async { timeout(self.patience, self.send(request)).await });
+        let outcome = sent.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.patience).into()));
         self.log_outcome(&outcome);
         Box::pin(ready(outcome))
     }

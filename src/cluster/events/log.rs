@@ -176,8 +176,8 @@ impl EventLog {
             self.shares.entry(regarding.namespace.clone()).or_default().owners += 1;
         }
 
-        let is_due = |series: &Series| series.count > series.written && series.due <= now;
-        let mut due: Vec<_> = self.series.iter_mut().filter(|(_, series)| is_due(series)).collect();
+        let due = self.series.iter_mut().filter(|(_, series)| series.count > series.written && series.due <= now);
+        let mut due: Vec<_> = due.collect();
         due.sort_by_key(|(_, series)| series.due);
         let mut events = Vec::with_capacity(due.len().min(BATCH));
         for ((regarding, text), series) in due {
