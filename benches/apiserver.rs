@@ -61,7 +61,7 @@ fn main() {
         assert_eq!(created.status, 201, "{}", created.text());
         created.json()["spec"]["initContainers"].as_array().map_or(0, Vec::len)
     };
-    harness::eventually("the policy to be heeded", || (sidecars(&policy) == 1).then_some(()));
+    harness::eventually("the policy to be applied", || (sidecars(&policy) == 1).then_some(()));
     assert_eq!((sidecars(&bare), sidecars(&ours)), (0, 1));
 
     println!("creating the typical pod, 300 times each, in turns, dryRun=All");

@@ -99,7 +99,7 @@ fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "\n{}\n", paint("1", text))
 }
 
-/// In colour, unless <https://no-color.org> is heeded.
+/// In colour, unless `NO_COLOR` is set (<https://no-color.org>).
 fn paint(colour: &str, text: &str) -> String {
     match std::env::var_os("NO_COLOR") {
         Some(no) if !no.is_empty() => text.to_owned(),

@@ -1,4 +1,4 @@
-//! The certificate that the webhook serves: one slot, read at each handshake, replaced while connections live on.
+//! The certificate that the webhook serves: read at each handshake, and replaced without closing connections.
 
 pub(crate) mod auto;
 pub(crate) mod dev;
@@ -17,9 +17,7 @@ use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
 use x509_parser::prelude::{ASN1Time, Validity, parse_x509_certificate};
 
-use self::files::FilesError;
-
-/// For so long after its start a replica waits until the webhooks trust its certificate.
+/// How long a replica is kept from becoming ready while the webhooks do not trust its certificate.
 const TRUST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a certificate and a key cannot be served. None of the messages holds a part of a key.
@@ -41,7 +39,7 @@ pub(crate) enum PairError {
     NotYetValid(ASN1Time),
 }
 
-/// A certificate chain with its key, known to fit together.
+/// A certificate chain with its key; the two are known to belong together.
 #[derive(Debug)]
 pub(crate) struct Pair {
     certified: Arc<CertifiedKey>,
@@ -77,7 +75,7 @@ impl Pair {
         self.validity.not_after.timestamp()
     }
 
-    /// Whether a client with our clock would take it.
+    /// Whether it is valid by our clock.
     pub(crate) fn check_validity(&self) -> Result<(), PairError> {
         self.check_validity_at(ASN1Time::now())
     }
@@ -94,7 +92,7 @@ impl Pair {
     }
 }
 
-/// What is wrong with a PEM text, without quoting it: the error's own words hold a line, which may be one of a key.
+/// What is wrong with a PEM text, without quoting it: the text of the error holds a line, which may be one of a key.
 fn describe(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section of the PEM text has no end",
@@ -104,17 +102,16 @@ fn describe(error: &pem::Error) -> &'static str {
     }
 }
 
-/// The pair in force, once there is one.
+/// The pair that is served, once there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     pair: ArcSwapOption<Pair>,
-    refused: ArcSwapOption<FilesError>,
+    refused: ArcSwapOption<String>,
     trust: Option<Trust>,
 }
 
 impl Serving {
-    /// Serves nothing, so that no handshake succeeds, until there is a pair. Whether the webhooks trust that is to be
-    /// noted.
+    /// No handshake succeeds until there is a pair. [`Serving::trust`] has to be kept current.
     pub(crate) fn empty() -> Serving {
         Serving { trust: Some(Trust::begin()), ..Serving::default() }
     }
@@ -134,19 +131,19 @@ impl Serving {
         self.pair.load_full()
     }
 
-    /// Why what is in the files now is not what is served, if so.
-    pub(crate) fn refused(&self) -> Option<Arc<FilesError>> {
+    /// Why the pair in the files is not the one that is served, if so.
+    pub(crate) fn refused(&self) -> Option<Arc<String>> {
         self.refused.load_full()
     }
 
-    /// Whether the webhooks trust the pair, where we tell them to.
+    /// Whether the webhooks trust the pair, where we write their `caBundle`.
     pub(crate) fn trust(&self) -> Option<&Trust> {
         self.trust.as_ref()
     }
 }
 
-/// Whether the webhooks trust the certificate that is served. A replica is not ready for the first time before they do, or
-/// before it has waited for a minute. Later this does not make it unready any more: nobody would be left to answer.
+/// Whether the webhooks trust the certificate that is served. A replica becomes ready when they do, or after a minute. Once
+/// it has been ready, distrust does not make it unready: no replica would be left to answer.
 #[derive(Debug)]
 pub(crate) struct Trust {
     began: Instant,
@@ -174,7 +171,7 @@ impl Trust {
     }
 
     /// Fails as long as the replica should not be ready.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check_readiness(&self) -> Result<(), String> {
         match self.why_not() {
             Some(why) if !self.was_ready.load(Ordering::Relaxed) && self.began.elapsed() < TRUST_PATIENCE => {
                 Err(why.to_string())
@@ -206,24 +203,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_first_readiness_waits_for_trust_and_not_for_ever() {
+    async fn only_the_first_readiness_waits_for_trust_and_at_most_for_a_minute() {
         let trust = Trust::begin();
-        assert_eq!(trust.check(), Err("the webhook configurations have not been read yet".into()));
+        assert_eq!(trust.check_readiness(), Err("the webhook configurations have not been read yet".into()));
         trust.note(Some("no caBundle".into()));
         advance(TRUST_PATIENCE - Duration::from_millis(1)).await;
-        assert_eq!(trust.check(), Err("no caBundle".into()));
+        assert_eq!(trust.check_readiness(), Err("no caBundle".into()));
         advance(Duration::from_millis(1)).await;
-        assert_eq!(trust.check(), Ok(()));
+        assert_eq!(trust.check_readiness(), Ok(()));
         assert_eq!(trust.why_not().as_deref().map(String::as_str), Some("no caBundle"));
 
         let trust = Trust::begin();
         trust.note(None);
-        assert_eq!((trust.check(), trust.why_not()), (Ok(()), None));
+        assert_eq!((trust.check_readiness(), trust.why_not()), (Ok(()), None));
         trust.note(Some("no caBundle".into()));
-        assert_eq!(trust.check(), Err("no caBundle".into()));
+        assert_eq!(trust.check_readiness(), Err("no caBundle".into()));
         trust.note(None);
         trust.note_ready();
         trust.note(Some("no caBundle".into()));
-        assert_eq!(trust.check(), Ok(()));
+        assert_eq!(trust.check_readiness(), Ok(()));
     }
 }

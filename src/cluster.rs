@@ -1,10 +1,11 @@
-//! The only user of the cluster's API: what is watched, what is asked for, what is written, and who may write.
+//! What talks to the cluster's API: watches, lookups, statuses, events and the election of the replica that writes.
 //!
-//! Reviews read caches that watches keep full. A namespace or template that was created a moment before its pods may
-//! not be there yet, so what reviews miss is asked for once, with a bound on time and number, and used by those that
-//! wait for it or come in the next moment: only the watches change the caches, or something that was just deleted could
-//! come back.
+//! Reviews read caches that watches keep current. A namespace or template that was created a moment before its pods may
+//! be missing there, so it is looked up, with bounds on time and number, and the result is used by the reviews of that
+//! moment. It is not put into the caches: only the watches change these, or something that was just deleted could come
+//! back.
 
+pub(crate) mod client;
 #[cfg(test)]
 mod crd;
 pub(crate) mod events;
@@ -13,19 +14,18 @@ mod lookups;
 mod namespaces;
 pub(crate) mod status;
 pub(crate) mod templates;
-mod version;
+pub(crate) mod version;
 mod watch;
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1;
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use pillion_engine::catalog::Namespace;
 use pillion_engine::template::TemplateName;
 use tokio::sync::mpsc;
@@ -33,176 +33,156 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::lookups::Lookups;
-use self::namespaces::{Namespaces, known};
-use self::templates::{Change, Kind, MissingTemplate, Resource};
-pub(crate) use self::version::check_version;
-use self::watch::Seen;
-pub(crate) use self::watch::Watched;
+use self::namespaces::{Namespaces, to_engine};
+use self::templates::{MissingTemplate, TemplateChange, TemplateKind, TemplateResource};
+use self::watch::ObjectChange;
+pub(crate) use self::watch::Watch;
 use crate::metrics::Metrics;
 
-/// How long one request of a watch lasts. A connection that died in silence is noticed some seconds later.
+/// How long one request of a watch lasts. A connection that died silently is noticed some seconds later.
 const WATCH_SECONDS: u32 = 45;
-/// The most templates that one review asks the API server for. Nobody makes more of them together with a pod.
+/// The most templates that are looked up for one review. Nobody creates more of them together with a pod.
 const MAX_MISSING: usize = 8;
-/// Changes that wait to be taken up, at most 1.5 MiB each. Further ones wait at the API server.
-const CHANGES: usize = 64;
+/// Events that may wait to be applied, at most 1.5 MiB each. Further ones wait at the API server.
+const MAX_WAITING_EVENTS: usize = 64;
 
-/// The cluster's API, and what is known of the cluster.
+/// The caches of the cluster, and the lookups of what they lack.
 pub(crate) struct Cluster {
     client: Client,
     namespaces: Namespaces,
-    watches: Vec<Arc<Watched>>,
+    watches: Vec<Arc<Watch>>,
     namespace_lookups: Arc<Lookups<String, Arc<Namespace>>>,
-    /// By [`Kind`].
+    /// By [`TemplateKind`].
     template_lookups: [Arc<Lookups<(String, TemplateName), MissingTemplate>>; 2],
     metrics: Arc<Metrics>,
 }
 
-/// A change, and the watch that saw it.
-pub(crate) type Heard = (Change, Arc<Watched>);
-
-/// Why a server cannot work with its cluster.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
-    #[error("cannot tell which cluster to speak to; run this in a pod, or set KUBECONFIG")]
-    Unknown(#[source] kube::config::InferConfigError),
-    #[error("cannot set up a client for the cluster")]
-    Client(#[source] kube::Error),
-    #[error(
-        "the cluster is Kubernetes {0}, and native sidecars need 1.29 or later: an older one would turn each sidecar into \
-         an init container that never ends; upgrade the cluster"
-    )]
-    TooOld(String),
-}
-
-/// A client for the cluster that KUBECONFIG names, or else that this process runs in.
-pub(crate) async fn connect() -> Result<Client, Unusable> {
-    let mut config = Config::infer().await.map_err(Unusable::Unknown)?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map_err(Unusable::Client)
-}
+/// A change of template resources, and the watch that it came from.
+pub(crate) type WatchEvent = (TemplateChange, Arc<Watch>);
 
 impl Cluster {
-    /// Begins to watch. What becomes of template resources goes to the receiver.
-    pub(crate) fn watch(client: Client, metrics: Arc<Metrics>) -> (Arc<Cluster>, mpsc::Receiver<Heard>) {
-        let (changes, heard) = mpsc::channel(CHANGES);
-        let of_namespaces = Watched::new("namespaces", Arc::clone(&metrics));
-        let of_templates = Kind::ALL.map(|kind| (kind, Watched::new(kind.plural(), Arc::clone(&metrics))));
-        let mut watches = vec![Arc::clone(&of_namespaces)];
-        watches.extend(of_templates.iter().map(|(_, watched)| Arc::clone(watched)));
+    /// Begins to watch. Changes of template resources go to the receiver.
+    pub(crate) fn watch(client: Client, metrics: Arc<Metrics>) -> (Arc<Cluster>, mpsc::Receiver<WatchEvent>) {
+        let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
+        let namespaces = Watch::new("namespaces", Arc::clone(&metrics));
+        let templates = TemplateKind::ALL.map(|kind| (kind, Watch::new(kind.plural(), Arc::clone(&metrics))));
+        let mut watches = vec![Arc::clone(&namespaces)];
+        watches.extend(templates.iter().map(|(_, watch)| Arc::clone(watch)));
         let cluster = Arc::new(Cluster {
             client: client.clone(),
             namespaces: Namespaces::default(),
             watches,
             namespace_lookups: Lookups::new("namespaces", Arc::clone(&metrics)),
-            template_lookups: Kind::ALL.map(|kind| Lookups::new(kind.plural(), Arc::clone(&metrics))),
+            template_lookups: TemplateKind::ALL.map(|kind| Lookups::new(kind.plural(), Arc::clone(&metrics))),
             metrics,
         });
-        tokio::spawn(follow_namespaces(Arc::clone(&cluster), of_namespaces));
-        for (kind, watched) in of_templates {
-            tokio::spawn(follow_templates(client.clone(), kind, watched, changes.clone()));
+        tokio::spawn(watch_namespaces(Arc::clone(&cluster), namespaces));
+        for (kind, watch) in templates {
+            tokio::spawn(watch_templates(client.clone(), kind, watch, events.clone()));
         }
-        (cluster, heard)
+        (cluster, receiver)
     }
 
-    /// How each watch is doing.
-    pub(crate) fn watches(&self) -> &[Arc<Watched>] {
+    /// The watches, with their state.
+    pub(crate) fn watches(&self) -> &[Arc<Watch>] {
         &self.watches
     }
 
-    /// From now on the first failure of a watch is its end: the server is on its way out, and serves what is known.
+    /// From now on each watch ends at its first failure: the server drains, and uses what is known.
     pub(crate) fn drain(&self) {
-        self.watches.iter().for_each(|watched| watched.drain());
+        self.watches.iter().for_each(|watch| watch.drain());
     }
 
-    /// A namespace, from the cache or else, until `deadline`, from the API server.
+    /// A namespace, from the cache, or else from the API server if that answers until `deadline`.
     pub(crate) async fn namespace(&self, name: &str, deadline: Instant) -> Arc<Namespace> {
         if let Some(namespace) = self.namespaces.get(name) {
             return namespace;
         }
-        let question = || {
+        let request = || {
             let (api, name): (Api<v1::Namespace>, _) = (Api::all(self.client.clone()), name.to_owned());
-            async move { Ok(api.get_metadata_opt(&name).await?.map(|object| Arc::new(known(object)))) }
+            async move { Ok(api.get_metadata_opt(&name).await?.map(|object| Arc::new(to_engine(object)))) }
         };
-        let why = match self.namespace_lookups.ask(name.to_owned(), deadline, question).await {
+        let why = match self.namespace_lookups.get(name.to_owned(), deadline, request).await {
             Ok(Some(namespace)) => return namespace,
-            // The answer may be older than the namespace, and that may require templates.
-            Ok(None) => format!("namespace {name} was not there when the API server was asked for it"),
-            Err(why) => format!("namespace {name} is not known, and could not be asked for: {why}"),
+            // The answer may be older than the namespace, which may require templates.
+            Ok(None) => format!("namespace {name} was not found when it was looked up"),
+            Err(why) => format!("namespace {name} is not known, and could not be looked up: {why}"),
         };
         Arc::new(Namespace::unavailable(name, why))
     }
 
-    /// Those of the named templates that the API server has for pods of a namespace.
+    /// The named templates that the API server has for pods of a namespace.
     pub(crate) async fn templates(
         &self,
-        kinds: &[Kind],
+        kinds: &[TemplateKind],
         names: &[TemplateName],
         namespace: &str,
         deadline: Instant,
     ) -> Vec<MissingTemplate> {
-        let all_of = |name| try_join_all(kinds.iter().map(move |kind| self.template(*kind, name, namespace, deadline)));
-        let found = join_all(names.iter().take(MAX_MISSING).map(all_of)).await;
-        // Nothing of a name of which one kind could not be asked for: it may be the one that goes first.
+        let lookups = names
+            .iter()
+            .take(MAX_MISSING)
+            .map(|name| try_join_all(kinds.iter().map(move |kind| self.template(*kind, name, namespace, deadline))));
+        let found = join_all(lookups).await;
+        // None of a name for which one kind could not be looked up: that one may take precedence.
         found.into_iter().flatten().flatten().flatten().collect()
     }
 
     async fn template(
         &self,
-        kind: Kind,
+        kind: TemplateKind,
         name: &TemplateName,
         namespace: &str,
         deadline: Instant,
     ) -> lookups::Answer<MissingTemplate> {
         let key = match kind {
-            Kind::ClusterWide => String::new(),
-            Kind::Namespaced => namespace.to_owned(),
+            TemplateKind::ClusterWide => String::new(),
+            TemplateKind::Namespaced => namespace.to_owned(),
         };
-        let question = || {
+        let request = || {
             let (client, resource) = (self.client.clone(), kind.resource());
             let api: Api<DynamicObject> = match kind {
-                Kind::ClusterWide => Api::all_with(client, &resource),
-                Kind::Namespaced => Api::namespaced_with(client, namespace, &resource),
+                TemplateKind::ClusterWide => Api::all_with(client, &resource),
+                TemplateKind::Namespaced => Api::namespaced_with(client, namespace, &resource),
             };
             let name = name.clone();
             async move {
                 let Some(object) = api.get_opt(name.as_str()).await? else { return Ok(None) };
-                // Once for all who wait, and not where reviews are answered: it can take milliseconds.
-                let read = spawn_blocking(move || MissingTemplate::read(Resource::of(kind, object)));
+                // Once for all who wait, and not on the threads of reviews: it can take milliseconds.
+                let read = spawn_blocking(move || MissingTemplate::read(TemplateResource::of(kind, object)));
                 Ok(Some(read.await.map_err(|error| kube::Error::Service(error.into()))?))
             }
         };
-        self.template_lookups[kind as usize].ask((key, name.clone()), deadline, question).await
+        self.template_lookups[kind as usize].get((key, name.clone()), deadline, request).await
     }
 }
 
-async fn follow_namespaces(cluster: Arc<Cluster>, watched: Arc<Watched>) {
+async fn watch_namespaces(cluster: Arc<Cluster>, watch: Arc<Watch>) {
     let api: Api<PartialObjectMeta<v1::Namespace>> = Api::all(cluster.client.clone());
-    let watch = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
-    let take_up = |seen| {
-        cluster.namespaces.heed(seen);
+    let attempt = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
+    let apply = |change| {
+        cluster.namespaces.apply(change);
         cluster.metrics.namespaces_known(cluster.namespaces.len());
-        watched.mark_full();
+        watch.mark_listed();
         ready(())
     };
-    watched.follow(watch, take_up).await;
+    watch.run(attempt, apply).await;
 }
 
-async fn follow_templates(client: Client, kind: Kind, watched: Arc<Watched>, changes: mpsc::Sender<Heard>) {
-    let resource = kind.resource();
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let watch = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
-    let of = |object| Resource::of(kind, object);
-    let pass_on = |seen| {
-        let change = match seen {
-            Seen::All(objects) => Change::Listed(kind, objects.into_iter().map(of).collect()),
-            Seen::Applied(object) => Change::Applied(of(object)),
-            Seen::Deleted(object) => Change::Deleted(of(object).identity),
+async fn watch_templates(client: Client, kind: TemplateKind, watch: Arc<Watch>, events: mpsc::Sender<WatchEvent>) {
+    let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
+    let attempt = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
+    let read = |object| TemplateResource::of(kind, object);
+    let send = |change| {
+        let change = match change {
+            ObjectChange::Listed(objects) => TemplateChange::Listed(kind, objects.into_iter().map(read).collect()),
+            ObjectChange::Applied(object) => TemplateChange::Applied(read(object)),
+            ObjectChange::Deleted(object) => TemplateChange::Deleted(read(object).identity),
         };
-        // It only fails when the process is on its way out.
-        changes.send((change, Arc::clone(&watched))).map(drop)
+        // It only fails when the process is about to end.
+        events.send((change, Arc::clone(&watch))).map(drop)
     };
-    watched.follow(watch, pass_on).await;
+    watch.run(attempt, send).await;
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Template files and manifests: single files, and folders that are read with all that is in them.
 //!
 //! A folder is polled for its contents rather than watched, because a mounted ConfigMap is swapped as a whole by a link
-//! that no watch on its files would see. Names that begin with a dot are left out: behind them such a mount keeps its
-//! real files (`..data`), and an editor its own.
+//! that no watch on its files would see. Names that begin with a dot are skipped: such a mount has its real files in
+//! `..data`, and editors keep their own files under such names.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
@@ -11,32 +11,32 @@ use std::sync::Arc;
 
 /// The largest template file: as much as a ConfigMap can hold.
 pub(crate) const TEMPLATE_BYTES: u64 = 1024 * 1024;
-/// No platform team has more; a folder with more of them is not the one that was meant.
+/// No platform team has more templates; a folder with more files was probably named by mistake.
 const MAX_FILES: usize = 1000;
-/// A link that leads back up must end somewhere.
+/// Bounds links that lead back up.
 const MAX_DEPTH: usize = 16;
 
-/// A file that was found, or a place where nothing could be read.
+/// A file that was read, or a file or folder that could not be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct SourceFile {
     /// Where it is; when `text` is an error, this can be a folder.
     pub(crate) path: PathBuf,
-    /// What it says, or why that cannot be told.
+    /// Its text, or why it could not be read.
     pub(crate) text: Result<Arc<str>, String>,
 }
 
 /// Reads `roots` in order, each file up to `max_bytes`; within a folder the files are sorted by path.
-pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<Found> {
-    let mut found = Vec::new();
+pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<SourceFile> {
+    let mut files = Vec::new();
     for root in roots {
         if root.is_dir() {
-            read_folder(root, 0, max_bytes, &mut found);
+            read_folder(root, 0, max_bytes, &mut files);
         } else {
             let text = File::open(root).and_then(|file| read_text(file, max_bytes)).map_err(|error| error.to_string());
-            found.push(Found { path: root.clone(), text: text.map(Arc::from) });
+            files.push(SourceFile { path: root.clone(), text: text.map(Arc::from) });
         }
     }
-    found
+    files
 }
 
 /// Reads UTF-8 text, up to `max_bytes` of it.
@@ -50,9 +50,8 @@ pub(crate) fn read_text(source: impl Read, max_bytes: u64) -> io::Result<String>
 }
 
 /// The built-in cookbook, as files.
-pub(crate) fn cookbook() -> Vec<Found> {
-    let found = |(name, text): &(&str, &str)| Found { path: name.into(), text: Ok((*text).into()) };
-    COOKBOOK.iter().map(found).collect()
+pub(crate) fn cookbook() -> Vec<SourceFile> {
+    COOKBOOK.iter().map(|(name, text)| SourceFile { path: name.into(), text: Ok((*text).into()) }).collect()
 }
 
 macro_rules! built_in {
@@ -71,29 +70,29 @@ const COOKBOOK: &[(&str, &str)] = built_in![
     "vault-agent" "vector" "wait-for"
 ];
 
-fn read_folder(folder: &Path, depth: usize, max_bytes: u64, found: &mut Vec<Found>) {
-    let refused = |why: String| Found { path: folder.to_owned(), text: Err(why) };
+fn read_folder(folder: &Path, depth: usize, max_bytes: u64, files: &mut Vec<SourceFile>) {
+    let unreadable = |why: String| SourceFile { path: folder.to_owned(), text: Err(why) };
     if depth > MAX_DEPTH {
-        return found.push(refused(format!("more than {MAX_DEPTH} folders deep")));
+        return files.push(unreadable(format!("more than {MAX_DEPTH} folders deep")));
     }
     let mut entries: Vec<DirEntry> = match fs::read_dir(folder).and_then(Iterator::collect) {
         Ok(entries) => entries,
-        Err(error) => return found.push(refused(error.to_string())),
+        Err(error) => return files.push(unreadable(error.to_string())),
     };
     entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
     entries.sort_by_key(DirEntry::path);
     for path in entries.iter().map(DirEntry::path) {
         if path.is_dir() {
-            read_folder(&path, depth + 1, max_bytes, found);
+            read_folder(&path, depth + 1, max_bytes, files);
         } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
-            if found.len() >= MAX_FILES {
-                return found.push(refused(format!("not read to its end: more than {MAX_FILES} files")));
+            if files.len() >= MAX_FILES {
+                return files.push(unreadable(format!("not read to its end: more than {MAX_FILES} files")));
             }
             match File::open(&path).and_then(|file| read_text(file, max_bytes)) {
-                Ok(text) => found.push(Found { path, text: Ok(text.into()) }),
+                Ok(text) => files.push(SourceFile { path, text: Ok(text.into()) }),
                 // Deleted since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => found.push(Found { path, text: Err(error.to_string()) }),
+                Err(error) => files.push(SourceFile { path, text: Err(error.to_string()) }),
             }
         }
     }
@@ -113,8 +112,8 @@ mod tests {
     }
 
     fn names(root: &Path) -> Vec<String> {
-        let found = read(&[root.to_owned()], TEMPLATE_BYTES);
-        found.iter().map(|file| file.path.strip_prefix(root).unwrap().display().to_string()).collect()
+        let files = read(&[root.to_owned()], TEMPLATE_BYTES);
+        files.iter().map(|file| file.path.strip_prefix(root).unwrap().display().to_string()).collect()
     }
 
     #[test]
@@ -145,8 +144,8 @@ mod tests {
         fs::write(folder.path().join("big.yaml"), "x".repeat(11)).unwrap();
         fs::write(folder.path().join("latin.yaml"), [0xe9]).unwrap();
         symlink(".", folder.path().join("loop")).unwrap();
-        let found = read(&[folder.path().to_owned(), folder.path().join("absent")], 10);
-        let whys: Vec<&str> = found.iter().filter_map(|file| file.text.as_ref().err()).map(String::as_str).collect();
+        let files = read(&[folder.path().to_owned(), folder.path().join("absent")], 10);
+        let whys: Vec<&str> = files.iter().filter_map(|file| file.text.as_ref().err()).map(String::as_str).collect();
         assert!(whys.contains(&"larger than 10 bytes"), "{whys:?}");
         assert!(whys.contains(&"not UTF-8 text"), "{whys:?}");
         assert!(whys.contains(&"more than 16 folders deep"), "{whys:?}");

@@ -1,33 +1,26 @@
 //! Pillion, the program: a mutating admission webhook, and the same engine on the command line.
 //!
-//! What happens to a pod is decided in the crate `pillion-engine`. Here is what surrounds that: the commands ([`cli`]), the
-//! sockets ([`server`]) and their certificates ([`certs`]), the templates in force ([`live`]), which come from [`files`]
-//! and from the [`cluster`], what keeps all of it current ([`keep`]), metrics, logs and traces ([`telemetry`]).
+//! The crate `pillion-engine` decides what is injected into a pod. This crate has the rest: the commands ([`cli`]), the
+//! sockets ([`server`]) and their certificates ([`certs`]), the templates in force ([`catalog`]), which come from
+//! [`files`] and from the [`cluster`], the reloading of both ([`reload`]), [`metrics`], logs and traces ([`telemetry`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails says where"))]
 
+mod catalog;
 mod certs;
 mod cli;
 mod cluster;
 mod files;
-mod keep;
-mod live;
 mod manifest;
 mod metrics;
+mod reload;
 mod server;
 mod telemetry;
+mod version;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-
-/// The version of this build.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit of this build, when whoever built it said so.
-const REVISION: &str = match option_env!("PILLION_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
 
 fn main() -> ExitCode {
     cli::run(cli::Command::parse())

@@ -1,6 +1,7 @@
-//! Kubernetes manifests as people keep them: documents in a file, and the pods in them.
+//! Kubernetes manifests: documents in a file, and the pods in them.
 //!
-//! What is not changed goes out byte for byte. What is changed keeps the order of its fields and the comments above it.
+//! A document that is not changed is written byte for byte. One that is changed keeps the order of its fields and the
+//! comments above it.
 
 use pillion_engine::yaml;
 use serde::de::IgnoredAny;
@@ -40,8 +41,8 @@ fn json_documents(text: &str) -> Vec<&str> {
     starts.zip(&ends).map(|(start, &end)| &text[start..end]).collect()
 }
 
-/// Reads a document that has `lines` before it, as kubectl would: `0644` is octal, and a key may stand only once. None
-/// when there is nothing in it.
+/// Reads a document that has `lines` before it, as kubectl would: `0644` is octal, and a key may appear only once. `None`
+/// when the document is empty.
 pub(crate) fn parse(document: &str, lines: usize) -> Result<Option<Value>, ManifestError> {
     let node = yaml::read_document(document, lines as u64)?;
     Ok(node.map(|node| node.to_json()).filter(|value| !value.is_null()))
@@ -75,9 +76,9 @@ pub(crate) struct PodSource<'a> {
     pub(crate) name: String,
     /// Its namespace.
     pub(crate) namespace: String,
-    /// An annotation of ours on that object itself, where nobody reads it.
+    /// An annotation of ours on that object itself, where it has no effect.
     pub(crate) misplaced: Option<String>,
-    /// `metadata` and `spec` are in here.
+    /// The object that holds `metadata` and `spec` of the pod.
     template: &'a mut Map<String, Value>,
 }
 
@@ -120,7 +121,7 @@ pub(crate) fn each_pod<E>(object: &mut Value, visit: &mut impl FnMut(PodSource<'
 }
 
 impl PodSource<'_> {
-    /// The pod as the API server would see it come: with a namespace, and a name or the beginning of one.
+    /// The pod as it would be sent to the API server: with a namespace, and a name or `generateName`.
     pub(crate) fn pod(&self) -> Value {
         let mut pod = Map::new();
         if self.kind != "pod" {
@@ -138,7 +139,7 @@ impl PodSource<'_> {
         pod.into()
     }
 
-    /// Puts `pod`, which was made from this, back in its place, without what [`PodSource::pod`] gave it.
+    /// Puts `pod`, which was made from this, back in its place, without what [`PodSource::pod`] added.
     pub(crate) fn put_back(&mut self, mut pod: Value) {
         let Some(pod) = pod.as_object_mut() else { return };
         if let Some(mut metadata) = pod.shift_remove("metadata") {

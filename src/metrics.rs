@@ -16,7 +16,9 @@ use prometheus::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-/// From half a millisecond, which is long for a review, to five seconds, when API servers are told to give up.
+use crate::version::{REVISION, VERSION};
+
+/// From half a millisecond, which is long for a review, to five seconds, the timeout of our webhooks.
 const DURATION_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// All series of the process.
@@ -45,20 +47,20 @@ pub(crate) struct Metrics {
     namespaces: IntGauge,
 }
 
-/// What came of asking the API server for something that a review missed.
+/// The result of looking up what a review missed in the caches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Looked {
+pub(crate) enum LookupResult {
     /// It is there.
     Found,
-    /// There is no such thing.
+    /// It does not exist.
     Absent,
     /// There was no answer, or none in time.
     Failed,
 }
 
-/// What came of a request to `/validate`.
+/// The result of a request to `/validate`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Validated {
+pub(crate) enum ValidationResult {
     /// The template may be stored.
     Accepted,
     /// It is broken.
@@ -75,7 +77,7 @@ impl Metrics {
             &registry,
             IntGaugeVec::new(Opts::new("pillion_build_info", "What runs here; always 1."), &["version", "revision"])?,
         )?;
-        build.with_label_values(&[crate::VERSION, crate::REVISION]).set(1);
+        build.with_label_values(&[VERSION, REVISION]).set(1);
         registry.register(Box::new(Process(ProcessCollector::for_self())))?;
 
         let metrics = Metrics {
@@ -83,7 +85,7 @@ impl Metrics {
                 &registry,
                 counter(
                     "pillion_admission_requests_total",
-                    "Requests to /mutate, by operation and by how and why they came out.",
+                    "Requests to /mutate, by operation, result and reason.",
                     &["operation", "result", "reason"],
                 )?,
             )?,
@@ -104,7 +106,7 @@ impl Metrics {
             )?,
             events: register(
                 &registry,
-                counter("pillion_events_total", "Events on the owners of pods, by what became of them.", &["result"])?,
+                counter("pillion_events_total", "Events on the owners of pods, by result.", &["result"])?,
             )?,
             in_flight: register(&registry, gauge("pillion_inflight_requests", "Requests to /mutate in progress.")?)?,
             loaded: register(&registry, gauge("pillion_templates_loaded", "Templates in force.")?)?,
@@ -120,23 +122,19 @@ impl Metrics {
                 &registry,
                 gauge(
                     "pillion_config_last_reload_success_timestamp_seconds",
-                    "When the template files were last loaded without a complaint.",
+                    "When the templates were last loaded without an error.",
                 )?,
             )?,
             validations: register(
                 &registry,
-                counter(
-                    "pillion_validation_requests_total",
-                    "Requests to /validate, by how they came out.",
-                    &["result"],
-                )?,
+                counter("pillion_validation_requests_total", "Requests to /validate, by result.", &["result"])?,
             )?,
             watch_up: register(
                 &registry,
                 IntGaugeVec::new(
                     Opts::new(
                         "pillion_watch_up",
-                        "Whether the watch of a resource of the cluster is well (1) or not (0).",
+                        "Whether the watch of a resource of the cluster works (1) or not (0).",
                     ),
                     &["resource"],
                 )?,
@@ -145,7 +143,7 @@ impl Metrics {
                 &registry,
                 counter(
                     "pillion_watch_failures_total",
-                    "Failures of watches, each followed by a new list.",
+                    "Failures of watches, each of which is followed by a new list.",
                     &["resource"],
                 )?,
             )?,
@@ -153,7 +151,7 @@ impl Metrics {
                 &registry,
                 counter(
                     "pillion_lookups_total",
-                    "Questions to the API server for what a review missed in the caches.",
+                    "Lookups at the API server of what a review missed in the caches.",
                     &["resource", "result"],
                 )?,
             )?,
@@ -181,7 +179,7 @@ impl Metrics {
                 &registry,
                 counter(
                     "pillion_certificate_repairs_total",
-                    "Times that what others had changed was put right: the Secret, or the caBundle of a webhook.",
+                    "Repairs of what others had changed: the Secret, or the caBundle of a webhook.",
                     &["what"],
                 )?,
             )?,
@@ -198,8 +196,8 @@ impl Metrics {
             leader: register(&registry, gauge("pillion_leader", "Whether this replica holds the Lease.")?)?,
             registry,
         };
-        for told in [Told::Sent, Told::Dropped, Told::Failed] {
-            metrics.told(told, 0);
+        for result in [EventResult::Sent, EventResult::Dropped, EventResult::Failed] {
+            metrics.events_recorded(result, 0);
         }
         for result in ["success", "failure"] {
             metrics.config_reloads.with_label_values(&[result]);
@@ -216,7 +214,7 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    /// Counts a request as in progress until the guard goes.
+    /// Counts a request as in progress until the guard is dropped.
     pub(crate) fn in_flight(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
@@ -233,7 +231,7 @@ impl Metrics {
         self.count(Operation::Other, Outcome::Error, Reason::MalformedReview);
     }
 
-    /// Counts a request whose answer failed for a fault of ours.
+    /// Counts a request whose answer failed for a bug of ours.
     pub(crate) fn panicked(&self) {
         self.count(Operation::Other, Outcome::Error, Reason::InternalError);
     }
@@ -242,7 +240,7 @@ impl Metrics {
         self.requests.with_label_values(&[operation.as_str(), outcome.as_str(), reason.as_str()]).inc();
     }
 
-    /// Notes which templates are in force, and gives each its counter. The series of a template that is gone is dropped.
+    /// Notes which templates are in force, and gives each its counter. The series of a template that is gone is removed.
     pub(crate) fn templates_loaded(&self, catalog: &Catalog, refused: usize) -> BTreeMap<TemplateName, IntCounter> {
         self.loaded.set(catalog.len() as i64);
         self.refused.set(refused as i64);
@@ -281,16 +279,16 @@ impl Metrics {
     }
 
     /// Counts a request to `/validate`.
-    pub(crate) fn validated(&self, result: Validated) {
+    pub(crate) fn validated(&self, result: ValidationResult) {
         let result = match result {
-            Validated::Accepted => "accepted",
-            Validated::Refused => "refused",
-            Validated::Malformed => "malformed",
+            ValidationResult::Accepted => "accepted",
+            ValidationResult::Refused => "refused",
+            ValidationResult::Malformed => "malformed",
         };
         self.validations.with_label_values(&[result]).inc();
     }
 
-    /// Notes whether the watch of a resource is well.
+    /// Notes whether the watch of a resource works.
     pub(crate) fn set_watch_up(&self, resource: &str, up: bool) {
         self.watch_up.with_label_values(&[resource]).set(up.into());
         self.watch_failures.with_label_values(&[resource]);
@@ -301,12 +299,12 @@ impl Metrics {
         self.watch_failures.with_label_values(&[resource]).inc();
     }
 
-    /// Counts a question to the API server.
-    pub(crate) fn looked_up(&self, resource: &str, result: Looked) {
+    /// Counts a lookup at the API server.
+    pub(crate) fn looked_up(&self, resource: &str, result: LookupResult) {
         let result = match result {
-            Looked::Found => "found",
-            Looked::Absent => "absent",
-            Looked::Failed => "failed",
+            LookupResult::Found => "found",
+            LookupResult::Absent => "absent",
+            LookupResult::Failed => "failed",
         };
         self.lookups.with_label_values(&[resource, result]).inc();
     }
@@ -317,11 +315,11 @@ impl Metrics {
     }
 
     /// Counts events on the owners of pods.
-    pub(crate) fn told(&self, told: Told, events: u64) {
-        let result = match told {
-            Told::Sent => "sent",
-            Told::Dropped => "dropped",
-            Told::Failed => "failed",
+    pub(crate) fn events_recorded(&self, result: EventResult, events: u64) {
+        let result = match result {
+            EventResult::Sent => "sent",
+            EventResult::Dropped => "dropped",
+            EventResult::Failed => "failed",
         };
         self.events.with_label_values(&[result]).inc_by(events);
     }
@@ -336,12 +334,12 @@ impl Metrics {
         self.authority_expiration.with_label_values::<&str>(&[]).set(not_after);
     }
 
-    /// Counts a Secret that was put right.
+    /// Counts a repair of the Secret.
     pub(crate) fn secret_repaired(&self) {
         self.certificate_repairs.with_label_values(&["secret"]).inc();
     }
 
-    /// Counts a webhook configuration whose caBundle was put right.
+    /// Counts a repair of the caBundle of a webhook configuration.
     pub(crate) fn ca_bundle_repaired(&self) {
         self.certificate_repairs.with_label_values(&["ca_bundle"]).inc();
     }
@@ -357,14 +355,14 @@ impl Metrics {
     }
 }
 
-/// What became of an event on the owner of pods.
+/// The result of recording an event on the owner of pods.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Told {
+pub(crate) enum EventResult {
     /// It was written.
     Sent,
-    /// There was no room for it, or too much had been told of its owner.
+    /// There was no room for it, or there were too many about its owner.
     Dropped,
-    /// The API server did not take it.
+    /// It could not be written.
     Failed,
 }
 

@@ -1,4 +1,4 @@
-//! The webhook and its admin listener: a [`Config`] becomes [`Bound`] sockets, which serve until they are told to stop.
+//! The webhook and its admin listener: a [`Config`] becomes [`Bound`] sockets, which serve until a signal.
 
 mod admin;
 mod drain;
@@ -20,10 +20,10 @@ use self::listener::{Limits, Listener, Phase};
 use self::mutate::{HEAVY_AT_A_TIME, Mutate};
 use self::request::Bodies;
 use self::validate::Validate;
+use crate::catalog::CatalogHandle;
 use crate::certs::Serving;
 use crate::cluster::Cluster;
 use crate::cluster::events::Events;
-use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// Kubelet and Prometheus need few connections, and should get them even when the webhook has none left.
@@ -36,13 +36,13 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Where the admin listener listens.
     pub(crate) admin_listen: SocketAddr,
-    /// What the webhook shows its clients.
+    /// The certificate that the webhook serves.
     pub(crate) certificate: Arc<Serving>,
     /// The templates.
-    pub(crate) live: Arc<Live>,
-    /// What is known of the cluster, if it is watched.
+    pub(crate) catalog: Arc<CatalogHandle>,
+    /// The cluster, if it is watched.
     pub(crate) cluster: Option<Arc<Cluster>>,
-    /// Where the owners of pods are told of warnings, if anywhere.
+    /// Where warnings are recorded for events, if the cluster is watched.
     pub(crate) events: Option<Events>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
@@ -66,9 +66,9 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Binds both sockets, and says where.
+    /// Binds both sockets, and logs their addresses.
     pub(crate) async fn bind(config: Config) -> anyhow::Result<Bound> {
-        // First, because whoever reads that the server listens may send one.
+        // First, because a signal may come as soon as the log says that the server listens.
         let signals = Signals::catch()?;
         let tls = listener::tls(Arc::clone(&config.certificate) as _).context("cannot set up TLS")?;
         let limits = Limits { connections: config.max_connections, ..Limits::DEFAULT };
@@ -95,23 +95,23 @@ impl Bound {
     /// Serves until a signal, and through the drain that follows it.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let Bound { signals, phase, webhook, admin, config } = self;
-        let Config { certificate, live, cluster, events, metrics, max_body, patience, drain, .. } = config;
+        let Config { certificate, catalog, cluster, events, metrics, max_body, patience, drain, .. } = config;
         let phases = phase.subscribe();
 
         let bodies = Bodies::new(max_body, patience);
         let validate = Validate { metrics: Arc::clone(&metrics), bodies: bodies.clone() };
         let mutate = Mutate {
-            live: Arc::clone(&live),
+            catalog: Arc::clone(&catalog),
             cluster: cluster.clone(),
             events,
             metrics: Arc::clone(&metrics),
             bodies,
             heavy: Semaphore::new(HEAVY_AT_A_TIME),
         };
-        let health = Admin { certificate, live, cluster, metrics, phase: phases.clone() };
+        let health = Admin { certificate, catalog, cluster, metrics, phase: phases.clone() };
         let webhook = tokio::spawn(webhook.serve(mutate.router().merge(validate.router()), phases));
         let admin = tokio::spawn(async move {
-            // Nobody ends this phase: the kubelet's probes find the port open for as long as the process lives.
+            // This phase never ends: the port is open to the probes of the kubelet for as long as the process lives.
             let (_serving, phases) = watch::channel(Phase::Serving);
             admin.serve(health.router(), phases).await;
         });

@@ -1,5 +1,5 @@
-//! Logs, on standard error: JSON for machines, text for a terminal. And traces, if they are asked for: a span for each
-//! review, and below it one for each question to the API server.
+//! Logs, on standard error: JSON for machines, text for a terminal. And traces, if they are enabled: a span for each
+//! review, and below it one for each lookup at the API server.
 
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -19,7 +19,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt, registry};
 
-/// The target of every span. Where nobody collects traces, no span is made.
+/// The target of every span. When traces are not collected, no span is made.
 const TRACES: &str = "pillion::traces";
 
 /// How a log line looks.
@@ -43,14 +43,14 @@ pub(crate) struct LogArgs {
     log_level: Level,
 }
 
-/// Sends the last traces when it goes.
+/// Sends the last traces when it is dropped.
 #[must_use]
 pub(crate) struct Telemetry {
     #[cfg(feature = "otlp")]
     _traces: Option<otlp::Traces>,
 }
 
-/// Starts logging, and tracing if that is asked for, for the whole process.
+/// Starts logging, and tracing if that is enabled, for the whole process.
 pub(crate) fn start(args: &LogArgs) -> Telemetry {
     let subscriber = registry().with(lines(args));
     #[cfg(not(feature = "otlp"))]
@@ -83,7 +83,7 @@ pub(crate) fn start(args: &LogArgs) -> Telemetry {
     telemetry
 }
 
-/// What writes log lines. It has no interest in spans.
+/// The layer that writes log lines. It ignores spans.
 fn lines(args: &LogArgs) -> impl Layer<Registry> + use<> {
     let LogArgs { log_format, log_level } = *args;
     let terminal = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
@@ -93,7 +93,7 @@ fn lines(args: &LogArgs) -> impl Layer<Registry> + use<> {
         LogFormat::Text => lines.boxed(),
     };
     let is_logged = move |metadata: &Metadata<'_>| {
-        // What goes wrong with the API server we say ourselves, once and in fewer words.
+        // We log failures of the API server ourselves, once and in fewer words.
         let is_repeated = metadata.target().starts_with("kube_") && log_level < Level::DEBUG;
         metadata.is_event() && !is_repeated && *metadata.level() <= log_level
     };
@@ -121,12 +121,12 @@ pub(crate) fn review_span(headers: &HeaderMap) -> Span {
     span
 }
 
-/// A span for a question to the API server.
+/// A span for a lookup at the API server.
 pub(crate) fn lookup_span(resource: &str) -> Span {
     tracing::info_span!(target: TRACES, "lookup", otel.kind = "client", k8s.resource.name = resource)
 }
 
-/// Says in the current span how a review came out: what is in metrics and audit log too, and nothing that the pod holds.
+/// Records the decision in the current span: what metrics and audit log have too, and nothing that the pod holds.
 pub(crate) fn trace_decision(review: &Review<'_>, decision: &Decision) {
     let span = Span::current();
     if span.is_disabled() {
@@ -140,7 +140,7 @@ pub(crate) fn trace_decision(review: &Review<'_>, decision: &Decision) {
     span.record("pillion.templates", templates.collect::<Vec<_>>().join(","));
 }
 
-/// Says in the span of a review that there was no answer.
+/// Records in the span of a review why there was no answer.
 pub(crate) fn trace_refusal(span: &Span, why: impl Display) {
     if !span.is_disabled() {
         span.record("otel.status_code", "ERROR");
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_nobody_collects_traces_no_span_is_made() {
+    fn when_traces_are_not_collected_no_span_is_made() {
         let args = LogArgs { log_format: Some(LogFormat::Json), log_level: Level::TRACE };
         let _guard = registry().with(lines(&args)).set_default();
         assert!(review_span(&HeaderMap::new()).is_disabled());

@@ -1,21 +1,22 @@
 //! A certificate authority of our own, kept in a Secret that all replicas share.
 //!
-//! Every few seconds each replica looks at the Secret, and serves the certificate that it holds. The leader alone writes:
+//! Every few seconds each replica reads the Secret, and serves the certificate that it holds. Only the leader writes:
 //!
 //! ```text
-//! Secret ──read──▶ Found ──plan──▶ Plan ──carry out──▶ Kept ──▶ Secret, caBundle of each webhook
+//! Secret ──read──▶ SecretParts ──plan──▶ Plan ──carry out──▶ Credentials ──▶ Secret, caBundle of each webhook
 //! ```
 //!
-//! There is one exception: an empty `caBundle` is filled by any replica, with the authorities of the Secret. After an
+//! There is one exception: any replica fills an empty `caBundle`, with the authorities of the Secret. After an
 //! installation it is empty and there may be no leader for a while, and every call fails until it is filled.
 //!
-//! All state is in the Secret, so that any replica can go on where a leader was killed. There are two rules. An
-//! authority signs, and a certificate of it is served, only when every webhook has trusted it for `propagation`, which
-//! each replica counts for itself, on its monotonic clock; unless there is nothing better to serve. And an authority
-//! is trusted until it expires. What is wrong with the Secret is put right from what this replica remembers of it, so
-//! that nothing changes for the API servers; only what nobody remembers is made anew.
+//! All state is in the Secret, so that any replica can continue where a leader was killed. There are two rules. First, an
+//! authority signs, and a certificate of it is served, only when every webhook has trusted it for `propagation`, unless
+//! there is nothing better to serve. Each replica measures that time itself, with its monotonic clock. Second, an
+//! authority is trusted until it expires. A damaged Secret is repaired from what this replica remembers of it, so that
+//! nothing changes for the API servers; only what is not remembered is made anew.
 
 mod authority;
+mod config;
 mod contents;
 mod memory;
 mod plan;
@@ -34,74 +35,28 @@ use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use k8s_openapi::api::core::v1;
 use kube::Client;
-use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::authority::{Authority, Leaf};
-use self::contents::{Found, Kept, Problem};
+pub(crate) use self::config::Config;
+use self::contents::{Credentials, SecretParts, SecretProblem};
 use self::memory::{At, Memory};
-use self::plan::Change;
+use self::plan::SecretChange;
 use self::secret::Secret;
 use self::webhooks::{Configuration, Target, Webhooks};
 use super::Serving;
 use crate::cluster::lease::Leadership;
 use crate::metrics::Metrics;
 
-/// Whose fields the API server says they are.
-const MANAGER: &str = "pillion";
-/// Between two looks, and up to so much again, because replicas should not look in step.
+/// The time between two rounds, plus up to as much again at random, so that replicas do not read at the same moment.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// For all calls of one look.
+/// For all calls of one round.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many looks that failed in a row are more than a passing trouble: some two minutes.
-const LASTING: u32 = 40;
-const MAX_CA_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// So many failed rounds in a row, some two minutes, count as a failed reload.
+const LASTING_FAILURES: u32 = 40;
 
-/// Which certificates there are to be.
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
-    /// Where the Secret is.
-    pub(crate) namespace: String,
-    /// The Secret's name.
-    pub(crate) secret: String,
-    /// The name of the mutating and of the validating configuration whose webhooks shall trust us.
-    pub(crate) webhook_configuration: String,
-    /// The DNS names and addresses by which API servers reach us.
-    pub(crate) names: Vec<String>,
-    /// How long a serving certificate is valid.
-    pub(crate) duration: Duration,
-    /// How long before its end it is renewed.
-    pub(crate) renew_before: Duration,
-    /// How long an authority is valid.
-    pub(crate) ca_duration: Duration,
-    /// How long every webhook must have trusted an authority before a certificate of it is served.
-    pub(crate) propagation: Duration,
-}
-
-impl Config {
-    fn check(&self) -> anyhow::Result<()> {
-        let Config { names, duration, renew_before, ca_duration, propagation, .. } = self;
-        let ordered = propagation < renew_before && renew_before < duration && *duration <= *ca_duration / 2;
-        anyhow::ensure!(
-            ordered && *ca_duration <= MAX_CA_DURATION,
-            "the times do not fit together: --certs-propagation ({propagation:?}) must be less than --certs-renew-before \
-             ({renew_before:?}), that less than --certs-duration ({duration:?}), that at most half of --certs-ca-duration \
-             ({ca_duration:?}), and that at most 100 years"
-        );
-        anyhow::ensure!(
-            !names.is_empty(),
-            "--certs-name is missing: give the names by which API servers reach the webhook"
-        );
-        for name in names {
-            ServerName::try_from(name.as_str())
-                .with_context(|| format!("--certs-name {name:?} is neither a DNS name nor an IP address"))?;
-        }
-        Ok(())
-    }
-}
-
-/// Looks after the certificates until it is aborted, and lets `serving` have the one to serve.
+/// Keeps Secret and webhooks as they should be until the task is aborted, and gives `serving` the certificate to serve.
 pub(crate) fn start(
     client: Client,
     config: Config,
@@ -109,9 +64,9 @@ pub(crate) fn start(
     serving: Arc<Serving>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    config.check()?;
+    config.validate()?;
     metrics.certificate_untrusted(true);
-    let keeper = Keeper {
+    let reconciler = Reconciler {
         secret: Secret::new(client.clone(), &config.namespace, &config.secret),
         webhooks: Webhooks::new(&client, &config.webhook_configuration),
         memory: Memory::default(),
@@ -121,10 +76,10 @@ pub(crate) fn start(
         metrics,
         config,
     };
-    Ok(tokio::spawn(keeper.run()))
+    Ok(tokio::spawn(reconciler.run()))
 }
 
-struct Keeper {
+struct Reconciler {
     config: Config,
     secret: Secret,
     webhooks: Webhooks,
@@ -132,37 +87,37 @@ struct Keeper {
     metrics: Arc<Metrics>,
     serving: Arc<Serving>,
     memory: Memory,
-    /// What this replica has published in, or found in, the configurations.
+    /// The bundle of each configuration that this replica has published, or has found there.
     published: HashMap<&'static str, Vec<u8>>,
 }
 
-impl Keeper {
+impl Reconciler {
     async fn run(mut self) {
         let jitter = RandomState::new();
-        let (mut complaint, mut failures) = (None, 0_u32);
+        let (mut last_failure, mut failures) = (None, 0_u32);
         for round in 0_u64.. {
-            // Cancelled anywhere it does no harm, since each look starts from what is there.
-            let look = AssertUnwindSafe(timeout(PATIENCE, self.look())).catch_unwind().await;
-            let failure = match look {
+            // It can be cancelled anywhere, since each round starts from what is there.
+            let ended = AssertUnwindSafe(timeout(PATIENCE, self.reconcile())).catch_unwind().await;
+            let failure = match ended {
                 Ok(Ok(Ok(()))) => None,
                 Ok(Ok(Err(error))) => Some(format!("{error:#}")),
                 Ok(Err(_)) => Some("no answer in time".to_owned()),
-                Err(_) => Some("a fault of ours; the log has it".to_owned()),
+                Err(_) => Some("this is a bug in pillion; its log says where".to_owned()),
             };
             failures = if failure.is_some() { failures + 1 } else { 0 };
-            // What lasts is worth an alert: it ends with the certificate.
-            let lasts = failures.is_multiple_of(LASTING) && failures > 0;
+            // Worth an alert: if it goes on like this, the certificate expires.
+            let lasts = failures.is_multiple_of(LASTING_FAILURES) && failures > 0;
             if lasts {
                 self.metrics.certificate_reloaded(false);
             }
             match &failure {
-                Some(why) if lasts || complaint != failure => {
-                    tracing::warn!(why, "cannot look after the certificates; what is served stays");
+                Some(why) if lasts || last_failure != failure => {
+                    tracing::warn!(why, "cannot reconcile the certificates; the one in use is kept");
                 }
-                None if complaint.is_some() => tracing::info!("certificates are looked after again"),
+                None if last_failure.is_some() => tracing::info!("certificates are reconciled again"),
                 _ => {}
             }
-            complaint = failure;
+            last_failure = failure;
 
             let extra = INTERVAL.mul_f64((jitter.hash_one(round) % 1000) as f64 / 1000.0);
             tokio::select! {
@@ -172,72 +127,74 @@ impl Keeper {
         }
     }
 
-    async fn look(&mut self) -> anyhow::Result<()> {
+    async fn reconcile(&mut self) -> anyhow::Result<()> {
         let (wall, secret) = self.secret.read().await.context("cannot read the Secret")?;
         let at = At { wall, monotonic: Instant::now() };
-        let found = secret.as_ref().map(|secret| Found::read(secret.data.as_ref(), at.wall));
+        let parts = secret.as_ref().map(|secret| SecretParts::read(secret.data.as_ref(), at.wall));
         if self.leadership.is_leader() {
-            self.lead(at, secret, found).await
+            self.lead(at, secret, parts).await
         } else {
-            match found {
-                Some(found) => self.follow(at, &found).await,
-                // The leader makes it.
+            match parts {
+                Some(parts) => self.follow(at, &parts).await,
+                // The leader creates it.
                 None => Ok(()),
             }
         }
     }
 
-    async fn lead(&mut self, at: At, secret: Option<v1::Secret>, found: Option<Found>) -> anyhow::Result<()> {
+    async fn lead(&mut self, at: At, secret: Option<v1::Secret>, parts: Option<SecretParts>) -> anyhow::Result<()> {
         let mut configurations = self.webhooks.read().await;
         let webhooks = configurations.as_ref().map_or(Vec::new(), |read| trusted(read));
-        if let (Ok(_), Some(found)) = (&configurations, &found) {
-            self.memory.note_trusted(at, &found.authorities, &webhooks);
+        if let (Ok(_), Some(parts)) = (&configurations, &parts) {
+            self.memory.note_trusted(at, &parts.authorities, &webhooks);
         }
-        let (kept, changes) = self.memory.plan(at, found.as_ref(), &webhooks, &self.config)?;
+        let (credentials, changes) = self.memory.plan(at, parts.as_ref(), &webhooks, &self.config)?;
         if !changes.is_empty() {
-            self.secret.write(secret, &kept).await.context("cannot write the Secret")?;
-            self.tell(&changes, &kept);
+            self.secret.write(secret, &credentials).await.context("cannot write the Secret")?;
+            self.log_changes(&changes, &credentials);
         }
-        // Before the certificate is served, if it is the first, but that it cannot be published is no reason not to.
+        // Before the first certificate is served; it is served also when the authorities cannot be published.
         let published = match &mut configurations {
-            Ok(configurations) => self.publish(configurations, &kept.bundle(), Target::All).await,
+            Ok(configurations) => self.publish(configurations, &credentials.bundle(), Target::All).await,
             Err(_) => Ok(()),
         };
-        self.metrics.authority_expires(kept.signer.authority.not_after.as_second());
-        let served = self.memory.keep(at, &kept, &self.config);
+        self.metrics.authority_expires(credentials.signer.authority.not_after.as_second());
+        let served = self.memory.adopt(at, &credentials, &self.config);
         serve(served, &self.serving, &self.metrics);
         self.note_trust(&configurations);
         configurations.context("cannot read the webhook configurations")?;
         published.context("cannot publish the authorities in the webhook configurations")
     }
 
-    async fn follow(&mut self, at: At, found: &Found) -> anyhow::Result<()> {
-        let served = self.memory.heed(at, found, &self.config);
+    async fn follow(&mut self, at: At, parts: &SecretParts) -> anyhow::Result<()> {
+        let served = self.memory.adopt_parts(at, parts, &self.config);
         serve(served, &self.serving, &self.metrics);
-        if let Some(signer) = found.signer() {
+        if let Some(signer) = parts.signer() {
             self.metrics.authority_expires(signer.authority.not_after.as_second());
         }
         let mut configurations = self.webhooks.read().await;
         if let Ok(configurations) = &mut configurations {
-            // Whoever leads next need not begin to count.
-            self.memory.note_trusted(at, &found.authorities, &trusted(configurations));
+            // So that this replica, if it leads next, has measured the time already.
+            self.memory.note_trusted(at, &parts.authorities, &trusted(configurations));
         }
-        let published = match (&mut configurations, found.whole()) {
-            (Ok(configurations), Some(kept)) => self.publish(configurations, &kept.bundle(), Target::Empty).await,
+        let published = match (&mut configurations, parts.complete()) {
+            (Ok(configurations), Some(credentials)) => {
+                self.publish(configurations, &credentials.bundle(), Target::Empty).await
+            }
             _ => Ok(()),
         };
         self.note_trust(&configurations);
         configurations.context("cannot read the webhook configurations")?;
         published.context("cannot publish the authorities in the webhook configurations")?;
-        if found.problems.is_empty() {
+        if parts.problems.is_empty() {
             return Ok(());
         }
         self.metrics.certificate_reloaded(false);
-        let problems = found.problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ");
+        let problems = parts.problems.iter().map(SecretProblem::to_string).collect::<Vec<_>>().join("; ");
         anyhow::bail!("the leader has to repair the Secret {}: {problems}", self.config.secret)
     }
 
-    /// Lets the webhooks that are meant trust `bundle`.
+    /// Makes `bundle` the `caBundle` of the webhooks that `target` selects.
     async fn publish(
         &mut self,
         configurations: &mut [Configuration],
@@ -270,7 +227,7 @@ impl Keeper {
                 let (resource, name) = (it.resource, &self.config.webhook_configuration);
                 format!("the caBundle of {resource}/{name} lacks the CA of the certificate that is served")
             }),
-            // Without the right to read them nobody can tell, and that must not keep the replica from being ready.
+            // Without the right to read them this is unknown, which must not keep the replica from becoming ready.
             Err(kube::Error::Api(status)) if status.code == 403 => None,
             Err(_) => return,
         };
@@ -278,23 +235,24 @@ impl Keeper {
         trust.note(why_not);
     }
 
-    fn tell(&self, changes: &[Change], kept: &Kept) {
+    fn log_changes(&self, changes: &[SecretChange], credentials: &Credentials) {
         let secret = &self.config.secret;
-        let (authority_expires, certificate_expires) = (kept.signer.authority.not_after, kept.leaf.not_after());
+        let (authority_expires, certificate_expires) =
+            (credentials.signer.authority.not_after, credentials.leaf.not_after());
         for change in changes {
-            if let Change::Repaired(_) = change {
+            if let SecretChange::Repaired(_) = change {
                 tracing::warn!(secret, "{change}");
             } else {
                 tracing::info!(secret, %authority_expires, %certificate_expires, "{change}");
             }
         }
-        if changes.iter().any(|change| matches!(change, Change::Repaired(_))) {
+        if changes.iter().any(|change| matches!(change, SecretChange::Repaired(_))) {
             self.metrics.secret_repaired();
         }
     }
 }
 
-/// Whom each webhook trusts.
+/// The authorities that each webhook trusts.
 fn trusted(configurations: &[Configuration]) -> Vec<Vec<Authority>> {
     configurations.iter().flat_map(Configuration::authorities).collect()
 }

@@ -1,8 +1,8 @@
 //! A certificate and a key in files, as a mounted Secret gives them, polled for new contents.
 //!
-//! Contents, not change events: a Secret's files are links that are swapped above the file that a watch would see. A new
-//! pair that cannot be served never replaces one that can; it is tried again at each poll, because the two files may
-//! have been caught between two writes, and clocks move on.
+//! They are polled because a Secret's files are links into a folder that is swapped, which a watch on the files would not
+//! see. A new pair that cannot be served never replaces one that can. It is tried again at each poll, because the two files
+//! may have been read between two writes, and a certificate may become valid.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,8 +14,8 @@ use super::{Pair, PairError, Serving};
 /// A chain of many certificates takes some ten kilobytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Why the files could not be taken into service.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+/// Why the pair in the files cannot be served.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum FilesError {
     #[error("cannot read {}: {why}", path.display())]
     Unreadable { path: PathBuf, why: String },
@@ -23,7 +23,7 @@ pub(crate) enum FilesError {
     Unusable { certificate: PathBuf, key: PathBuf, why: PairError },
 }
 
-/// The two files, and what was last taken from them.
+/// The two files, and the contents that are served.
 pub(crate) struct Files {
     certificate: PathBuf,
     key: PathBuf,
@@ -37,15 +37,15 @@ struct Contents {
     key: Vec<u8>,
 }
 
-/// What a poll found.
+/// The result of a poll.
 #[derive(Debug)]
 pub(crate) enum Polled {
-    /// Nothing that was not known before.
+    /// Nothing has changed.
     Unchanged,
     /// A new pair is served from now on, until this second since 1970.
     Replaced(i64),
-    /// What is in the files now cannot be served, so the older pair stays. Told once for each reason.
-    Refused(Arc<FilesError>),
+    /// The pair in the files cannot be served, so the older one is kept. Returned once for each reason.
+    Refused(String),
 }
 
 impl Files {
@@ -56,12 +56,12 @@ impl Files {
         Ok(Files { certificate, key, served, serving: Arc::new(Serving::new(pair)) })
     }
 
-    /// The slot that is kept current.
+    /// Where the pair is served from.
     pub(crate) fn serving(&self) -> Arc<Serving> {
         Arc::clone(&self.serving)
     }
 
-    /// Reads the files, and takes a new pair into service if it is good.
+    /// Reads the files, and serves a new pair if it is good.
     pub(crate) fn poll(&mut self) -> Polled {
         match self.newer() {
             Ok(None) => {
@@ -75,11 +75,13 @@ impl Files {
                 self.serving.refused.store(None);
                 Polled::Replaced(not_after)
             }
-            Err(error) if self.serving.refused().is_some_and(|known| *known == error) => Polled::Unchanged,
             Err(error) => {
-                let error = Arc::new(error);
-                self.serving.refused.store(Some(Arc::clone(&error)));
-                Polled::Refused(error)
+                let why = error.to_string();
+                if self.serving.refused().is_some_and(|known| *known == why) {
+                    return Polled::Unchanged;
+                }
+                self.serving.refused.store(Some(Arc::new(why.clone())));
+                Polled::Refused(why)
             }
         }
     }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pair_never_replaces_a_good_one_and_is_told_once() {
+    fn a_bad_pair_never_replaces_a_good_one_and_is_refused_once() {
         let good = pair(2100);
         let folder = Folder::with(&good);
         let mut files = folder.open().unwrap();
@@ -182,8 +184,8 @@ mod tests {
             (&good.0, "", "holds no private key"),
         ] {
             folder.hold(certificate, key);
-            let Polled::Refused(error) = files.poll() else { panic!("not refused: {message}") };
-            assert!(error.to_string().contains(message), "{error}");
+            let Polled::Refused(why) = files.poll() else { panic!("not refused: {message}") };
+            assert!(why.contains(message), "{why}");
             assert!(matches!(files.poll(), Polled::Unchanged));
             assert!(Arc::ptr_eq(&files.serving().pair().unwrap(), &served));
         }

@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
-use pillion_engine::decision::{self, Decision, Reason, TemplateDecision};
+use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
 use pillion_engine::template::{OnError, TemplateName};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
-use super::{Outcome, print, report};
-use crate::files::{self, Found};
-use crate::live::{Library, Source};
+use super::output::{print, report};
+use crate::catalog::{Library, Source};
+use crate::files::{self, SourceFile};
 use crate::manifest::{self, PodSource};
 
 /// Far more than any rendered chart.
@@ -67,16 +68,16 @@ impl FromStr for Setting {
 }
 
 /// Injects into all that was named, or prints nothing.
-pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { filename, templates, set } = args;
     let loaded = Library::default().load(&Source::of(templates, Source::Cookbook)?.read());
     let mut catalog = Catalog::new(OnError::Deny);
-    loaded.enter(&mut catalog);
+    loaded.insert_into(&mut catalog);
     for problem in &loaded.problems {
         report(format_args!("template refused: {problem}"));
     }
 
-    let mut injection = Injection { catalog, set, advised: BTreeSet::new(), outcome: Outcome::AsAsked };
+    let mut injection = Injection { catalog, set, advised: BTreeSet::new(), failed: false };
     let mut output = String::new();
     for file in inputs(&filename)? {
         let name = file.path.display();
@@ -92,27 +93,27 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Outcome> {
     for Setting { template, parameter, .. } in injection.set.iter().filter(|setting| !setting.used) {
         report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
     }
-    Ok(injection.outcome)
+    Ok(if injection.failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
+fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<SourceFile>> {
     let mut inputs = Vec::new();
     for name in names {
-        let found = if name == Path::new("-") {
+        let files = if name == Path::new("-") {
             let text = files::read_text(io::stdin().lock(), MANIFEST_BYTES).map_err(|error| error.to_string());
-            vec![Found { path: "standard input".into(), text: text.map(Arc::from) }]
+            vec![SourceFile { path: "standard input".into(), text: text.map(Arc::from) }]
         } else {
             files::read(std::slice::from_ref(name), MANIFEST_BYTES)
         };
-        if found.is_empty() {
+        if files.is_empty() {
             bail!("{}: no .yaml, .yml or .json file in there", name.display());
         }
-        inputs.extend(found);
+        inputs.extend(files);
     }
     Ok(inputs)
 }
 
-/// Adds a document to what goes out, and the marker between the two if neither has it.
+/// Appends a document to the output, with the marker between documents if neither has it.
 fn append(output: &mut String, document: &str) {
     if !output.is_empty() && !document.is_empty() {
         if !output.ends_with('\n') {
@@ -125,7 +126,7 @@ fn append(output: &mut String, document: &str) {
     output.push_str(document);
 }
 
-/// What became of a pod.
+/// The result of injecting into a pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Injected {
     Yes,
@@ -136,9 +137,10 @@ enum Injected {
 struct Injection {
     catalog: Catalog,
     set: Vec<Setting>,
-    /// The templates of which everything was said.
+    /// The templates whose warnings have been reported.
     advised: BTreeSet<(TemplateName, Option<String>)>,
-    outcome: Outcome,
+    /// Whether a pod was refused, or a template failed.
+    failed: bool,
 }
 
 impl Injection {
@@ -152,7 +154,7 @@ impl Injection {
             denied |= injected == Injected::Denied;
             anyhow::Ok(())
         })?;
-        // A cluster would not have it either; it must not get there bare through a pipe.
+        // A cluster would refuse it too, and it must not be created without its sidecars through a pipe.
         if denied {
             Ok(String::new())
         } else if changed {
@@ -166,25 +168,25 @@ impl Injection {
     fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<Injected> {
         let mut pod = source.pod();
         let subject = format!("{} {:?}", source.kind, source.name);
-        if let Err(wrong) = check_texts(&pod) {
-            report(format_args!("{subject}: {wrong}\n{subject}: left out of the output"));
-            self.outcome = Outcome::NotAsAsked;
+        if let Err(wrong) = check_strings(&pod) {
+            report(format_args!("{subject}: {wrong}\n{subject}: omitted from the output"));
+            self.failed = true;
             return Ok(Injected::Denied);
         }
         self.annotate(&mut pod);
         let raw = to_raw_value(&pod)?;
         let review = Review::of_pod(&source.namespace, &raw);
         let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
-        self.tell(&subject, &decision);
+        self.report_decision(&subject, &decision);
         if let Some(key) = &source.misplaced {
             let kind = &source.kind;
             report(format_args!(
-                "{subject}: warning: {key} stands on the {kind}; only the pod template's annotations count"
+                "{subject}: warning: {key} is on the {kind}; only the annotations of the pod template are read"
             ));
         }
-        self.advise(review.namespace(), &decision);
+        self.report_warnings(review.namespace(), &decision);
         if !decision.allowed() {
-            report(format_args!("{subject}: left out of the output"));
+            report(format_args!("{subject}: omitted from the output"));
             return Ok(Injected::Denied);
         }
         if decision.patch.is_empty() {
@@ -196,8 +198,8 @@ impl Injection {
         Ok(Injected::Yes)
     }
 
-    /// Says what should be better about the templates that a pod asks for, once each.
-    fn advise(&mut self, namespace: &str, decision: &Decision) {
+    /// Reports the warnings of the templates that a pod asks for, once each.
+    fn report_warnings(&mut self, namespace: &str, decision: &Decision) {
         for TemplateDecision { name, .. } in &decision.templates {
             let Some(template) = self.catalog.template(name.as_str(), namespace) else { continue };
             if self.advised.insert((name.clone(), template.namespace().map(str::to_owned))) {
@@ -225,41 +227,42 @@ impl Injection {
         }
     }
 
-    fn tell(&mut self, subject: &str, decision: &Decision) {
+    /// Reports how the review of a pod ended.
+    fn report_decision(&mut self, subject: &str, decision: &Decision) {
         let Decision { outcome, reason, message, templates, warnings, .. } = decision;
         let say = |text: &str| report(format_args!("{subject}: {text}"));
-        let came_out = |outcome: decision::Outcome, reason: Reason, message: &Option<String>| match message {
+        let sentence = |outcome: Outcome, reason: Reason, message: &Option<String>| match message {
             Some(message) => format!("{outcome}: {reason}: {message}"),
             None => format!("{outcome}: {reason}"),
         };
 
         let (injected, others): (Vec<_>, Vec<_>) =
-            templates.iter().partition(|template| template.outcome == decision::Outcome::Injected);
+            templates.iter().partition(|template| template.outcome == Outcome::Injected);
         if injected.is_empty() || !decision.allowed() {
-            say(&came_out(*outcome, *reason, message));
+            say(&sentence(*outcome, *reason, message));
         } else {
             let names: Vec<&str> = injected.iter().map(|template| template.name.as_str()).collect();
             say(&format!("injected {}", names.join(", ")));
         }
         for TemplateDecision { name, outcome, reason, message } in others {
-            // Otherwise it has been said already.
+            // Otherwise it has been reported already.
             if *reason != decision.reason && decision.allowed() {
-                say(&format!("{name}: {}", came_out(*outcome, *reason, message)));
+                say(&format!("{name}: {}", sentence(*outcome, *reason, message)));
             }
         }
         for warning in warnings {
             say(&format!("warning: {warning}"));
         }
 
-        let failed = |outcome| matches!(outcome, decision::Outcome::Denied | decision::Outcome::Error);
+        let failed = |outcome| matches!(outcome, Outcome::Denied | Outcome::Error);
         if failed(*outcome) || templates.iter().any(|template| failed(template.outcome)) {
-            self.outcome = Outcome::NotAsAsked;
+            self.failed = true;
         }
     }
 }
 
-/// Labels and annotations are texts. An API server would refuse the pod, and `inject: false` must not be read as nothing.
-fn check_texts(pod: &Value) -> Result<(), String> {
+/// Labels and annotations must be strings. An API server would refuse the pod, and `inject: false` must not be ignored.
+fn check_strings(pod: &Value) -> Result<(), String> {
     for map in ["labels", "annotations"] {
         let members = pod.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
         if let Some((key, value)) = members.into_iter().flatten().find(|(_, value)| !value.is_string()) {

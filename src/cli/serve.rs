@@ -15,12 +15,14 @@ use tokio::runtime::Runtime;
 
 use self::cluster::{AutoArgs, ClusterArgs};
 use self::invite::invite;
+use super::durations::{duration, interval};
+use crate::catalog::{Reloader, Source};
 use crate::certs::files::Files;
 use crate::certs::{Serving, dev};
-use crate::cluster::{Cluster, connect};
-use crate::keep;
-use crate::live::{Keeper, Source};
+use crate::cluster::Cluster;
+use crate::cluster::client::connect;
 use crate::metrics::Metrics;
+use crate::reload;
 use crate::server::{Bound, Config};
 use crate::telemetry::{self, LogArgs};
 
@@ -59,20 +61,20 @@ pub(crate) struct Args {
     #[arg(long, env = "PILLION_ADMIN_LISTEN", value_name = "ADDR:PORT")]
     admin_listen: Option<SocketAddr>,
 
-    /// What becomes of a pod when a template that does not say so itself cannot be applied: deny or skip
+    /// What happens to a pod when a template that has no onError of its own cannot be applied: deny or skip
     #[arg(long, env = "PILLION_ON_ERROR", default_value = "deny", value_parser = OnError::from_str)]
     on_error: OnError,
 
-    /// How long to go on serving after SIGTERM, while API servers learn to go elsewhere [default: 10, with --dev 0]
-    #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = super::duration)]
+    /// How long to go on serving after SIGTERM, until API servers use other replicas [default: 10, with --dev 0]
+    #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = duration)]
     drain_seconds: Option<Duration>,
 
-    /// How often template and certificate files are looked at
-    #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = super::interval)]
+    /// How often template and certificate files are read
+    #[arg(long, env = "PILLION_RELOAD_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = interval)]
     reload_interval: Duration,
 
     /// How long the body of a request may take to arrive; of a body over 32 KiB, the rest has 2 seconds at the most
-    #[arg(long, env = "PILLION_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = super::duration)]
+    #[arg(long, env = "PILLION_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = duration)]
     request_timeout: Duration,
 
     /// Largest body of a request: API servers take objects of up to 3 MiB; an update carries two, and of each etcd stores
@@ -117,8 +119,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("cannot set up metrics")?);
 
     let source = Source::of(templates, if dev { Source::Cookbook } else { Source::Nowhere })?;
-    let keeper = Keeper::start(source, on_error, cluster.namespaced_templates, Arc::clone(&metrics));
-    let live = keeper.live();
+    let reloader = Reloader::start(source, on_error, cluster.namespaced_templates, Arc::clone(&metrics));
+    let catalog = reloader.catalog();
 
     let is_auto = certs == Some(CertsFrom::Auto);
     let (serving, files, authority) = match tls_cert.zip(tls_key) {
@@ -127,7 +129,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             (Arc::new(Serving::new(pair)), None, Some(authority))
         }
         None if is_auto => (Arc::new(Serving::empty()), None, None),
-        Some(_) if is_auto => bail!("--certs auto makes the certificate: leave --tls-cert and --tls-key out"),
+        Some(_) if is_auto => bail!("--certs auto makes the certificate: omit --tls-cert and --tls-key"),
         Some((certificate, key)) => {
             let files = Files::open(certificate, key).context("--tls-cert, --tls-key")?;
             (files.serving(), Some(files), None)
@@ -140,15 +142,15 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 
     let client = if cluster.watch || is_auto { Some(connect().await?) } else { None };
     let watching = client.as_ref().filter(|_| cluster.watch);
-    let (watched, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
+    let (cache, changes) = watching.map(|client| Cluster::watch(client.clone(), Arc::clone(&metrics))).unzip();
     let events = watching.map(|client| cluster.events(client.clone(), &metrics));
 
     let bound = Bound::bind(Config {
         listen: listen.unwrap_or(SocketAddr::new(host, PORT)),
         admin_listen: admin_listen.unwrap_or(SocketAddr::new(host, ADMIN_PORT)),
         certificate: Arc::clone(&serving),
-        live: Arc::clone(&live),
-        cluster: watched.clone(),
+        catalog: Arc::clone(&catalog),
+        cluster: cache.clone(),
         events: events.clone(),
         metrics: Arc::clone(&metrics),
         max_connections: args.max_connections,
@@ -157,15 +159,15 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         drain: args.drain_seconds.unwrap_or(if dev { Duration::ZERO } else { DRAIN }),
     })
     .await?;
-    // Bound to a name, because the file goes with it.
-    let _authority = authority.map(|pem| invite(&pem, bound.address()?, &live)).transpose()?;
+    // Kept until the end, because the file is deleted with it.
+    let _authority = authority.map(|pem| invite(&pem, bound.address()?, &catalog)).transpose()?;
 
-    let reports = keeper.reports();
-    keep::current(keeper, changes, files, args.reload_interval, Arc::clone(&metrics));
+    let statuses = reloader.desired_statuses();
+    reload::start(reloader, changes, files, args.reload_interval, Arc::clone(&metrics));
     match client {
         Some(client) => {
             let auto = is_auto.then_some((auto, serving));
-            cluster.run(client, auto, watched.zip(events), reports, metrics, bound).await
+            cluster.run(client, auto, cache.zip(events), statuses, metrics, bound).await
         }
         None => bound.run().await,
     }

@@ -1,8 +1,8 @@
 //! The CustomResourceDefinitions of the two kinds of templates, made from the types below into `charts/pillion/files/`.
 //!
-//! The types are the schema and its documentation (`kubectl explain cit.spec`), no more: what a template means is read by
-//! the engine, from files and custom resources alike. So the schema drops no field that it does not know. A misspelt
-//! `matchLabels` that went silently would open a template to everyone; like this, the webhook sees and names it.
+//! The types are only the schema and its documentation (`kubectl explain cit.spec`): the engine reads templates, from files
+//! and custom resources alike. So the schema keeps unknown fields. If the API server removed a misspelt `matchLabels`, the
+//! template would be open to every namespace; as it is, the webhook sees the field and names it.
 
 #![allow(clippy::duplicated_attributes, reason = "each column has a type")]
 
@@ -17,8 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::status::TemplateStatus;
-use super::templates::Kind;
+use super::templates::{TemplateKind, TemplateStatus};
 
 /// A pod with holes: what a template adds, to which containers, under which conditions.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, Serialize)]
@@ -52,7 +51,7 @@ struct TemplateSpec {
     when: Option<String>,
     /// The namespaces that may use the template, by their labels; all of them when there is none.
     namespace_selector: Option<NamespaceSelector>,
-    /// What becomes of a pod for which the template cannot be applied: it is refused, or goes without the template.
+    /// What happens to a pod when the template cannot be applied: it is refused, or created without the template.
     /// Default: what the server says.
     on_error: Option<OnError>,
     /// Where added init containers go: {position: BeforeInit} (default), {position: AfterInit}, {before: NAME} or
@@ -97,7 +96,7 @@ struct Parameter {
     #[schemars(schema_with = "anything")]
     #[serde(default)]
     example: Option<Value>,
-    /// Whether it may be left out without a default; it is null then.
+    /// Whether it may be omitted without a default; it is null then.
     optional: Option<bool>,
     /// A regular expression that it must match.
     pattern: Option<String>,
@@ -144,7 +143,7 @@ struct Requirement {
     values: Option<Vec<String>>,
 }
 
-/// What becomes of a pod for which a template cannot be applied.
+/// What happens to a pod when a template cannot be applied.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 enum OnError {
     Deny,
@@ -193,9 +192,9 @@ fn any_list(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// The definition of the templates of one kind: the schema is the same.
-fn definition(kind: Kind) -> CustomResourceDefinition {
+fn definition(kind: TemplateKind) -> CustomResourceDefinition {
     let mut definition = ClusterInjectionTemplate::crd();
-    if kind == Kind::Namespaced {
+    if kind == TemplateKind::Namespaced {
         let resource = kind.resource();
         definition.metadata.name = Some(format!("{}.{}", resource.plural, resource.group));
         definition.spec.scope = "Namespaced".into();
@@ -219,7 +218,7 @@ fn definition(kind: Kind) -> CustomResourceDefinition {
 fn the_chart_holds_the_definitions_made_from_these_types() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pillion/files/crds.yaml");
     let mut text = String::new();
-    for kind in Kind::ALL {
+    for kind in TemplateKind::ALL {
         // A key that holds null would be a difference to what the API server stores.
         let definition: Value = serde_json::to_value(definition(kind)).unwrap();
         let definition = without_nulls(definition);
@@ -242,8 +241,8 @@ fn without_nulls(value: Value) -> Value {
 }
 
 #[test]
-fn the_schema_is_structural_and_drops_nothing_below_spec() {
-    for kind in Kind::ALL {
+fn the_schema_is_structural_and_keeps_unknown_fields_below_spec() {
+    for kind in TemplateKind::ALL {
         let definition = serde_json::to_value(definition(kind)).unwrap();
         let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
         let mut pending = vec![("spec".to_owned(), spec)];
@@ -251,7 +250,7 @@ fn the_schema_is_structural_and_drops_nothing_below_spec() {
             let keeps = schema["x-kubernetes-preserve-unknown-fields"] == json!(true);
             assert!(schema.get("type").is_some() || keeps, "{path} has no type");
             let is_map = schema.get("additionalProperties").is_some();
-            assert!(schema["type"] != "object" || keeps || is_map, "{path} drops what it does not know");
+            assert!(schema["type"] != "object" || keeps || is_map, "{path} does not keep unknown fields");
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
                 pending.push((format!("{path}.{name}"), property));
             }

@@ -1,8 +1,8 @@
-//! One replica at a time may write: who holds the Lease.
+//! Leader election: the replica that holds the Lease writes.
 //!
-//! As Kubernetes' own components do it, a candidate takes over when, by its own monotonic clock, it has not seen the Lease
-//! change for [`DURATION`]. A leader that cannot renew stops being one before that, also when nothing of this process runs
-//! in the meantime, because leading ends by itself. Clocks of two machines are compared only to see that a Lease is left
+//! As in Kubernetes' own components, a candidate takes over when, by its own monotonic clock, the Lease has not changed for
+//! [`DURATION`]. A leader that cannot renew stops leading before that, even if this process does not run in the meantime,
+//! because leading ends at a time that was set before. Clocks of two machines are compared only to see that a Lease is left
 //! over from long ago.
 
 use std::panic::AssertUnwindSafe;
@@ -23,13 +23,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::watch::describe;
 use crate::metrics::Metrics;
 
-/// How long a Lease that nobody renews keeps the others waiting.
+/// How long the others wait for a Lease that nobody renews.
 const DURATION: Duration = Duration::from_secs(15);
-/// How long one has led since the last renewal. What is left of [`DURATION`] is for requests that are on their way.
+/// How long a replica leads after a renewal. The rest of [`DURATION`] is for requests that are on their way.
 const LEADING: Duration = Duration::from_secs(12);
-/// Whoever renewed a Lease longer ago than this is gone. Clocks of machines in one cluster do not differ by as much. Where
-/// they do, a leader is replaced that is still there, but only once, since by its clock the Lease of the new one is from
-/// the future; and what a leader writes to the Secret and to the webhooks names the resourceVersion that it has read.
+/// A holder that has not renewed for longer than this is gone. Clocks of machines in one cluster do not differ by as much.
+/// Where they do, a leader that is still there is replaced, but only once, since by its clock the Lease of the new one is
+/// from the future. That is safe, because each write to the Secret and to the webhooks names the resourceVersion that was
+/// read.
 const LONG_PAST: SignedDuration = SignedDuration::from_mins(10);
 const RENEW: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(2);
@@ -40,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub(crate) struct Leadership {
     until: watch::Receiver<Option<Instant>>,
-    told: bool,
+    /// What [`Leadership::changed`] last waited for.
+    was_leader: bool,
 }
 
 impl Leadership {
@@ -51,17 +53,17 @@ impl Leadership {
 
     /// Waits until [`Leadership::is_leader`] is no longer what the last call ended with; before the first, it is false.
     pub(crate) async fn changed(&mut self) {
-        while self.is_leader() == self.told {
+        while self.is_leader() == self.was_leader {
             if self.until.changed().await.is_err() {
-                // The campaign is over, and nothing changes any more.
+                // The campaign has ended, and nothing changes any more.
                 std::future::pending::<()>().await;
             }
         }
-        self.told = !self.told;
+        self.was_leader = !self.was_leader;
     }
 }
 
-/// A replica's part in the election.
+/// A campaign for the Lease, which runs in a task.
 #[must_use = "the campaign ends when it is dropped"]
 pub(crate) struct Campaign {
     stop: oneshot::Sender<()>,
@@ -100,7 +102,7 @@ pub(crate) fn campaign(
         metrics,
     };
     let task = tokio::spawn(candidate.run(stopped));
-    (Leadership { until: receiver, told: false }, Campaign { stop, task })
+    (Leadership { until: receiver, was_leader: false }, Campaign { stop, task })
 }
 
 struct Candidate {
@@ -123,9 +125,9 @@ enum Attempt {
 
 impl Candidate {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        let mut complaint = None;
+        let mut last_failure = None;
         loop {
-            // Before the attempt: what the others see, they see later.
+            // Taken before the attempt, since the others see the renewal later.
             let began = Instant::now();
             let attempt = timeout(PATIENCE, AssertUnwindSafe(self.attempt()).catch_unwind()).await;
             let failure = match attempt {
@@ -139,15 +141,15 @@ impl Candidate {
                 }
                 Ok(Ok(Ok(Attempt::Overtaken))) => None,
                 Ok(Ok(Err(error))) => Some(describe(&error)),
-                // Without the election nobody would write any more. The log has the place.
+                // The task must go on, or this replica could never lead again. The place is in the log.
                 Ok(Err(_)) => Some("this is a bug in pillion".to_owned()),
                 Err(_) => Some("no answer in time".to_owned()),
             };
-            if failure.is_some() && failure != complaint {
+            if failure.is_some() && failure != last_failure {
                 tracing::warn!(lease = self.name, why = failure, "cannot take part in the election");
             }
             let settled = failure.is_none();
-            complaint = failure;
+            last_failure = failure;
 
             let until = *self.until.borrow();
             if until.is_some_and(|until| until <= Instant::now()) {
@@ -252,7 +254,7 @@ impl Candidate {
     }
 }
 
-/// What the Lease of another was seen to say, and since when.
+/// The Lease of another holder as it was last read, and since when it has been so.
 #[derive(Default)]
 struct Rival(Option<(LeaseSpec, Instant)>);
 
@@ -268,7 +270,7 @@ impl Rival {
     }
 }
 
-/// Whether the holder has been gone for long. A time in the future says nothing.
+/// Whether the holder has been gone for long. A time in the future does not count.
 fn is_long_past(spec: &LeaseSpec, now: Timestamp) -> bool {
     spec.renew_time.as_ref().is_some_and(|MicroTime(renewed)| now.duration_since(*renewed) > LONG_PAST)
 }
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn who_renews_has_held_it_since_before_and_who_takes_it_over_has_not() {
+    fn a_renewal_keeps_the_acquire_time_and_a_takeover_sets_it() {
         let ours = claim(LeaseSpec { strategy: Some("kept".into()), ..LeaseSpec::default() }, "us", NOON);
         let renewed = claim(ours.clone(), "us", NOON + Duration::from_secs(5));
         assert_eq!((&renewed.acquire_time, renewed.lease_transitions), (&ours.acquire_time, ours.lease_transitions));
@@ -325,9 +327,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn leading_ends_by_itself_and_each_change_is_told_once() {
+    async fn leading_ends_by_itself_and_each_change_is_returned_once() {
         let (until, receiver) = watch::channel(None);
-        let mut leadership = Leadership { until: receiver, told: false };
+        let mut leadership = Leadership { until: receiver, was_leader: false };
         assert!(!leadership.is_leader());
 
         until.send_replace(Some(Instant::now() + LEADING));

@@ -1,9 +1,9 @@
-//! What reviews ask the API server for, because the caches lack it.
+//! Lookups at the API server of what the caches lack.
 //!
-//! Whoever may create a pod can name templates that do not exist, as often as he likes, so questions are bounded in every
-//! way: in time, in number, and to one at a time about the same thing. Whoever else wants it waits for the same answer:
-//! the pods of a new namespace come in hundreds. What is over the bounds is refused, not queued: other pods need their
-//! answers.
+//! Whoever may create a pod can name templates that do not exist, as often as they like. So lookups are bounded in time
+//! and number, and there is one at a time for each key: all reviews that need it wait for the same answer, because the
+//! pods of a new namespace come in hundreds. A lookup over the bounds fails at once and is not queued, so that other pods
+//! do not wait for it.
 //!
 //! An answer is used for a moment longer, because the pods of a burst do not all come at the same time. A cache that a
 //! watch keeps current can be as old.
@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::watch::describe;
-use crate::metrics::{Looked, Metrics};
+use crate::metrics::{LookupResult, Metrics};
 use crate::telemetry::lookup_span;
 
-/// Questions that may be asked at once, and those that may be asked in each further second.
+/// Lookups that may begin at once, and those that may begin in each further second.
 const BURST: f64 = 64.0;
 const PER_SECOND: f64 = 32.0;
 /// How long the API server may take. No review waits longer for it.
@@ -35,13 +35,13 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 const LATE: &str = "the API server did not answer in time";
 
-/// What the API server has, or why it did not say, in words for people.
+/// What the API server has, or why it did not answer, in words for people.
 pub(super) type Answer<T> = Result<Option<T>, String>;
 
-/// A question and, once there is one, its answer: nothing if the API server took too long.
-type Asked<T> = Arc<SetOnce<Option<Answer<T>>>>;
+/// The answer of a lookup, once there is one; `None` if the API server took too long.
+type PendingAnswer<T> = Arc<SetOnce<Option<Answer<T>>>>;
 
-/// Questions about one resource.
+/// Lookups of one resource.
 pub(super) struct Lookups<K, T> {
     resource: &'static str,
     state: Mutex<State<K, T>>,
@@ -49,11 +49,11 @@ pub(super) struct Lookups<K, T> {
 }
 
 struct State<K, T> {
-    /// How many questions may be asked, as of that time.
+    /// How many lookups may begin, as of that time.
     budget: (f64, Instant),
-    /// What was asked, for as long as the answer may be used.
-    asked: HashMap<K, Asked<T>>,
-    logged: Option<Instant>,
+    /// The lookups in progress, and those whose answer may still be used.
+    pending: HashMap<K, PendingAnswer<T>>,
+    last_logged: Option<Instant>,
 }
 
 impl<K, T> Lookups<K, T>
@@ -61,21 +61,21 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// No questions yet about a resource, by its plural name.
+    /// No lookups yet of a resource, by its plural name.
     pub(super) fn new(resource: &'static str, metrics: Arc<Metrics>) -> Arc<Lookups<K, T>> {
-        let state = State { budget: (BURST, Instant::now()), asked: HashMap::new(), logged: None };
+        let state = State { budget: (BURST, Instant::now()), pending: HashMap::new(), last_logged: None };
         Arc::new(Lookups { resource, state: Mutex::new(state), metrics })
     }
 
-    /// What the API server says of `key`, if asking is within the bounds and it says so until `deadline`.
-    pub(super) async fn ask<F>(self: &Arc<Self>, key: K, deadline: Instant, question: impl Fn() -> F) -> Answer<T>
+    /// What the API server answers to `request`, if that is within the bounds and it answers until `deadline`.
+    pub(super) async fn get<F>(self: &Arc<Self>, key: K, deadline: Instant, request: impl Fn() -> F) -> Answer<T>
     where
         F: Future<Output = kube::Result<Option<T>>> + Send + 'static,
     {
         let answered = async {
             loop {
-                // Somebody else's question may be given up while there is time left for this one.
-                if let Some(answer) = self.asked(&key, &question)?.wait().await {
+                // A lookup that another review began may be given up while this one still has time.
+                if let Some(answer) = self.pending(&key, &request)?.wait().await {
                     return answer.clone();
                 }
             }
@@ -84,63 +84,63 @@ where
         answered.unwrap_or_else(|_| Err(LATE.into()))
     }
 
-    /// The question about `key`, now asked if it was not. An error when too much has been asked already.
-    fn asked<F>(self: &Arc<Self>, key: &K, question: impl Fn() -> F) -> Result<Asked<T>, String>
+    /// The lookup of `key`, which begins now if there is none. An error if there have been too many.
+    fn pending<F>(self: &Arc<Self>, key: &K, request: impl Fn() -> F) -> Result<PendingAnswer<T>, String>
     where
         F: Future<Output = kube::Result<Option<T>>> + Send + 'static,
     {
         let mut state = self.state();
-        if let Some(asked) = state.asked.get(key) {
-            return Ok(Arc::clone(asked));
+        if let Some(pending) = state.pending.get(key) {
+            return Ok(Arc::clone(pending));
         }
-        if !state.may_ask(Instant::now()) {
+        if !state.may_begin(Instant::now()) {
             drop(state);
-            let why = "too much is being asked for at the moment".to_owned();
+            let why = "there are too many lookups at the moment".to_owned();
             self.failed(&why);
             return Err(why);
         }
-        let asked = Asked::default();
-        // On its own, so that it does not end with the review that happens to be the first.
-        tokio::spawn(Arc::clone(self).answer(key.clone(), question(), Arc::clone(&asked)));
-        state.asked.insert(key.clone(), Arc::clone(&asked));
-        Ok(asked)
+        let pending = PendingAnswer::default();
+        // In a task of its own, so that it does not end with the review that happens to be the first.
+        tokio::spawn(Arc::clone(self).answer(key.clone(), request(), Arc::clone(&pending)));
+        state.pending.insert(key.clone(), Arc::clone(&pending));
+        Ok(pending)
     }
 
     async fn answer(
         self: Arc<Self>,
         key: K,
-        question: impl Future<Output = kube::Result<Option<T>>> + Send,
-        asked: Asked<T>,
+        request: impl Future<Output = kube::Result<Option<T>>> + Send,
+        pending: PendingAnswer<T>,
     ) {
-        let answer = match timeout(PATIENCE, AssertUnwindSafe(question).catch_unwind()).await {
+        let answer = match timeout(PATIENCE, AssertUnwindSafe(request).catch_unwind()).await {
             Ok(Ok(answer)) => Some(answer.map_err(|error| describe(&error))),
             Ok(Err(_)) => Some(Err("this is a bug in pillion; its log says where".to_owned())),
             Err(_) => None,
         };
         match &answer {
-            Some(Ok(Some(_))) => self.metrics.looked_up(self.resource, Looked::Found),
-            Some(Ok(None)) => self.metrics.looked_up(self.resource, Looked::Absent),
+            Some(Ok(Some(_))) => self.metrics.looked_up(self.resource, LookupResult::Found),
+            Some(Ok(None)) => self.metrics.looked_up(self.resource, LookupResult::Absent),
             Some(Err(why)) => self.failed(why),
             None => self.failed(LATE),
         }
         let is_used = matches!(answer, Some(Ok(_)));
         if !is_used {
-            // Before anybody knows, so that whoever asks again asks anew.
-            self.state().asked.remove(&key);
+            // Before anybody has the answer, so that whoever tries again begins another lookup.
+            self.state().pending.remove(&key);
         }
         // Only this task sets it.
-        let _ = asked.set(answer);
+        let _ = pending.set(answer);
         if is_used {
             sleep(USED_FOR).await;
-            self.state().asked.remove(&key);
+            self.state().pending.remove(&key);
         }
     }
 
     fn failed(&self, why: &str) {
-        self.metrics.looked_up(self.resource, Looked::Failed);
+        self.metrics.looked_up(self.resource, LookupResult::Failed);
         let mut state = self.state();
-        if state.logged.is_none_or(|at| at.elapsed() > LOG_PAUSE) {
-            state.logged = Some(Instant::now());
+        if state.last_logged.is_none_or(|at| at.elapsed() > LOG_PAUSE) {
+            state.last_logged = Some(Instant::now());
             tracing::warn!(
                 resource = self.resource,
                 why,
@@ -155,8 +155,8 @@ where
 }
 
 impl<K, T> State<K, T> {
-    /// Whether one more question is within the bounds. If so, it counts.
-    fn may_ask(&mut self, now: Instant) -> bool {
+    /// Whether one more lookup is within the bounds. If so, it is counted.
+    fn may_begin(&mut self, now: Instant) -> bool {
         let (left, since) = self.budget;
         let left = (left + now.duration_since(since).as_secs_f64() * PER_SECOND).min(BURST);
         let may = left >= 1.0;
@@ -201,10 +201,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_who_want_the_same_wait_for_one_answer() {
+    async fn all_lookups_of_one_key_wait_for_one_answer() {
         for (answer, result) in [(Some("there"), "found"), (None, "absent")] {
             let (lookups, server) = (lookups(), ApiServer::default());
-            let burst = join_all((0..500).map(|_| lookups.ask(1, within(2.0), || server.says(answer)))).await;
+            let burst = join_all((0..500).map(|_| lookups.get(1, within(2.0), || server.says(answer)))).await;
             assert_eq!(burst, vec![Ok(answer); 500]);
             assert_eq!(server.asked(), 1);
             let counted = format!("pillion_lookups_total{{resource=\"things\",result=\"{result}\"}} 1\n");
@@ -213,74 +213,74 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_of_pods_takes_few_questions() {
+    async fn a_second_of_pods_takes_few_requests() {
         let (lookups, server) = (lookups(), ApiServer::default());
         for _ in 0..500 {
             let quick = || {
                 server.0.fetch_add(1, Ordering::Relaxed);
                 ready(Ok(Some("there")))
             };
-            assert_eq!(lookups.ask(1, within(2.0), quick).await, Ok(Some("there")));
+            assert_eq!(lookups.get(1, within(2.0), quick).await, Ok(Some("there")));
             sleep(Duration::from_millis(2)).await;
         }
         assert!(server.asked() <= 4, "it was asked {} times", server.asked());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_found_is_asked_for_again_after_a_moment() {
+    async fn what_was_found_is_requested_again_after_a_moment() {
         let lookups = lookups();
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("old")))).await, Ok(Some("old")));
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("new")))).await, Ok(Some("old")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("old")))).await, Ok(Some("old")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("new")))).await, Ok(Some("old")));
         sleep(USED_FOR * 2).await;
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("new")))).await, Ok(Some("new")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("new")))).await, Ok(Some("new")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_not_there_is_not_asked_for_again_at_once() {
+    async fn what_was_absent_is_not_requested_again_at_once() {
         let lookups = lookups();
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(None))).await, Ok(None));
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("there now")))).await, Ok(None));
-        assert_eq!(lookups.ask(2, within(2.0), || ready(Ok(Some("another")))).await, Ok(Some("another")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(None))).await, Ok(None));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("there now")))).await, Ok(None));
+        assert_eq!(lookups.get(2, within(2.0), || ready(Ok(Some("another")))).await, Ok(Some("another")));
         sleep(USED_FOR * 2).await;
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("there now")))).await, Ok(Some("there now")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("there now")))).await, Ok(Some("there now")));
         sleep(USED_FOR * 2).await;
-        assert!(lookups.state().asked.is_empty());
+        assert!(lookups.state().pending.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_every_waiting_reviews_and_the_next_one_asks_again() {
+    async fn a_failure_is_returned_to_all_that_wait_and_the_next_lookup_tries_again() {
         let lookups = lookups();
         let failing = || sleep(Duration::from_secs(1)).map(|()| Err(kube::Error::TlsRequired));
-        let burst = join_all((0..3).map(|_| lookups.ask(1, within(2.0), failing))).await;
+        let burst = join_all((0..3).map(|_| lookups.get(1, within(2.0), failing))).await;
         assert!(burst.iter().all(Result::is_err), "{burst:?}");
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("there")))).await, Ok(Some("there")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("there")))).await, Ok(Some("there")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_is_a_failure_and_the_next_one_asks_again() {
+    async fn a_panic_is_a_failure_and_the_next_lookup_tries_again() {
         let lookups = lookups();
-        let answer = lookups.ask(1, within(2.0), || async { panic!("no such thing") }).await;
+        let answer = lookups.get(1, within(2.0), || async { panic!("no such thing") }).await;
         assert_eq!(answer, Err("this is a bug in pillion; its log says where".into()));
-        assert_eq!(lookups.ask(1, within(2.0), || ready(Ok(Some("there")))).await, Ok(Some("there")));
+        assert_eq!(lookups.get(1, within(2.0), || ready(Ok(Some("there")))).await, Ok(Some("there")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_questions_is_answered_without_asking() {
+    async fn lookups_over_the_bounds_fail_without_a_request() {
         let lookups = lookups();
         let mut asked = 0;
         for key in 0..1000 {
-            asked += usize::from(lookups.ask(key, within(2.0), || ready(Ok(None))).await.is_ok());
+            asked += usize::from(lookups.get(key, within(2.0), || ready(Ok(None))).await.is_ok());
         }
         assert_eq!(asked, BURST as usize);
         sleep(Duration::from_secs(1)).await;
-        assert!(lookups.ask(1000, within(2.0), || ready(Ok(None))).await.is_ok());
+        assert!(lookups.get(1000, within(2.0), || ready(Ok(None))).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_beyond_his_own_deadline() {
+    async fn no_lookup_waits_beyond_its_own_deadline() {
         let (lookups, begun) = (lookups(), Instant::now());
         let waits = |seconds| {
-            let answer = lookups.ask(1, within(seconds), pending);
+            let answer = lookups.get(1, within(seconds), pending);
             async move { (answer.await, begun.elapsed().as_secs_f64().round()) }
         };
         let late = || Err(LATE.to_owned());
@@ -289,23 +289,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_does_not_end_with_the_review_that_asked_it() {
+    async fn a_lookup_does_not_end_with_the_review_that_began_it() {
         let (lookups, server) = (lookups(), ApiServer::default());
         // Its deadline is sooner, or its client has gone.
-        let first = timeout(Duration::from_millis(500), lookups.ask(1, within(2.0), || server.says(Some("there"))));
-        let second = lookups.ask(1, within(2.0), || server.says(Some("there")));
+        let first = timeout(Duration::from_millis(500), lookups.get(1, within(2.0), || server.says(Some("there"))));
+        let second = lookups.get(1, within(2.0), || server.says(Some("there")));
         let (first, second) = tokio::join!(first, second);
         assert!(first.is_err());
         assert_eq!((second, server.asked()), (Ok(Some("there")), 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_time_left_when_a_question_is_given_up_asks_again() {
+    async fn a_review_that_has_time_left_when_a_lookup_is_given_up_tries_again() {
         let (lookups, server) = (lookups(), ApiServer::default());
-        let first = lookups.ask(1, within(2.0), pending);
+        let first = lookups.get(1, within(2.0), pending);
         let second = async {
             sleep(Duration::from_secs(1)).await;
-            lookups.ask(1, within(2.5), || server.says(Some("there"))).await
+            lookups.get(1, within(2.5), || server.says(Some("there"))).await
         };
         let (first, second) = tokio::join!(first, second);
         assert!(first.is_err());

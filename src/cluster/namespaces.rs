@@ -1,4 +1,4 @@
-//! What is known of the cluster's namespaces: their metadata, followed by a watch.
+//! The metadata of the cluster's namespaces, kept current by a watch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use kube::core::PartialObjectMeta;
 use pillion_engine::catalog::Namespace;
 use serde_json::json;
 
-use super::watch::Seen;
+use super::watch::ObjectChange;
 
-/// Every namespace, for whoever reviews.
+/// All namespaces, for reviews.
 #[derive(Default)]
 pub(crate) struct Namespaces(ArcSwap<HashMap<String, Arc<Namespace>>>);
 
 impl Namespaces {
-    /// What is known of a namespace.
+    /// A namespace, if it is known.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Namespace>> {
         self.0.load().get(name).map(Arc::clone)
     }
@@ -26,16 +26,16 @@ impl Namespaces {
         self.0.load().len()
     }
 
-    /// Takes up what was seen. Only one task does, so nothing is lost between reading and storing.
-    pub(crate) fn heed(&self, seen: Seen<PartialObjectMeta<v1::Namespace>>) {
-        let now = match seen {
-            Seen::All(objects) => objects.into_iter().map(entry).collect(),
-            Seen::Applied(object) => {
+    /// Applies a change. Only one task calls this, so nothing is lost between reading and storing.
+    pub(crate) fn apply(&self, change: ObjectChange<PartialObjectMeta<v1::Namespace>>) {
+        let now = match change {
+            ObjectChange::Listed(objects) => objects.into_iter().map(by_name).collect(),
+            ObjectChange::Applied(object) => {
                 let mut now = HashMap::clone(&self.0.load());
-                now.extend([entry(object)]);
+                now.extend([by_name(object)]);
                 now
             }
-            Seen::Deleted(object) => {
+            ObjectChange::Deleted(object) => {
                 let mut now = HashMap::clone(&self.0.load());
                 now.remove(object.metadata.name.as_deref().unwrap_or_default());
                 now
@@ -45,12 +45,12 @@ impl Namespaces {
     }
 }
 
-fn entry(object: PartialObjectMeta<v1::Namespace>) -> (String, Arc<Namespace>) {
-    (object.metadata.name.clone().unwrap_or_default(), Arc::new(known(object)))
+fn by_name(object: PartialObjectMeta<v1::Namespace>) -> (String, Arc<Namespace>) {
+    (object.metadata.name.clone().unwrap_or_default(), Arc::new(to_engine(object)))
 }
 
-/// The engine's view: what expressions read as `namespaceObject`.
-pub(crate) fn known(object: PartialObjectMeta<v1::Namespace>) -> Namespace {
+/// The engine's namespace: what expressions read as `namespaceObject`.
+pub(crate) fn to_engine(object: PartialObjectMeta<v1::Namespace>) -> Namespace {
     let mut metadata = object.metadata;
     // Large, and nothing that a template should depend on.
     metadata.managed_fields = None;

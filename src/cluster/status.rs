@@ -1,4 +1,4 @@
-//! What a template resource says of itself: whether it is accepted, and if not, why.
+//! The status of template resources: whether each is accepted, and if not, why.
 //!
 //! One replica writes, so that replicas that see a change at different times do not overwrite each other.
 
@@ -12,115 +12,81 @@ use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource as _};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lease::Leadership;
-use super::templates::Identity;
+use super::templates::{Condition, Identity, TemplateStatus};
 use super::watch::describe;
 
-/// After this time it is tried again to write what could not be written.
+/// After this time what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// After this time it is said again what somebody else has overwritten. Two servers that disagree, because they have other
-/// flags or files, would else write without end.
-const INSISTENCE: Duration = Duration::from_secs(60);
+/// After this time a status that somebody else has overwritten is written again. Not sooner, because two servers that
+/// disagree, having other flags or files, would write without end.
+const REWRITE: Duration = Duration::from_secs(60);
 /// The type of the one condition.
 const ACCEPTED: &str = "Accepted";
 /// How long the API server may take for a status or an event.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The status of a template.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TemplateStatus {
-    /// The generation that this is about.
-    pub(crate) observed_generation: Option<i64>,
-    /// What changes whenever the template in force does; pods that were injected carry it, joined with their parameters.
-    pub(crate) digest: Option<String>,
-    /// One condition, Accepted: whether the template is in force as it stands here.
-    #[cfg_attr(test, schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
-    pub(crate) conditions: Option<Vec<Condition>>,
-}
-
-/// A condition, as Kubernetes' conventions have it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Condition {
-    /// What is said.
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    /// True or False.
-    pub(crate) status: String,
-    /// Accepted, InvalidTemplate, Shadowed, FileTakesPrecedence or NamespacedTemplatesDisabled.
-    pub(crate) reason: String,
-    /// What is wrong first, where and what to do, for people.
-    pub(crate) message: String,
-    /// The generation that this is about.
-    pub(crate) observed_generation: Option<i64>,
-    /// When status last changed.
-    pub(crate) last_transition_time: Option<String>,
-}
-
-/// Whether a template is in force as it stands in the resource.
+/// Whether a template is in force as the resource has it now: the reason of the condition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Standing {
+pub(crate) enum Acceptance {
     /// It is.
     Accepted,
-    /// It is broken; what was last good of it stays in force, if this process has seen that.
+    /// It is broken. Its last known good version is kept, if this process has seen one.
     InvalidTemplate,
-    /// A cluster-wide template of the same name goes before it.
+    /// A cluster-wide template of the same name takes precedence.
     Shadowed,
-    /// A template file has the same name, and files go before resources.
+    /// A template file has the same name, and files take precedence over resources.
     FileTakesPrecedence,
-    /// The server heeds no namespaced templates.
+    /// The server does not use namespaced templates.
     NamespacedTemplatesDisabled,
 }
 
-impl Standing {
+impl Acceptance {
     fn as_str(self) -> &'static str {
         match self {
-            Standing::Accepted => "Accepted",
-            Standing::InvalidTemplate => "InvalidTemplate",
-            Standing::Shadowed => "Shadowed",
-            Standing::FileTakesPrecedence => "FileTakesPrecedence",
-            Standing::NamespacedTemplatesDisabled => "NamespacedTemplatesDisabled",
+            Acceptance::Accepted => "Accepted",
+            Acceptance::InvalidTemplate => "InvalidTemplate",
+            Acceptance::Shadowed => "Shadowed",
+            Acceptance::FileTakesPrecedence => "FileTakesPrecedence",
+            Acceptance::NamespacedTemplatesDisabled => "NamespacedTemplatesDisabled",
         }
     }
 }
 
-/// What is to be said of a resource, and what is said there now.
+/// What the status of a resource should say, and the status that it has now.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Report {
+pub(crate) struct DesiredStatus {
     pub(crate) identity: Identity,
     pub(crate) uid: String,
     pub(crate) generation: i64,
     /// The digest of the template in force, if there is one.
     pub(crate) digest: Option<String>,
-    pub(crate) standing: Standing,
+    pub(crate) acceptance: Acceptance,
     pub(crate) message: String,
+    /// The status that the resource has now.
     pub(crate) written: Option<TemplateStatus>,
 }
 
-impl Report {
-    /// The condition that stands there now.
+impl DesiredStatus {
+    /// The condition that the resource has now.
     fn before(&self) -> Option<&Condition> {
         self.written.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.kind == ACCEPTED)
     }
 
-    /// The status that should stand there, if it is another one.
+    /// The status to write, if the resource does not have it yet.
     fn due(&self, now: Timestamp) -> Option<TemplateStatus> {
         // Seconds, as all of Kubernetes' own times.
         let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let status = if self.standing == Standing::Accepted { "True" } else { "False" };
+        let status = if self.acceptance == Acceptance::Accepted { "True" } else { "False" };
         let since = self.before().filter(|before| before.status == status);
         let condition = Condition {
             kind: ACCEPTED.into(),
             status: status.into(),
-            reason: self.standing.as_str().into(),
+            reason: self.acceptance.as_str().into(),
             message: self.message.clone(),
             observed_generation: Some(self.generation),
             last_transition_time: since.and_then(|before| before.last_transition_time.clone()).or(Some(now)),
@@ -135,15 +101,15 @@ impl Report {
         (self.written.as_ref() != Some(&due)).then_some(due)
     }
 
-    /// Whether two reports differ in nothing but what was written.
-    fn says_the_same_as(&self, other: &Report) -> bool {
-        *self == Report { written: self.written.clone(), ..other.clone() }
+    /// Whether both are the same but for the status that the resource has.
+    fn equals_but_for_written(&self, other: &DesiredStatus) -> bool {
+        *self == DesiredStatus { written: self.written.clone(), ..other.clone() }
     }
 
     /// The event that goes with a new status: when a template is no longer accepted, and when it is again.
     fn event(&self) -> Option<Event> {
-        let before = self.before().map_or(Standing::Accepted.as_str(), |before| before.reason.as_str());
-        let (now, accepted) = (self.standing.as_str(), self.standing == Standing::Accepted);
+        let before = self.before().map_or(Acceptance::Accepted.as_str(), |before| before.reason.as_str());
+        let (now, accepted) = (self.acceptance.as_str(), self.acceptance == Acceptance::Accepted);
         (before != now || !accepted && self.before()?.message != self.message).then(|| Event {
             type_: if accepted { EventType::Normal } else { EventType::Warning },
             reason: now.into(),
@@ -161,26 +127,26 @@ fn shortened(text: &str) -> String {
     text[..end.unwrap_or_default()].to_owned()
 }
 
-/// Writes what is due, whenever there is something new to say or this replica has become the one that writes.
+/// Writes each status that is due, whenever one changes or this replica begins to lead.
 pub(crate) async fn write(
     client: Client,
     identity: String,
     mut leadership: Leadership,
-    mut reports: watch::Receiver<Vec<Report>>,
+    mut statuses: watch::Receiver<Vec<DesiredStatus>>,
 ) {
     let mut writer = Writer::new(client, identity);
-    let mut complaint = None;
+    let mut last_failure = None;
     loop {
-        let current = reports.borrow_and_update().clone();
+        let current = statuses.borrow_and_update().clone();
         let round = AssertUnwindSafe(writer.round(&current, || leadership.is_leader())).catch_unwind().await;
         let failure = round.unwrap_or_else(|_| Some("this is a bug in pillion; its log says where".into()));
-        if failure.is_some() && failure != complaint {
-            tracing::warn!(why = failure, "not every status of a template is written; it will be tried again");
+        if failure.is_some() && failure != last_failure {
+            tracing::warn!(why = failure, "cannot write the status of every template; trying again");
         }
-        complaint = failure;
-        let pause = if complaint.is_some() { RETRY } else { INSISTENCE };
+        last_failure = failure;
+        let pause = if last_failure.is_some() { RETRY } else { REWRITE };
         tokio::select! {
-            changed = reports.changed() => if changed.is_err() { return },
+            changed = statuses.changed() => if changed.is_err() { return },
             () = leadership.changed() => {}
             () = sleep(pause) => {}
         }
@@ -190,33 +156,33 @@ pub(crate) async fn write(
 struct Writer {
     client: Client,
     recorder: Recorder,
-    /// What was said last and when, which may not be there any more, or not have come back yet.
-    said: HashMap<Identity, (Report, Instant)>,
+    /// What was written last and when. It may have been overwritten since, or the watch may not have brought it yet.
+    written: HashMap<Identity, (DesiredStatus, Instant)>,
 }
 
 impl Writer {
     fn new(client: Client, identity: String) -> Writer {
         let reporter = Reporter { controller: "pillion.dev/templates".into(), instance: Some(identity) };
-        Writer { recorder: Recorder::new(client.clone(), reporter), client, said: HashMap::new() }
+        Writer { recorder: Recorder::new(client.clone(), reporter), client, written: HashMap::new() }
     }
 
-    /// Writes what is due for as long as this replica leads, and says what went wrong first.
-    async fn round(&mut self, reports: &[Report], leads: impl Fn() -> bool) -> Option<String> {
+    /// Writes each status that is due for as long as this replica leads, and returns the first failure.
+    async fn round(&mut self, statuses: &[DesiredStatus], leads: impl Fn() -> bool) -> Option<String> {
         let mut failure = None;
-        let mut before = std::mem::take(&mut self.said);
-        for report in reports {
-            let last = before.remove(&report.identity);
-            let said = match (report.due(Timestamp::now()), last) {
+        let mut before = std::mem::take(&mut self.written);
+        for status in statuses {
+            let last = before.remove(&status.identity);
+            let written = match (status.due(Timestamp::now()), last) {
                 (None, last) => last,
                 _ if !leads() => None,
-                (Some(_), Some((last, at))) if last.says_the_same_as(report) && at.elapsed() < INSISTENCE => {
+                (Some(_), Some((last, at))) if last.equals_but_for_written(status) && at.elapsed() < REWRITE => {
                     Some((last, at))
                 }
-                (Some(due), _) => match self.write(report, &due).await {
-                    Ok(()) => Some((report.clone(), Instant::now())),
+                (Some(due), _) => match self.write(status, &due).await {
+                    Ok(()) => Some((status.clone(), Instant::now())),
                     Err(error) => {
-                        failure.get_or_insert_with(|| format!("{}: {}", report.identity, describe(&error)));
-                        // Who does not answer about one would keep the others waiting, too.
+                        failure.get_or_insert_with(|| format!("{}: {}", status.identity, describe(&error)));
+                        // An API server that does not answer would delay the others by as long.
                         if !matches!(error, kube::Error::Api(_)) {
                             break;
                         }
@@ -224,46 +190,46 @@ impl Writer {
                     }
                 },
             };
-            self.said.extend(said.map(|said| (report.identity.clone(), said)));
+            self.written.extend(written.map(|written| (status.identity.clone(), written)));
         }
         failure
     }
 
-    async fn write(&self, report: &Report, due: &TemplateStatus) -> kube::Result<()> {
-        let Identity { kind, namespace, name } = &report.identity;
+    async fn write(&self, status: &DesiredStatus, due: &TemplateStatus) -> kube::Result<()> {
+        let Identity { kind, namespace, name } = &status.identity;
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.resource()),
             None => Api::all_with(self.client.clone(), &kind.resource()),
         };
-        // With the uid, so that nothing is said of a later resource of the same name.
-        let patch = json!({"metadata": {"uid": report.uid}, "status": due});
+        // With the uid, so that a later resource of the same name does not get it.
+        let patch = json!({"metadata": {"uid": status.uid}, "status": due});
         let parameters = PatchParams { field_manager: Some("pillion".into()), ..PatchParams::default() };
         match in_time(api.patch_status(name, &parameters, &Patch::Merge(&patch))).await {
             Ok(_) => {
-                self.tell(report).await;
+                self.send_event(status).await;
                 Ok(())
             }
-            // It is gone, or is another one by now; the watch will say so.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(()),
+            // It was deleted, or deleted and created again; the watch will say so.
+            Err(kube::Error::Api(error)) if matches!(error.code, 404 | 409 | 422) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    async fn tell(&self, report: &Report) {
-        let Some(event) = report.event() else { return };
-        let Identity { kind, namespace, name } = &report.identity;
+    async fn send_event(&self, status: &DesiredStatus) {
+        let Some(event) = status.event() else { return };
+        let Identity { kind, namespace, name } = &status.identity;
         let resource = kind.resource();
         let mut object = DynamicObject::new(name, &resource);
-        object.metadata.uid = Some(report.uid.clone());
+        object.metadata.uid = Some(status.uid.clone());
         object.metadata.namespace.clone_from(namespace);
         if let Err(error) = in_time(self.recorder.publish(&event, &object.object_ref(&resource))).await {
-            tracing::warn!(template = %report.identity, why = describe(&error), "event not written");
+            tracing::warn!(template = %status.identity, why = describe(&error), "event not written");
         }
     }
 }
 
-async fn in_time<T>(question: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    timeout(PATIENCE, question).await.unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
+async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    timeout(PATIENCE, request).await.unwrap_or_else(|late| Err(kube::Error::Service(late.into())))
 }
 
 #[cfg(test)]

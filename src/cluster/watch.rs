@@ -1,6 +1,6 @@
-//! Follows the resources of one kind for as long as the process lives.
+//! Watches the resources of one kind for as long as the process lives.
 //!
-//! After any failure everything is listed anew: the one way to know that the watch is back, and that nothing was missed.
+//! After any failure everything is listed again: only then it is known that the watch works, and that nothing was missed.
 
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
@@ -16,23 +16,24 @@ use crate::metrics::Metrics;
 
 /// How often to ask whether a resource that is not served has been installed.
 const NOT_INSTALLED: Duration = Duration::from_secs(15);
-/// After this time it is asked a second time whether a resource is served, before everything of it counts as gone.
-const SURELY: Duration = Duration::from_secs(5);
-/// A watch that has not failed within this time after its list is well.
+/// When an API server does not serve a resource any more, it is asked again after this time, and only then all objects of
+/// the resource count as deleted.
+const NOT_SERVED_RETRY: Duration = Duration::from_secs(5);
+/// A watch counts as working when it has not failed within this time after its list.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// What was seen of a resource.
-pub(crate) enum Seen<K> {
+/// A change of the objects of a resource.
+pub(crate) enum ObjectChange<K> {
     /// These are all there are.
-    All(Vec<K>),
+    Listed(Vec<K>),
     /// This one is new, or was changed.
     Applied(K),
     /// This one is gone.
     Deleted(K),
 }
 
-/// How a watch is doing.
-pub(crate) struct Watched {
+/// A watch and its state.
+pub(crate) struct Watch {
     /// The resource's plural name.
     pub(crate) resource: &'static str,
     state: Mutex<State>,
@@ -41,42 +42,42 @@ pub(crate) struct Watched {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    /// Whether everything has been taken up once.
-    full: bool,
-    /// What went wrong since it was last known to be well.
+    /// Whether everything has been listed once, and reviews use it.
+    listed: bool,
+    /// The last failure, until the watch works again.
     failure: Option<String>,
-    /// Whether the server is on its way out.
+    /// Whether the server drains.
     draining: bool,
 }
 
-impl Watched {
+impl Watch {
     /// A watch that has seen nothing yet.
-    pub(crate) fn new(resource: &'static str, metrics: Arc<Metrics>) -> Arc<Watched> {
+    pub(crate) fn new(resource: &'static str, metrics: Arc<Metrics>) -> Arc<Watch> {
         metrics.set_watch_up(resource, false);
-        Arc::new(Watched { resource, state: Mutex::default(), metrics })
+        Arc::new(Watch { resource, state: Mutex::default(), metrics })
     }
 
-    /// Notes that everything has been taken up, so that reviews can rely on it.
-    pub(crate) fn mark_full(&self) {
-        self.state().full = true;
+    /// Notes that everything has been listed, and that reviews use it.
+    pub(crate) fn mark_listed(&self) {
+        self.state().listed = true;
     }
 
-    /// Whether reviews can rely on it.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Fails until everything has been listed once, and reviews use it.
+    pub(crate) fn check_listed(&self) -> Result<(), String> {
         let state = self.state();
-        match (&state.failure, state.full) {
+        match (&state.failure, state.listed) {
             (_, true) => Ok(()),
             (Some(failure), false) => Err(failure.clone()),
             (None, false) => Err("not listed yet".into()),
         }
     }
 
-    /// From now on the first failure is the end.
+    /// From now on the watch ends at its first failure.
     pub(crate) fn drain(&self) {
         self.state().draining = true;
     }
 
-    /// What is wrong at present, though what was seen before stays in service.
+    /// Why the watch does not work at present; what was watched before is still used.
     pub(crate) fn failure(&self) -> Option<String> {
         self.state().failure.clone()
     }
@@ -93,7 +94,7 @@ impl Watched {
         self.metrics.watch_failed(self.resource);
         let known = self.state().failure.replace(why.clone());
         if known.as_ref() != Some(&why) {
-            tracing::warn!(resource = self.resource, why, "watch failed; what is known stays in service meanwhile");
+            tracing::warn!(resource = self.resource, why, "watch failed; the last known state is used meanwhile");
         }
     }
 
@@ -101,8 +102,8 @@ impl Watched {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists, then watches, and begins anew after each failure. Ends only when the server drains.
-    pub(crate) async fn follow<K, S, T>(&self, watch: impl Fn() -> S, mut seen: impl FnMut(Seen<K>) -> T)
+    /// Lists, then watches, and lists again after each failure. Ends only when the server drains.
+    pub(crate) async fn run<K, S, T>(&self, watch: impl Fn() -> S, mut apply: impl FnMut(ObjectChange<K>) -> T)
     where
         S: Stream<Item = watcher::Result<Event<K>>>,
         T: Future<Output = ()>,
@@ -111,7 +112,7 @@ impl Watched {
         let mut was_served = true;
         loop {
             let mut stage = Stage::Listing;
-            let attempt = self.attempt(watch(), &mut seen, &mut stage);
+            let attempt = self.attempt(watch(), &mut apply, &mut stage);
             let ended = AssertUnwindSafe(attempt).catch_unwind().await;
             if self.state().draining {
                 return;
@@ -129,9 +130,9 @@ impl Watched {
                     self.failed("the API server does not serve it: its CustomResourceDefinition is missing".into());
                     // An API server that has just started may not know its own resources yet.
                     if std::mem::take(&mut was_served) {
-                        SURELY
+                        NOT_SERVED_RETRY
                     } else {
-                        seen(Seen::All(Vec::new())).await;
+                        apply(ObjectChange::Listed(Vec::new())).await;
                         NOT_INSTALLED
                     }
                 }
@@ -148,11 +149,11 @@ impl Watched {
         }
     }
 
-    /// Lists and watches for as long as all goes well.
+    /// Lists and watches until the first failure.
     async fn attempt<K, T: Future<Output = ()>>(
         &self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
-        seen: &mut impl FnMut(Seen<K>) -> T,
+        apply: &mut impl FnMut(ObjectChange<K>) -> T,
         stage: &mut Stage,
     ) -> Ended {
         let mut events = pin!(events);
@@ -171,11 +172,11 @@ impl Watched {
                 Some(Ok(Event::Init)) => listed.clear(),
                 Some(Ok(Event::InitApply(object))) => listed.push(object),
                 Some(Ok(Event::InitDone)) => {
-                    seen(Seen::All(std::mem::take(&mut listed))).await;
+                    apply(ObjectChange::Listed(std::mem::take(&mut listed))).await;
                     *stage = Stage::Listed(Instant::now());
                 }
-                Some(Ok(Event::Apply(object))) => seen(Seen::Applied(object)).await,
-                Some(Ok(Event::Delete(object))) => seen(Seen::Deleted(object)).await,
+                Some(Ok(Event::Apply(object))) => apply(ObjectChange::Applied(object)).await,
+                Some(Ok(Event::Delete(object))) => apply(ObjectChange::Deleted(object)).await,
                 Some(Err(error)) if is_not_served(&error) => return Ended::NotServed,
                 Some(Err(error)) => return Ended::Failed(describe(&error)),
                 None => return Ended::Failed("the watch ended".into()),
@@ -184,19 +185,19 @@ impl Watched {
     }
 }
 
-/// How far one attempt to follow a resource has come.
+/// How far one attempt to list and watch a resource has come.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Listing,
-    /// The list was good; whether the watch is, is seen by its not failing at once.
+    /// The list was read, at this time. The watch works if it does not fail at once.
     Listed(Instant),
     Watching,
 }
 
-/// Why an attempt to follow a resource has ended.
+/// Why an attempt to list and watch a resource has ended.
 #[derive(Debug)]
 enum Ended {
-    /// The API server knows no such resource.
+    /// The API server does not serve the resource.
     NotServed,
     Failed(String),
 }
@@ -205,7 +206,7 @@ fn is_not_served(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
-/// An error in words for people: the API server's own if it has answered, otherwise the error's with its causes'.
+/// The text of an error: the API server's own message if it has answered, otherwise the error with its causes.
 pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
     let causes = || std::iter::successors(Some(error), |error| (*error).source());
     let answer = causes().find_map(|error| match error.downcast_ref() {
@@ -250,18 +251,18 @@ mod tests {
         vec![Err(watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status))))]
     }
 
-    fn watched() -> Arc<Watched> {
-        Watched::new("namespaces", Arc::new(Metrics::new().unwrap()))
+    fn namespaces() -> Arc<Watch> {
+        Watch::new("namespaces", Arc::new(Metrics::new().unwrap()))
     }
 
-    /// Lets a watch live through `attempts`, of which the last goes on for ever, and says what was seen, with the seconds
-    /// at which it was seen.
-    async fn follow(watched: &Watched, attempts: Vec<Vec<Step>>) -> Vec<(u64, String)> {
+    /// Runs a watch through `attempts`, of which the last goes on for ever. Gives the changes, with the seconds at which they
+    /// were applied.
+    async fn run(watch: &Watch, attempts: Vec<Vec<Step>>) -> Vec<(u64, String)> {
         let attempts: Mutex<Vec<Option<Vec<Step>>>> = Mutex::new(attempts.into_iter().map(Some).collect());
         let next = AtomicUsize::new(0);
         let begun = Instant::now();
-        let mut told = Vec::new();
-        let watch = || {
+        let mut changes = Vec::new();
+        let attempt = || {
             let mut attempts = attempts.lock().unwrap();
             let steps = attempts.get_mut(next.fetch_add(1, Ordering::Relaxed)).and_then(Option::take);
             let is_last = attempts.iter().all(Option::is_none);
@@ -271,86 +272,86 @@ mod tests {
                 stream::empty().boxed()
             })
         };
-        let following = watched.follow(watch, |seen| {
+        let running = watch.run(attempt, |change| {
             let name = |object: &Namespace| object.metadata.name.clone().unwrap_or_default();
-            told.push(match seen {
-                Seen::All(all) => format!("all: {}", all.iter().map(name).collect::<Vec<_>>().join(" ")),
-                Seen::Applied(object) => format!("applied: {}", name(&object)),
-                Seen::Deleted(object) => format!("deleted: {}", name(&object)),
+            changes.push(match change {
+                ObjectChange::Listed(all) => format!("listed: {}", all.iter().map(name).collect::<Vec<_>>().join(" ")),
+                ObjectChange::Applied(object) => format!("applied: {}", name(&object)),
+                ObjectChange::Deleted(object) => format!("deleted: {}", name(&object)),
             });
-            told.push(begun.elapsed().as_secs().to_string());
+            changes.push(begun.elapsed().as_secs().to_string());
             ready(())
         });
         // Time is not real here: it jumps to whatever is waited for next.
-        assert!(tokio::time::timeout(Duration::from_secs(300), following).await.is_err());
-        told.chunks(2).map(|pair| (pair[1].parse().unwrap(), pair[0].clone())).collect()
+        assert!(tokio::time::timeout(Duration::from_secs(300), running).await.is_err());
+        changes.chunks(2).map(|pair| (pair[1].parse().unwrap(), pair[0].clone())).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_failure_everything_is_listed_anew() {
-        let watched = watched();
+    async fn after_a_failure_everything_is_listed_again() {
+        let watch = namespaces();
         let broken: Step = Err(watcher::Error::NoResourceVersion);
         let mut first = list(&["a", "b"]);
         first.extend([Ok(Event::Apply(named("c"))), Ok(Event::Delete(named("a"))), broken]);
-        let told = follow(&watched, vec![first, list(&["b", "d"])]).await;
-        let told: Vec<&str> = told.iter().map(|(_, what)| &**what).collect();
-        assert_eq!(told, ["all: a b", "applied: c", "deleted: a", "all: b d"]);
-        assert_eq!(watched.failure(), None);
+        let changes = run(&watch, vec![first, list(&["b", "d"])]).await;
+        let changes: Vec<&str> = changes.iter().map(|(_, what)| &**what).collect();
+        assert_eq!(changes, ["listed: a b", "applied: c", "deleted: a", "listed: b d"]);
+        assert_eq!(watch.failure(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_resource_counts_as_gone_only_when_the_api_server_says_so_twice() {
-        let watched = watched();
-        let told = follow(&watched, vec![list(&["a"]), answered(404), list(&["a"])]).await;
-        assert_eq!(told.iter().filter(|(_, what)| what == "all: ").count(), 0, "{told:?}");
-        let told = follow(&watched, vec![answered(404), answered(404)]).await;
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].1, "all: ");
-        assert!(watched.failure().unwrap().contains("CustomResourceDefinition is missing"));
+        let watch = namespaces();
+        let changes = run(&watch, vec![list(&["a"]), answered(404), list(&["a"])]).await;
+        assert_eq!(changes.iter().filter(|(_, what)| what == "listed: ").count(), 0, "{changes:?}");
+        let changes = run(&watch, vec![answered(404), answered(404)]).await;
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].1, "listed: ");
+        assert!(watch.failure().unwrap().contains("CustomResourceDefinition is missing"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_is_one_more_failure_after_which_everything_is_listed_anew() {
-        let (watched, begun) = (watched(), AtomicUsize::new(0));
+    async fn a_panic_is_a_failure_after_which_everything_is_listed_again() {
+        let (watch, begun) = (namespaces(), AtomicUsize::new(0));
         let attempt = || match begun.fetch_add(1, Ordering::Relaxed) {
             0 => stream::iter(list(&["a"])).chain(stream::poll_fn(|_| panic!("no such event"))).boxed(),
             _ => stream::iter(list(&["b"])).chain(pending()).boxed(),
         };
-        let (seen, mut lists) = mpsc::unbounded_channel();
-        let following = watched.follow(attempt, |it| {
-            if let Seen::All(all) = it {
-                seen.send((all, watched.failure())).unwrap();
+        let (sender, mut lists) = mpsc::unbounded_channel();
+        let running = watch.run(attempt, |change| {
+            if let ObjectChange::Listed(all) = change {
+                sender.send((all, watch.failure())).unwrap();
             }
             ready(())
         });
-        assert!(tokio::time::timeout(Duration::from_secs(300), following).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(300), running).await.is_err());
         assert_eq!(lists.recv().await.unwrap(), (vec![named("a")], None));
         assert_eq!(lists.recv().await.unwrap().1.as_deref(), Some("this is a bug in pillion; its log says where"));
-        assert_eq!(watched.failure(), None);
+        assert_eq!(watch.failure(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn while_the_server_drains_a_watch_goes_on_until_its_first_failure() {
-        let (watched, begun) = (watched(), AtomicUsize::new(0));
-        watched.drain();
+        let (watch, begun) = (namespaces(), AtomicUsize::new(0));
+        watch.drain();
         let attempt = || {
             begun.fetch_add(1, Ordering::Relaxed);
             let mut steps = list(&["a"]);
             steps.extend([Ok(Event::Apply(named("b"))), Err(watcher::Error::NoResourceVersion)]);
             stream::iter(steps)
         };
-        let mut seen = 0;
+        let mut changes = 0;
         let count = |_| {
-            seen += 1;
+            changes += 1;
             ready(())
         };
-        watched.follow(attempt, count).await;
-        assert_eq!((seen, begun.into_inner(), watched.failure()), (2, 1, None));
+        watch.run(attempt, count).await;
+        assert_eq!((changes, begun.into_inner(), watch.failure()), (2, 1, None));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_list_that_is_followed_by_no_watch_does_not_hurry_the_next() {
-        let watched = watched();
+    async fn a_list_whose_watch_fails_does_not_reset_the_backoff() {
+        let watch = namespaces();
         let forbidden = || -> Vec<Step> {
             let status = Status { code: 403, message: "no watch for you".into(), ..Status::default() };
             let mut steps = list(&["a"]);
@@ -358,8 +359,8 @@ mod tests {
             steps
         };
         let attempts = std::iter::repeat_with(forbidden).take(6).collect();
-        let told = follow(&watched, attempts).await;
-        assert!(told[5].0 > 10, "six lists within {} seconds", told[5].0);
-        assert_eq!(watched.failure().as_deref(), Some("no watch for you"));
+        let changes = run(&watch, attempts).await;
+        assert!(changes[5].0 > 10, "six lists within {} seconds", changes[5].0);
+        assert_eq!(watch.failure().as_deref(), Some("no watch for you"));
     }
 }

@@ -1,8 +1,8 @@
-//! The plain listener for kubelet and Prometheus. Nothing can be changed here.
+//! The plain HTTP listener for kubelet and Prometheus. It only reads.
 //!
-//! Ready means: reviews are answered, and with a certificate that clients take; for the first time, also that the webhooks
-//! trust it. A broken template shows in the verbose list but does not make a replica unready, because the others are still
-//! served, and an unready one serves none. Nor does draining, because reviews are answered until its end.
+//! Ready means: reviews are answered, with a certificate that is valid and, before the replica is ready for the first time,
+//! that the webhooks trust. A broken template is in the verbose list, and does not make a replica unready, because the
+//! other templates are still served. Nor does draining, because reviews are answered until its end.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::listener::Phase;
+use crate::catalog::CatalogHandle;
 use crate::certs::{Serving, Trust};
 use crate::cluster::Cluster;
-use crate::live::Live;
 use crate::metrics::Metrics;
 
-/// The most problems of templates that are told.
+/// The most problems of templates that are listed.
 const MAX_PROBLEMS: usize = 100;
 
-/// What can be seen from outside.
+/// What the admin listener shows.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    /// The certificate in force.
+    /// The certificate that is served.
     pub(crate) certificate: Arc<Serving>,
     /// The templates in force.
-    pub(crate) live: Arc<Live>,
-    /// What is watched, if anything is.
+    pub(crate) catalog: Arc<CatalogHandle>,
+    /// The cluster, if it is watched.
     pub(crate) cluster: Option<Arc<Cluster>>,
     /// The counters.
     pub(crate) metrics: Arc<Metrics>,
-    /// Whether the server is on its way out.
+    /// Whether the server drains.
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -56,30 +56,30 @@ impl Admin {
             Some(pair) => pair.check_validity().map_err(|why| why.to_string()),
             None => Err("there is none yet".to_owned()),
         };
-        let trust = self.certificate.trust().map(|trust| ("ca-bundle".to_owned(), trust.check()));
+        let trust = self.certificate.trust().map(|trust| ("ca-bundle".to_owned(), trust.check_readiness()));
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
         [("certificate".to_owned(), certificate)]
             .into_iter()
             .chain(trust)
-            .chain(watches.map(|watched| (format!("watch-{}", watched.resource), watched.check())))
+            .chain(watches.map(|watch| (format!("watch-{}", watch.resource), watch.check_listed())))
             .collect()
     }
 
-    /// What is wrong, but can be lived with.
+    /// What is wrong, and does not make the replica unready.
     fn remarks(&self) -> Vec<String> {
         let templates = self
-            .live
-            .in_force()
+            .catalog
+            .snapshot()
             .problems
             .iter()
             .take(MAX_PROBLEMS)
             .map(|why| format!("templates: {why}"))
             .collect::<Vec<_>>();
         let certificate = self.certificate.refused().map(|why| format!("certificate: not replaced: {why}"));
-        let trust = self.certificate.trust().filter(|trust| trust.check().is_ok()).and_then(Trust::why_not);
+        let trust = self.certificate.trust().filter(|trust| trust.check_readiness().is_ok()).and_then(Trust::why_not);
         let trust = trust.map(|why| format!("ca-bundle: {why}"));
         let watches = self.cluster.iter().flat_map(|cluster| cluster.watches());
-        let watches = watches.filter_map(|watched| Some(format!("watch-{}: {}", watched.resource, watched.failure()?)));
+        let watches = watches.filter_map(|watch| Some(format!("watch-{}: {}", watch.resource, watch.failure()?)));
         let is_draining = *self.phase.borrow() >= Phase::Draining;
         let shutdown = is_draining.then(|| "shutdown: the server is draining".to_owned());
         templates.into_iter().chain(certificate).chain(trust).chain(watches).chain(shutdown).collect()
@@ -106,7 +106,7 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
             Err(why) => writeln!(text, "[-]{name} failed: {why}"),
         };
     }
-    let _ = writeln!(text, "[+]templates {} in force", admin.live.in_force().catalog.len());
+    let _ = writeln!(text, "[+]templates {} in force", admin.catalog.snapshot().catalog.len());
     for remark in admin.remarks() {
         let _ = writeln!(text, "[!]{remark}");
     }

@@ -1,8 +1,9 @@
-//! The way out: serving on while the news spreads, then finishing what was begun.
+//! Graceful shutdown: the server drains, then finishes the requests in progress.
 //!
-//! API servers go on using connections to a pod that is being deleted, and learn of it late. So the first signal only
-//! lets each answer ask for a new connection; a second one ends the server at once. It stays ready meanwhile: that its
-//! pod is terminating is in the EndpointSlice already, and a readiness probe that fails would only leave Warning events.
+//! API servers go on using connections to a pod that is being deleted, and learn of it late. So after the first signal
+//! everything is still served, and each answer asks for a new connection; a second signal ends the server at once. The
+//! server stays ready while it drains: its pod is marked as terminating in the EndpointSlice already, and a failing
+//! readiness probe would only cause Warning events.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::listener::Phase;
 
-/// For what is still in progress after the drain. A review takes microseconds; its client may take its time.
+/// For requests in progress after the drain. A review takes microseconds, but its client may be slow.
 const FINISH: Duration = Duration::from_secs(30);
 
 /// The signals that stop the server.
@@ -54,7 +55,7 @@ pub(crate) async fn run(
     };
     if let Some(ended) = ended {
         ended.context("a listener failed")?;
-        anyhow::bail!("a listener ended although nobody stopped it");
+        anyhow::bail!("a listener ended before the server was stopped");
     }
     phase.send_replace(Phase::Draining);
     tracing::info!(seconds = drain.as_secs_f64(), "draining");

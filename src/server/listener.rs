@@ -2,8 +2,8 @@
 //!
 //! The API server is the only client that matters here. It keeps connections open for 90 seconds without a request and
 //! does not repeat a review when one is closed under it. So an idle connection must live longer than that, also while
-//! others wait for its place, and a server that wants its clients to go elsewhere, because it is going away or because
-//! a connection is old, says so (`Connection: close`) with an answer.
+//! others wait for its place, and a server that shuts down, or has an old connection, closes it with an answer
+//! (`Connection: close`).
 //!
 //! This file stands alone, because the benchmark's bare server is built from it too.
 
@@ -38,23 +38,23 @@ const BUFFER: usize = 32 * 1024;
 /// How long the accept loop waits for a connection to end before it asks another one.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How far the server is on its way out.
+/// How far the shutdown of the server has come.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Phase {
-    /// Business as usual.
+    /// There is no shutdown.
     Serving,
-    /// Everything is answered, and each answer asks the client to go elsewhere next time.
+    /// Everything is answered, and each answer asks the client for a new connection.
     Draining,
     /// Nothing new is accepted; what was begun is finished.
     Closing,
 }
 
-/// What one listener grants its clients.
+/// The limits of one listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Connections at a time. Further ones wait until one ends, or is closed in their favour.
     pub(crate) connections: u32,
-    /// For the TLS handshake, and again for the first request's head, so that silent strangers do not hold a place.
+    /// For the TLS handshake, and again for the first request's head, so that silent clients do not hold a place.
     pub(crate) greeting: Duration,
     /// From the accept to the end of the first request's head, when no place is free and another connection waits.
     pub(crate) greeting_when_full: Duration,
@@ -101,7 +101,7 @@ impl Listener {
         Ok(Listener { socket, tls: tls.map(|config| Arc::new(config).into()), limits })
     }
 
-    /// Where it really listens, when the port was left to the system.
+    /// The address that it is bound to, also when the system chose the port.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -267,7 +267,7 @@ pub(crate) fn tls(certificate: Arc<dyn ResolvesServerCert>) -> Result<ServerConf
 }
 
 async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
-    // A sender that is gone cannot announce anything any more, which is as final as closing.
+    // A sender that is gone counts as closing.
     let _ = phase.wait_for(|phase| *phase >= wanted).await;
 }
 
@@ -284,7 +284,7 @@ async fn serve_stream(
         tracing::debug!(%error, "connection lost before it began");
         return;
     }
-    // Below TLS, which has a buffer of its own and would pass for progress what only fills that.
+    // Below TLS, whose buffer would make a write look like progress that the client has not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write));
     let stream = Box::pin(stream);
@@ -368,7 +368,7 @@ async fn serve_connection<S>(
     }
 }
 
-/// So that connections that began together do not end together.
+/// Varies an age, so that connections that began together do not end together.
 fn give_or_take_a_tenth(age: Duration) -> Duration {
     let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
     age.mul_f64(0.9 + 0.2 * random)

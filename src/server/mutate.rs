@@ -1,4 +1,4 @@
-//! `POST /mutate`: a review comes in, a decision goes out, with one log line and the counters that belong to it.
+//! `POST /mutate`: answers a review, with one log line and its counters.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
 use super::request::{Bodies, Refusal, guarded};
+use crate::catalog::{CatalogHandle, Snapshot};
 use crate::cluster::Cluster;
 use crate::cluster::events::Events;
-use crate::live::{InForce, Live};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -31,10 +31,10 @@ pub(super) const HEAVY_AT_A_TIME: usize = 2;
 /// What a review needs.
 pub(super) struct Mutate {
     /// The templates.
-    pub(super) live: Arc<Live>,
-    /// What is known of namespaces, if the cluster is watched.
+    pub(super) catalog: Arc<CatalogHandle>,
+    /// The cluster, if it is watched.
     pub(super) cluster: Option<Arc<Cluster>>,
-    /// Where the owners of pods are told of warnings, if anywhere.
+    /// Where warnings are recorded for events, if the cluster is watched.
     pub(super) events: Option<Events>,
     /// Where it is counted.
     pub(super) metrics: Arc<Metrics>,
@@ -80,20 +80,20 @@ impl Mutate {
             return Ok(json);
         }
         let is_large = body.bytes.len() > LARGE;
-        // Taken before anything is opened, and kept to the end, look-ups included.
+        // Taken before anything is opened, and kept to the end, lookups included.
         let mut turn = if is_large { self.turn().await } else { None };
         let review = guarded(is_large, || Review::parse(&body.bytes))??;
         let namespace = match &self.cluster {
             Some(cluster) => cluster.namespace(review.namespace(), deadline).await,
             None => Arc::new(Namespace::named(review.namespace())),
         };
-        let in_force = self.live.in_force();
-        let selected = guarded(is_large, || pillion_engine::select(&in_force.catalog, &namespace, &review))?;
+        let snapshot = self.catalog.snapshot();
+        let selected = guarded(is_large, || pillion_engine::select(&snapshot.catalog, &namespace, &review))?;
         let (decision, json) = match selected {
             Ok(selection) => {
-                let missing = selection.unknown(&in_force.catalog);
-                let found = self.with_missing(&in_force, missing, &review, deadline).await;
-                let catalog = found.as_ref().unwrap_or(&in_force.catalog);
+                let missing = selection.unknown(&snapshot.catalog);
+                let found = self.with_missing(&snapshot, missing, &review, deadline).await;
+                let catalog = found.as_ref().unwrap_or(&snapshot.catalog);
                 let is_heavy = is_large || selection.is_heavy(catalog);
                 if is_heavy && turn.is_none() {
                     turn = self.turn().await;
@@ -103,18 +103,18 @@ impl Mutate {
             Err(decision) => guarded(is_large, || answered(&review, *decision))?,
         };
         drop(turn);
-        self.count_injections(&in_force, &decision);
+        self.count_injections(&snapshot, &decision);
         self.report(&review, &decision, begun.elapsed());
         Ok(json)
     }
 
-    /// Counts, logs and traces a decision, and notes its events.
+    /// Counts, logs and traces a decision, and records its warnings for events.
     fn report(&self, review: &Review<'_>, decision: &Decision, took: Duration) {
         self.metrics.answered(review.operation(), decision, took);
         log(review, decision, took);
         telemetry::trace_decision(review, decision);
         if let Some(events) = &self.events {
-            events.tell(review, decision);
+            events.record(review, decision);
         }
     }
 
@@ -124,15 +124,15 @@ impl Mutate {
         self.heavy.acquire().await.ok()
     }
 
-    fn count_injections(&self, in_force: &InForce, decision: &Decision) {
-        // A pod that one template refuses gets nothing of the others.
+    fn count_injections(&self, snapshot: &Snapshot, decision: &Decision) {
+        // A pod that is refused gets nothing of any template.
         if !decision.allowed() {
             return;
         }
         for template in decision.templates.iter().filter(|template| template.outcome == Outcome::Injected) {
-            match in_force.injections.get(&template.name) {
+            match snapshot.injections.get(&template.name) {
                 Some(counter) => counter.inc(),
-                // It was asked for, and the watch will bring it.
+                // It was looked up, and the watch will bring it.
                 None => self.metrics.injected(&template.name),
             }
         }
@@ -141,14 +141,14 @@ impl Mutate {
     /// The catalog with the templates that it lacks, if the API server has any of them.
     async fn with_missing(
         &self,
-        in_force: &InForce,
+        snapshot: &Snapshot,
         missing: Vec<TemplateName>,
         review: &Review<'_>,
         deadline: tokio::time::Instant,
     ) -> Option<Catalog> {
         let cluster = self.cluster.as_ref().filter(|_| !missing.is_empty())?;
-        let found = cluster.templates(in_force.kinds, &missing, review.namespace(), deadline).await;
-        (!found.is_empty()).then(|| in_force.with(found))
+        let found = cluster.templates(snapshot.kinds, &missing, review.namespace(), deadline).await;
+        (!found.is_empty()).then(|| snapshot.with(found))
     }
 }
 
@@ -159,7 +159,7 @@ fn answered(review: &Review<'_>, decision: Decision) -> (Decision, Vec<u8>) {
 }
 
 /// Until when a review may wait for the API server: half of the time that the latter gives it, at most a few seconds. The
-/// API server says that time, in whole seconds, in the query: `timeout=5s`.
+/// API server sends that time, in whole seconds, in the query: `timeout=5s`.
 fn deadline(query: Option<&str>, begun: Instant) -> tokio::time::Instant {
     const MOST: Duration = Duration::from_secs(2);
     let given = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("timeout=")));

@@ -1,4 +1,4 @@
-//! What every request has to put up with: it is JSON, not too large and there in time, and cannot hurt the others.
+//! The checks of every request: it must be JSON, not too large and arrive in time. A panic ends only its own request.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -134,7 +134,7 @@ async fn drain(mut body: axum::body::Body, max: usize) -> Result<bool, Refusal> 
     Ok(false)
 }
 
-/// A review whose end is missing, without its object: an API server writes all that an answer needs before that.
+/// A review whose end is missing, without its object: an API server writes everything that an answer needs before that.
 fn without_object(beginning: &[u8]) -> Option<Vec<u8>> {
     // Inside of a string the quotes would be escaped.
     const OBJECT: &[u8] = br#""object":"#;

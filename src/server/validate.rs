@@ -1,4 +1,4 @@
-//! `POST /validate`: a template resource is refused before it is stored, by the code that reads template files.
+//! `POST /validate`: refuses broken template resources before they are stored, with the code that reads template files.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview
 use pillion_engine::admission::MalformedReview;
 
 use super::request::{Bodies, Refusal, guarded};
-use crate::cluster::templates::{Kind, Resource, read};
-use crate::metrics::{Metrics, Validated};
+use crate::cluster::templates::{TemplateKind, TemplateResource, read};
+use crate::metrics::{Metrics, ValidationResult};
 
 /// The most problems or warnings that one answer names.
 const MAX_NAMED: usize = 8;
@@ -35,11 +35,15 @@ impl Validate {
 async fn validate(State(validate): State<Arc<Validate>>, request: Request) -> Response {
     match validate.answer(request).await {
         Ok(response) => {
-            validate.metrics.validated(if response.allowed { Validated::Accepted } else { Validated::Refused });
+            validate.metrics.validated(if response.allowed {
+                ValidationResult::Accepted
+            } else {
+                ValidationResult::Refused
+            });
             Json(response.into_review()).into_response()
         }
         Err(refusal) => {
-            validate.metrics.validated(Validated::Malformed);
+            validate.metrics.validated(ValidationResult::Malformed);
             tracing::warn!(why = %refusal, "validation request refused");
             refusal.into_response()
         }
@@ -64,13 +68,13 @@ fn parse(body: &[u8]) -> Result<AdmissionRequest<DynamicObject>, MalformedReview
 
 fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     let mut response = AdmissionResponse::from(&request);
-    let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == request.kind.kind);
+    let kind = TemplateKind::ALL.into_iter().find(|kind| kind.as_str() == request.kind.kind);
     let (Some(kind), Some(object)) = (kind, request.object) else { return response };
     // Finalizers and labels of a template that is broken already, such as one from an older version, can be changed.
     if request.old_object.is_some_and(|old| old.data["spec"] == object.data["spec"]) {
         return response;
     }
-    let resource = Resource::of(kind, object);
+    let resource = TemplateResource::of(kind, object);
     let (name, namespace) = (resource.identity.name.clone(), resource.identity.namespace.clone());
     match read(&resource.identity, resource.document) {
         Ok(template) => {
@@ -87,7 +91,7 @@ fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     }
 }
 
-/// As many as an answer names, and how many more there are.
+/// As many texts as an answer names, and how many more there are.
 fn named(mut texts: Vec<String>) -> Vec<String> {
     let more = texts.len().saturating_sub(MAX_NAMED);
     texts.truncate(MAX_NAMED);
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn deletions_and_other_kinds_are_none_of_our_business() {
+    fn deletions_and_other_kinds_are_allowed() {
         assert_eq!(refused("DELETE", Value::Null, template(json!({"pood": {}}))), "");
         let other = review("ConfigMap", "CREATE", template(json!({"pood": {}})), Value::Null);
         assert!(answer(parse(&other).unwrap()).allowed);

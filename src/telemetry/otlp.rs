@@ -1,8 +1,8 @@
-//! Traces by OTLP over HTTP, as the standard variables of OpenTelemetry have it. Nothing is sent unless one of them names
-//! an endpoint.
+//! Traces by OTLP over HTTP, configured by the standard variables of OpenTelemetry. Nothing is sent unless one of them
+//! names an endpoint.
 //!
-//! Spans wait in a queue of bounded length, and a thread of its own sends them: a collector that is slow, or away, costs
-//! reviews nothing.
+//! Spans wait in a queue of bounded length, and a separate thread sends them: a collector that is slow or unavailable does
+//! not delay reviews.
 
 use std::env;
 use std::future::{Future, ready};
@@ -53,7 +53,7 @@ pub(super) enum Error {
     Tls(#[from] rustls::Error),
 }
 
-/// The sending of traces, until it is dropped.
+/// Sends traces until it is dropped.
 pub(super) struct Traces(SdkTracerProvider);
 
 impl Traces {
@@ -83,7 +83,7 @@ impl Traces {
         Ok(Some(Traces(provider)))
     }
 
-    /// What makes spans into traces.
+    /// The layer that makes traces of spans.
     pub(super) fn layer<S>(&self) -> OpenTelemetryLayer<S, SdkTracer>
     where
         S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
@@ -98,7 +98,7 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        // What cannot be sent now is lost, and the log has said why.
+        // What cannot be sent now is lost; why has been logged.
         let _ = self.0.shutdown_with_timeout(FLUSH);
     }
 }
@@ -107,7 +107,7 @@ impl Drop for Traces {
 pub(super) fn adopt(span: &Span, headers: &HeaderMap) {
     if !span.is_disabled() {
         let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-        // It fails on spans that began already, or that nobody collects.
+        // It fails for spans that have begun, or that are not collected.
         let _ = span.set_parent(parent);
     }
 }
@@ -159,7 +159,7 @@ fn patience() -> Result<Duration, Error> {
     }
 }
 
-/// Whom the collector's certificate must come from: the authorities of a file, or else those of the system.
+/// The authorities for the collector's certificate: those of a file, or else those of the system.
 fn authorities() -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let certificates = match of_traces("CERTIFICATE") {
@@ -172,7 +172,7 @@ fn authorities() -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// The client of the collector. It blocks, on the thread that does nothing else.
+/// The client of the collector. It blocks its thread, which does nothing else.
 #[derive(Debug)]
 struct Collector {
     runtime: Runtime,
@@ -190,7 +190,7 @@ impl Collector {
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let mut client = Client::builder(TokioExecutor::new());
-        // Nobody would notice when the other side closes a connection that is kept.
+        // While nothing is sent the runtime does not run, and would not see that the collector closes a connection.
         client.pool_max_idle_per_host(0);
         Ok(Collector {
             runtime: runtime::Builder::new_current_thread().enable_all().build()?,
@@ -207,8 +207,8 @@ impl Collector {
         Ok(Response::from_parts(head, body.to_bytes()))
     }
 
-    /// Says when it begins to fail and when it ends, and not each time.
-    fn report(&self, outcome: &Result<Response<Bytes>, HttpError>) {
+    /// Logs when sending begins to fail and when it works again.
+    fn log_outcome(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         let why = match outcome {
             Ok(answer) if answer.status().is_success() => None,
             Ok(answer) => Some(format!("the collector answered {}", answer.status())),
@@ -243,10 +243,9 @@ impl HttpClient for Collector {
         'life: 'future,
         Self: 'future,
     {
-        let bounded = async { timeout(self.patience, self.send(request)).await };
-        let late = || Err(format!("no answer within {:?}", self.patience).into());
-        let outcome = self.runtime.block_on(bounded).unwrap_or_else(|_| late());
-        self.report(&outcome);
+        let sent = self.runtime.block_on(async { timeout(self.patience, self.send(request)).await });
+        let outcome = sent.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.patience).into()));
+        self.log_outcome(&outcome);
         Box::pin(ready(outcome))
     }
 }

@@ -256,8 +256,8 @@ fn annotations_on_the_workload_itself_are_pointed_out() {
                       spec: {template: {spec: {containers: [{name: app, image: app}]}}}\n";
     let ran = inject(["-f", "-"], deployment);
     assert_eq!(ran.code, 0);
-    let said = "deployment \"web\": warning: pillion.dev/templates stands on the deployment; \
-                only the pod template's annotations count";
+    let said = "deployment \"web\": warning: pillion.dev/templates is on the deployment; \
+                only the annotations of the pod template are read";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 }
 

@@ -149,9 +149,9 @@ fn what_goes_wrong_with_the_api_server_is_said_once_and_as_a_warning() {
     let process = Process::start(Path::new("/usr/bin/env"), arguments);
 
     for ours in [
-        "watch failed; what is known stays in service meanwhile",
+        "watch failed; the last known state is used meanwhile",
         "cannot take part in the election",
-        "cannot look after the certificates; what is served stays",
+        "cannot reconcile the certificates; the one in use is kept",
     ] {
         assert_eq!(process.stderr().logged("message", ours)["level"], "WARN");
     }

@@ -62,7 +62,7 @@ app.kubernetes.io/component: webhook
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default .Chart.AppVersion $image.tag }}{{ end -}}
 {{- end -}}
 
-{{- /* "true" when Pillion speaks to the API server. */ -}}
+{{- /* "true" when Pillion uses the API server. */ -}}
 {{- define "pillion.needsToken" -}}
 {{- if or .Values.watch.enabled (eq .Values.certs.mode "auto") }}true{{ end -}}
 {{- end -}}

@@ -18,7 +18,7 @@ use x509_parser::prelude::{ASN1Time, X509Error, parse_x509_certificate};
 
 use crate::certs::{Pair, PairError};
 
-/// By so much the clocks of API servers may differ from each other.
+/// The clocks of API servers may differ by so much.
 const SKEW: Duration = Duration::from_secs(10 * 60);
 /// In DER. One of RSA with 4096 bits takes some 1,500 bytes.
 const MAX_BYTES: usize = 8 * 1024;
@@ -67,7 +67,7 @@ impl Authority {
         if !certificate.is_ca() {
             return Err(format!("{} is not an authority", certificate.subject()));
         }
-        // What clients will do with it.
+        // As clients will do with it.
         RootCertStore::empty().add(der.clone()).map_err(|error| error.to_string())?;
         let validity = certificate.validity();
         Ok(Authority {
@@ -91,7 +91,7 @@ impl Authority {
         self.public_key == key.subject_public_key_info()
     }
 
-    /// Whether a client that trusts this authority alone takes the certificate, while it is valid.
+    /// Whether a client that trusts only this authority accepts the certificate, while that is valid.
     pub(super) fn signed(&self, leaf: &Leaf) -> bool {
         let mut roots = RootCertStore::empty();
         let certificate = &leaf.pair.certified.cert[0];
@@ -113,7 +113,7 @@ impl Signer {
         set_validity(&mut params, now, later(now, duration))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        // Each has a name of its own, by which clients find the right one of several.
+        // Each has its own name, by which clients find the right one of several.
         let id: String = params.key_identifier(&key).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name.push(DnType::CommonName, format!("pillion CA {id}"));
         let certificate = params.self_signed(&key)?;
@@ -121,7 +121,7 @@ impl Signer {
         Ok(Signer { authority, key: Arc::new(key) })
     }
 
-    /// The end of a certificate that is issued now: none outlives its authority.
+    /// When a certificate that is issued now expires: not later than its authority.
     pub(super) fn end(&self, now: Timestamp, duration: Duration) -> Timestamp {
         later(now, duration).min(self.authority.not_after)
     }

@@ -1,4 +1,4 @@
-//! What one replica remembers: of the Secret, of what it serves, and of whom the webhooks trust.
+//! What one replica remembers: the Secret, what it serves, and which authorities the webhooks trust.
 
 use std::collections::HashMap;
 use std::mem;
@@ -7,27 +7,27 @@ use k8s_openapi::jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use super::Config;
 use super::authority::{Authority, Leaf, MakeError};
-use super::contents::{Found, Kept};
-use super::plan::{Change, Seen, plan};
+use super::config::Config;
+use super::contents::{Credentials, SecretParts};
+use super::plan::{PlanInputs, SecretChange, plan};
 
 #[derive(Default)]
 pub(super) struct Memory {
-    /// What the Secret held when it was last well.
-    kept: Option<Kept>,
-    /// What is served, and who signed it.
+    /// What the Secret held when it was last complete.
+    last_good: Option<Credentials>,
+    /// What is served, and the authority that signed it.
     served: Option<(Leaf, Authority)>,
-    /// Since when every webhook has been seen to trust an authority.
+    /// Since when every webhook has trusted an authority.
     trusted_since: HashMap<CertificateDer<'static>, Instant>,
 }
 
-/// The time of a look.
+/// The time of a round.
 #[derive(Clone, Copy)]
 pub(super) struct At {
-    /// As the API server has it, because API servers are the ones who check certificates.
+    /// By the clock of the API server, because API servers check the certificates.
     pub(super) wall: Timestamp,
-    /// As this replica has it, for counting.
+    /// By the clock of this replica, to measure durations.
     pub(super) monotonic: Instant,
 }
 
@@ -48,23 +48,23 @@ impl Memory {
         since.is_some_and(|since| at.monotonic.duration_since(*since) >= config.propagation)
     }
 
-    /// What the Secret should hold, and in what that differs from what it holds.
+    /// What the Secret should hold, and how that differs from what it holds.
     pub(super) fn plan(
         &self,
         at: At,
-        found: Option<&Found>,
+        parts: Option<&SecretParts>,
         webhooks: &[Vec<Authority>],
         config: &Config,
-    ) -> Result<(Kept, Vec<Change>), MakeError> {
-        let seen = Seen {
+    ) -> Result<(Credentials, Vec<SecretChange>), MakeError> {
+        let inputs = PlanInputs {
             now: at.wall,
-            found,
-            kept: self.kept.as_ref(),
+            parts,
+            last_good: self.last_good.as_ref(),
             served: self.served.as_ref().map(|(_, issuer)| issuer),
             published: webhooks,
             is_known: &|authority| self.is_known(at, authority, config),
         };
-        let mut plan = plan(&seen, config);
+        let mut plan = plan(&inputs, config);
         let changes = mem::take(&mut plan.changes);
         Ok((plan.carry_out(at.wall, config)?, changes))
     }
@@ -74,18 +74,18 @@ impl Memory {
         self.served.as_ref().map(|(leaf, _)| leaf)
     }
 
-    /// Remembers what the Secret holds. Gives the certificate to serve from now on, if that changes.
-    pub(super) fn keep(&mut self, at: At, kept: &Kept, config: &Config) -> Option<&(Leaf, Authority)> {
-        self.kept = Some(kept.clone());
-        self.serve(at, &kept.leaf, &kept.authorities, config)
+    /// Remembers what the Secret holds. Returns the certificate to serve from now on, if that changes.
+    pub(super) fn adopt(&mut self, at: At, credentials: &Credentials, config: &Config) -> Option<&(Leaf, Authority)> {
+        self.last_good = Some(credentials.clone());
+        self.serve(at, &credentials.leaf, &credentials.authorities, config)
     }
 
-    /// Remembers what the Secret holds, if that is well. Gives the certificate to serve from now on, if that changes.
-    pub(super) fn heed(&mut self, at: At, found: &Found, config: &Config) -> Option<&(Leaf, Authority)> {
-        if let Some(kept) = found.whole() {
-            self.kept = Some(kept);
+    /// Remembers what the Secret holds, if it is complete. Returns the certificate to serve from now on, if that changes.
+    pub(super) fn adopt_parts(&mut self, at: At, parts: &SecretParts, config: &Config) -> Option<&(Leaf, Authority)> {
+        if let Some(credentials) = parts.complete() {
+            self.last_good = Some(credentials);
         }
-        self.serve(at, found.leaf.as_ref()?, &found.authorities, config)
+        self.serve(at, parts.leaf.as_ref()?, &parts.authorities, config)
     }
 
     fn serve(&mut self, at: At, leaf: &Leaf, authorities: &[Authority], config: &Config) -> Option<&(Leaf, Authority)> {

@@ -1,48 +1,48 @@
-//! What the Secret should hold, seen from what it holds: a pure function, so that every way there can be walked in a test.
+//! What the Secret should hold, given what it holds: a pure function, so that tests can try every history.
 
 use std::cmp::Reverse;
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::Config;
 use super::authority::{Authority, Leaf, MakeError, Signer, later};
-use super::contents::{Found, Kept, Problem};
+use super::config::Config;
+use super::contents::{Credentials, SecretParts, SecretProblem};
 
 /// More authorities than any rotation needs.
 const MAX_AUTHORITIES: usize = 8;
 
-/// What the leader knows.
-pub(super) struct Seen<'a> {
+/// What the plan is made from.
+pub(super) struct PlanInputs<'a> {
     pub(super) now: Timestamp,
     /// What the Secret holds; `None` when there is none.
-    pub(super) found: Option<&'a Found>,
-    /// What it held when it was last well.
-    pub(super) kept: Option<&'a Kept>,
+    pub(super) parts: Option<&'a SecretParts>,
+    /// What it held when it was last complete.
+    pub(super) last_good: Option<&'a Credentials>,
     /// The authority of the certificate that this replica serves.
     pub(super) served: Option<&'a Authority>,
-    /// Whom each webhook trusts.
+    /// The authorities that each webhook trusts.
     pub(super) published: &'a [Vec<Authority>],
     /// Whether every API server has known an authority for long enough.
     pub(super) is_known: &'a dyn Fn(&Authority) -> bool,
 }
 
-/// What the Secret should hold. Of what is missing, something new is to be made.
+/// What the Secret should hold. What is `None` is to be made.
 pub(super) struct Plan {
     authorities: Vec<Authority>,
     signer: Option<Signer>,
     leaf: Option<Leaf>,
-    /// In what it differs from what the Secret holds: when in nothing, there is nothing to do.
-    pub(super) changes: Vec<Change>,
+    /// How that differs from what the Secret holds. Empty when there is nothing to do.
+    pub(super) changes: Vec<SecretChange>,
 }
 
 /// A difference between what the Secret holds and what it should hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Change {
+pub(super) enum SecretChange {
     Created,
-    Repaired(Problem),
+    Repaired(SecretProblem),
     NewAuthority(Why),
-    AuthorityLeft,
+    AuthorityRemoved,
     NewCertificate(Why),
 }
 
@@ -55,16 +55,16 @@ pub(super) enum Why {
     NewAuthorityIsKnown,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for SecretChange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Created => formatter.write_str("the Secret was created"),
-            Change::Repaired(problem) => write!(formatter, "repaired: {problem}"),
-            Change::NewAuthority(why) => write!(formatter, "new authority, because {why}"),
-            Change::AuthorityLeft => {
-                formatter.write_str("an authority that has expired or is one too many was dropped")
+            SecretChange::Created => formatter.write_str("the Secret was created"),
+            SecretChange::Repaired(problem) => write!(formatter, "repaired: {problem}"),
+            SecretChange::NewAuthority(why) => write!(formatter, "new authority, because {why}"),
+            SecretChange::AuthorityRemoved => {
+                formatter.write_str("an authority that has expired, or is one too many, was removed")
             }
-            Change::NewCertificate(why) => write!(formatter, "new serving certificate, because {why}"),
+            SecretChange::NewCertificate(why) => write!(formatter, "new serving certificate, because {why}"),
         }
     }
 }
@@ -80,24 +80,24 @@ impl fmt::Display for Why {
     }
 }
 
-/// Compares what is with what should be.
+/// Compares what the Secret holds with what it should hold.
 ///
 /// A new authority is published while the certificate of the one before is still served; only when API servers have
 /// known it for long enough, it signs. An old authority is trusted until it expires, and no certificate that it signed
-/// lives longer. The key of an authority is dropped as soon as there is a newer one.
-pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
-    let &Seen { now, kept, served, published, is_known, .. } = seen;
-    let nothing = Found::default();
-    let mut changes: Vec<Change> = match (seen.found, kept) {
-        (Some(found), _) => found.problems.iter().cloned().map(Change::Repaired).collect(),
-        (None, Some(_)) => vec![Change::Repaired(Problem::Deleted)],
-        (None, None) => vec![Change::Created],
+/// expires later. The key of an authority is removed as soon as there is a newer one.
+pub(super) fn plan(inputs: &PlanInputs<'_>, config: &Config) -> Plan {
+    let &PlanInputs { now, last_good, served, published, is_known, .. } = inputs;
+    let nothing = SecretParts::default();
+    let mut changes: Vec<SecretChange> = match (inputs.parts, last_good) {
+        (Some(parts), _) => parts.problems.iter().cloned().map(SecretChange::Repaired).collect(),
+        (None, Some(_)) => vec![SecretChange::Repaired(SecretProblem::Deleted)],
+        (None, None) => vec![SecretChange::Created],
     };
-    let found = seen.found.unwrap_or(&nothing);
+    let parts = inputs.parts.unwrap_or(&nothing);
     let is_damaged = !changes.is_empty();
 
-    // Whoever may have been trusted stays so: other replicas may serve what this one does not know of.
-    let mut authorities = found.authorities.clone();
+    // What may have been trusted is kept: other replicas may serve certificates that this one does not know.
+    let mut authorities = parts.authorities.clone();
     let mut admit = |authority: &Authority| {
         let is_new = !authorities.contains(authority);
         if is_new {
@@ -106,7 +106,8 @@ pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
         is_new
     };
     if is_damaged {
-        for authority in kept.iter().flat_map(|kept| &kept.authorities).chain(published.iter().flatten()) {
+        for authority in last_good.iter().flat_map(|last_good| &last_good.authorities).chain(published.iter().flatten())
+        {
             admit(authority);
         }
     }
@@ -114,23 +115,24 @@ pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
         && admit(served)
         && !is_damaged
     {
-        changes.push(Change::Repaired(Problem::ServedAuthorityMissing));
+        changes.push(SecretChange::Repaired(SecretProblem::ServedAuthorityMissing));
     }
     authorities.retain(|authority| now < authority.not_after);
 
-    let found_signer = found.signing_key.as_ref().and_then(|key| {
+    let signer_found = parts.signing_key.as_ref().and_then(|key| {
         let authority = authorities.iter().find(|authority| authority.has(key))?.clone();
         Some(Signer { authority, key: key.clone() })
     });
-    let mut signer = found_signer
-        .or_else(|| kept.filter(|_| is_damaged).map(|kept| kept.signer.clone()))
+    let mut signer = signer_found
+        .or_else(|| last_good.filter(|_| is_damaged).map(|last_good| last_good.signer.clone()))
         .filter(|signer| signer.authority.is_valid_at(now));
-    let found_leaf = found.leaf.as_ref().filter(|leaf| authorities.iter().any(|authority| authority.signed(leaf)));
-    let kept_leaf = kept.map(|kept| &kept.leaf).filter(|leaf| is_damaged && leaf.check_validity(now).is_ok());
-    let mut leaf = found_leaf.or(kept_leaf).cloned();
+    let leaf_found = parts.leaf.as_ref().filter(|leaf| authorities.iter().any(|authority| authority.signed(leaf)));
+    let last_good_leaf =
+        last_good.map(|last_good| &last_good.leaf).filter(|leaf| is_damaged && leaf.check_validity(now).is_ok());
+    let mut leaf = leaf_found.or(last_good_leaf).cloned();
     let issuer = leaf.as_ref().and_then(|leaf| authorities.iter().find(|authority| authority.signed(leaf))).cloned();
 
-    // A certificate of full length would not fit any more, and the wait comes on top.
+    // When a new authority may sign, after `propagation`, a certificate of this one would be cut short by its end.
     let authority_due = later(later(now, config.duration), config.propagation);
     if let Some(why) = match &signer {
         None => Some(Why::Missing),
@@ -138,7 +140,7 @@ pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
         Some(_) => None,
     } {
         signer = None;
-        changes.push(Change::NewAuthority(why));
+        changes.push(SecretChange::NewAuthority(why));
     }
 
     let certificate_due = later(now, config.renew_before);
@@ -146,8 +148,8 @@ pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
         (None, _) => Some(Why::Missing),
         (Some(_), None) => None,
         (Some(leaf), Some(signer)) if issuer.as_ref() == Some(&signer.authority) => {
-            let would_live_longer = leaf.not_after() < signer.end(now, config.duration);
-            if leaf.not_after() < certificate_due && would_live_longer {
+            let would_expire_later = leaf.not_after() < signer.end(now, config.duration);
+            if leaf.not_after() < certificate_due && would_expire_later {
                 Some(Why::EndsSoon)
             } else if config.names.iter().any(|name| !leaf.is_for(name)) {
                 Some(Why::OtherNames)
@@ -158,7 +160,7 @@ pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
         (Some(_), Some(signer)) => is_known(&signer.authority).then_some(Why::NewAuthorityIsKnown),
     } {
         leaf = None;
-        changes.push(Change::NewCertificate(why));
+        changes.push(SecretChange::NewCertificate(why));
     }
 
     let is_needed = |authority: &Authority| {
@@ -167,15 +169,15 @@ pub(super) fn plan(seen: &Seen<'_>, config: &Config) -> Plan {
     };
     authorities.sort_by_key(|authority| Reverse((is_needed(authority), authority.not_before)));
     authorities.truncate(MAX_AUTHORITIES);
-    if !found.authorities.iter().all(|authority| authorities.contains(authority)) {
-        changes.push(Change::AuthorityLeft);
+    if !parts.authorities.iter().all(|authority| authorities.contains(authority)) {
+        changes.push(SecretChange::AuthorityRemoved);
     }
     Plan { authorities, signer, leaf, changes }
 }
 
 impl Plan {
     /// Makes what is missing.
-    pub(super) fn carry_out(self, now: Timestamp, config: &Config) -> Result<Kept, MakeError> {
+    pub(super) fn carry_out(self, now: Timestamp, config: &Config) -> Result<Credentials, MakeError> {
         let Plan { mut authorities, signer, leaf, .. } = self;
         let signer = match signer {
             Some(signer) => signer,
@@ -189,6 +191,6 @@ impl Plan {
             Some(leaf) => leaf,
             None => signer.issue(&config.names, now, config.duration)?,
         };
-        Ok(Kept { authorities, signer, leaf })
+        Ok(Credentials { authorities, signer, leaf })
     }
 }

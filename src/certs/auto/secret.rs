@@ -9,7 +9,8 @@ use kube::client::Body;
 use kube::core::Status;
 use kube::{Api, Client, Resource as _};
 
-use super::contents::Kept;
+use super::config::MANAGER;
+use super::contents::Credentials;
 
 pub(super) struct Secret {
     client: Client,
@@ -22,9 +23,9 @@ impl Secret {
         Secret { api: Api::namespaced(client.clone(), namespace), client, name: name.to_owned() }
     }
 
-    /// What is there, and when that was by the clock of the API server.
+    /// Reads the Secret; also gives the time by the clock of the API server.
     ///
-    /// Not through [`Api`], which does not give the time, and logs what it cannot parse.
+    /// Not through [`Api`], which does not give the time, and would log a Secret that it cannot parse.
     pub(super) async fn read(&self) -> anyhow::Result<(Timestamp, Option<v1::Secret>)> {
         let request = Request::new(self.api.resource_url()).get(&self.name, &GetParams::default())?;
         let response = self.client.send(request.map(Body::from)).await?;
@@ -39,19 +40,19 @@ impl Secret {
         if status.as_u16() == 404 {
             return Ok((now, None));
         }
-        let told = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
-        anyhow::bail!("the API server answered {status} {told}");
+        let message = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
+        anyhow::bail!("the API server answered {status} {message}");
     }
 
-    /// Puts `kept` into the Secret that was read, unless somebody has written it since.
-    pub(super) async fn write(&self, read: Option<v1::Secret>, kept: &Kept) -> kube::Result<()> {
+    /// Writes `credentials` into the Secret that was read. Fails if somebody has written it since.
+    pub(super) async fn write(&self, read: Option<v1::Secret>, credentials: &Credentials) -> kube::Result<()> {
         let mut secret = read.unwrap_or_else(|| v1::Secret {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             type_: Some("kubernetes.io/tls".to_owned()),
             ..v1::Secret::default()
         });
-        kept.write(secret.data.get_or_insert_default());
-        let params = PostParams { field_manager: Some(super::MANAGER.to_owned()), ..PostParams::default() };
+        credentials.write(secret.data.get_or_insert_default());
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         if secret.meta().resource_version.is_some() {
             self.api.replace(&self.name, &params, &secret).await?;
         } else {

@@ -1,6 +1,6 @@
-//! Lives of authorities and certificates, walked through with replicas, API servers and a clock that are all made up.
+//! Rotations of authorities and certificates, with simulated replicas, API servers and clock.
 //!
-//! At every step each API server must take what each replica serves.
+//! At every step each API server must accept what each replica serves.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use rcgen::KeyPair;
 use tokio::time::Instant;
 
-use super::Config;
 use super::authority::{Authority, Leaf, Signer};
-use super::contents::{self, Data, Found, Kept, Problem};
+use super::config::Config;
+use super::contents::{self, Credentials, Data, SecretParts, SecretProblem};
 use super::memory::{At, Memory};
-use super::plan::{Change, Why};
+use super::plan::{SecretChange, Why};
 
 const TICK: Duration = Duration::from_secs(3);
-/// How much later than the configuration changes the slowest API server knows. Less than `propagation`.
+/// How many rounds after a change of the configuration the slowest API server knows it. Less than `propagation`.
 const LAG: usize = 3;
 
 struct World {
@@ -26,11 +26,11 @@ struct World {
     secret: Option<Data>,
     /// The `caBundle` of each webhook.
     bundles: [Vec<u8>; 3],
-    /// What API servers knew at the last looks, the newest last.
+    /// What API servers knew in the last rounds, the newest last.
     known: VecDeque<[Vec<u8>; 3]>,
     replicas: Vec<Replica>,
     leader: usize,
-    changes: Vec<Change>,
+    changes: Vec<SecretChange>,
 }
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl World {
             ca_duration: Duration::from_secs(300),
             propagation: Duration::from_secs(10),
         };
-        config.check().unwrap();
+        config.validate().unwrap();
         World {
             config,
             at: At { wall: "2026-11-21T12:00:00Z".parse().unwrap(), monotonic: Instant::now() },
@@ -65,10 +65,10 @@ impl World {
         }
     }
 
-    /// As new, but all replicas serve, and all API servers know.
+    /// As [`World::new`], after some rounds: all replicas serve, and all API servers know the authority.
     fn settled() -> World {
         let mut world = World::new();
-        world.look();
+        world.round();
         for _ in 0..10 {
             world.tick();
         }
@@ -76,11 +76,11 @@ impl World {
         world
     }
 
-    /// Some seconds pass, each replica looks, and what they serve is tried.
+    /// Some seconds pass, each replica has a round, and each API server calls each replica.
     fn tick(&mut self) {
         self.at.wall += TICK;
         self.at.monotonic += TICK;
-        self.look();
+        self.round();
         self.try_all();
     }
 
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    fn look(&mut self) {
+    fn round(&mut self) {
         // Followers before the leader too.
         for replica in 0..self.replicas.len() {
             if replica == self.leader { self.lead(replica) } else { self.follow(replica) }
@@ -103,40 +103,40 @@ impl World {
 
     fn lead(&mut self, replica: usize) {
         let webhooks = self.webhooks();
-        let found = self.found();
+        let parts = self.parts();
         let Replica { memory, serves } = &mut self.replicas[replica];
-        if let Some(found) = &found {
-            memory.note_trusted(self.at, &found.authorities, &webhooks);
+        if let Some(parts) = &parts {
+            memory.note_trusted(self.at, &parts.authorities, &webhooks);
         }
-        let (kept, changes) = memory.plan(self.at, found.as_ref(), &webhooks, &self.config).unwrap();
+        let (credentials, changes) = memory.plan(self.at, parts.as_ref(), &webhooks, &self.config).unwrap();
         if !changes.is_empty() {
-            kept.write(self.secret.get_or_insert_default());
+            credentials.write(self.secret.get_or_insert_default());
         }
         self.changes.extend(changes);
-        self.bundles.fill(kept.bundle());
-        if let Some((leaf, _)) = memory.keep(self.at, &kept, &self.config) {
+        self.bundles.fill(credentials.bundle());
+        if let Some((leaf, _)) = memory.adopt(self.at, &credentials, &self.config) {
             *serves = Some(leaf.clone());
         }
     }
 
     fn follow(&mut self, replica: usize) {
         let webhooks = self.webhooks();
-        let Some(found) = self.found() else { return };
+        let Some(parts) = self.parts() else { return };
         let Replica { memory, serves } = &mut self.replicas[replica];
-        if let Some((leaf, _)) = memory.heed(self.at, &found, &self.config) {
+        if let Some((leaf, _)) = memory.adopt_parts(self.at, &parts, &self.config) {
             *serves = Some(leaf.clone());
         }
-        memory.note_trusted(self.at, &found.authorities, &webhooks);
+        memory.note_trusted(self.at, &parts.authorities, &webhooks);
     }
 
-    fn found(&self) -> Option<Found> {
-        self.secret.as_ref().map(|data| Found::read(Some(data), self.at.wall))
+    fn parts(&self) -> Option<SecretParts> {
+        self.secret.as_ref().map(|data| SecretParts::read(Some(data), self.at.wall))
     }
 
     #[track_caller]
-    fn kept(&self) -> Kept {
-        let found = self.found().expect("a Secret");
-        found.whole().unwrap_or_else(|| panic!("{:?}", found.problems))
+    fn credentials(&self) -> Credentials {
+        let parts = self.parts().expect("a Secret");
+        parts.complete().unwrap_or_else(|| panic!("{:?}", parts.problems))
     }
 
     fn webhooks(&self) -> Vec<Vec<Authority>> {
@@ -151,8 +151,8 @@ impl World {
         for (number, replica) in self.replicas.iter().enumerate() {
             let Some(leaf) = &replica.serves else { continue };
             leaf.check_validity(self.at.wall).unwrap();
-            for (trusted, strange) in &known {
-                assert_eq!(*strange, Vec::<String>::new());
+            for (trusted, foreign) in &known {
+                assert_eq!(*foreign, Vec::<String>::new());
                 let takes = |authority: &Authority| authority.is_valid_at(self.at.wall) && authority.signed(leaf);
                 assert!(trusted.iter().any(takes), "replica {number} is not trusted after {:?}", self.changes);
             }
@@ -169,32 +169,32 @@ impl World {
         change(&mut data.entry(key.to_owned()).or_default().0);
     }
 
-    fn count(&self, wanted: impl Fn(&Change) -> bool) -> usize {
+    fn count(&self, wanted: impl Fn(&SecretChange) -> bool) -> usize {
         self.changes.iter().filter(|change| wanted(change)).count()
     }
 
-    fn problems(&self) -> Vec<&Problem> {
+    fn problems(&self) -> Vec<&SecretProblem> {
         self.changes
             .iter()
-            .filter_map(|change| if let Change::Repaired(problem) = change { Some(problem) } else { None })
+            .filter_map(|change| if let SecretChange::Repaired(problem) = change { Some(problem) } else { None })
             .collect()
     }
 }
 
 /// A certificate and a key of another authority than ours.
-fn strange(world: &World) -> Kept {
+fn foreign(world: &World) -> Credentials {
     let signer = Signer::make(world.at.wall, world.config.ca_duration).unwrap();
     let leaf = signer.issue(&world.config.names, world.at.wall, world.config.duration).unwrap();
-    Kept { authorities: vec![signer.authority.clone()], signer, leaf }
+    Credentials { authorities: vec![signer.authority.clone()], signer, leaf }
 }
 
-fn data(kept: &Kept) -> Data {
+fn data(credentials: &Credentials) -> Data {
     let mut data = Data::new();
-    kept.write(&mut data);
+    credentials.write(&mut data);
     data
 }
 
-/// What a hand, or a tool, may do to a Secret.
+/// What a person, or a tool, may do to a Secret.
 type Damage = (&'static str, fn(&mut World));
 
 const DAMAGES: [Damage; 14] = [
@@ -220,12 +220,12 @@ const DAMAGES: [Damage; 14] = [
     }),
     ("no certificate", |world| world.change("tls.crt", Vec::clear)),
     ("a certificate of another authority", |world| {
-        let strange = strange(world);
-        world.change("tls.crt", |value| *value = strange.leaf.certificate);
-        world.change("tls.key", |value| *value = strange.leaf.key);
+        let foreign = foreign(world);
+        world.change("tls.crt", |value| *value = foreign.leaf.certificate);
+        world.change("tls.key", |value| *value = foreign.leaf.key);
     }),
     ("an expired certificate", |world| {
-        let leaf = world.kept().signer.issue(&world.config.names, world.at.wall, Duration::ZERO).unwrap();
+        let leaf = world.credentials().signer.issue(&world.config.names, world.at.wall, Duration::ZERO).unwrap();
         world.change("tls.crt", |value| *value = leaf.certificate);
         world.change("tls.key", |value| *value = leaf.key);
     }),
@@ -237,11 +237,14 @@ const DAMAGES: [Damage; 14] = [
 ];
 
 #[test]
-fn the_first_look_of_the_leader_makes_everything_and_nothing_changes_after_that() {
+fn the_first_round_of_the_leader_makes_everything_and_nothing_changes_after_that() {
     let mut world = World::new();
-    world.look();
+    world.round();
     let missing = Why::Missing;
-    assert_eq!(world.changes, [Change::Created, Change::NewAuthority(missing), Change::NewCertificate(missing)]);
+    assert_eq!(
+        world.changes,
+        [SecretChange::Created, SecretChange::NewAuthority(missing), SecretChange::NewCertificate(missing)]
+    );
     let first = world.secret.clone();
     world.tick_for(Duration::from_secs(30));
     assert_eq!(world.changes.len(), 3);
@@ -254,33 +257,33 @@ fn certificates_and_authorities_are_replaced_for_ever_and_no_call_fails() {
     let mut world = World::settled();
     for _ in 0..400 {
         world.tick();
-        let kept = world.kept();
-        assert!(kept.leaf.not_after() <= kept.authorities.iter().map(|it| it.not_after).max().unwrap());
-        assert!(kept.authorities.len() <= 2, "old authorities leave");
+        let credentials = world.credentials();
+        assert!(credentials.leaf.not_after() <= credentials.authorities.iter().map(|it| it.not_after).max().unwrap());
+        assert!(credentials.authorities.len() <= 2, "old authorities are removed");
     }
-    assert_eq!(world.problems(), Vec::<&Problem>::new());
+    assert_eq!(world.problems(), Vec::<&SecretProblem>::new());
     // In 1,200 seconds.
-    assert!(world.count(|change| *change == Change::NewAuthority(Why::EndsSoon)) >= 6);
-    assert!(world.count(|change| *change == Change::NewCertificate(Why::NewAuthorityIsKnown)) >= 6);
-    assert!(world.count(|change| *change == Change::NewCertificate(Why::EndsSoon)) >= 12);
-    assert!(world.count(|change| *change == Change::AuthorityLeft) >= 5);
+    assert!(world.count(|change| *change == SecretChange::NewAuthority(Why::EndsSoon)) >= 6);
+    assert!(world.count(|change| *change == SecretChange::NewCertificate(Why::NewAuthorityIsKnown)) >= 6);
+    assert!(world.count(|change| *change == SecretChange::NewCertificate(Why::EndsSoon)) >= 12);
+    assert!(world.count(|change| *change == SecretChange::AuthorityRemoved) >= 5);
 }
 
 #[test]
 fn a_new_authority_signs_only_when_every_webhook_has_trusted_it_for_long_enough() {
     let mut world = World::settled();
-    while world.count(|change| matches!(change, Change::NewAuthority(_))) == 0 {
+    while world.count(|change| matches!(change, SecretChange::NewAuthority(_))) == 0 {
         world.tick();
     }
     let published = world.at;
     // Somebody resets one webhook in the middle of it.
     world.tick();
-    let old = world.kept().authorities[1].pem().into_bytes();
+    let old = world.credentials().authorities[1].pem().into_bytes();
     world.bundles[1] = old;
     // A clock that jumps shortens nothing.
     world.at.wall += Duration::from_secs(20);
     let reset = world.at;
-    while world.count(|change| *change == Change::NewCertificate(Why::NewAuthorityIsKnown)) == 0 {
+    while world.count(|change| *change == SecretChange::NewCertificate(Why::NewAuthorityIsKnown)) == 0 {
         world.tick();
     }
     assert!(published.monotonic < reset.monotonic);
@@ -300,19 +303,19 @@ fn a_leader_may_be_killed_at_any_moment_of_a_rotation() {
         world.tick_for(Duration::from_secs(15));
         world.leader = 1;
         world.tick_for(Duration::from_secs(60));
-        assert_eq!(world.count(|change| matches!(change, Change::NewAuthority(_))), 1);
-        assert_eq!(world.count(|change| *change == Change::NewCertificate(Why::NewAuthorityIsKnown)), 1);
+        assert_eq!(world.count(|change| matches!(change, SecretChange::NewAuthority(_))), 1);
+        assert_eq!(world.count(|change| *change == SecretChange::NewCertificate(Why::NewAuthorityIsKnown)), 1);
     }
 }
 
 #[test]
-fn whoever_leads_next_has_counted_already() {
+fn the_next_leader_has_measured_the_propagation_already() {
     let mut world = World::settled();
-    while world.count(|change| matches!(change, Change::NewAuthority(_))) == 0 {
+    while world.count(|change| matches!(change, SecretChange::NewAuthority(_))) == 0 {
         world.tick();
     }
     let published = world.at;
-    while world.count(|change| matches!(change, Change::NewCertificate(Why::NewAuthorityIsKnown))) == 0 {
+    while world.count(|change| matches!(change, SecretChange::NewCertificate(Why::NewAuthorityIsKnown))) == 0 {
         world.leader = (world.leader + 1) % 3;
         world.tick();
     }
@@ -346,12 +349,12 @@ fn damage_that_nobody_remembers_a_way_back_from_is_repaired_too() {
         for _ in 0..20 {
             world.at.wall += TICK;
             world.at.monotonic += TICK;
-            world.look();
+            world.round();
         }
         world.try_all();
-        let kept = world.kept();
-        assert!(before.iter().all(|authority| kept.authorities.contains(authority)), "{damage}");
-        assert!(world.count(|change| matches!(change, Change::NewAuthority(_))) <= 1, "{damage}");
+        let credentials = world.credentials();
+        assert!(before.iter().all(|authority| credentials.authorities.contains(authority)), "{damage}");
+        assert!(world.count(|change| matches!(change, SecretChange::NewAuthority(_))) <= 1, "{damage}");
         assert!(world.replicas.iter().all(|replica| replica.serves.is_some()), "{damage}");
         let changes = world.changes.len();
         world.tick();
@@ -366,10 +369,13 @@ fn without_its_key_an_authority_is_replaced_while_its_certificate_is_still_serve
     world.change("ca.key", Vec::clear);
     let served = world.secret.as_ref().unwrap()["tls.crt"].clone();
     world.tick();
-    assert_eq!(world.changes, [Change::Repaired(Problem::SigningKey), Change::NewAuthority(Why::Missing)]);
+    assert_eq!(
+        world.changes,
+        [SecretChange::Repaired(SecretProblem::SigningKey), SecretChange::NewAuthority(Why::Missing)]
+    );
     assert_eq!(world.secret.as_ref().unwrap()["tls.crt"], served);
     world.tick_for(Duration::from_secs(20));
-    assert_eq!(world.changes[2..], [Change::NewCertificate(Why::NewAuthorityIsKnown)]);
+    assert_eq!(world.changes[2..], [SecretChange::NewCertificate(Why::NewAuthorityIsKnown)]);
 }
 
 #[test]
@@ -382,24 +388,24 @@ fn a_new_leader_that_must_make_an_authority_keeps_the_others_trusted() {
     for _ in 0..10 {
         world.at.wall += TICK;
         world.at.monotonic += TICK;
-        world.look();
+        world.round();
         let fresh = world.replicas[0].serves.take();
         world.try_all();
         world.replicas[0].serves = fresh;
     }
     world.try_all();
-    assert!(world.kept().authorities.contains(&old[0]));
-    assert_ne!(world.kept().signer.authority, old[0]);
+    assert!(world.credentials().authorities.contains(&old[0]));
+    assert_ne!(world.credentials().signer.authority, old[0]);
 }
 
 #[test]
-fn a_certificate_that_nobody_trusts_any_more_is_not_served_on() {
+fn a_certificate_that_nobody_trusts_any_more_is_replaced() {
     let mut world = World::settled();
     world.restart(0);
     world.secret = None;
     world.bundles.fill(Vec::new());
     for _ in 0..=LAG {
-        world.look();
+        world.round();
     }
     world.try_all();
 }
@@ -407,42 +413,42 @@ fn a_certificate_that_nobody_trusts_any_more_is_not_served_on() {
 #[test]
 fn a_secret_that_is_replaced_as_a_whole_is_taken_without_a_failed_call() {
     let mut world = World::settled();
-    let strange = strange(&world);
-    world.secret = Some(data(&strange));
+    let foreign = foreign(&world);
+    world.secret = Some(data(&foreign));
     world.tick();
-    assert_eq!(world.problems(), [&Problem::ServedAuthorityMissing]);
+    assert_eq!(world.problems(), [&SecretProblem::ServedAuthorityMissing]);
     world.tick_for(Duration::from_secs(30));
     assert_eq!(world.changes.len(), 1);
     let serves = world.replicas.iter().map(|replica| &replica.serves.as_ref().unwrap().certificate);
-    assert!(serves.eq([&strange.leaf.certificate; 3]));
+    assert!(serves.eq([&foreign.leaf.certificate; 3]));
 }
 
 #[test]
-fn what_the_bundle_trusts_besides_stays_and_what_is_no_authority_goes() {
+fn other_authorities_in_the_bundle_are_kept_and_what_is_no_authority_is_removed() {
     let mut world = World::settled();
-    let strange = strange(&world);
-    world.change("ca.crt", |value| value.extend(strange.authorities[0].pem().into_bytes()));
+    let foreign = foreign(&world);
+    world.change("ca.crt", |value| value.extend(foreign.authorities[0].pem().into_bytes()));
     world.tick();
     assert_eq!(world.changes, []);
-    assert!(world.webhooks().iter().all(|trusted| trusted.contains(&strange.authorities[0])));
+    assert!(world.webhooks().iter().all(|trusted| trusted.contains(&foreign.authorities[0])));
 
-    let leaf = world.kept().leaf.certificate;
+    let leaf = world.credentials().leaf.certificate;
     world.change("ca.crt", |value| value.extend(leaf));
     world.tick();
-    assert!(matches!(world.problems()[..], [Problem::NotAnAuthority(_)]), "{:?}", world.changes);
-    assert_eq!(world.kept().authorities.len(), 2);
+    assert!(matches!(world.problems()[..], [SecretProblem::NotAnAuthority(_)]), "{:?}", world.changes);
+    assert_eq!(world.credentials().authorities.len(), 2);
 }
 
 #[test]
 fn a_bundle_does_not_grow_without_end() {
     let mut world = World::settled();
     for _ in 0..20 {
-        let strange = strange(&world);
-        world.change("ca.crt", |value| value.extend(strange.authorities[0].pem().into_bytes()));
+        let foreign = foreign(&world);
+        world.change("ca.crt", |value| value.extend(foreign.authorities[0].pem().into_bytes()));
     }
     world.tick();
-    assert_eq!(world.changes, [Change::AuthorityLeft]);
-    assert_eq!(world.kept().authorities.len(), 8);
+    assert_eq!(world.changes, [SecretChange::AuthorityRemoved]);
+    assert_eq!(world.credentials().authorities.len(), 8);
     world.tick();
     assert_eq!(world.changes.len(), 1);
 }
@@ -452,14 +458,14 @@ fn other_names_need_another_certificate() {
     let mut world = World::settled();
     world.config.names.push("pillion.example.com".into());
     world.tick();
-    assert_eq!(world.changes, [Change::NewCertificate(Why::OtherNames)]);
+    assert_eq!(world.changes, [SecretChange::NewCertificate(Why::OtherNames)]);
     world.tick();
     assert_eq!(world.changes.len(), 1);
-    assert!(world.config.names.iter().all(|name| world.kept().leaf.is_for(name)));
+    assert!(world.config.names.iter().all(|name| world.credentials().leaf.is_for(name)));
 }
 
 #[test]
-fn clocks_that_jump_come_to_rest_again() {
+fn certificates_settle_after_a_clock_has_jumped() {
     let hour = 3600;
     for jump in [-30, 30, -hour, hour, -24 * hour, 24 * hour, -20 * 365 * 24 * hour, 20 * 365 * 24 * hour] {
         let mut world = World::settled();
@@ -467,32 +473,32 @@ fn clocks_that_jump_come_to_rest_again() {
             let wall = world.at.wall.as_second() + direction * jump;
             world.at.wall = Timestamp::from_second(wall).unwrap();
             for _ in 0..3 {
-                world.look();
+                world.round();
                 world.at.monotonic += TICK;
             }
             // From here on all calls succeed again, and authorities are not made one after another.
             world.changes.clear();
             world.tick_for(Duration::from_secs(30));
-            assert!(world.count(|change| matches!(change, Change::NewAuthority(_))) <= 1, "{:?}", world.changes);
+            assert!(world.count(|change| matches!(change, SecretChange::NewAuthority(_))) <= 1, "{:?}", world.changes);
         }
     }
 }
 
 #[test]
-fn a_cluster_that_slept_for_long_wakes_up() {
+fn a_cluster_recovers_after_everything_has_expired() {
     let mut world = World::settled();
     (0..3).for_each(|replica| world.restart(replica));
     world.at.wall += Duration::from_secs(100_000);
     for _ in 0..2 + LAG {
-        world.look();
+        world.round();
     }
     world.tick_for(Duration::from_secs(30));
-    assert_eq!(world.count(|change| matches!(change, Change::NewAuthority(_))), 1);
-    assert_eq!(world.kept().authorities.len(), 1);
+    assert_eq!(world.count(|change| matches!(change, SecretChange::NewAuthority(_))), 1);
+    assert_eq!(world.credentials().authorities.len(), 1);
 }
 
 #[test]
-fn what_is_wrong_is_told_without_a_part_of_a_key() {
+fn no_message_holds_a_part_of_a_key() {
     let key = KeyPair::generate().unwrap().serialize_pem();
     let body = key.lines().nth(1).unwrap();
     let torn = [
@@ -509,24 +515,24 @@ fn what_is_wrong_is_told_without_a_part_of_a_key() {
         for name in ["ca.crt", "ca.key", "tls.crt", "tls.key"] {
             let mut world = World::settled();
             world.change(name, |value| *value = torn.clone().into_bytes());
-            let problems = world.found().unwrap().problems;
+            let problems = world.parts().unwrap().problems;
             assert!(!problems.is_empty(), "{name}: {torn}");
             for problem in problems {
-                let told = format!("{problem} {problem:?}");
+                let text = format!("{problem} {problem:?}");
                 let bytes = format!("{:?}", &body.as_bytes()[..8]);
-                let is_quoted = [&body[..8], bytes.trim_matches(['[', ']'])].iter().any(|part| told.contains(part));
-                assert!(!is_quoted, "{told}");
+                let is_quoted = [&body[..8], bytes.trim_matches(['[', ']'])].iter().any(|part| text.contains(part));
+                assert!(!is_quoted, "{text}");
             }
         }
     }
 }
 
 #[test]
-fn times_that_do_not_fit_together_and_names_that_are_none_are_refused() {
+fn times_that_do_not_fit_together_and_invalid_names_are_refused() {
     let refused = |change: fn(&mut Config)| {
         let mut config = World::new().config;
         change(&mut config);
-        config.check().unwrap_err().to_string()
+        config.validate().unwrap_err().to_string()
     };
     for change in [
         (|config| config.propagation = config.renew_before) as fn(&mut Config),
@@ -563,7 +569,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn no_call_fails_whatever_happens_as_long_as_one_remembers(events in prop::collection::vec(event(), 1..60)) {
+    fn no_call_fails_as_long_as_one_replica_remembers_the_secret(events in prop::collection::vec(event(), 1..60)) {
         let mut world = World::settled();
         for event in events {
             match event {
@@ -586,6 +592,6 @@ proptest! {
             }
         }
         world.tick_for(Duration::from_secs(30));
-        world.kept();
+        world.credentials();
     }
 }

@@ -1,10 +1,10 @@
-//! The webhook configurations, as far as they say whom to trust.
+//! The `caBundle`s of the webhook configurations.
 //!
-//! Only `caBundle` is written, as a JSON patch: of the entries of `webhooks` nothing becomes ours, so that the chart can
-//! be applied again without a conflict, and take out an entry.
+//! Only `caBundle` is written, as a JSON patch. So no entry of `webhooks` becomes ours in `managedFields`, and the chart can
+//! be applied again without a conflict, also to remove an entry.
 //!
-//! A webhook that is called by URL is the leader's alone: what an API server meets there may be something else than a
-//! replica, and without a `caBundle` it trusts the authorities of its system.
+//! The `caBundle` of a webhook that is called by URL is written by the leader only: what serves that URL may not be a
+//! replica, and without a `caBundle` the API server trusts the authorities of its system.
 
 use json_patch::Patch as JsonPatch;
 use k8s_openapi::ByteString;
@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::authority::{Authority, Leaf};
+use super::config::MANAGER;
 use super::contents;
 
 /// The configurations of one name.
@@ -27,7 +28,7 @@ pub(super) struct Webhooks {
 pub(super) enum Target {
     /// Each of them.
     All,
-    /// Those without a `caBundle`, which is how they are installed: every call of theirs fails.
+    /// Those without a `caBundle`, which is how they are installed: every call to them fails.
     Empty,
 }
 
@@ -50,7 +51,7 @@ impl Webhooks {
         }
     }
 
-    /// Those that are there.
+    /// Reads those that exist.
     pub(super) async fn read(&self) -> kube::Result<Vec<Configuration>> {
         let mut configurations = Vec::new();
         for (resource, api) in &self.apis {
@@ -69,7 +70,7 @@ impl Configuration {
         webhooks.iter().map(|webhook| &webhook["clientConfig"])
     }
 
-    /// Whom each webhook trusts.
+    /// The authorities that each webhook trusts.
     pub(super) fn authorities(&self) -> Vec<Vec<Authority>> {
         self.clients().map(authorities).collect()
     }
@@ -86,10 +87,10 @@ impl Configuration {
         self.clients().all(|client| client["caBundle"] == base64)
     }
 
-    /// Makes `bundle` the `caBundle` of each webhook that is meant; false when there was nothing to do.
+    /// Makes `bundle` the `caBundle` of each webhook that `target` selects; false when there was nothing to do.
     pub(super) async fn publish(&mut self, bundle: &[u8], target: Target) -> kube::Result<bool> {
         match self.try_publish(bundle, target).await {
-            // 422 is how a failed `test` is answered.
+            // The API server answers 422 when a `test` fails.
             Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => {
                 self.object = self.api.get(&self.object.name_any()).await?;
                 self.try_publish(bundle, target).await
@@ -105,11 +106,11 @@ impl Configuration {
             "op": "test", "path": "/metadata/resourceVersion", "value": self.object.resource_version()
         })];
         for (index, client) in self.clients().enumerate() {
-            let is_meant = match target {
+            let is_selected = match target {
                 Target::All => client["caBundle"] != base64,
                 Target::Empty => is_service(client) && client["caBundle"].as_str().is_none_or(str::is_empty),
             };
-            if is_meant {
+            if is_selected {
                 let path = format!("/webhooks/{index}/clientConfig/caBundle");
                 operations.push(json!({"op": "add", "path": path, "value": base64}));
             }
@@ -119,7 +120,7 @@ impl Configuration {
         }
         let patch: JsonPatch =
             serde_json::from_value(Value::Array(operations)).expect("tests and additions are a JSON patch");
-        let params = PatchParams { field_manager: Some(super::MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         self.object = self.api.patch(&self.object.name_any(), &params, &Patch::<DynamicObject>::Json(patch)).await?;
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! The flags of a server that speaks to its cluster, and what runs beside such a server.
+//! The flags of a server in a cluster, and what runs beside such a server.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,21 +10,22 @@ use tokio::task::JoinHandle;
 
 use crate::certs::Serving;
 use crate::certs::auto;
-use crate::cli::{duration, interval};
+use crate::cli::durations::{duration, interval};
 use crate::cluster::events::Events;
-use crate::cluster::status::{self, Report};
-use crate::cluster::{self, Cluster, lease};
+use crate::cluster::status::{self, DesiredStatus};
+use crate::cluster::version::check_version;
+use crate::cluster::{Cluster, lease};
 use crate::metrics::Metrics;
 use crate::server::Bound;
 
-/// Flags of a server that speaks to its cluster.
+/// Flags of a server in a cluster.
 #[derive(Debug, clap::Args)]
 pub(super) struct ClusterArgs {
     /// Watch namespaces and template resources of the cluster that this runs in, or that KUBECONFIG names
     #[arg(long, env = "PILLION_WATCH")]
     pub(super) watch: bool,
 
-    /// Whether a namespace's own templates (InjectionTemplate resources) count
+    /// Whether a namespace's own templates (InjectionTemplate resources) are used
     #[arg(long, env = "PILLION_NAMESPACED_TEMPLATES", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) namespaced_templates: bool,
 
@@ -52,7 +53,7 @@ pub(super) struct AutoArgs {
     #[arg(long, env = "PILLION_CERTS_NAME", value_name = "NAME", value_delimiter = ',')]
     certs_name: Vec<String>,
 
-    /// Name of the webhook configurations, mutating and validating, that are told of the authority
+    /// Name of the webhook configurations, mutating and validating, whose caBundle is kept current
     #[arg(long, env = "PILLION_WEBHOOK_CONFIGURATION", value_name = "NAME", default_value = "pillion")]
     webhook_configuration: String,
 
@@ -68,7 +69,7 @@ pub(super) struct AutoArgs {
     #[arg(long, env = "PILLION_CERTS_CA_DURATION", value_name = "DURATION", default_value = "87600h", value_parser = interval)]
     certs_ca_duration: Duration,
 
-    /// How long a new authority is published before a certificate of it is served: API servers learn of it by and by
+    /// How long a new authority is published before a certificate of it is served, so that all API servers know it
     #[arg(long, env = "PILLION_CERTS_PROPAGATION", value_name = "DURATION", default_value = "60s", value_parser = duration)]
     certs_propagation: Duration,
 }
@@ -89,18 +90,18 @@ impl AutoArgs {
 }
 
 impl ClusterArgs {
-    /// Where reviews tell what a pod's owner should know.
+    /// Where reviews record warnings for events.
     pub(super) fn events(&self, client: Client, metrics: &Arc<Metrics>) -> Events {
         Events::start(client, &self.identity(), Arc::clone(metrics))
     }
 
-    /// Serves until a signal, and meanwhile writes what one replica has to write.
+    /// Serves until a signal. While this replica leads, it also writes statuses and certificates.
     pub(super) async fn run(
         self,
         client: Client,
         auto: Option<(AutoArgs, Arc<Serving>)>,
         watching: Option<(Arc<Cluster>, Events)>,
-        reports: watch::Receiver<Vec<Report>>,
+        statuses: watch::Receiver<Vec<DesiredStatus>>,
         metrics: Arc<Metrics>,
         bound: Bound,
     ) -> anyhow::Result<()> {
@@ -114,12 +115,12 @@ impl ClusterArgs {
             writers.push(auto::start(client.clone(), config, leadership.clone(), serving, metrics)?);
         }
         if self.watch {
-            writers.push(tokio::spawn(status::write(client.clone(), identity, leadership, reports)));
+            writers.push(tokio::spawn(status::write(client.clone(), identity, leadership, statuses)));
         }
         let draining = bound.draining();
         let resigned = tokio::spawn(async move {
             draining.await;
-            // `helm uninstall` takes the rights away before the pods end. What fails from here on is worth no warning.
+            // `helm uninstall` deletes the roles before the pods end. Failures from here on are not logged as warnings.
             writers.iter().for_each(JoinHandle::abort);
             if let Some((cluster, events)) = watching {
                 cluster.drain();
@@ -130,10 +131,10 @@ impl ClusterArgs {
         tokio::select! {
             ended = bound.run() => {
                 ended?;
-                // It was told to when the drain began, and takes a bounded time.
+                // It began with the drain, and takes a bounded time.
                 Ok(resigned.await?)
             }
-            Err(unusable) = cluster::check_version(&client) => Err(unusable.into()),
+            Err(unusable) = check_version(&client) => Err(unusable.into()),
         }
     }
 

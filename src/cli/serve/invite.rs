@@ -1,4 +1,4 @@
-//! What `--dev` says at its start: a command that sends a review.
+//! What `--dev` prints at its start: a command that sends a review.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -8,16 +8,16 @@ use pillion_engine::template::TemplateName;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::cli::print;
-use crate::live::Live;
+use crate::catalog::CatalogHandle;
+use crate::cli::output::print;
 
 /// Prints a command that sends a review, and keeps the certificate that it needs in a file.
-pub(super) fn invite(authority: &str, webhook: SocketAddr, live: &Live) -> anyhow::Result<NamedTempFile> {
+pub(super) fn invite(authority: &str, webhook: SocketAddr, catalog: &CatalogHandle) -> anyhow::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new().prefix("pillion-dev-ca-").suffix(".crt").tempfile()?;
     file.write_all(authority.as_bytes()).with_context(|| format!("cannot write {}", file.path().display()))?;
 
-    let in_force = live.in_force();
-    let names = || in_force.catalog.names().map(TemplateName::as_str);
+    let snapshot = catalog.snapshot();
+    let names = || snapshot.catalog.names().map(TemplateName::as_str);
     let template = names().find(|name| *name == "fluent-bit").or_else(|| names().min()).unwrap_or_default();
     let host =
         if webhook.ip().is_unspecified() { format!("localhost:{}", webhook.port()) } else { webhook.to_string() };

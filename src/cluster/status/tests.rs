@@ -7,33 +7,33 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use serde_json::Value;
 
-use super::super::templates::Kind;
+use super::super::templates::TemplateKind;
 use super::*;
 
 const NOON: Timestamp = Timestamp::constant(1_795_262_400, 0);
 
-fn report(standing: Standing, message: &str) -> Report {
-    Report {
-        identity: Identity { kind: Kind::ClusterWide, namespace: None, name: "meter".into() },
+fn desired(acceptance: Acceptance, message: &str) -> DesiredStatus {
+    DesiredStatus {
+        identity: Identity { kind: TemplateKind::ClusterWide, namespace: None, name: "meter".into() },
         uid: "1".into(),
         generation: 1,
         digest: Some("d1".into()),
-        standing,
+        acceptance,
         message: message.into(),
         written: None,
     }
 }
 
-impl Report {
-    /// The same report when its status has been written at `time`.
-    fn written_at(self, time: Timestamp) -> Report {
+impl DesiredStatus {
+    /// The same when it has been written at `time`.
+    fn written_at(self, time: Timestamp) -> DesiredStatus {
         let written = self.due(time).or(self.written.clone());
-        Report { written, ..self }
+        DesiredStatus { written, ..self }
     }
 
-    /// What is to be said next of what was said before.
-    fn then(self, next: Report) -> Report {
-        Report { written: self.written_at(NOON).written, ..next }
+    /// What is desired next, when this has been written before.
+    fn then(self, next: DesiredStatus) -> DesiredStatus {
+        DesiredStatus { written: self.written_at(NOON).written, ..next }
     }
 
     fn since(&self, now: Timestamp) -> String {
@@ -42,22 +42,22 @@ impl Report {
     }
 }
 
-fn accepted() -> Report {
-    report(Standing::Accepted, "in force")
+fn accepted() -> DesiredStatus {
+    desired(Acceptance::Accepted, "in force")
 }
 
-fn broken(message: &str) -> Report {
-    report(Standing::InvalidTemplate, message)
+fn broken(message: &str) -> DesiredStatus {
+    desired(Acceptance::InvalidTemplate, message)
 }
 
 #[test]
-fn what_others_say_in_the_status_stays() {
+fn conditions_of_others_are_kept() {
     let mut written = accepted().written_at(NOON).written.unwrap();
     let ours = written.conditions.as_ref().unwrap()[0].clone();
     let others = Condition { kind: "Reviewed".into(), ..ours };
     written.conditions.get_or_insert_default().push(others.clone());
-    let report = Report { written: Some(written), ..broken("it is broken") };
-    let due = report.due(NOON).unwrap().conditions.unwrap();
+    let desired = DesiredStatus { written: Some(written), ..broken("it is broken") };
+    let due = desired.due(NOON).unwrap().conditions.unwrap();
     assert_eq!((due.len(), due[0].status.as_str(), &due[1]), (2, "False", &others));
 }
 
@@ -66,29 +66,29 @@ fn a_status_is_due_until_it_is_written() {
     assert!(accepted().due(NOON).is_some());
     let written = accepted().written_at(NOON);
     assert_eq!(written.due(NOON + Duration::from_secs(60)), None);
-    assert!(Report { generation: 2, ..written.clone() }.due(NOON).is_some());
-    assert!(Report { digest: None, ..written }.due(NOON).is_some());
+    assert!(DesiredStatus { generation: 2, ..written.clone() }.due(NOON).is_some());
+    assert!(DesiredStatus { digest: None, ..written }.due(NOON).is_some());
 }
 
 #[test]
 fn a_transition_is_a_change_between_true_and_false() {
     let later = NOON + Duration::from_secs(60);
     assert_eq!(accepted().since(later), "2026-11-21T12:01:00Z");
-    let changed = Report { generation: 2, ..accepted() };
+    let changed = DesiredStatus { generation: 2, ..accepted() };
     assert_eq!(accepted().then(changed).since(later), "2026-11-21T12:00:00Z");
     assert_eq!(accepted().then(broken("no pod")).since(later), "2026-11-21T12:01:00Z");
-    assert_eq!(broken("no pod").then(report(Standing::Shadowed, "")).since(later), "2026-11-21T12:00:00Z");
+    assert_eq!(broken("no pod").then(desired(Acceptance::Shadowed, "")).since(later), "2026-11-21T12:00:00Z");
 }
 
 #[test]
-fn an_event_tells_of_what_is_not_accepted_any_more_and_of_what_is_again() {
-    let told = |report: &Report| report.event().map(|event| (event.type_ == EventType::Normal, event.reason));
-    assert_eq!(told(&accepted()), None);
-    assert_eq!(told(&accepted().then(Report { generation: 2, ..accepted() })), None);
-    assert_eq!(told(&broken("no pod")), Some((false, "InvalidTemplate".into())));
-    assert_eq!(told(&broken("no pod").then(broken("no pod"))), None);
-    assert_eq!(told(&broken("no pod").then(broken("no name"))), Some((false, "InvalidTemplate".into())));
-    assert_eq!(told(&broken("no pod").then(accepted())), Some((true, "Accepted".into())));
+fn there_is_an_event_when_a_template_is_no_longer_accepted_and_when_it_is_again() {
+    let event = |desired: &DesiredStatus| desired.event().map(|it| (it.type_ == EventType::Normal, it.reason));
+    assert_eq!(event(&accepted()), None);
+    assert_eq!(event(&accepted().then(DesiredStatus { generation: 2, ..accepted() })), None);
+    assert_eq!(event(&broken("no pod")), Some((false, "InvalidTemplate".into())));
+    assert_eq!(event(&broken("no pod").then(broken("no pod"))), None);
+    assert_eq!(event(&broken("no pod").then(broken("no name"))), Some((false, "InvalidTemplate".into())));
+    assert_eq!(event(&broken("no pod").then(accepted())), Some((true, "Accepted".into())));
 }
 
 #[test]
@@ -121,20 +121,20 @@ impl ApiServer {
     }
 
     /// What was written in a round, and what went wrong.
-    async fn round(&mut self, report: &Report, leads: bool) -> (Vec<Value>, Option<String>) {
-        let reports = [report.clone(), Report { identity: other(), ..report.clone() }];
-        let failure = self.writer.round(&reports, || leads).await;
+    async fn round(&mut self, desired: &DesiredStatus, leads: bool) -> (Vec<Value>, Option<String>) {
+        let statuses = [desired.clone(), DesiredStatus { identity: other(), ..desired.clone() }];
+        let failure = self.writer.round(&statuses, || leads).await;
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         (asked.into_iter().filter(|(path, _)| path.ends_with("/meter/status")).map(|(_, body)| body).collect(), failure)
     }
 }
 
 fn other() -> Identity {
-    Identity { kind: Kind::Namespaced, namespace: Some("shop".into()), name: "other".into() }
+    Identity { kind: TemplateKind::Namespaced, namespace: Some("shop".into()), name: "other".into() }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_said_is_not_said_again_while_it_has_not_come_back() {
+async fn a_status_is_not_written_again_while_the_watch_has_not_brought_it() {
     let mut server = ApiServer::new();
     let (written, failure) = server.round(&accepted(), true).await;
     assert_eq!((written.len(), failure), (1, None));
@@ -145,17 +145,17 @@ async fn what_was_said_is_not_said_again_while_it_has_not_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_overwrite_is_said_again_but_not_at_once() {
+async fn a_status_that_others_overwrite_is_written_again_but_not_at_once() {
     let mut server = ApiServer::new();
     server.round(&accepted(), true).await;
     let overwritten = broken("says another").then(accepted());
     assert_eq!(server.round(&overwritten, true).await.0.len(), 0);
-    tokio::time::advance(INSISTENCE).await;
+    tokio::time::advance(REWRITE).await;
     assert_eq!(server.round(&overwritten, true).await.0.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_leader_writes_and_a_new_one_looks_afresh() {
+async fn only_a_leader_writes_and_a_new_one_does_not_rely_on_what_it_wrote_before() {
     let mut server = ApiServer::new();
     assert_eq!(server.round(&accepted(), false).await.0.len(), 0);
     assert_eq!(server.round(&accepted(), true).await.0.len(), 1);

@@ -228,7 +228,7 @@ fn no_call_fails_while_authorities_and_certificates_change_and_the_leader_is_kil
                 let switches = log.matches("the new authority has been published for long enough").count();
                 (switches == 2).then_some(())
             });
-            successor.logged("message", "an authority that has expired or is one too many was dropped");
+            successor.logged("message", "an authority that has expired, or is one too many, was removed");
         });
     });
 

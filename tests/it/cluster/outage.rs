@@ -93,7 +93,7 @@ fn a_replica_that_starts_without_an_api_server_is_ready_as_soon_as_there_is_one(
     cluster.stop(Component::ApiServer);
 
     let late = installed.begin();
-    late.logged("message", "the API server does not tell its version; asking again");
+    late.logged("message", "cannot read the version of the API server; trying again");
     assert!(!late.has_ended(), "{}", late.log().join("\n"));
     assert!(!late.is_ready());
 

@@ -1,4 +1,4 @@
-//! What was told and is to be written: warnings counted into series, and held to a rate for each owner and for all.
+//! The warnings that are to be written as events: counted into series, and held to a rate for each owner and for all.
 //!
 //! The rate is that of client-go's spam filter: 25 events on one object, and then one every five minutes.
 
@@ -14,15 +14,15 @@ const BURST: u32 = 25;
 const REFILL: Duration = Duration::from_secs(300);
 /// Series that are kept, and owners.
 const MAX_KEPT: usize = 4096;
-/// As many of one namespace: its pods can name owners that do not exist, and the others need their room. That is one
+/// The same for one namespace: its pods can name owners that do not exist, and the others need room. It is enough for one
 /// warning about each of hundreds of Deployments, within the minutes that a series is kept.
 const MAX_OF_NAMESPACE: usize = 512;
 /// Events that are written at a time.
 const BATCH: usize = 10;
-/// How long a series grows before it is written again.
-const GROWING: Duration = Duration::from_secs(10);
-/// A series of which nothing was told for so long has ended; client-go has the same.
-const QUIET: Duration = Duration::from_secs(360);
+/// How long a series is only counted before it is written again.
+const REWRITE: Duration = Duration::from_secs(10);
+/// A series to which no warning was added for so long has ended, as in client-go.
+const SERIES_END: Duration = Duration::from_secs(360);
 /// The longest note, in bytes.
 /// Source: pkg/apis/core/validation/events.go of Kubernetes.
 const MAX_NOTE: usize = 1024;
@@ -51,9 +51,9 @@ impl Note {
     }
 }
 
-/// An event as it should stand in the cluster.
+/// An event as it should be in the cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Write {
+pub(super) struct PendingEvent {
     pub(super) regarding: Regarding,
     pub(super) note: Note,
     pub(super) name: String,
@@ -62,13 +62,13 @@ pub(super) struct Write {
     pub(super) count: i32,
 }
 
-/// Everything that was told lately.
+/// The warnings of the last minutes.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct EventLog {
     /// By the object and the text.
     series: HashMap<(Regarding, String), Series>,
     allowances: HashMap<Regarding, Allowance>,
-    /// How much of both there is, by namespace. What has ended counts until the next look at what is due.
+    /// How many of both there are, by namespace. A series that has ended counts until the next call of [`EventLog::due`].
     shares: HashMap<String, Share>,
 }
 
@@ -79,24 +79,24 @@ struct Share {
 }
 
 struct Series {
-    /// Why, when it was first told: by the second call the same pod has another.
+    /// The reason of the first warning: on the second call about a pod the decision may have another one.
     reason: Reason,
     name: String,
     first: Timestamp,
     last: Timestamp,
-    /// As `last`, by a clock that nobody sets.
-    heard: Instant,
+    /// As `last`, by the monotonic clock.
+    last_recorded: Instant,
     count: i32,
-    /// What the cluster knows of `count`.
+    /// The `count` that was last written.
     written: i32,
-    /// Nothing is written before.
+    /// It is not written before this time.
     due: Instant,
 }
 
 /// How many events may still be written on one owner.
 struct Allowance {
     left: u32,
-    /// When it was last full, or given one more.
+    /// When it was last full, or refilled by one.
     since: Instant,
 }
 
@@ -119,10 +119,10 @@ impl Allowance {
     }
 }
 
-impl Book {
-    /// Counts a warning; false when there is no room for it. One that the API server's second call about a pod repeats
-    /// counts only if nobody has told of it.
-    pub(super) fn tell(
+impl EventLog {
+    /// Counts a warning; false when there is no room for it. When the API server calls a second time about a pod, a warning
+    /// that is `repeated` counts only if it has not been recorded.
+    pub(super) fn record(
         &mut self,
         regarding: &Regarding,
         note: Note,
@@ -134,7 +134,7 @@ impl Book {
         if let Some(series) = self.series.get_mut(&key) {
             if !repeated {
                 series.count = series.count.saturating_add(1);
-                (series.last, series.heard) = (time, now);
+                (series.last, series.last_recorded) = (time, now);
             }
             return true;
         }
@@ -150,17 +150,18 @@ impl Book {
         self.shares.insert(regarding.namespace.clone(), share);
         let name = event_name(&regarding.owner.name, &time, self.series.len());
         let reason = note.reason;
-        let series = Series { reason, name, first: time, last: time, heard: now, count: 1, written: 0, due: now };
+        let series =
+            Series { reason, name, first: time, last: time, last_recorded: now, count: 1, written: 0, due: now };
         self.series.insert(key, series);
         true
     }
 
-    /// What is to be written now, those that wait longest first, and how many series ended that never were.
-    pub(super) fn due(&mut self, now: Instant) -> (Vec<Write>, u64) {
-        let mut forgotten = 0;
+    /// The events to write now, those that wait longest first, and how many series have ended unwritten.
+    pub(super) fn due(&mut self, now: Instant) -> (Vec<PendingEvent>, u64) {
+        let mut expired = 0;
         self.series.retain(|_, series| {
-            let is_kept = now.duration_since(series.heard) < QUIET;
-            forgotten += u64::from(!is_kept && series.written == 0);
+            let is_kept = now.duration_since(series.last_recorded) < SERIES_END;
+            expired += u64::from(!is_kept && series.written == 0);
             is_kept
         });
         self.allowances.retain(|_, allowance| {
@@ -175,15 +176,15 @@ impl Book {
             self.shares.entry(regarding.namespace.clone()).or_default().owners += 1;
         }
 
-        let is_due = |series: &Series| series.count > series.written && series.due <= now;
-        let mut due: Vec<_> = self.series.iter_mut().filter(|(_, series)| is_due(series)).collect();
+        let due = self.series.iter_mut().filter(|(_, series)| series.count > series.written && series.due <= now);
+        let mut due: Vec<_> = due.collect();
         due.sort_by_key(|(_, series)| series.due);
-        let mut writes = Vec::with_capacity(due.len().min(BATCH));
+        let mut events = Vec::with_capacity(due.len().min(BATCH));
         for ((regarding, text), series) in due {
-            if writes.len() == BATCH {
+            if events.len() == BATCH {
                 break;
             }
-            // The first event of a series was paid for when it was told.
+            // The first event of a series was taken from the allowance when it was recorded.
             if series.written > 0 && !take(&mut self.allowances, regarding, now) {
                 series.due = now + REFILL;
                 continue;
@@ -191,24 +192,25 @@ impl Book {
             let Series { reason, name, first, last, count, .. } = series;
             let note = Note { reason: *reason, text: text.clone() };
             let (regarding, name) = (regarding.clone(), name.clone());
-            writes.push(Write { regarding, note, name, first: *first, last: *last, count: *count });
+            events.push(PendingEvent { regarding, note, name, first: *first, last: *last, count: *count });
         }
-        (writes, forgotten)
+        (events, expired)
     }
 
-    /// Notes that the cluster knows it.
-    pub(super) fn written(&mut self, write: &Write, now: Instant) {
-        if let Some(series) = self.series.get_mut(&(write.regarding.clone(), write.note.text.clone())) {
-            series.written = write.count;
-            series.due = now + GROWING;
+    /// Notes that an event was written.
+    pub(super) fn written(&mut self, event: &PendingEvent, now: Instant) {
+        if let Some(series) = self.series.get_mut(&(event.regarding.clone(), event.note.text.clone())) {
+            series.written = event.count;
+            series.due = now + REWRITE;
         }
     }
 
-    /// Notes that it could not be written. The owner may be gone, or its namespace about to go: it is left alone for a while.
-    pub(super) fn failed(&mut self, write: &Write, now: Instant) {
-        self.allowances.insert(write.regarding.clone(), Allowance { left: 0, since: now });
+    /// Notes that an event could not be written. The owner may be gone, or its namespace terminating, so nothing is written
+    /// about it for a while.
+    pub(super) fn failed(&mut self, event: &PendingEvent, now: Instant) {
+        self.allowances.insert(event.regarding.clone(), Allowance { left: 0, since: now });
         for ((regarding, _), series) in &mut self.series {
-            if *regarding == write.regarding {
+            if *regarding == event.regarding {
                 series.due = now + REFILL;
             }
         }
@@ -222,7 +224,7 @@ fn take(allowances: &mut HashMap<Regarding, Allowance>, regarding: &Regarding, n
 
 /// A name as client-go makes them, of the owner's name and the time, and of a number for those of one moment.
 fn event_name(owner: &str, time: &Timestamp, number: usize) -> String {
-    // 253 in all; what is cut off must not leave a dot or a dash before the dot.
+    // 253 characters in all, and no dot or dash before the dot.
     let owner = beginning(owner, 200).trim_end_matches(['.', '-']);
     format!("{owner}.{:x}{number:x}", time.as_nanosecond())
 }
@@ -253,44 +255,44 @@ mod tests {
         Regarding { namespace: namespace.into(), owner }
     }
 
-    fn told(book: &mut Book, owner: &Regarding, text: &str, now: Instant) -> bool {
-        book.tell(owner, Note::new(Reason::Injected, text), false, now, Timestamp::now())
+    fn record(log: &mut EventLog, owner: &Regarding, text: &str, now: Instant) -> bool {
+        log.record(owner, Note::new(Reason::Injected, text), false, now, Timestamp::now())
     }
 
     /// Everything that is due, as if the cluster took it.
-    fn written(book: &mut Book, now: Instant) -> Vec<(String, i32)> {
-        let (writes, _) = book.due(now);
+    fn written(log: &mut EventLog, now: Instant) -> Vec<(String, i32)> {
+        let (writes, _) = log.due(now);
         for write in &writes {
-            book.written(write, now);
+            log.written(write, now);
         }
         writes.into_iter().map(|write| (write.note.text, write.count)).collect()
     }
 
     #[test]
-    fn the_same_warning_is_one_event_that_grows_and_is_written_now_and_then() {
-        let (mut book, web, start) = (Book::default(), owner("web"), Instant::now());
+    fn the_same_warning_is_one_event_whose_count_is_written_every_ten_seconds() {
+        let (mut log, web, start) = (EventLog::default(), owner("web"), Instant::now());
         for _ in 0..3 {
-            assert!(told(&mut book, &web, "a", start));
+            assert!(record(&mut log, &web, "a", start));
         }
-        let (first, _) = book.due(start);
+        let (first, _) = log.due(start);
         assert_eq!(first.len(), 1);
         assert_eq!(first[0].count, 3);
-        book.written(&first[0], start);
-        assert!(told(&mut book, &web, "a", start + SECOND));
-        assert_eq!(written(&mut book, start + SECOND), []);
-        let (second, _) = book.due(start + GROWING);
+        log.written(&first[0], start);
+        assert!(record(&mut log, &web, "a", start + SECOND));
+        assert_eq!(written(&mut log, start + SECOND), []);
+        let (second, _) = log.due(start + REWRITE);
         assert_eq!((second[0].count, &second[0].name), (4, &first[0].name));
-        book.written(&second[0], start + GROWING);
-        assert_eq!(written(&mut book, start + GROWING * 2), []);
+        log.written(&second[0], start + REWRITE);
+        assert_eq!(written(&mut log, start + REWRITE * 2), []);
     }
 
     #[test]
-    fn other_words_about_the_same_owner_are_another_event() {
-        let (mut book, web, now) = (Book::default(), owner("web"), Instant::now());
-        told(&mut book, &web, "a", now);
-        told(&mut book, &web, "b", now);
-        told(&mut book, &owner("api"), "a", now);
-        let (writes, _) = book.due(now);
+    fn another_warning_about_the_same_owner_is_another_event() {
+        let (mut log, web, now) = (EventLog::default(), owner("web"), Instant::now());
+        record(&mut log, &web, "a", now);
+        record(&mut log, &web, "b", now);
+        record(&mut log, &owner("api"), "a", now);
+        let (writes, _) = log.due(now);
         let mut names: Vec<_> = writes.iter().map(|write| write.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();
@@ -298,37 +300,37 @@ mod tests {
     }
 
     #[test]
-    fn what_a_second_call_repeats_counts_only_if_nobody_has_told_of_it() {
-        let (mut book, web, now) = (Book::default(), owner("web"), Instant::now());
-        assert!(told(&mut book, &web, "in both", now));
-        let mut again = |text| book.tell(&web, Note::new(Reason::AlreadyInjected, text), true, now, Timestamp::now());
+    fn what_a_second_call_repeats_counts_only_if_it_was_not_recorded() {
+        let (mut log, web, now) = (EventLog::default(), owner("web"), Instant::now());
+        assert!(record(&mut log, &web, "in both", now));
+        let mut again = |text| log.record(&web, Note::new(Reason::AlreadyInjected, text), true, now, Timestamp::now());
         assert!(again("in both"));
         assert!(again("in the second"));
         assert!(again("in the second"));
-        let mut written = written(&mut book, now);
+        let mut written = written(&mut log, now);
         written.sort_unstable();
         assert_eq!(written, [("in both".to_owned(), 1), ("in the second".to_owned(), 1)]);
     }
 
     #[test]
-    fn one_owner_is_told_of_25_things_and_then_of_one_every_five_minutes() {
-        let (mut book, web, start) = (Book::default(), owner("web"), Instant::now());
-        let taken = (0..30).filter(|number| told(&mut book, &web, &number.to_string(), start)).count();
+    fn there_are_25_events_about_one_owner_and_then_one_every_five_minutes() {
+        let (mut log, web, start) = (EventLog::default(), owner("web"), Instant::now());
+        let taken = (0..30).filter(|number| record(&mut log, &web, &number.to_string(), start)).count();
         assert_eq!(taken, 25);
-        assert!(told(&mut book, &owner("api"), "a", start));
+        assert!(record(&mut log, &owner("api"), "a", start));
         let later = start + REFILL;
-        assert!(told(&mut book, &web, "one more", later));
-        assert!(!told(&mut book, &web, "and another", later));
+        assert!(record(&mut log, &web, "one more", later));
+        assert!(!record(&mut log, &web, "and another", later));
     }
 
     #[test]
-    fn growth_is_held_to_the_same_rate() {
-        let (mut book, web, start) = (Book::default(), owner("web"), Instant::now());
+    fn updates_of_a_series_are_held_to_the_same_rate() {
+        let (mut log, web, start) = (EventLog::default(), owner("web"), Instant::now());
         let mut writes = 0;
         for second in 0..600 {
             let now = start + SECOND * second;
-            assert!(told(&mut book, &web, "a", now));
-            writes += written(&mut book, now).len();
+            assert!(record(&mut log, &web, "a", now));
+            writes += written(&mut log, now).len();
         }
         // One for each 10 seconds until 25 are used up, and meanwhile one more was allowed.
         assert_eq!(writes, 26);
@@ -336,89 +338,89 @@ mod tests {
 
     #[test]
     fn few_events_are_written_at_a_time_and_those_that_wait_longest_first() {
-        let (mut book, start) = (Book::default(), Instant::now());
+        let (mut log, start) = (EventLog::default(), Instant::now());
         for number in 0..15 {
-            told(&mut book, &owner(&format!("web-{number}")), &number.to_string(), start + SECOND * number);
+            record(&mut log, &owner(&format!("web-{number}")), &number.to_string(), start + SECOND * number);
         }
         let texts = |from: u32, to: u32| (from..to).map(|number| (number.to_string(), 1)).collect::<Vec<_>>();
         let now = start + SECOND * 20;
-        assert_eq!(written(&mut book, now), texts(0, 10));
-        assert_eq!(written(&mut book, now), texts(10, 15));
+        assert_eq!(written(&mut log, now), texts(0, 10));
+        assert_eq!(written(&mut log, now), texts(10, 15));
     }
 
     #[test]
-    fn an_owner_whose_event_fails_is_left_alone_and_tried_again_later() {
-        let (mut book, web, start) = (Book::default(), owner("web"), Instant::now());
-        told(&mut book, &web, "a", start);
-        told(&mut book, &web, "b", start);
-        let (writes, _) = book.due(start);
-        book.failed(&writes[0], start);
-        assert_eq!(written(&mut book, start + SECOND), []);
-        assert!(!told(&mut book, &web, "c", start + SECOND));
-        assert_eq!(written(&mut book, start + REFILL).len(), 2);
+    fn an_owner_whose_event_fails_is_tried_again_after_a_while() {
+        let (mut log, web, start) = (EventLog::default(), owner("web"), Instant::now());
+        record(&mut log, &web, "a", start);
+        record(&mut log, &web, "b", start);
+        let (writes, _) = log.due(start);
+        log.failed(&writes[0], start);
+        assert_eq!(written(&mut log, start + SECOND), []);
+        assert!(!record(&mut log, &web, "c", start + SECOND));
+        assert_eq!(written(&mut log, start + REFILL).len(), 2);
     }
 
     #[test]
-    fn what_nobody_speaks_of_any_more_is_forgotten() {
-        let (mut book, web, start) = (Book::default(), owner("web"), Instant::now());
-        told(&mut book, &web, "a", start);
-        written(&mut book, start);
-        told(&mut book, &owner("api"), "never written", start);
-        let (writes, forgotten) = book.due(start + QUIET);
-        assert_eq!((writes.len(), forgotten), (0, 1));
-        assert!(book.series.is_empty() && book.allowances.is_empty());
+    fn a_series_without_new_warnings_ends() {
+        let (mut log, web, start) = (EventLog::default(), owner("web"), Instant::now());
+        record(&mut log, &web, "a", start);
+        written(&mut log, start);
+        record(&mut log, &owner("api"), "never written", start);
+        let (writes, expired) = log.due(start + SERIES_END);
+        assert_eq!((writes.len(), expired), (0, 1));
+        assert!(log.series.is_empty() && log.allowances.is_empty());
     }
 
     #[test]
-    fn there_is_room_for_so_many_and_no_more() {
-        let (mut book, now) = (Book::default(), Instant::now());
+    fn series_and_owners_are_bounded() {
+        let (mut log, now) = (EventLog::default(), Instant::now());
         for number in 0..MAX_KEPT {
             let namespace = (number / MAX_OF_NAMESPACE).to_string();
-            assert!(told(&mut book, &owner_in(&namespace, &number.to_string()), "a", now));
+            assert!(record(&mut log, &owner_in(&namespace, &number.to_string()), "a", now));
         }
-        assert!(!told(&mut book, &owner("late"), "a", now));
-        assert!(told(&mut book, &owner_in("0", "7"), "a", now), "what is known still counts");
-        assert_eq!((book.series.len(), book.allowances.len()), (MAX_KEPT, MAX_KEPT));
+        assert!(!record(&mut log, &owner("late"), "a", now));
+        assert!(record(&mut log, &owner_in("0", "7"), "a", now), "a known series is still counted");
+        assert_eq!((log.series.len(), log.allowances.len()), (MAX_KEPT, MAX_KEPT));
     }
 
     #[test]
     fn one_namespace_leaves_room_for_the_others() {
-        let (mut book, start) = (Book::default(), Instant::now());
-        let told_of = |book: &mut Book, now| {
-            (0..MAX_KEPT).filter(|number| told(book, &owner_in("noisy", &number.to_string()), "a", now)).count()
+        let (mut log, start) = (EventLog::default(), Instant::now());
+        let recorded_of = |log: &mut EventLog, now| {
+            (0..MAX_KEPT).filter(|number| record(log, &owner_in("noisy", &number.to_string()), "a", now)).count()
         };
-        assert_eq!(told_of(&mut book, start), MAX_OF_NAMESPACE);
-        assert!(told(&mut book, &owner_in("quiet", "web"), "a", start));
+        assert_eq!(recorded_of(&mut log, start), MAX_OF_NAMESPACE);
+        assert!(record(&mut log, &owner_in("quiet", "web"), "a", start));
 
         // When its series have ended there is room again.
-        book.due(start + QUIET);
-        assert_eq!(told_of(&mut book, start + QUIET), MAX_OF_NAMESPACE);
+        log.due(start + SERIES_END);
+        assert_eq!(recorded_of(&mut log, start + SERIES_END), MAX_OF_NAMESPACE);
     }
 
     #[test]
-    fn one_namespaces_owners_of_whom_no_event_can_be_written_leave_room_for_those_of_the_others() {
-        let (mut book, mut now) = (Book::default(), Instant::now());
+    fn owners_of_one_namespace_whose_events_fail_leave_room_for_those_of_the_others() {
+        let (mut log, mut now) = (EventLog::default(), Instant::now());
         let mut number = 0;
         for _ in 0..20 {
-            while told(&mut book, &owner_in("noisy", &number.to_string()), "a", now) {
+            while record(&mut log, &owner_in("noisy", &number.to_string()), "a", now) {
                 number += 1;
             }
             loop {
-                let (writes, _) = book.due(now);
+                let (writes, _) = log.due(now);
                 if writes.is_empty() {
                     break;
                 }
-                writes.iter().for_each(|write| book.failed(write, now));
+                writes.iter().for_each(|write| log.failed(write, now));
             }
-            now += QUIET;
-            book.due(now);
+            now += SERIES_END;
+            log.due(now);
         }
-        assert_eq!(book.allowances.len(), MAX_OF_NAMESPACE);
-        assert!(told(&mut book, &owner_in("quiet", "web"), "a", now));
+        assert_eq!(log.allowances.len(), MAX_OF_NAMESPACE);
+        assert!(record(&mut log, &owner_in("quiet", "web"), "a", now));
     }
 
     #[test]
-    fn a_long_note_is_cut_between_letters() {
+    fn a_long_note_is_cut_between_characters() {
         let note = Note::new(Reason::Injected, &"ü".repeat(1_000));
         assert!(note.text.len() <= 1024 && note.text.len() > 1_000, "{}", note.text.len());
         assert!(note.text.ends_with("ü…"));

@@ -1,4 +1,4 @@
-//! What the template files amount to, now and since the process began.
+//! The templates of the template files, and the last known good version of each since the process began.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use pillion_engine::catalog::Catalog;
 use pillion_engine::load::{self, Refused};
 use pillion_engine::template::{Template, TemplateName};
 
-use crate::files::Found;
+use crate::files::SourceFile;
 
-/// The last good templates. Lives as long as the process.
+/// The last known good templates of files. Lives as long as the process.
 #[derive(Default)]
 pub(crate) struct Library {
     good: BTreeMap<Key, Good>,
-    /// What each file amounted to when it was last read, so that only a changed one is compiled again.
+    /// The documents of each file as it was last read, so that only a changed file is compiled again.
     parsed: HashMap<PathBuf, Parsed>,
 }
 
@@ -40,10 +40,10 @@ struct Good {
     path: PathBuf,
 }
 
-/// What a set of files amounts to.
+/// The templates of a set of files.
 pub(crate) struct Loaded {
     templates: Vec<Arc<Template>>,
-    /// Those that are broken, with the first thing that is wrong; what was last good of them is among the templates.
+    /// Those that are broken, with the first thing that is wrong. Their last known good versions are among `templates`.
     broken: Vec<(Key, String)>,
     /// What is wrong with the files, in their order, one line each.
     pub(crate) problems: Vec<String>,
@@ -61,8 +61,9 @@ impl Loaded {
         in_force.chain(broken).any(|it| (it.0.as_str(), it.1) == (name, namespace))
     }
 
-    /// Puts the templates into a catalog, the broken ones as such, in place of others of their names.
-    pub(crate) fn enter(&self, catalog: &mut Catalog) {
+    /// Inserts the templates into a catalog, in place of others of their names; of those without a good version, what is
+    /// wrong.
+    pub(crate) fn insert_into(&self, catalog: &mut Catalog) {
         for ((name, namespace), why) in &self.broken {
             catalog.refuse(name.clone(), namespace.as_deref(), why.clone());
         }
@@ -73,30 +74,30 @@ impl Loaded {
 }
 
 impl Library {
-    /// Reads `files`, which are all the files there are, and remembers what is good in them.
-    pub(crate) fn load(&mut self, files: &[Found]) -> Loaded {
+    /// Reads `files`, which are all the files there are, and remembers the good templates in them.
+    pub(crate) fn load(&mut self, files: &[SourceFile]) -> Loaded {
         let mut parsed = HashMap::with_capacity(files.len());
-        for Found { path, text } in files {
+        for SourceFile { path, text } in files {
             let Ok(text) = text else { continue };
             let known = self.parsed.remove(path).filter(|known| known.text == *text);
             parsed.insert(path.clone(), known.unwrap_or_else(|| Parsed::read(path, text)));
         }
         self.parsed = parsed;
         let mut reading = Reading::of(&self.good);
-        for Found { path, text } in files {
+        for SourceFile { path, text } in files {
             match text {
                 Ok(_) => reading.file(path, self.parsed.get(path).map_or(&[], |parsed| &parsed.documents)),
                 Err(why) => reading.unreadable(path, why),
             }
         }
         let Reading { mut good, broken, problems, refused, .. } = reading;
-        let is_new =
-            |key: &Key, it: &Good| self.good.get(key).is_none_or(|last| last.template.digest() != it.template.digest());
-        let new = good.iter().filter(|(key, it)| is_new(key, it));
-        let warnings = new.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
+        let changed = good
+            .iter()
+            .filter(|(key, it)| self.good.get(*key).is_none_or(|last| last.template.digest() != it.template.digest()));
+        let warnings = changed.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
 
         for (key, _) in &broken {
-            // Where it moved and was broken in one step, the file differs from the one that was good.
+            // Its good version may come from another file, if it was moved and broken in one step.
             if let Some(last) = self.good.get(key) {
                 good.entry(key.clone()).or_insert_with(|| last.clone());
             }
@@ -107,11 +108,11 @@ impl Library {
     }
 }
 
-/// One pass over the files. Whoever has a name first, has it.
+/// One pass over the files. Of two templates of one name the first is used.
 struct Reading<'a> {
     last: &'a BTreeMap<Key, Good>,
     good: BTreeMap<Key, Good>,
-    /// With the first thing that is wrong.
+    /// Each with the first thing that is wrong.
     broken: Vec<(Key, String)>,
     problems: Vec<String>,
     refused: usize,
@@ -154,13 +155,13 @@ impl<'a> Reading<'a> {
             }
         }
         let Some(why) = unnamed else { return };
-        // A document that cannot be read may still mean to be any of those that it was.
+        // A document whose name cannot be read may be any of the templates that were good in this file.
         let kept = self.keep(|_, last| last.path == *path);
         if named == 0
             && !kept
             && let Some(name) = stem(path)
         {
-            // All that is left to go by: most files are called as the one template in them.
+            // Most files have the name of the one template in them.
             self.broken.push(((name, None), why));
         }
     }
@@ -178,10 +179,10 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Keeps those of the last good templates, and says whether there are any.
-    fn keep(&mut self, those: impl Fn(&Key, &Good) -> bool) -> bool {
+    /// Keeps the last known good templates that `is_kept` selects. Returns whether there are any.
+    fn keep(&mut self, is_kept: impl Fn(&Key, &Good) -> bool) -> bool {
         let mut any = false;
-        for (key, last) in self.last.iter().filter(|(key, last)| those(key, last)) {
+        for (key, last) in self.last.iter().filter(|(key, last)| is_kept(key, last)) {
             any = true;
             self.good.entry(key.clone()).or_insert_with(|| last.clone());
         }
@@ -222,9 +223,9 @@ mod tests {
     }
 
     impl Library {
-        fn see(&mut self, files: &[(&str, &str)]) -> Loaded {
-            let found = |(path, text): &(&str, &str)| Found { path: path.into(), text: Ok((*text).into()) };
-            self.load(&files.iter().map(found).collect::<Vec<_>>())
+        fn load_texts(&mut self, files: &[(&str, &str)]) -> Loaded {
+            let file = |(path, text): &(&str, &str)| SourceFile { path: path.into(), text: Ok((*text).into()) };
+            self.load(&files.iter().map(file).collect::<Vec<_>>())
         }
 
         /// Each template in force, with its description.
@@ -245,22 +246,22 @@ mod tests {
             });
             let pod = to_raw_value(&pod).unwrap();
             let mut catalog = Catalog::new(OnError::Deny);
-            self.enter(&mut catalog);
+            self.insert_into(&mut catalog);
             pillion_engine::review(&catalog, &Namespace::named("shop"), &Review::of_pod("shop", &pod)).reason
         }
     }
 
     #[test]
-    fn a_broken_template_stays_as_it_last_was() {
+    fn a_broken_template_keeps_its_last_known_good_version() {
         let mut library = Library::default();
-        library.see(&[("a.yaml", &(template("one", "first") + &template("two", "first")))]);
-        let loaded = library.see(&[("a.yaml", &(broken("one") + &template("two", "second")))]);
+        library.load_texts(&[("a.yaml", &(template("one", "first") + &template("two", "first")))]);
+        let loaded = library.load_texts(&[("a.yaml", &(broken("one") + &template("two", "second")))]);
         assert_eq!(library.in_force(), ["one: first", "two: second"]);
         assert_eq!(loaded.refused, 1);
         assert_eq!(loaded.reason("one"), Reason::Injected);
-        library.see(&[("b.yaml", &broken("one"))]);
+        library.load_texts(&[("b.yaml", &broken("one"))]);
         assert_eq!(library.in_force(), ["one: first"]);
-        library.see(&[("a.yaml", &template("one", "mended"))]);
+        library.load_texts(&[("a.yaml", &template("one", "mended"))]);
         assert_eq!(library.in_force(), ["one: mended"]);
     }
 
@@ -270,9 +271,9 @@ mod tests {
         let compiled = |library: &Library| -> Vec<Arc<Template>> {
             library.good.values().map(|good| Arc::clone(&good.template)).collect()
         };
-        library.see(&[("a.yaml", &template("one", "first")), ("b.yaml", &template("two", "first"))]);
+        library.load_texts(&[("a.yaml", &template("one", "first")), ("b.yaml", &template("two", "first"))]);
         let before = compiled(&library);
-        library.see(&[("a.yaml", &template("one", "first")), ("b.yaml", &template("two", "second"))]);
+        library.load_texts(&[("a.yaml", &template("one", "first")), ("b.yaml", &template("two", "second"))]);
         let after = compiled(&library);
         assert!(Arc::ptr_eq(&before[0], &after[0]));
         assert!(!Arc::ptr_eq(&before[1], &after[1]));
@@ -281,26 +282,29 @@ mod tests {
     #[test]
     fn a_deleted_template_goes_at_once() {
         let mut library = Library::default();
-        library.see(&[("a.yaml", &(template("one", "") + &template("two", ""))), ("b.yaml", &template("three", ""))]);
-        let loaded = library.see(&[("a.yaml", &template("one", ""))]);
+        library.load_texts(&[
+            ("a.yaml", &(template("one", "") + &template("two", ""))),
+            ("b.yaml", &template("three", "")),
+        ]);
+        let loaded = library.load_texts(&[("a.yaml", &template("one", ""))]);
         assert_eq!(library.in_force(), ["one: "]);
         assert_eq!(loaded.reason("three"), Reason::UnknownTemplate);
     }
 
     #[test]
-    fn a_file_that_cannot_be_parsed_says_what_it_last_said() {
+    fn a_file_that_cannot_be_parsed_keeps_its_last_known_good_templates() {
         let mut library = Library::default();
-        library.see(&[("a.yaml", &(template("one", "first") + &template("two", "first")))]);
-        let loaded = library.see(&[("a.yaml", UNREADABLE)]);
+        library.load_texts(&[("a.yaml", &(template("one", "first") + &template("two", "first")))]);
+        let loaded = library.load_texts(&[("a.yaml", UNREADABLE)]);
         assert_eq!(library.in_force(), ["one: first", "two: first"]);
         assert_eq!(loaded.refused, 1);
     }
 
     #[test]
-    fn a_folder_that_cannot_be_read_says_what_it_last_said() {
+    fn a_folder_that_cannot_be_read_keeps_its_last_known_good_templates() {
         let mut library = Library::default();
-        library.see(&[("templates/a.yaml", &template("one", "first"))]);
-        let loaded = library.load(&[Found { path: "templates".into(), text: Err("gone".into()) }]);
+        library.load_texts(&[("templates/a.yaml", &template("one", "first"))]);
+        let loaded = library.load(&[SourceFile { path: "templates".into(), text: Err("gone".into()) }]);
         assert_eq!(library.in_force(), ["one: first"]);
         assert_eq!(loaded.problems, ["templates: gone"]);
     }
@@ -308,7 +312,7 @@ mod tests {
     #[test]
     fn what_was_never_good_is_known_to_be_broken() {
         let mut library = Library::default();
-        let loaded = library.see(&[("a.yaml", &broken("one")), ("two.yaml", UNREADABLE)]);
+        let loaded = library.load_texts(&[("a.yaml", &broken("one")), ("two.yaml", UNREADABLE)]);
         assert_eq!(library.in_force(), [""; 0]);
         assert_eq!(loaded.reason("one"), Reason::InvalidTemplate);
         assert_eq!(loaded.reason("two"), Reason::InvalidTemplate);
@@ -318,10 +322,10 @@ mod tests {
     #[test]
     fn the_first_of_a_name_wins_even_while_it_is_broken() {
         let mut library = Library::default();
-        let loaded = library.see(&[("a.yaml", &template("one", "a")), ("b.yaml", &template("one", "b"))]);
+        let loaded = library.load_texts(&[("a.yaml", &template("one", "a")), ("b.yaml", &template("one", "b"))]);
         assert_eq!(library.in_force(), ["one: a"]);
         assert_eq!(loaded.problems, ["b.yaml: template one is in a.yaml already, which wins; rename or remove one"]);
-        library.see(&[("a.yaml", &broken("one")), ("b.yaml", &template("one", "b"))]);
+        library.load_texts(&[("a.yaml", &broken("one")), ("b.yaml", &template("one", "b"))]);
         assert_eq!(library.in_force(), ["one: a"]);
     }
 }

@@ -1,0 +1,17 @@
+//! What the commands print.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+/// Writes a text to standard output.
+pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Writes a line to standard error.
+pub(super) fn report(line: impl Display) {
+    // When standard error is closed, there is nowhere to report that.
+    let _ = writeln!(io::stderr(), "{line}");
+}
