@@ -48,7 +48,7 @@ schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI docu
 fuzz: $(CARGO_FUZZ) ## Fuzz the engine, each target for FUZZ_SECONDS (60)
 	engine/fuzz/run.sh $(FUZZ_SECONDS)
 
-docs: ## Write docs/reasons.md and docs/cookbook.md anew
+docs: ## Write docs/reasons.md, docs/rules.md and docs/cookbook.md anew
 	UPDATE_DOCS=1 cargo test --locked --test it -- docs cookbook
 
 crds: ## Write the definitions of the custom resources into the chart, from the types in src/cluster/crd.rs

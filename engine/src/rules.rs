@@ -28,6 +28,43 @@ use self::tree::Tree;
 use self::walk::Walk;
 use crate::schema::Schema;
 
+/// Whose rules they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// Kubernetes' rules about a single part of a pod.
+    Parts,
+    /// Its rules about parts together.
+    Across,
+    /// What Pillion asks of a template beside that.
+    Template,
+    /// What the *baseline* level of Pod Security asks.
+    Baseline,
+}
+
+/// A rule as the page of rules shows it.
+#[derive(Debug)]
+pub struct Description {
+    /// Whose it is.
+    pub group: Group,
+    /// What it is about, such as `Container.image`; empty for a rule about parts together.
+    pub of: String,
+    /// What must be.
+    pub must: String,
+}
+
+/// Every rule.
+pub fn descriptions() -> Vec<Description> {
+    let tables =
+        [(Group::Parts, table::API), (Group::Template, table::TEMPLATE), (Group::Baseline, security::BASELINE)];
+    let of_rows = tables.into_iter().flat_map(|(group, rows)| {
+        rows.iter().map(move |row| Description { group, of: row.of(), must: row.must.sentence() })
+    });
+    let across = across::ACROSS.iter();
+    let across =
+        across.map(|(must, _)| Description { group: Group::Across, of: String::new(), must: (*must).to_owned() });
+    of_rows.chain(across).collect()
+}
+
 /// Everything in a whole pod that an API server would refuse, as far as the rules know.
 pub fn violations(pod: &Value) -> Vec<Violation> {
     let pod = Tree::plain(pod);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use pillion_engine::decision::Reason;
+use pillion_engine::rules::{self, Group};
 use serde_json::Value;
 
 const REASONS: &str = "\
@@ -54,6 +55,49 @@ fn the_page_of_reasons_is_that_of_the_engine() {
         writeln!(page, "| `{reason}` | {} | {sentence} | {fix} |", outcomes.join(", ")).expect("a string takes it");
     }
     assert_is_written("docs/reasons.md", &page);
+}
+
+const RULES: &str = "\
+# Rules
+
+What the API server would refuse in a pod because of a template, Pillion refuses first, with the template's name and the
+place: when the template is loaded, as far as that can be known without a pod, and otherwise at review. Only what templates
+brought is judged, and each thing once; the pod's own is left to the API server.
+
+Types, required fields and enumerations are those of Kubernetes' OpenAPI document, and a list or field that is `null` counts
+as not there. A port that two containers of one pod have is a warning only: they may listen on different addresses.
+
+What happens where a pod and a template disagree is in [merge.md](merge.md).
+";
+
+#[test]
+fn the_page_of_rules_is_that_of_the_engine() {
+    let mut page = RULES.to_owned();
+    let described = rules::descriptions();
+    for (group, title) in [
+        (Group::Parts, "Of single parts"),
+        (Group::Across, "Of parts together"),
+        (Group::Template, "Of templates alone"),
+        (
+            Group::Baseline,
+            "Of the *baseline* level of Pod Security, where a template is warned of what it needs beyond",
+        ),
+    ] {
+        let of_group = || described.iter().filter(|rule| rule.group == group);
+        write!(page, "\n## {title}\n\n").expect("a string takes it");
+        if group != Group::Across {
+            page.push_str("| Part | Rule |\n|---|---|\n");
+        }
+        for rule in of_group() {
+            let must = in_a_table(&rule.must);
+            let line = match group {
+                Group::Across => format!("- {must}\n"),
+                _ => format!("| `{}` | {must} |\n", rule.of.replace(", ", "`, `")),
+            };
+            page.push_str(&line);
+        }
+    }
+    assert_is_written("docs/rules.md", &page);
 }
 
 /// Keeps `<parameter>` from being taken for HTML, and a bar for the end of a cell.

@@ -42,14 +42,14 @@ fn judge_names(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
         let mut first = HashMap::new();
         for item in lists.iter().flat_map(|list| named(parts.spec, list)) {
             let Some(name) = item.tree.get("name").filter(|_| !item.name.is_empty()) else { continue };
-            item.at(place, |place| match first.get(&item.name) {
-                Some(first) if name.is_new() => {
+            match first.get(&item.name) {
+                None => drop(first.insert(item.name.clone(), item)),
+                Some(first) if name.is_new() => first.at(place, |first| {
                     let message = format!("is {}, which {first} has already", shown(&item.name));
-                    report.add(&place.member("name"), name, message);
-                }
+                    item.at(place, |place| report.add(&place.member("name"), name, message));
+                }),
                 Some(_) => {}
-                None => drop(first.insert(item.name.clone(), place.to_string())),
-            });
+            }
         }
     }
 }

@@ -16,6 +16,15 @@ pub(crate) struct Row {
     pub(crate) must: Must,
 }
 
+impl Row {
+    /// What it is about: `ConfigMapEnvSource.name, SecretEnvSource.name`.
+    pub(crate) fn of(&self) -> String {
+        let place = |of: &str, field: &str| if field.is_empty() { of.to_owned() } else { format!("{of}.{field}") };
+        let places = self.of.iter().flat_map(|of| self.fields.iter().map(move |field| place(of, field)));
+        places.collect::<Vec<_>>().join(", ")
+    }
+}
+
 pub(crate) const fn row(of: &'static [&'static str], fields: &'static [&'static str], must: Must) -> Row {
     Row { of, fields, must }
 }

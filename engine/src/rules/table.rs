@@ -34,7 +34,7 @@ fn is_inside(path: &str) -> bool {
 }
 
 #[rustfmt::skip]
-const API: &[Row] = &[
+pub(super) const API: &[Row] = &[
     row(&["ObjectMeta"], &["labels"], Pass(special::labels, "must have keys and values that Kubernetes takes")),
     row(&["ObjectMeta"], &["annotations"], Pass(special::annotations, "must have keys that Kubernetes takes")),
 
@@ -123,7 +123,7 @@ const API: &[Row] = &[
 const DECIDED: &str = "must not be set in a template: the pod's author or the cluster decides it";
 
 #[rustfmt::skip]
-const TEMPLATE: &[Row] = &[
+pub(super) const TEMPLATE: &[Row] = &[
     row(&["Pod"], &["metadata"], Pass(special::template_metadata, "must have labels and annotations only, and none that Pillion, the kubelet or a controller owns")),
     row(&["PodSpec"], &["ephemeralContainers", "nodeName", "os", "priority", "priorityClassName", "preemptionPolicy", "runtimeClassName", "overhead", "serviceAccount", "serviceAccountName", "automountServiceAccountToken"], NotBeSet(DECIDED)),
     // Source: kubernetes plugin/pkg/admission/serviceaccount.
