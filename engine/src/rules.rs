@@ -19,7 +19,7 @@ pub(crate) mod walk;
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use self::parts::Volumes;
 pub use self::report::Violation;
@@ -66,12 +66,12 @@ pub fn descriptions() -> Vec<Description> {
 }
 
 /// Everything in a whole pod that an API server would refuse, as far as the rules know.
-pub fn violations(pod: &Value) -> Vec<Violation> {
-    let pod = Tree::plain(pod);
+pub fn violations(pod: &RawValue) -> Vec<Violation> {
+    let pod = Tree::whole(pod);
     let mut report = Report::default();
     let mut walk = Walk::new(&table::OF_PODS, &mut report);
     for name in ["metadata", "spec"] {
-        let part = pod.get(name).unwrap_or(Tree::plain(&Value::Null));
+        let part = pod.get(name).unwrap_or(Tree::NOTHING);
         walk.value(part, Schema::get().pod().field(name), &Place::root(name));
     }
     if let Some(spec) = pod.get("spec") {

@@ -23,6 +23,7 @@ mod pod_security;
 mod properties;
 mod random_pods;
 mod reload;
+mod rules;
 mod schema;
 #[cfg(feature = "otlp")]
 mod tracing;

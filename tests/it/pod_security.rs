@@ -102,11 +102,11 @@ fn changes() -> Vec<(Level, Value)> {
     ]
 }
 
-/// Puts a value at a place like `spec/containers/0/name`.
-fn put(pod: &mut Value, place: &str, value: &Value) {
+/// Puts a value at a place like `spec/containers/0/name`; `~1` is a slash in a name.
+pub(crate) fn put(pod: &mut Value, place: &str, value: &Value) {
     let place = place.split('/').fold(pod, |at, step| match step.parse::<usize>() {
         Ok(index) => &mut at[index],
-        Err(_) => &mut at[step],
+        Err(_) => &mut at[step.replace("~1", "/")],
     });
     *place = value.clone();
 }

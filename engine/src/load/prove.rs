@@ -13,7 +13,7 @@ use crate::rules::across;
 use crate::rules::parts::Volumes;
 use crate::rules::report::{Place, Report};
 use crate::rules::table::OF_TEMPLATES;
-use crate::rules::tree::{Tree, article_of};
+use crate::rules::tree::{Kind, Tree};
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
 use crate::template::diagnostics::{Diagnostic, Diagnostics};
@@ -86,8 +86,7 @@ fn add(diagnostics: &mut Diagnostics<'_>, violations: impl IntoIterator<Item = V
 /// Everything that is wrong with a template by itself.
 fn judge(mut report: Report, template: &Template, source: &Source) -> Vec<Violation> {
     let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod"));
-    let nothing = Node::from(Value::Null);
-    let spec = pod.get("spec").unwrap_or(Tree::written(&nothing));
+    let spec = pod.get("spec").unwrap_or(Tree::NOTHING);
     let volumes = Volumes::of(spec).and(Tree::written(&source.shares));
     let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
     walk.partial_pod(pod, &root);
@@ -124,7 +123,7 @@ fn why_no_condition(when: &Expression, template: &Template, set: &Parameters) ->
     }
     match when.evaluate(set) {
         Ok(Value::Bool(_)) => None,
-        Ok(value) => Some(format!("must give true or false, not {}", article_of(&value))),
+        Ok(value) => Some(format!("must give true or false, not {}", Kind::of(&value).name())),
         Err(failure) => Some(format!("fails with defaults and examples: {failure}")),
     }
 }

@@ -1,4 +1,4 @@
-//! What the rules go through: a template as it was written, a plain value, or a pod with what templates brought.
+//! What the rules go through: a template as it was written, a whole pod, or a pod with what templates brought.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,10 +25,9 @@ pub(crate) struct Tree<'t> {
 enum Node<'t> {
     /// A template as it was written.
     Written(&'t yaml::Node),
-    Plain(&'t Value),
     /// What a template gives to one pod.
     View(View<'t>),
-    /// A part of a pod that was not opened, so that nothing of a template is in it.
+    /// A part of a pod as it came.
     Text(&'t RawValue),
     /// A part of a pod that was opened.
     Opened(&'t draft::Node<'t>),
@@ -60,9 +59,14 @@ impl<'t> Tree<'t> {
         Tree { node: Node::Written(node), is_new: true }
     }
 
-    /// A value, all of which is judged.
-    pub(crate) fn plain(value: &'t Value) -> Tree<'t> {
-        Tree { node: Node::Plain(value), is_new: true }
+    /// A pod of somebody else, all of which is judged.
+    pub(crate) fn whole(json: &'t RawValue) -> Tree<'t> {
+        Tree { node: Node::Text(json), is_new: true }
+    }
+
+    /// What a hole gave.
+    pub(crate) fn view(view: View<'t>) -> Tree<'t> {
+        Tree { node: Node::View(view), is_new: true }
     }
 
     /// A pod into which templates were merged: what they brought is judged.
@@ -71,14 +75,13 @@ impl<'t> Tree<'t> {
     }
 
     /// What stands for a value that is not there.
-    pub(crate) const NOTHING: Tree<'static> = Tree { node: Node::Plain(&Value::Null), is_new: true };
+    pub(crate) const NOTHING: Tree<'static> = Tree { node: Node::Text(RawValue::NULL), is_new: true };
 
     fn of_draft(node: &'t draft::Node<'t>, is_new: bool) -> Tree<'t> {
         let node = match node {
             draft::Node::Raw(raw) => Node::Text(raw),
             draft::Node::View(view) => Node::View(*view),
-            draft::Node::Value(value) => Node::Plain(value),
-            draft::Node::Object(_) | draft::Node::List(_) => Node::Opened(node),
+            _ => Node::Opened(node),
         };
         Tree { node, is_new }
     }
@@ -129,7 +132,6 @@ impl<'t> Tree<'t> {
                 yaml::Value::List(_) => Kind::List,
                 yaml::Value::Object(_) => Kind::Object,
             },
-            Node::Plain(value) => Kind::of(value),
             Node::View(view) => match view.value() {
                 Some(value) => Kind::of(value),
                 None if view.is_list() => Kind::List,
@@ -144,6 +146,7 @@ impl<'t> Tree<'t> {
                 _ => serde_json::from_str(raw.get()).map_or(Kind::Null, |number| Kind::Number(Cow::Owned(number))),
             },
             Node::Opened(draft::Node::List(_)) => Kind::List,
+            Node::Opened(draft::Node::Value(value)) => Kind::of(value),
             Node::Opened(_) => Kind::Object,
         }
     }
@@ -159,10 +162,6 @@ impl<'t> Tree<'t> {
                     position: key.position,
                     value: Tree::written(node),
                 })
-                .collect(),
-            Node::Plain(Value::Object(members)) => members
-                .iter()
-                .map(|(name, value)| member(Cow::Borrowed(&**name), self.with(Node::Plain(value))))
                 .collect(),
             Node::View(view) => {
                 view.members().map(|(name, view)| member(name.into(), self.with(Node::View(view)))).collect()
@@ -185,7 +184,6 @@ impl<'t> Tree<'t> {
     pub(crate) fn items(self) -> Vec<Tree<'t>> {
         match self.node {
             Node::Written(node) => node.items().iter().map(Tree::written).collect(),
-            Node::Plain(Value::Array(items)) => items.iter().map(|item| self.with(Node::Plain(item))).collect(),
             Node::View(view) => view.items().map(|item| self.with(Node::View(item))).collect(),
             Node::Text(raw) => {
                 let items = object::list(raw).unwrap_or_default();
@@ -202,7 +200,6 @@ impl<'t> Tree<'t> {
     pub(crate) fn get(self, name: &str) -> Option<Tree<'t>> {
         let value = match self.node {
             Node::Written(node) => Tree::written(node.get(name)?),
-            Node::Plain(value) => self.with(Node::Plain(value.get(name)?)),
             Node::View(view) => self.with(Node::View(view.get(name)?)),
             Node::Text(raw) => self.with(Node::Text(object::member(raw, name)?)),
             Node::Opened(draft::Node::Object(members)) => {
@@ -283,7 +280,7 @@ impl fmt::Display for Tree<'_> {
 }
 
 impl<'t> Kind<'t> {
-    fn of(value: &'t Value) -> Kind<'t> {
+    pub(crate) fn of(value: &'t Value) -> Kind<'t> {
         match value {
             Value::Null => Kind::Null,
             Value::Bool(value) => Kind::Bool(*value),
@@ -306,9 +303,4 @@ impl<'t> Kind<'t> {
             Kind::Unknown => "an expression",
         }
     }
-}
-
-/// What a value is called in messages.
-pub(crate) fn article_of(value: &Value) -> &'static str {
-    Kind::of(value).name()
 }

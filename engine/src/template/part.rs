@@ -8,11 +8,11 @@ use super::normalize::normalize;
 use super::parameter::Parameters;
 use crate::expression::pieces::{Piece, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
-use crate::fragment::{Fragment, Shape, size};
+use crate::fragment::{Fragment, Shape, Values, View, size};
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
 use crate::rules::table::NO_RULES;
-use crate::rules::tree::{Tree, article_of};
+use crate::rules::tree::{Kind, Tree};
 use crate::rules::walk::{Walk, expected};
 use crate::schema::Type;
 use crate::yaml::{self, Node, Position};
@@ -168,7 +168,7 @@ impl Hole {
                         Value::String(part) => text.push_str(&part),
                         part @ (Value::Number(_) | Value::Bool(_)) => text.push_str(&part.to_string()),
                         other => {
-                            let message = format!("cannot have {} inside a longer text", article_of(&other));
+                            let message = format!("cannot have {} inside a longer text", Kind::of(&other).name());
                             return Err(RenderError::WrongType { place: self.place.clone(), message });
                         }
                     }
@@ -187,10 +187,12 @@ impl Hole {
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
-        Walk::new(&NO_RULES, &mut report).value(Tree::plain(&value), self.kind, &place);
+        let fragment = Fragment::filled(value);
+        let given = Tree::view(View::new(&fragment, Values::NONE));
+        Walk::new(&NO_RULES, &mut report).value(given, self.kind, &place);
         match report.into_violations().into_iter().next() {
             Some(Violation { place, message, .. }) => Err(RenderError::WrongType { place, message }),
-            None => Ok(Fragment::filled(value)),
+            None => Ok(fragment),
         }
     }
 
