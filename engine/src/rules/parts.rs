@@ -81,8 +81,8 @@ impl Volumes {
     /// The volumes of a pod.
     pub(crate) fn of(spec: Tree<'_>) -> Volumes {
         let volumes = spec.list("volumes");
-        let is_open = spec.get("volumes").is_some_and(Tree::is_unknown)
-            || volumes.iter().any(|it| it.is_unknown() || it.get("name").is_some_and(Tree::is_unknown));
+        let is_open =
+            spec.is_unknown_at("volumes") || volumes.iter().any(|it| it.is_unknown() || it.is_unknown_at("name"));
         Volumes { names: volumes.iter().map(|volume| volume.text("name").into_owned()).collect(), is_open }
     }
 

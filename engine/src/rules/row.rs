@@ -86,22 +86,13 @@ impl Must {
         match self {
             Must::Pass(function, _) => function(report, value, place),
             Must::DifferIn(field) => differ(report, value, place, field),
-            Must::HaveOneOf(_) | Must::NotHaveBoth(..) | Must::HaveAtMost(_) | Must::NotBeSet(_) => {
-                if value.is_new()
-                    && let Some(message) = self.is_broken_by(value)
-                {
-                    report.add(place, value, message);
-                }
-            }
-            _ if matches!(value.kind(), Kind::List) => {
+            Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) if matches!(value.kind(), Kind::List) => {
                 for (at, item) in value.items().into_iter().enumerate() {
                     self.judge(report, item, &place.index(at));
                 }
             }
             _ => {
-                if value.is_new()
-                    && let Some(message) = self.is_broken_by(value)
-                {
+                if let Some(message) = self.why_broken_by(value).filter(|_| value.is_new() && !value.is_fixed()) {
                     report.add(place, value, message);
                 }
             }
@@ -109,7 +100,7 @@ impl Must {
     }
 
     /// Why a value does not hold what it must.
-    fn is_broken_by(&self, value: Tree<'_>) -> Option<String> {
+    fn why_broken_by(&self, value: Tree<'_>) -> Option<String> {
         let is_broken = match (self, value.kind()) {
             (Must::Be(is_right, _), Kind::String(text)) => !is_right(&text),
             // That it is empty is said elsewhere.
@@ -163,7 +154,7 @@ impl Must {
 pub(crate) fn one_of(value: Tree<'_>, names: &[&str]) -> Option<String> {
     let there = names.iter().copied().filter(|name| value.get(name).is_some());
     // What an expression may leave out does not count against the others.
-    let (unknown, known): (Vec<_>, Vec<_>) = there.partition(|name| value.get(name).is_some_and(Tree::is_unknown));
+    let (unknown, known): (Vec<_>, Vec<_>) = there.partition(|name| value.is_unknown_at(name));
     match known.as_slice() {
         [_] => None,
         [] if !unknown.is_empty() => None,
@@ -175,16 +166,16 @@ pub(crate) fn one_of(value: Tree<'_>, names: &[&str]) -> Option<String> {
 
 /// Items of a list must differ in a field. The pod's own come first, so that what stands twice is the template's.
 fn differ(report: &mut Report, list: Tree<'_>, place: &Place<'_>, field: &str) {
-    let items: Vec<_> = list.items().into_iter().enumerate().collect();
-    let (new, own): (Vec<_>, Vec<_>) = items.into_iter().partition(|(_, item)| item.is_new());
-    let mut seen: BTreeSet<String> = own.iter().map(|(_, item)| item.text(field).into_owned()).collect();
-    for (at, item) in new {
-        let value = item.text(field).into_owned();
-        if !value.is_empty() && seen.contains(&value) {
-            let place = place.index(at);
-            let value_node = item.get(field).unwrap_or(item);
-            report.add(&place.member(field), value_node, format!("is {} a second time", shown(&value)));
+    let mut items: Vec<_> = list.items().into_iter().enumerate().collect();
+    items.sort_by_key(|(_, item)| item.is_new());
+    let mut seen = BTreeSet::new();
+    for (at, item) in items {
+        let Some(value) = item.get(field) else { continue };
+        if let Some(text) = value.string().filter(|text| !text.is_empty())
+            && !seen.insert(text.clone())
+            && item.is_new()
+        {
+            report.add(&place.index(at).member(field), value, format!("is {} a second time", shown(&text)));
         }
-        seen.insert(value);
     }
 }

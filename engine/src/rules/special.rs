@@ -14,24 +14,18 @@ use crate::yaml::Position;
 const RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
 /// What a variable can show of its pod, beside labels and annotations.
+#[rustfmt::skip]
 const FIELDS_OF_VARIABLES: &[&str] = &[
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
+    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
+    "status.hostIPs", "status.podIP", "status.podIPs",
 ];
 /// The same of a file: whole maps too, and not what only a running pod has.
 const FIELDS_OF_FILES: &[&str] =
     &["metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"];
 
-/// The members of a map that are judged.
+/// The members of a map that are judged and were not when their template was loaded.
 fn new_members(map: Tree<'_>) -> impl Iterator<Item = Member<'_>> {
-    map.members().into_iter().filter(|member| member.value.is_new())
+    map.members().into_iter().filter(|member| member.value.is_new() && !member.value.is_fixed())
 }
 
 pub(super) fn labels(report: &mut Report, labels: Tree<'_>, place: &Place<'_>) {
@@ -84,10 +78,9 @@ pub(super) fn node_selector(report: &mut Report, selector: Tree<'_>, place: &Pla
 }
 
 pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Place<'_>) {
-    let is_unknown = |name: &str| toleration.get(name).is_some_and(Tree::is_unknown);
     let (key, value) = (toleration.text("key"), toleration.text("value"));
     let exists = toleration.text("operator") == "Exists";
-    if key.is_empty() && !exists && !is_unknown("key") && !is_unknown("operator") {
+    if key.is_empty() && !exists && !toleration.is_unknown_at("key") && !toleration.is_unknown_at("operator") {
         report.add(place, toleration, "without a key needs operator: Exists");
     }
     if !key.is_empty() && !is_qualified_name(&key) {
@@ -100,7 +93,7 @@ pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Plac
     }
     if let Some(seconds) = toleration.get("tolerationSeconds")
         && toleration.text("effect") != "NoExecute"
-        && !is_unknown("effect")
+        && !toleration.is_unknown_at("effect")
     {
         report.add(&place.member("tolerationSeconds"), seconds, "needs effect: NoExecute");
     }
@@ -108,18 +101,15 @@ pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Plac
 
 pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
     let context = container.get("securityContext");
-    let may_be_privileged = context.is_some_and(|it| {
-        it.is_unknown() || it.is_true("privileged") || it.get("privileged").is_some_and(Tree::is_unknown)
-    });
-    let place = place.member("volumeMounts");
+    if context.is_some_and(|it| it.is_unknown() || it.is_unknown_at("privileged") || it.is_true("privileged")) {
+        return;
+    }
     for (at, mount) in container.list("volumeMounts").into_iter().enumerate() {
-        if let Some(propagation) = mount.get("mountPropagation").filter(|it| it.is_new())
-            && propagation.string().as_deref() == Some("Bidirectional")
-            && !may_be_privileged
-        {
-            let place = place.index(at);
+        let propagation = mount.get("mountPropagation").filter(|it| it.is_new());
+        if let Some(value) = propagation.filter(|it| it.string().as_deref() == Some("Bidirectional")) {
+            let place = place.member("volumeMounts");
             let message = "can only be Bidirectional in a privileged container";
-            report.add(&place.member("mountPropagation"), propagation, message);
+            report.add(&place.index(at).member("mountPropagation"), value, message);
         }
     }
 }
@@ -128,19 +118,18 @@ pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place:
 pub(super) fn named_ports(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
     let ports = container.list("ports");
     // With an expression for a name, or for all ports, no name can be called wrong.
-    let is_open = container.get("ports").is_some_and(Tree::is_unknown)
-        || ports.iter().any(|port| port.is_unknown() || port.get("name").is_some_and(Tree::is_unknown));
+    if container.is_unknown_at("ports") || ports.iter().any(|port| port.is_unknown() || port.is_unknown_at("name")) {
+        return;
+    }
+    let names: Vec<_> = ports.iter().map(|port| port.text("name")).collect();
     for probe in PROBES {
-        let Some(value) = container.get(probe).filter(|it| it.is_new() && !is_open) else { continue };
+        let Some(value) = container.get(probe).filter(|it| it.is_new()) else { continue };
         for action in ["httpGet", "tcpSocket"] {
             let Some(port) = value.get(action).and_then(|action| action.get("port")) else { continue };
-            let Some(name) = port.string().filter(|name| is_port_name(name)) else { continue };
-            let names: Vec<_> = ports.iter().map(|port| port.text("name")).collect();
-            if !names.contains(&name) {
+            if let Some(name) = port.string().filter(|name| is_port_name(name) && !names.contains(name)) {
                 let hint = did_you_mean(nearest(&name, names.iter().map(|name| &**name)));
-                let (place, message) = (place.member(probe), "and the container has no port of that name");
-                let place = place.member(action);
-                report.add(&place.member("port"), port, format!("is {}, {message}{hint}", shown(&name)));
+                let message = format!("is {}, and the container has no port of that name{hint}", shown(&name));
+                report.add(&place.member(probe).member(action).member("port"), port, message);
             }
         }
     }
@@ -216,7 +205,7 @@ pub(super) fn recursive_read_only(report: &mut Report, mount: Tree<'_>, place: &
     if let Some(value) = mount.get("recursiveReadOnly")
         && value.string().as_deref() == Some("Enabled")
         && !mount.is_true("readOnly")
-        && !mount.get("readOnly").is_some_and(Tree::is_unknown)
+        && !mount.is_unknown_at("readOnly")
     {
         report.add(&place.member("recursiveReadOnly"), value, "needs readOnly: true");
     }
@@ -236,8 +225,7 @@ pub(super) fn escalation(report: &mut Report, context: Tree<'_>, place: &Place<'
 
 /// A seccomp or AppArmor profile.
 pub(super) fn profile(report: &mut Report, profile: Tree<'_>, place: &Place<'_>) {
-    let is_unknown = |name: &str| profile.get(name).is_some_and(Tree::is_unknown);
-    if is_unknown("type") || is_unknown("localhostProfile") {
+    if profile.is_unknown_at("type") || profile.is_unknown_at("localhostProfile") {
         return;
     }
     let path = profile.text("localhostProfile");

@@ -208,7 +208,15 @@ impl<'t> Tree<'t> {
             }
             Node::Opened(_) => return None,
         };
-        Some(value).filter(|value| !matches!(value.kind(), Kind::Null))
+        (!value.is_null()).then_some(value)
+    }
+
+    fn is_null(self) -> bool {
+        match self.node {
+            Node::Written(node) => node.value == yaml::Value::Null,
+            Node::Text(raw) => raw.get() == "null",
+            Node::View(_) | Node::Opened(_) => false,
+        }
     }
 
     /// The items of a member that is a list.
@@ -219,6 +227,11 @@ impl<'t> Tree<'t> {
     /// Whether it holds an expression that was not evaluated.
     pub(crate) fn is_unknown(self) -> bool {
         matches!(self.kind(), Kind::Unknown)
+    }
+
+    /// Whether a member holds such an expression.
+    pub(crate) fn is_unknown_at(self, name: &str) -> bool {
+        self.get(name).is_some_and(Tree::is_unknown)
     }
 
     /// Whether this is a text or list with nothing in it.
