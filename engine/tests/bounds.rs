@@ -332,6 +332,32 @@ fn the_nearest_name_is_looked_for_three_times() {
 }
 
 #[test]
+fn many_errors_of_a_template_are_told_in_time_that_grows_with_their_number() {
+    type Item = fn(usize) -> String;
+    let kinds: [(&str, Item); 3] = [
+        ("pod: {metadata: {labels: {LIST}}}", |at| format!("l{at}: 'a b'")),
+        ("pod: {spec: {tolerations: [LIST]}}", |at| format!("'t{at}'")),
+        ("pod: {spec: {volumes: [{name: v, LIST}]}}", |at| format!("f{at}: x")),
+    ];
+    for (spec, item) in kinds {
+        let told = |number: usize| {
+            let list = (0..number).map(item).collect::<Vec<_>>().join(", ");
+            let text = format!(
+                "apiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: many}}\nspec: {{{}}}\n",
+                spec.replace("LIST", &list)
+            );
+            let mut problems = 0;
+            let measured =
+                measure(|| problems = load::read(&text, "many.yaml").remove(0).expect_err(spec).problems.len());
+            assert!(problems >= number, "{spec}: {problems} of {number}");
+            measured.count_total
+        };
+        let (some, many) = (told(2000), told(9000));
+        assert!(many < 5 * some, "{spec}: {some} allocations for 2,000 errors, {many} for 9,000");
+    }
+}
+
+#[test]
 fn a_pod_with_more_labels_than_are_read_is_refused_and_not_let_through() {
     let labels: Value = (0..140_000).map(|at| (format!("l{at}"), json!(""))).collect::<serde_json::Map<_, _>>().into();
     let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": containers(1)}});

@@ -118,6 +118,9 @@ struct Reading<'a> {
     refused: usize,
 }
 
+/// The most problems of one template that are told, in the log and in `/readyz`.
+pub(super) const MAX_PROBLEMS: usize = 8;
+
 impl<'a> Reading<'a> {
     fn of(last: &'a BTreeMap<Key, Good>) -> Reading<'a> {
         Reading { last, good: BTreeMap::new(), broken: Vec::new(), problems: Vec::new(), refused: 0 }
@@ -142,7 +145,11 @@ impl<'a> Reading<'a> {
                     let mut problems = problems.iter().map(ToString::to_string);
                     let why = problems.next().unwrap_or_default();
                     self.problems.push(why.clone());
-                    self.problems.extend(problems);
+                    self.problems.extend(problems.by_ref().take(MAX_PROBLEMS - 1));
+                    match problems.count() {
+                        0 => {}
+                        more => self.problems.push(format!("{}: and {more} more", path.display())),
+                    }
                     let Some(name) = name else {
                         unnamed.get_or_insert(why);
                         continue;

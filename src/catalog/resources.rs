@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pillion_engine::catalog::Catalog;
 use pillion_engine::template::{Template, TemplateName};
 
-use super::library::Loaded;
+use super::library::{Loaded, MAX_PROBLEMS};
 use crate::cluster::status::{Acceptance, DesiredStatus};
 use crate::cluster::templates::{Identity, TemplateChange, TemplateKind, TemplateResource, TemplateStatus, read};
 
@@ -35,8 +35,11 @@ impl KnownResource {
     /// Logs what is wrong with it, or what could be better.
     fn log(&self) {
         let meanwhile = if self.last_good.is_some() { "the last known good version is kept" } else { "" };
-        for problem in &self.problems {
+        for problem in self.problems.iter().take(MAX_PROBLEMS) {
             tracing::error!(problem, meanwhile, "template refused");
+        }
+        if let Some(more) = self.problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            tracing::error!(problem = format!("and {more} more"), meanwhile, "template refused");
         }
         let accepted = self.last_good.iter().filter(|_| self.problems.is_empty());
         for warning in accepted.flat_map(|template| template.warnings()) {
