@@ -5,8 +5,11 @@
 
 mod changed;
 mod engines;
+mod holes;
 mod kinds;
+mod made_up;
 mod random;
+mod spoilt;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,6 +18,8 @@ use std::path::Path;
 use std::time::Instant;
 use std::{env, fs};
 
+use proptest::strategy::{Strategy, ValueTree as _};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -23,6 +28,7 @@ use self::kinds::kind;
 use self::random::Random;
 use crate::harness::cookbook;
 use crate::harness::json::Json;
+use crate::harness::pods;
 
 /// A piece of a sentence, of the old engine or the new one, of each difference that is meant.
 const ACCEPTED: &[&str] = &[];
@@ -69,6 +75,216 @@ fn every_example_is_decided_as_before() {
     comparison.end("cookbook and examples");
 }
 
+#[test]
+fn made_up_pods_get_of_the_cookbook_what_they_got_before() {
+    let mut comparison = Comparison::default();
+    let cookbook = comparison.read_all(cookbook::recipes().iter().map(|recipe| recipe.text.as_str()));
+    let catalogs = [false, true].map(|skips| Catalogs::of(&cookbook, skips));
+    let names: Vec<&str> = cookbook::recipes().iter().map(|recipe| recipe.name.as_str()).collect();
+    let keys: Vec<String> = cookbook::recipes().iter().flat_map(|recipe| keys(&recipe.name, &recipe.spec)).collect();
+    let seed = setting("BEFORE_SEED", 1);
+    let mut runner = runner(seed);
+    let (sound, odd) = (pods::pod_with_choice(), pods::odd_pod());
+    for number in 0..setting("BEFORE_PODS", 1200) {
+        let mut random = Random::from(seed ^ (number << 32));
+        let pod = if number % 2 == 0 { Json::from(&made_up(&mut runner, &sound)) } else { made_up(&mut runner, &odd) };
+        let pod = with_odd_parameters(pod, &keys, &mut random);
+        let namespace = namespace(&mut random, &names, &keys);
+        let catalogs = random.pick(&[&catalogs[0], &catalogs[1]]);
+        comparison.review_thrice(catalogs, &namespace, &pod, &mut random);
+    }
+    comparison.end("pods with the cookbook");
+}
+
+#[test]
+fn made_up_templates_are_read_and_applied_as_before() {
+    /// The templates of one file, which are in force together.
+    const TOGETHER: u64 = 6;
+    let mut comparison = Comparison::default();
+    let seed = setting("BEFORE_SEED", 1);
+    let mut runner = runner(seed);
+    let strategy = pods::pod_with_choice();
+    let pods: Vec<Value> = (0..150).map(|_| made_up(&mut runner, &strategy)).collect();
+    for number in 0..setting("BEFORE_TEMPLATES", 3000) / TOGETHER {
+        let mut random = Random::from(seed ^ (number << 32));
+        let templates: Vec<Value> = (0..TOGETHER)
+            .map(|at| {
+                let mut template = made_up::template(&mut random, &format!("t{at}"));
+                if random.percent(50) {
+                    spoilt::spoil(&mut random, &mut template);
+                }
+                template
+            })
+            .collect();
+        // Each is a text of its own: one that cannot be parsed would hide those behind it.
+        let texts: Vec<String> = templates.iter().map(|template| spoilt::write(&mut random, template)).collect();
+        let pairs = comparison.read_all(texts.iter().map(String::as_str));
+        let catalogs = Catalogs::of(&pairs, random.percent(50));
+        let known: Vec<(&str, &Value)> = pairs
+            .iter()
+            .filter(|(old, _)| old.template.is_some() || random.percent(5))
+            .filter_map(|(old, _)| old.name.as_deref())
+            .filter_map(|name| Some((name, templates.iter().find(|it| it["metadata"]["name"] == name)?)))
+            .collect();
+        comparison.context = texts.join("\n---\n");
+        for (name, _) in &known {
+            for _ in 0..3 {
+                let mut asked = vec![*name];
+                if random.percent(40) {
+                    asked.push(random.pick(&known).0);
+                }
+                let chosen: Vec<_> = known.iter().filter(|(name, _)| asked.contains(name)).collect();
+                let keys: Vec<_> = chosen.iter().flat_map(|(name, template)| keys(name, &template["spec"])).collect();
+                let pod = asking(random.pick(&pods), &asked, &chosen, &mut random);
+                let namespace = namespace(&mut random, &asked, &keys);
+                comparison.review_thrice(&catalogs, &namespace, &Json::from(&pod), &mut random);
+            }
+        }
+        comparison.context.clear();
+    }
+    comparison.end("made-up templates");
+}
+
+fn setting(variable: &str, otherwise: u64) -> u64 {
+    env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn runner(seed: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+fn made_up<S: Strategy>(runner: &mut TestRunner, strategy: &S) -> S::Value {
+    strategy.new_tree(runner).expect("it can be made up").current()
+}
+
+/// The annotations of a template's parameters.
+fn keys(name: &str, spec: &Value) -> Vec<String> {
+    let parameters = spec["parameters"].as_array().into_iter().flatten();
+    parameters.filter_map(|it| Some(format!("{name}.pillion.dev/{}", it["name"].as_str()?))).collect()
+}
+
+/// Texts for parameters of all types, right for some.
+const TEXTS: &[&str] = &[
+    "",
+    " ",
+    "1",
+    "0",
+    "-1",
+    "8081",
+    "70000",
+    "1.5",
+    "1e3",
+    "true",
+    "false",
+    "yes",
+    "null",
+    "{}",
+    "[]",
+    "{\"a\": 1}",
+    "[1, null]",
+    "[\"a\", \"b\"]",
+    "64Mi",
+    "500m",
+    "9Gi",
+    "30s",
+    "1h30m",
+    "/data",
+    "/data/logs",
+    "../x",
+    "web",
+    "Bad Name",
+    "a=b",
+    "${{ params.a }}",
+    "\u{202e}",
+    "registry.example.com/other:2",
+    "a",
+    "b",
+    "1s",
+    "60s",
+];
+
+fn with_odd_parameters(mut pod: Json, keys: &[String], random: &mut Random) -> Json {
+    for _ in 0..random.pick(&[0, 0, 1, 2]) {
+        let (key, text) = (random.pick(keys), random.pick(TEXTS));
+        pod.visit(&mut |value| {
+            if let Json::Object(members) = value
+                && let Some((_, Json::Object(annotations))) = members.iter_mut().find(|(name, _)| name == "annotations")
+                && !annotations.iter().any(|(name, _)| *name == key)
+            {
+                annotations.push((key.clone(), Json::from(&text.into())));
+            }
+        });
+    }
+    pod
+}
+
+/// A pod that asks for templates, and sets some of their parameters.
+fn asking(mut pod: Value, asked: &[&str], chosen: &[&(&str, &Value)], random: &mut Random) -> Value {
+    let annotations = pod["metadata"]["annotations"].as_object_mut().expect("a map");
+    annotations.retain(|key, _| !key.contains("pillion.dev/"));
+    annotations.insert("pillion.dev/templates".into(), asked.join(",").into());
+    for (name, template) in chosen {
+        for parameter in template["spec"]["parameters"].as_array().into_iter().flatten() {
+            let is_given = parameter["default"].is_null() && parameter["optional"] != true;
+            if !random.percent(if is_given { 90 } else { 25 }) {
+                continue;
+            }
+            let written = [&parameter["example"], &parameter["default"], &parameter["enum"][0]];
+            let written = written.into_iter().find(|value| !value.is_null()).filter(|_| random.percent(60));
+            let by_kind = match parameter["type"].as_str().unwrap_or_default() {
+                "integer" | "number" => r#"["1", "8081", "70000", "-1", "0"]"#,
+                "boolean" => r#"["true", "false"]"#,
+                "list" => r#"["[]", "[\"a\"]", "[null]", "[{\"name\": \"A\", \"value\": \"b\"}]"]"#,
+                "object" => r#"["{}", "{\"a\": \"b\"}", "{\"name\": \"a\"}"]"#,
+                _ => r#"["web", "/data", "a b", "", "64Mi"]"#,
+            };
+            let value = match written {
+                Some(Value::String(text)) => text.clone(),
+                Some(value) => value.to_string(),
+                None if random.percent(20) => random.pick(TEXTS).to_owned(),
+                None => random.json(by_kind).as_str().unwrap_or_default().to_owned(),
+            };
+            annotations
+                .insert(format!("{name}.pillion.dev/{}", parameter["name"].as_str().unwrap_or_default()), value.into());
+        }
+    }
+    match random.below(20) {
+        0 => pod["spec"]["hostNetwork"] = true.into(),
+        1 => pod["metadata"]["labels"] = json!({"pillion.dev/inject": "disabled", "app": "web"}),
+        2 => pod["spec"]["os"] = json!({"name": random.pick(&["linux", "windows"])}),
+        3 => pod["spec"]["resources"] = json!({"limits": {"cpu": "1", "memory": "64Mi"}}),
+        4 => pod["spec"]["terminationGracePeriodSeconds"] = random.pick(&[1, 5, 600]).into(),
+        _ => {}
+    }
+    pod
+}
+
+/// A namespace, perhaps one that requires or chooses templates, or sets parameters.
+fn namespace(random: &mut Random, names: &[&str], keys: &[String]) -> Value {
+    match random.below(10) {
+        0..=4 => return "shop".into(),
+        5 if random.percent(10) => return Value::Null,
+        _ => {}
+    }
+    let name = random.pick(&["shop", "shop", "bank"]);
+    let labels = random.json(r#"[{}, {"team": "payments"}, {"team": "a", "stage": "test"}]"#);
+    let mut annotations = json!({});
+    if random.percent(30) {
+        annotations["pillion.dev/required-templates"] = random.pick(names).into();
+    }
+    if random.percent(30) {
+        annotations["pillion.dev/templates"] = random.pick(names).into();
+    }
+    for _ in 0..random.pick(&[0, 0, 1, 2]) {
+        if !keys.is_empty() {
+            annotations[random.pick(keys)] = random.pick(TEXTS).into();
+        }
+    }
+    json!({"metadata": {"name": name, "labels": labels, "annotations": annotations}})
+}
+
 /// Templates as both engines read them, where both accept or both refuse.
 type Pairs = Vec<(old::Loaded, new::Loaded)>;
 
@@ -101,6 +317,8 @@ struct Comparison {
     began: Instant,
     differences: BTreeMap<String, Difference>,
     meant: usize,
+    /// The templates that reviews are about, if no other place has them.
+    context: String,
     accepted: usize,
     refused: usize,
     reviews: usize,
@@ -115,6 +333,7 @@ impl Default for Comparison {
             began: Instant::now(),
             differences: BTreeMap::new(),
             meant: 0,
+            context: String::new(),
             accepted: 0,
             refused: 0,
             reviews: 0,
@@ -197,7 +416,7 @@ impl Comparison {
         for ((what, was), (_, is)) in parts(&old).into_iter().zip(parts(&new)) {
             if was != is {
                 let (was, is) = if what == "the patch" { first_difference(&was, &is) } else { (was, is) };
-                let input = format!("pod: {text}\nnamespace: {namespace}");
+                let input = format!("pod: {text}\nnamespace: {namespace}\n{}", self.context);
                 self.differs(what, &input, &[old.sentences, vec![was]].concat(), &[new.sentences, vec![is]].concat());
                 return None;
             }

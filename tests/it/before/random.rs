@@ -1,5 +1,7 @@
 //! Chance that is the same in every run.
 
+use serde_json::Value;
+
 /// Numbers by SplitMix64.
 pub(super) struct Random(u64);
 
@@ -28,5 +30,11 @@ impl Random {
 
     pub(super) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())].clone()
+    }
+
+    /// One of the values of a list that is written as JSON.
+    pub(super) fn json(&mut self, list: &str) -> Value {
+        let values: Vec<Value> = serde_json::from_str(list).unwrap_or_else(|error| panic!("{list}: {error}"));
+        self.pick(&values)
     }
 }
