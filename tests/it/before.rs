@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use self::engines::{Reviewed, new, old};
 use self::kinds::kind;
 use self::random::Random;
+use self::spoilt::Spoiler;
 use crate::harness::cookbook;
 use crate::harness::json::Json;
 use crate::harness::pods;
@@ -85,7 +86,7 @@ fn made_up_pods_get_of_the_cookbook_what_they_got_before() {
     let seed = setting("BEFORE_SEED", 1);
     let mut runner = runner(seed);
     let (sound, odd) = (pods::pod_with_choice(), pods::odd_pod());
-    for number in 0..setting("BEFORE_PODS", 1200) {
+    for number in 0..setting("BEFORE_PODS", 2000) {
         let mut random = Random::from(seed ^ (number << 32));
         let pod = if number % 2 == 0 { Json::from(&made_up(&mut runner, &sound)) } else { made_up(&mut runner, &odd) };
         let pod = with_odd_parameters(pod, &keys, &mut random);
@@ -101,17 +102,18 @@ fn made_up_templates_are_read_and_applied_as_before() {
     /// The templates of one file, which are in force together.
     const TOGETHER: u64 = 6;
     let mut comparison = Comparison::default();
+    let mut spoiler = Spoiler::new();
     let seed = setting("BEFORE_SEED", 1);
     let mut runner = runner(seed);
     let strategy = pods::pod_with_choice();
     let pods: Vec<Value> = (0..150).map(|_| made_up(&mut runner, &strategy)).collect();
-    for number in 0..setting("BEFORE_TEMPLATES", 3000) / TOGETHER {
+    for number in 0..setting("BEFORE_TEMPLATES", 6000) / TOGETHER {
         let mut random = Random::from(seed ^ (number << 32));
         let templates: Vec<Value> = (0..TOGETHER)
             .map(|at| {
                 let mut template = made_up::template(&mut random, &format!("t{at}"));
-                if random.percent(50) {
-                    spoilt::spoil(&mut random, &mut template);
+                if random.percent(55) {
+                    spoiler.spoil(&mut random, &mut template);
                 }
                 template
             })
@@ -228,14 +230,14 @@ fn asking(mut pod: Value, asked: &[&str], chosen: &[&(&str, &Value)], random: &m
     for (name, template) in chosen {
         for parameter in template["spec"]["parameters"].as_array().into_iter().flatten() {
             let is_given = parameter["default"].is_null() && parameter["optional"] != true;
-            if !random.percent(if is_given { 90 } else { 25 }) {
+            if !random.percent(if is_given || parameter["name"] == "slip" { 90 } else { 15 }) {
                 continue;
             }
             let written = [&parameter["example"], &parameter["default"], &parameter["enum"][0]];
-            let written = written.into_iter().find(|value| !value.is_null()).filter(|_| random.percent(60));
+            let written = written.into_iter().find(|value| !value.is_null()).filter(|_| random.percent(75));
             let by_kind = match parameter["type"].as_str().unwrap_or_default() {
                 "integer" | "number" => r#"["1", "8081", "70000", "-1", "0"]"#,
-                "boolean" => r#"["true", "false"]"#,
+                "boolean" => r#"["true", "true", "false"]"#,
                 "list" => r#"["[]", "[\"a\"]", "[null]", "[{\"name\": \"A\", \"value\": \"b\"}]"]"#,
                 "object" => r#"["{}", "{\"a\": \"b\"}", "{\"name\": \"a\"}"]"#,
                 _ => r#"["web", "/data", "a b", "", "64Mi"]"#,
@@ -256,6 +258,10 @@ fn asking(mut pod: Value, asked: &[&str], chosen: &[&(&str, &Value)], random: &m
         2 => pod["spec"]["os"] = json!({"name": random.pick(&["linux", "windows"])}),
         3 => pod["spec"]["resources"] = json!({"limits": {"cpu": "1", "memory": "64Mi"}}),
         4 => pod["spec"]["terminationGracePeriodSeconds"] = random.pick(&[1, 5, 600]).into(),
+        // Nearly all that annotations may have.
+        5 if random.percent(10) => {
+            pod["metadata"]["annotations"]["example.com/large"] = "x".repeat(random.pick(&[250_000, 262_050])).into()
+        }
         _ => {}
     }
     pod
@@ -264,8 +270,8 @@ fn asking(mut pod: Value, asked: &[&str], chosen: &[&(&str, &Value)], random: &m
 /// A namespace, perhaps one that requires or chooses templates, or sets parameters.
 fn namespace(random: &mut Random, names: &[&str], keys: &[String]) -> Value {
     match random.below(10) {
-        0..=4 => return "shop".into(),
-        5 if random.percent(10) => return Value::Null,
+        0..=2 => return "shop".into(),
+        3 if random.percent(10) => return Value::Null,
         _ => {}
     }
     let name = random.pick(&["shop", "shop", "bank"]);
@@ -277,7 +283,7 @@ fn namespace(random: &mut Random, names: &[&str], keys: &[String]) -> Value {
     if random.percent(30) {
         annotations["pillion.dev/templates"] = random.pick(names).into();
     }
-    for _ in 0..random.pick(&[0, 0, 1, 2]) {
+    for _ in 0..random.pick(&[0, 0, 0, 1]) {
         if !keys.is_empty() {
             annotations[random.pick(keys)] = random.pick(TEXTS).into();
         }

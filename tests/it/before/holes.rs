@@ -17,7 +17,7 @@ pub(super) fn make(random: &mut Random, spec: &mut Value, share: usize) {
         }
     }
     if let Some(shares) = spec.get_mut("shares") {
-        driller.visit(shares);
+        driller.members(shares);
     }
     driller.in_app = true;
     for entry in spec.get_mut("app").and_then(Value::as_array_mut).into_iter().flatten() {

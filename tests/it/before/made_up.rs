@@ -81,7 +81,7 @@ pub(super) fn template(random: &mut Random, name: &str) -> Value {
     let mut author = Author { random, volumes: Vec::new(), ports: Vec::new() };
     let mut spec = author.spec();
     // Some templates have none, and some have many.
-    let share = random.pick(&[0, 0, 3, 8, 20]);
+    let share = random.pick(&[0, 0, 3, 8, 8, 20]);
     holes::make(random, &mut spec, share);
     let namespaced = random.percent(10);
     let kind = if namespaced { "InjectionTemplate" } else { "ClusterInjectionTemplate" };
@@ -119,7 +119,9 @@ impl Author<'_> {
                 spec[field] = self.random.json(values);
             }
         }
-        let volumes: Vec<Value> = (0..self.random.pick(&[0, 1, 1, 2, 3])).map(|_| self.volume()).collect();
+        let gives_pod = self.random.percent(85);
+        let count = if gives_pod { self.random.pick(&[0, 1, 1, 2, 3]) } else { 0 };
+        let volumes: Vec<Value> = (0..count).map(|_| self.volume()).collect();
         self.volumes = volumes.iter().filter_map(|volume| volume["name"].as_str().map(str::to_owned)).collect();
         let volumes = unique(volumes, &["name"]);
         if self.random.percent(40) {
@@ -128,8 +130,11 @@ impl Author<'_> {
             self.volumes.extend(names);
             spec["shares"] = shares;
         }
-        if self.random.percent(85) {
+        if gives_pod {
             spec["pod"] = self.pod(volumes);
+            if spec["pod"]["spec"]["hostNetwork"] == true {
+                spec["hostNetwork"] = true.into();
+            }
         }
         let entries = if spec.get("pod").is_none() { 1 } else { self.random.pick(&[0, 0, 1, 1, 2]) };
         if entries > 0 {
@@ -165,7 +170,7 @@ impl Author<'_> {
 
     fn pod(&mut self, volumes: Vec<Value>) -> Value {
         let mut pod = json!({});
-        if self.random.percent(30) {
+        if self.random.percent(40) {
             pod["metadata"] = self.members(&[
                 ("labels", 60, r#"[{"logs": "shipped"}, {"app": "web", "example.com/team": ""}, {"a.b_c": "v1.2"}]"#),
                 ("annotations", 60, r#"[{"example.com/Note": "a: [b]"}, {"prometheus.io/scrape": "true"}, {"a": ""}]"#),
@@ -203,7 +208,8 @@ impl Author<'_> {
     }
 
     fn volume(&mut self) -> Value {
-        let mut volume = json!({"name": self.random.json(r#"["data", "app-logs", "tmp", "config", "sockets"]"#)});
+        let mut volume =
+            json!({"name": self.random.json(r#"["data", "app-logs", "config", "sockets", "cache", "work"]"#)});
         let all = SCHEMA["Volume"]["fields"].as_object().expect("a type has fields");
         let rare: Vec<_> = all.keys().map(String::as_str).filter(|name| *name != "name").collect();
         let source = if self.random.percent(15) { self.random.pick(&rare) } else { self.random.pick(SOURCES) };
@@ -216,7 +222,7 @@ impl Author<'_> {
     fn container(&mut self, is_init: bool) -> Value {
         let is_sidecar = is_init && self.random.percent(75);
         let mut container = self.container_fields(if is_init && !is_sidecar { ENDING } else { &[] }, 20);
-        container.insert("name".into(), self.random.json(r#"["fluent-bit", "proxy", "agent", "init-dirs", "app"]"#));
+        container.insert("name".into(), self.random.json(r#"["fluent-bit", "proxy", "agent", "init-dirs"]"#));
         container.insert("image".into(), self.random.json(IMAGES));
         if is_sidecar {
             container.insert("restartPolicy".into(), "Always".into());
@@ -244,7 +250,12 @@ impl Author<'_> {
             if self.random.percent(share) {
                 let is_mount = field.starts_with("volume");
                 if !is_mount || !self.volumes.is_empty() {
-                    container.insert(field.clone(), self.value(kind, "Container", field, 1));
+                    let mut value = self.value(kind, "Container", field, 1);
+                    if field == "readinessProbe" {
+                        // It ends nothing.
+                        value.as_object_mut().expect("it is a probe").remove("terminationGracePeriodSeconds");
+                    }
+                    container.insert(field.clone(), value);
                 }
             }
         }
@@ -260,7 +271,7 @@ impl Author<'_> {
         skipped.retain(|it| !["lifecycle", "resources"].contains(it));
         skipped.extend(own);
         let mut entry = self.members(&[
-            ("containers", 85, r#"[["*"], ["app"], ["a*", "w*b"], ["*-main"], ["web", "worker"], []]"#),
+            ("containers", 85, r#"[["*"], ["*"], ["*"], ["app"], ["a*", "w*b"], ["*-main"], ["web", "worker"], []]"#),
             ("initContainers", 25, r#"[["*"], ["setup"], ["s*p"]]"#),
             ("override", 30, "[true, true, false]"),
             ("when", 25, ENTRY_CONDITIONS),
@@ -331,7 +342,7 @@ impl Author<'_> {
                 (false, "command" | "secretName" | "claimName" | "driver" | "reference" | "sources" | "items") => {
                     depth < 6 && (field != "items" || name.starts_with("Downward"))
                 }
-                (false, "name") => true,
+                (false, "name" | "containerName") => true,
                 (false, "recursiveReadOnly" | "terminationGracePeriodSeconds") => self.random.percent(5),
                 (false, field) => is_required(field) || self.random.percent(share),
             };
@@ -352,7 +363,7 @@ impl Author<'_> {
                 let ports = self.ports.clone();
                 return self.random.pick(&ports);
             }
-            ("ContainerPort", "name") => r#"["http", "metrics", "admin"]"#,
+            ("ContainerPort", "name") => r#"["metrics", "admin", "web", "health"]"#,
             ("EnvVar", "name") => r#"["A", "MODE", "LOG_DIR", "a.b-c", "PORT"]"#,
             ("EnvVar", "value") => r#"["", "fast", "$(A)/b", "a: [b]", "ü", "1"]"#,
             ("DownwardAPIVolumeFile", "fieldRef") | ("ObjectFieldSelector", "fieldPath") => {
@@ -376,7 +387,7 @@ impl Author<'_> {
             (_, "add") => r#"["NET_BIND_SERVICE", "NET_ADMIN", "CHOWN"]"#,
             (_, "drop") => r#"["ALL", "NET_RAW"]"#,
             (_, "mountPath") => {
-                r#"["/data", "/var/log/app", "/tmp", "/data/", "/etc/app/config.yaml", "/sockets", "/a", "/b"]"#
+                r#"["/data", "/var/log/app", "/tmp", "/data/", "/etc/app/config.yaml", "/sockets", "/a", "/b", "/var/run/secrets/kubernetes.io/serviceaccount"]"#
             }
             (_, "devicePath") => r#"["/dev/xvda", "/dev/b"]"#,
             (_, "subPath" | "subPathExpr") => r#"["a", "a/b", "$(A)"]"#,
@@ -388,6 +399,7 @@ impl Author<'_> {
             (_, "seconds") => "[1, 5, 25]",
             (_, "runAsUser" | "runAsGroup" | "fsGroup" | "supplementalGroups") => "[0, 1000, 65532]",
             (_, "sizeLimit" | "divisor") => r#"["1Mi", "0.5", 1, "1Gi"]"#,
+            (_, "recursiveReadOnly") => r#"["Disabled", "IfPossible"]"#,
             (_, "labelSelector") => SELECTORS,
             (_, "image") => IMAGES,
             _ => match kind {

@@ -2,221 +2,226 @@
 
 use serde_json::{Value, json};
 
+use super::holes;
 use super::random::Random;
 
-/// Where a slip can be made, by the field that holds the object (or the list that it is in), and what is put there. `~` takes
-/// the field out.
+/// Where a slip can be made, by the last of the fields that lead to the object (or to the list that it is in), and what is put
+/// there. `~` takes the field out.
 const SLIPS: &[(&str, &str, &str)] = &[
     ("", "apiVersion", r#"["pillion.dev/v1", "~", 1]"#),
     ("", "kind", r#"["Template", "~", "InjectionTemplate"]"#),
     ("", "metadata", r#"["~", {}, {"name": "Bad_Name"}, {"name": "a", "namspace": "b"}, "x"]"#),
     ("", "spec", r#"["~", {}, [], null, {"pod": {}}]"#),
-    ("spec", "pod", r#"[{"volumes": []}, {"metadata": {"labels": {}}}, {"spec": {}, "kind": "Pod"}, null, "x"]"#),
+    ("/spec", "pod", r#"[{"volumes": []}, {"metadata": {"labels": {}}}, {"spec": {}, "kind": "Pod"}, null, "x"]"#),
     (
-        "spec",
+        "/spec",
         "when",
         r#"["${{ true }}", "params.nope", "1 +", "'a'", "container.name == 'a'", "pod.spec.nope == 1", "1", "''", "1 / 0 == 1"]"#,
     ),
-    ("spec", "onError", r#"["deny", "Ignore", 1]"#),
-    ("spec", "os", r#"[["macos"], "linux", [1]]"#),
+    ("/spec", "onError", r#"["deny", "Ignore", 1]"#),
+    ("/spec", "os", r#"[["macos"], "linux", [1]]"#),
     (
-        "spec",
+        "/spec",
         "placement",
         r#"[{}, {"position": "First"}, {"before": "a", "after": "b"}, {"before": "Bad Name"}, {"behind": "a"}, []]"#,
     ),
-    ("spec", "shares", r#"["data", ["${{ params.nope }}"], {"a": 1}, [1], ["nope"], null, "${{ ['data'] }}"]"#),
+    ("/spec", "shares", r#"["data", ["${{ params.nope }}"], {"a": 1}, [1], ["nope"], null, "${{ ['data'] }}"]"#),
     (
-        "spec",
+        "/spec",
         "namespaceSelector",
         r#"[{"matchLabels": {"a": 1}}, {"matchLabels": []}, {"matchLabel": {}}, {"matchExpressions": [{"key": "a"}]},
         {"matchExpressions": [{"key": "a", "operator": "In"}]}, {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]},
         {"matchExpressions": [{"operator": "Exists"}]}, {"matchExpressions": [{"key": "a", "operator": "Is", "values": ["b"]}]}]"#,
     ),
-    ("spec", "serviceAccountToken", r#"["no", false, false]"#),
-    ("spec", "hostNetwork", "[\"yes\", false, true, true]"),
-    ("parameters", "name", r#"["LogDir", "log-dir", "~", 1, "own0", ""]"#),
-    ("parameters", "type", r#"["text", "int", "~", "integer", "string", "list"]"#),
-    ("parameters", "default", r#"[1, "x", [], {}, null, -5, 1.5, "9Gi", "~", true, 9999999999999999999, ""]"#),
-    ("parameters", "example", r#"[1, "x", [], "~", "Bad Name", 70000]"#),
-    ("parameters", "enum", r#"[[], "a", [1, "a"], ["a", "b"], {}]"#),
-    ("parameters", "pattern", r#"["(", "^/", "\\w{1,63}", 1, "^x$"]"#),
-    ("parameters", "minimum", r#"[5, "x", "1s", 100000]"#),
-    ("parameters", "maximum", r#"[0, "x", "1Ki", -1]"#),
-    ("parameters", "maxLength", r#"[1, -1, "3", 0]"#),
-    ("parameters", "settableBy", r#"["Nobody", "Anybody", "Namespace"]"#),
-    ("parameters", "optional", r#"["yes", true, false]"#),
-    ("parameters", "sensitive", r#"[true, 1]"#),
+    ("/spec", "serviceAccountToken", r#"["no", false, false]"#),
+    ("/spec", "hostNetwork", "[\"yes\", false, true, true]"),
+    ("/spec/parameters", "name", r#"["LogDir", "log-dir", "~", 1, "own0", ""]"#),
+    ("/spec/parameters", "type", r#"["text", "int", "~", "integer", "string", "list"]"#),
+    ("/spec/parameters", "default", r#"[1, "x", [], {}, null, -5, 1.5, "9Gi", "~", true, 9999999999999999999, ""]"#),
+    ("/spec/parameters", "example", r#"[1, "x", [], "~", "Bad Name", 70000]"#),
+    ("/spec/parameters", "enum", r#"[[], "a", [1, "a"], ["a", "b"], {}]"#),
+    ("/spec/parameters", "pattern", r#"["(", "^/", "\\w{1,63}", 1, "^x$"]"#),
+    ("/spec/parameters", "minimum", r#"[5, "x", "1s", 100000]"#),
+    ("/spec/parameters", "maximum", r#"[0, "x", "1Ki", -1]"#),
+    ("/spec/parameters", "maxLength", r#"[1, -1, "3", 0]"#),
+    ("/spec/parameters", "settableBy", r#"["Nobody", "Anybody", "Namespace"]"#),
+    ("/spec/parameters", "optional", r#"["yes", true, false]"#),
+    ("/spec/parameters", "sensitive", r#"[true, 1]"#),
     (
-        "metadata",
+        "pod/metadata",
         "labels",
         r#"[{"pillion.dev/x": "a"}, {"pod-template-hash": "a"}, {"a b": "c"}, {"a": "b c"}, {"a": 1}, "x",
         {"${{ 'a' }}": "b"}, {"job-name": "a"}, {"a": "${{ 'b c' }}"}, {"a": null}]"#,
     ),
     (
-        "metadata",
+        "pod/metadata",
         "annotations",
         r#"[{"a.pillion.dev/x": "a"}, {"kubernetes.io/config.mirror": "a"}, {"A B": "c"}, {"a": 1}, {"a": true}]"#,
     ),
-    ("metadata", "finalizers", r#"[["a"], null]"#),
-    ("metadata", "ownerReferences", "[[]]"),
-    ("spec", "nodeName", r#"["a"]"#),
-    ("spec", "serviceAccountName", r#"["a"]"#),
-    ("spec", "ephemeralContainers", "[[]]"),
-    ("spec", "priorityClassName", r#"["a"]"#),
+    ("pod/metadata", "finalizers", r#"[["a"], null]"#),
+    ("pod/metadata", "ownerReferences", "[[]]"),
+    ("pod/spec", "nodeName", r#"["a"]"#),
+    ("pod/spec", "serviceAccountName", r#"["a"]"#),
+    ("pod/spec", "ephemeralContainers", "[[]]"),
+    ("pod/spec", "priorityClassName", r#"["a"]"#),
     (
-        "spec",
+        "pod/spec",
         "volumes",
         r#"["${{ [{'name': 'data', 'emptyDir': {}}] }}", {}, [{"emptyDir": {}}], "${{ [{'name': 'Bad Name'}] }}"]"#,
     ),
-    ("spec", "containers", r#"["${{ [] }}", [{}], {}, [{"name": "proxy", "image": "b"}]]"#),
+    ("pod/spec", "containers", r#"["${{ [] }}", [{}], {}, [{"name": "proxy", "image": "b"}]]"#),
     (
-        "spec",
+        "pod/spec",
         "initContainers",
         r#"["${{ [] }}", [{"image": "a"}], [null], [{"name": "app", "image": "b", "restartPolicy": "Always"}]]"#,
     ),
-    ("spec", "terminationGracePeriodSeconds", r#"[-1, "30", 2, 1, 0, "${{ -5 }}", 120]"#),
-    ("spec", "activeDeadlineSeconds", r#"[0, -1, 99999999999, "${{ 0 }}"]"#),
-    ("spec", "dnsPolicy", r#"["None", "none", "${{ 'None' }}", ""]"#),
+    ("pod/spec", "terminationGracePeriodSeconds", r#"[-1, "30", 2, 1, 0, "${{ -5 }}", 120]"#),
+    ("pod/spec", "activeDeadlineSeconds", r#"[0, -1, 99999999999, "${{ 0 }}"]"#),
+    ("pod/spec", "dnsPolicy", r#"["None", "none", "${{ 'None' }}", ""]"#),
     (
-        "spec",
+        "pod/spec",
         "dnsConfig",
         r#"[{"nameservers": ["a"]}, {"nameservers": ["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"]}, {"nameserver": []},
         {"nameservers": ["${{ 'x' }}"]}, {"nameservers": "${{ ['1.1.1.1', 'a'] }}"}]"#,
     ),
-    ("spec", "hostname", r#"["Bad_Name", "${{ 'a.b' }}", "a.b", ""]"#),
-    ("spec", "subdomain", r#"["a.b", ""]"#),
+    ("pod/spec", "hostname", r#"["Bad_Name", "${{ 'a.b' }}", "a.b", ""]"#),
+    ("pod/spec", "subdomain", r#"["a.b", ""]"#),
     (
-        "spec",
+        "pod/spec",
         "hostAliases",
         r#"[[{"ip": "x"}], [{"hostnames": ["a"]}], [{"ip": "${{ 'x' }}"}], ["${{ null }}"], [{"ip": "${{ null }}"}]]"#,
     ),
-    ("spec", "readinessGates", r#"[[{"conditionType": "a b"}], [{"conditionType": "${{ '' }}"}], [{}]]"#),
-    ("spec", "nodeSelector", r#"[{"a b": "c"}, {"a": "b c"}, {"a": 1}, {"a": "${{ 'b c' }}"}]"#),
+    ("pod/spec", "readinessGates", r#"[[{"conditionType": "a b"}], [{"conditionType": "${{ '' }}"}], [{}]]"#),
+    ("pod/spec", "nodeSelector", r#"[{"a b": "c"}, {"a": "b c"}, {"a": 1}, {"a": "${{ 'b c' }}"}]"#),
     (
-        "spec",
+        "pod/spec",
         "tolerations",
         r#"[[{}], [{"key": "a b"}], [{"operator": "Exists", "value": "a"}], [{"key": "a", "value": "b c"}], [{"key": "a", "tolerationSeconds": 1}],
         [{"key": "a", "operator": "exists"}], "${{ [{'key': 'a', 'tolerationSeconds': 1}] }}"]"#,
     ),
     (
-        "spec",
+        "pod/spec",
         "topologySpreadConstraints",
         r#"[[{"maxSkew": 0, "topologyKey": "a", "whenUnsatisfiable": "DoNotSchedule"}], [{"maxSkew": 1}],
         [{"maxSkew": 1, "topologyKey": "", "whenUnsatisfiable": "DoNotSchedule"}], [{"maxSkew": 1, "topologyKey": "a", "whenUnsatisfiable": ""}]]"#,
     ),
     (
-        "spec",
+        "pod/spec",
         "securityContext",
         r#"[{"runAsUser": -1}, {"sysctls": [{"name": "A", "value": "1"}]}, {"fsGroup": 9999999999}, {"supplementalGroups": [-1]},
         {"windowsOptions": {"hostProcess": true}}, {"runAsUser": 0}, {"sysctls": [{"name": "${{ '' }}", "value": "1"}]}, {"runAsNonRoot": "yes"}]"#,
     ),
     (
-        "spec",
+        "pod/spec",
         "resources",
         r#"[{"limits": {"cpu": "1m"}}, {"requests": {"cpu": "1m", "memory": "1Ki"}}, {"requests": {"cpu": 2}, "limits": {"cpu": 1}}, {"limits": {"memory": "1Ki"}}]"#,
     ),
-    ("spec", "hostPID", "[true]"),
-    ("spec", "shareProcessNamespace", "[true]"),
+    ("pod/spec", "hostPID", "[true]"),
+    ("pod/spec", "shareProcessNamespace", "[true]"),
     (
-        "volumes",
+        "spec/volumes",
         "name",
         r#"["kube-api-access-x", "Data", "data", "~", "${{ 'Bad Name' }}", "${{ params.nope }}", "", "kube-api-access-${{ 'x' }}"]"#,
     ),
     (
-        "volumes",
+        "spec/volumes",
         "hostPath",
         r#"[{"path": "/a/../b"}, {"path": ""}, {}, {"path": "${{ '..' }}"}, {"path": "/var/log", "type": "Folder"}, {"path": "/a"}]"#,
     ),
     (
-        "volumes",
+        "spec/volumes",
         "configMap",
         r#"[{}, {"name": "Bad Name"}, {"name": "a", "defaultMode": 999}, {"name": "a", "items": [{"key": "", "path": "a"}]},
         {"name": "a", "items": [{"key": "k", "path": "../a"}]}, {"name": "${{ 'Bad Name' }}"}, {"name": "a", "items": [{"key": "k", "path": "a", "mode": -1}]}]"#,
     ),
     (
-        "volumes",
+        "spec/volumes",
         "secret",
         r#"[{}, {"secretName": "Bad_Name"}, {"secretName": "a", "items": [{"key": "k"}]}, {"name": "a"}]"#,
     ),
     (
-        "volumes",
+        "spec/volumes",
         "emptyDir",
         r#"[{"sizeLimit": "-1"}, {"sizeLimit": "x"}, {"medium": 1}, "${{ null }}", {"sizeLimit": "${{ '-1' }}"}, null]"#,
     ),
     (
-        "volumes",
+        "spec/volumes",
         "downwardAPI",
         r#"[{"items": [{"path": "a"}]}, {"items": [{"path": "", "fieldRef": {"fieldPath": "metadata.name"}}]},
         {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}, {"items": [{"path": "a", "resourceFieldRef": {"resource": "limits.cpu"}}]},
         {"defaultMode": 999}, {"items": [{"path": "a", "mode": 999, "fieldRef": {"fieldPath": "metadata.name"}}]}]"#,
     ),
-    ("volumes", "csi", r#"[{}, {"driver": ""}, {"driver": "Bad Name"}]"#),
-    ("volumes", "image", r#"[{}, {"reference": ""}]"#),
-    ("volumes", "persistentVolumeClaim", r#"[{}, {"claimName": ""}, {"claimName": "A"}]"#),
+    ("spec/volumes", "csi", r#"[{}, {"driver": ""}, {"driver": "Bad Name"}]"#),
+    ("spec/volumes", "image", r#"[{}, {"reference": ""}]"#),
+    ("spec/volumes", "persistentVolumeClaim", r#"[{}, {"claimName": ""}, {"claimName": "A"}]"#),
     (
-        "volumes",
+        "spec/volumes",
         "projected",
         r#"[{"sources": [{}]}, {"sources": [{"serviceAccountToken": {"path": "a", "expirationSeconds": 5}}]}, {"defaultMode": 999},
         {"sources": [{"serviceAccountToken": {"path": "/a"}}]}, {"sources": [{"configMap": {}}]}, {"sources": [{"secret": {"name": "a", "items": [{"key": "k", "path": ""}]}}]},
         {"sources": [{"configMap": {"name": "a"}, "secret": {"name": "b"}}]}]"#,
     ),
     (
-        "initContainers",
+        "spec/initContainers",
         "restartPolicy",
         r#"["~", "Never", "Sometimes", "OnFailure", "${{ 'Never' }}", "${{ params.nope }}"]"#,
     ),
-    ("initContainers", "image", r#"["~", "", " a", "${{ '' }}", 1, "${{ null }}"]"#),
-    ("initContainers", "name", r#"["~", "App", "app", "${{ 'Bad Name' }}", ""]"#),
-    ("initContainers", "startupProbe", r#"[{"exec": {"command": ["true"]}}, {}]"#),
-    ("initContainers", "lifecycle", r#"[{"preStop": {"sleep": {"seconds": 1}}}, {}, {"postStart": {}}, "${{ {} }}"]"#),
-    ("initContainers", "resizePolicy", r#"[[{"resourceName": "disk", "restartPolicy": "NotRequired"}], [{}]]"#),
-    ("initContainers", "imagePullPolicy", r#"["always", "", "${{ 'always' }}"]"#),
+    ("spec/initContainers", "image", r#"["~", "", " a", "${{ '' }}", 1, "${{ null }}"]"#),
+    ("spec/initContainers", "name", r#"["~", "App", "app", "${{ 'Bad Name' }}", ""]"#),
+    ("spec/initContainers", "startupProbe", r#"[{"exec": {"command": ["true"]}}, {}]"#),
     (
-        "initContainers",
+        "spec/initContainers",
+        "lifecycle",
+        r#"[{"preStop": {"sleep": {"seconds": 1}}}, {}, {"postStart": {}}, "${{ {} }}"]"#,
+    ),
+    ("spec/initContainers", "resizePolicy", r#"[[{"resourceName": "disk", "restartPolicy": "NotRequired"}], [{}]]"#),
+    ("spec/initContainers", "imagePullPolicy", r#"["always", "", "${{ 'always' }}"]"#),
+    (
+        "spec/initContainers",
         "volumeMounts",
         r#"["${{ [] }}", [{"name": "nope", "mountPath": "/x"}], [{"name": "data", "mountPath": "/x"}, {"name": "data", "mountPath": "/x"}],
         [{"name": "data"}], [{"name": "data", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}], [{"name": "${{ 'nope' }}", "mountPath": "/x"}]]"#,
     ),
-    ("containers", "restartPolicy", r#"["Always", "Never"]"#),
-    ("containers", "image", r#"["~", ""]"#),
-    ("app", "containers", r#"[["Bad_Name"], ["proxy"], "*", ["fluent-bit"], "~", [1]]"#),
-    ("app", "when", r#"["${{ true }}", "params.nope", "'a'", "1", "container.nope == 1"]"#),
-    ("app", "override", r#"["yes", true]"#),
-    ("app", "image", r#"["a"]"#),
+    ("spec/containers", "restartPolicy", r#"["Always", "Never"]"#),
+    ("spec/containers", "image", r#"["~", ""]"#),
+    ("/spec/app", "containers", r#"[["Bad_Name"], ["proxy"], "*", ["fluent-bit"], "~", [1]]"#),
+    ("/spec/app", "when", r#"["${{ true }}", "params.nope", "'a'", "1", "container.nope == 1"]"#),
+    ("/spec/app", "override", r#"["yes", true]"#),
+    ("/spec/app", "image", r#"["a"]"#),
     (
-        "app",
+        "/spec/app",
         "volumeMounts",
         r#"[[{"name": "nope", "mountPath": "/x"}], "${{ [] }}", [{"name": "data", "mountPath": "/same"}], [{"name": "tmp", "mountPath": "/same"}],
         [{"name": "data", "mountPath": "${{ '' }}"}], [{"name": "${{ 'nope' }}", "mountPath": "/y"}]]"#,
     ),
     (
-        "app",
+        "/spec/app",
         "ports",
         r#"[[{"containerPort": 0}], [{"name": "http", "containerPort": 81}], [{"containerPort": 80, "hostPort": 80}], [{"containerPort": "${{ 70000 }}"}],
         [{"name": "twice", "containerPort": 81}, {"name": "twice", "containerPort": 82}]]"#,
     ),
     (
-        "app",
+        "/spec/app",
         "readinessProbe",
         r#"[{"httpGet": {"port": "nope"}}, {}, {"tcpSocket": {"port": "${{ 0 }}"}}, "${{ null }}", {"exec": {"command": []}}, {"tcpSocket": {"port": "http"}}]"#,
     ),
     (
-        "app",
+        "/spec/app",
         "lifecycle",
         r#"[{"preStop": {"sleep": {"seconds": 9999}}}, {"preStop": {}}, {"postStart": {"exec": {}}}, {"preStop": {"sleep": {"seconds": "${{ 99 }}"}}}]"#,
     ),
     (
-        "app",
+        "/spec/app",
         "resources",
         r#"[{"requests": {"cpu": 9}}, {"limits": {"cpu": "1m"}}, {"limits": {"cpux": 1}}, {"limits": {"memory": "-1"}}, {"requests": {"memory": "9Gi"}}]"#,
     ),
     (
-        "app",
+        "/spec/app",
         "env",
         r#"[[{"name": "a=b"}], [{"name": ""}], [{"name": "${{ '' }}"}], [{"name": "A"}, {"name": "A", "value": "1"}], [{"value": "a"}], "${{ [{'name': 'A=B'}] }}"]"#,
     ),
-    ("app", "initContainers", r#"[["*"], ["setup"], ["agent"]]"#),
-    ("app", "startupProbe", r#"[{"exec": {"command": ["true"]}}]"#),
+    ("/spec/app", "initContainers", r#"[["*"], ["setup"], ["agent"]]"#),
+    ("/spec/app", "startupProbe", r#"[{"exec": {"command": ["true"]}}]"#),
     ("ports", "containerPort", r#"[0, 65536, -1, "http", "~", "${{ 0 }}", "${{ 8080.0 }}", "${{ 1.5 }}"]"#),
     ("ports", "hostPort", r#"[70000, -1, 0, 8080, "${{ 70000 }}"]"#),
     ("ports", "name", r#"["HTTP", "a-name-that-is-too-long", "80", "a--b", "http", "${{ 'Bad' }}"]"#),
@@ -284,6 +289,99 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ("securityContext", "windowsOptions", r#"[{"hostProcess": true}, {"runAsUserName": "a"}]"#),
     ("hostAliases", "ip", r#"["x", "~"]"#),
     ("items", "path", r#"["", "../a", "~"]"#),
+    ("/metadata", "labels", r#"[{"a": "b"}, "x"]"#),
+    ("/metadata", "namespace", r#"["shop", 1, "~"]"#),
+    ("/metadata", "name", r#"["~", 1, "T0", "", "t-", "${{ 'a' }}"]"#),
+    (
+        "pod/metadata",
+        "labels",
+        r#"[{"a b": "${{ 'c' }}"}, {"a": "${{ params.own0 }}"}, {"controller-uid": "a"}, "${{ {'job-name': 'a'} }}",
+        "${{ {'a b': 'c'} }}", "${{ {'pillion.dev/x': 'c'} }}", "${{ {'a': 'b c'} }}"]"#,
+    ),
+    (
+        "pod/metadata",
+        "annotations",
+        r#"["${{ {'kubernetes.io/config.mirror': 'a'} }}", {"kubernetes.io/config.mirror": "x"}]"#,
+    ),
+    ("pod/spec", "hostNetwork", "[true]"),
+    (
+        "pod/spec",
+        "volumes",
+        r#"[[{"name": "data"}, {"name": "data"}], [{"name": "data", "emptyDir": {}}, {"name": "${{ 'data' }}"}]]"#,
+    ),
+    (
+        "pod/spec",
+        "containers",
+        r#"[[{"name": "one", "image": "a"}, {"name": "one", "image": "b"}], [{"name": "one", "image": "a", "ports": [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 80}]}]]"#,
+    ),
+    (
+        "pod/spec",
+        "initContainers",
+        r#"[[{"name": "one", "image": "a", "restartPolicy": "Always", "lifecycle": {"preStop": {"sleep": {"seconds": 40}}}}]]"#,
+    ),
+    (
+        "/spec",
+        "parameters",
+        r#"[[{"name": "a", "type": "string"}, {"name": "a", "type": "string"}], {}, [{"name": "a", "type": "integer", "enum": [1, 2], "maximum": 1}],
+        [{"name": "a", "type": "string", "enum": ["a", "b"], "pattern": "^a"}], "x", [null]]"#,
+    ),
+    (
+        "/spec",
+        "when",
+        r#"["1 == 'a' && 2 > 1", "1 / 0 > 1", "${{ pod.spec.x }}", "${{ true", "'a'.matches('(')", "params", "pods.spec == 1", "b'a' == b'b'", "((((((((((((((((((1))))))))))))))))))",
+        "pod.spec.containers.all(c, pod.spec.containers.all(d, c != d))", "lists.range(5) == []", "pod.metadata.name.startWith('a')", "pod.spec.containers.map(c, c.name)"]"#,
+    ),
+    ("/spec", "allowShadowing", r#"["x", true]"#),
+    ("/spec", "description", "[1, [], true]"),
+    (
+        "spec/initContainers",
+        "volumeMounts",
+        r#"[[{"name": "data", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount/"}]]"#,
+    ),
+    (
+        "spec/volumes",
+        "projected",
+        r#"[{"sources": [{"downwardAPI": {"items": [{"path": "a"}]}}]}, {"sources": [{"clusterTrustBundle": {}}]}, {"sources": []}]"#,
+    ),
+    ("spec/volumes", "nope", r#"[{}]"#),
+    ("spec/volumes", "name", r#"["kube-api-access-abcde", "sockets"]"#),
+    ("spec/volumes", "nfs", r#"[{"server": "a", "path": "/a"}, {}, {"server": "a"}]"#),
+    ("dnsConfig", "nameservers", r#"[["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"], ["x"], "${{ ['x'] }}"]"#),
+    ("tolerations", "value", r#"["a", "a b"]"#),
+    ("tolerations", "effect", r#"["NoSchedule", "", "~"]"#),
+    ("tolerations", "key", r#"["~", "a b", ""]"#),
+    ("httpHeaders", "name", r#"["a b", "", "${{ 'a b' }}"]"#),
+    (
+        "httpGet",
+        "httpHeaders",
+        r#"[[{"name": "a b", "value": ""}], [{"name": "a"}], [{"name": "${{ '' }}", "value": ""}]]"#,
+    ),
+    ("resources", "limits", r#"[{"example.com/gpu": 0.5}, {"example.com/gpu": "${{ '0.5' }}"}]"#),
+    ("resources", "requests", r#"[{"example.com/gpu": 1}, {"cpu": "${{ '-1' }}"}, {"cpux": "${{ '1' }}"}]"#),
+    (
+        "securityContext",
+        "seccompProfile",
+        r#"[{"type": "Localhost", "localhostProfile": "/a"}, {"type": "Localhost", "localhostProfile": "a/../b"}, {"type": "${{ 'Localhost' }}"}]"#,
+    ),
+    (
+        "valueFrom",
+        "fieldRef",
+        r#"[{"fieldPath": "spec.nodName"}, {"fieldPath": "metadata.labels['a b']"}, {"fieldPath": "metadata.annotations['A B']"}]"#,
+    ),
+    ("valueFrom", "resourceFieldRef", r#"[{"resource": "limits.cpus"}, {"resource": "requests.hugepages-2Mi"}]"#),
+    (
+        "env",
+        "value",
+        r#"["a {{ b", "x${{ params.own0 }}y", "${{ null }}x", "${{ 'a' }} and ${{ 1 }}", "${{ {} }}x", "${{ [] }}"]"#,
+    ),
+    (
+        "spec/initContainers",
+        "args",
+        r#"["${{ ['a', null, 1] }}", ["${{ null }}", "${{ 1 }}"], [1], "a", "a ${{ params.own0 }}", [null]]"#,
+    ),
+    ("spec/initContainers", "tty", r#"["{true}", "true", "${{ 'true' }}"]"#),
+    ("spec/initContainers", "terminationMessagePolicy", r#"["file", ""]"#),
+    ("spec/initContainers", "restartPolicyRules", r#"[[{"action": "Restart"}], [{}]]"#),
 ];
 
 /// Values that fit in few places.
@@ -294,54 +392,127 @@ const ODD: &str = r#"[
     "\u0001.inf", "\u00010x1F", "\u00010644", "\u00011_000", "\u0001~", "\u0001yes", "\u0001!!str 1", "\u0001-0", "\u0001&a b"
 ]"#;
 
-/// Makes one or two slips in a template.
-pub(super) fn spoil(random: &mut Random, template: &mut Value) {
-    for _ in 0..random.pick(&[1, 1, 1, 2]) {
-        if random.percent(70) {
-            slip(random, template);
-        } else {
-            mishap(random, template);
+/// A value that has no business where it is put.
+#[derive(Clone)]
+struct Slip {
+    holder: &'static str,
+    field: &'static str,
+    value: Value,
+    /// Whether an expression puts it there, for some pods alone.
+    is_late: bool,
+}
+
+/// What spoils templates, in turn, so that nothing is forgotten.
+pub(super) struct Spoiler {
+    all: Vec<Slip>,
+    /// Those that have found no place since all were begun anew.
+    left: Vec<Slip>,
+}
+
+impl Spoiler {
+    pub(super) fn new() -> Spoiler {
+        let values =
+            |list: &str| -> Vec<Value> { serde_json::from_str(list).unwrap_or_else(|error| panic!("{list}: {error}")) };
+        let slips = |&(holder, field, list): &(&'static str, &'static str, &str)| {
+            let is_of_pod = !holder.starts_with('/') || holder == "/spec/app";
+            let is_written_out = ["", "containers", "initContainers", "when", "override", "metadata"].contains(&field)
+                || holder.is_empty();
+            let slip = move |value: Value| {
+                let can_be_late = is_of_pod && !is_written_out && value != "~" && !value.to_string().contains("${{");
+                let lates = if can_be_late { &[false, true][..] } else { &[false] };
+                lates
+                    .iter()
+                    .map(move |&is_late| Slip { holder, field, value: value.clone(), is_late })
+                    .collect::<Vec<_>>()
+            };
+            values(list).into_iter().flat_map(slip).collect::<Vec<_>>()
+        };
+        Spoiler { all: SLIPS.iter().flat_map(slips).collect(), left: Vec::new() }
+    }
+
+    /// Makes one or two slips in a template.
+    pub(super) fn spoil(&mut self, random: &mut Random, template: &mut Value) {
+        for _ in 0..random.pick(&[1, 1, 1, 2]) {
+            if random.percent(80) {
+                self.slip(random, template);
+            } else {
+                mishap(random, template);
+            }
         }
+    }
+
+    /// Puts something where there is a rule against it: the next that has a place in this template.
+    fn slip(&mut self, random: &mut Random, template: &mut Value) {
+        if self.left.is_empty() {
+            self.left = self.all.clone();
+        }
+        let (count, first) = (self.left.len(), random.below(self.left.len()));
+        for at in (0..count).map(|at| (first + at) % count) {
+            let mut places = Vec::new();
+            find(template, "", self.left[at].holder, String::new(), &mut places);
+            if !places.is_empty() {
+                let place = random.pick(&places);
+                return self.left.swap_remove(at).make(random, template, &place);
+            }
+        }
+        self.left.clear();
     }
 }
 
-/// Puts something where there is a rule against it.
-fn slip(random: &mut Random, template: &mut Value) {
-    // Not every template has a place for every slip.
-    for _ in 0..20 {
-        let (holder, field, values) = random.pick(SLIPS);
-        let mut places = Vec::new();
-        find(template, "", holder, String::new(), &mut places);
-        if places.is_empty() {
-            continue;
-        }
-        let place = random.pick(&places);
-        let value = random.json(values);
-        let object = template.pointer_mut(&place).and_then(Value::as_object_mut).expect("it was found");
+impl Slip {
+    fn make(self, random: &mut Random, template: &mut Value, place: &str) {
+        let Slip { field, value, is_late, .. } = self;
+        let object = template.pointer_mut(place).and_then(Value::as_object_mut).expect("it was found");
         if value == "~" {
             object.remove(field);
-        } else {
-            object.insert(field.into(), value);
+            return;
         }
-        return;
+        if !is_late {
+            object.insert(field.into(), value);
+            return;
+        }
+        let before = object.get(field).filter(|before| !before.to_string().contains("${{")).unwrap_or(&Value::Null);
+        let (before, value) = (holes::cel(before), holes::cel(&value));
+        let source = match random.below(5) {
+            0 => format!("pod.spec.containers.size() > 1 ? {value} : {before}"),
+            1 => format!("pod.metadata.labels[?'app'].hasValue() ? {before} : {value}"),
+            2 => format!("params.slip == true ? {value} : null"),
+            _ => format!("params.slip == true ? {value} : {before}"),
+        };
+        object.insert(field.into(), format!("${{{{ {source} }}}}").into());
+        if source.starts_with("params")
+            && let Some(Value::Array(parameters)) = template.pointer_mut("/spec/parameters")
+            && !parameters.iter().any(|parameter| parameter["name"] == "slip")
+        {
+            let mut parameter = random.json(
+                r#"[{"default": false}, {"default": false}, {"default": true}, {"optional": true}, {}, {"example": false}]"#,
+            );
+            parameter["name"] = "slip".into();
+            parameter["type"] = "boolean".into();
+            parameters.push(parameter);
+        }
     }
 }
 
-/// The objects that are in a field of this name.
-fn find(value: &Value, field: &str, wanted: &str, path: String, places: &mut Vec<String>) {
+/// The objects to which these fields lead, at last or, with a slash before them, from the beginning.
+fn find(value: &Value, fields: &str, wanted: &str, path: String, places: &mut Vec<String>) {
+    let is_wanted = match fields.strip_suffix(wanted) {
+        Some(before) => before.is_empty() || before.ends_with('/'),
+        None => false,
+    };
     match value {
         Value::Object(members) => {
-            if field == wanted {
+            if is_wanted && (!wanted.is_empty() || fields.is_empty()) {
                 places.push(path.clone());
             }
             for (name, value) in members {
                 let token = name.replace('~', "~0").replace('/', "~1");
-                find(value, name, wanted, format!("{path}/{token}"), places);
+                find(value, &format!("{fields}/{name}"), wanted, format!("{path}/{token}"), places);
             }
         }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
-                find(item, field, wanted, format!("{path}/{at}"), places);
+                find(item, fields, wanted, format!("{path}/{at}"), places);
             }
         }
         _ => {}
