@@ -14,6 +14,7 @@ mod spoilt;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::{Write as _, stderr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 use std::{env, fs};
@@ -48,6 +49,7 @@ fn every_golden_case_is_decided_as_before() {
         let pod = Json::from(&read("pod.yaml").map(parse).expect("a case has a pod"));
         let namespace = read("namespace.yaml").map_or_else(|| json!("shop"), parse);
         let own = read("templates.yaml").map(|text| comparison.read(&text));
+        comparison.context = case.path().display().to_string();
         for skips in [false, true] {
             let catalogs = Catalogs::of(own.as_ref().unwrap_or(&cookbook), skips);
             comparison.review_thrice(&catalogs, &namespace, &pod, &mut Random::from(0));
@@ -77,6 +79,31 @@ fn every_example_is_decided_as_before() {
 }
 
 #[test]
+fn bodies_are_answered_as_before() {
+    let mut comparison = Comparison::default();
+    let cookbook = comparison.read_all(cookbook::recipes().iter().map(|recipe| recipe.text.as_str()));
+    let catalogs = Catalogs::of(&cookbook, true);
+    let mut random = Random::from(setting("BEFORE_SEED", 1));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reviews");
+    for file in fs::read_dir(folder).expect("the folder is there").flatten() {
+        let whole = fs::read(file.path()).expect("a readable file");
+        comparison.answer(&catalogs, &whole);
+        for _ in 0..300.min(6_000_000 / whole.len()) {
+            let mut body = whole.clone();
+            for _ in 0..random.below(4) {
+                let at = random.below(body.len());
+                body[at] = random.pick(b"\"{}[],:0a \\/\xff\n-");
+            }
+            if random.percent(20) {
+                body.truncate(random.below(body.len()));
+            }
+            comparison.answer(&catalogs, &body);
+        }
+    }
+    comparison.end("bodies");
+}
+
+#[test]
 fn made_up_pods_get_of_the_cookbook_what_they_got_before() {
     let mut comparison = Comparison::default();
     let cookbook = comparison.read_all(cookbook::recipes().iter().map(|recipe| recipe.text.as_str()));
@@ -86,7 +113,7 @@ fn made_up_pods_get_of_the_cookbook_what_they_got_before() {
     let seed = setting("BEFORE_SEED", 1);
     let mut runner = runner(seed);
     let (sound, odd) = (pods::pod_with_choice(), pods::odd_pod());
-    for number in 0..setting("BEFORE_PODS", 2000) {
+    for number in 0..setting("BEFORE_PODS", 1500) {
         let mut random = Random::from(seed ^ (number << 32));
         let pod = if number % 2 == 0 { Json::from(&made_up(&mut runner, &sound)) } else { made_up(&mut runner, &odd) };
         let pod = with_odd_parameters(pod, &keys, &mut random);
@@ -128,7 +155,6 @@ fn made_up_templates_are_read_and_applied_as_before() {
             .filter_map(|(old, _)| old.name.as_deref())
             .filter_map(|name| Some((name, templates.iter().find(|it| it["metadata"]["name"] == name)?)))
             .collect();
-        comparison.context = texts.join("\n---\n");
         for (name, _) in &known {
             for _ in 0..3 {
                 let mut asked = vec![*name];
@@ -137,6 +163,8 @@ fn made_up_templates_are_read_and_applied_as_before() {
                 }
                 let chosen: Vec<_> = known.iter().filter(|(name, _)| asked.contains(name)).collect();
                 let keys: Vec<_> = chosen.iter().flat_map(|(name, template)| keys(name, &template["spec"])).collect();
+                let texts = asked.iter().filter_map(|name| texts.get(name[1..].parse::<usize>().ok()?));
+                comparison.context = texts.cloned().collect::<Vec<_>>().join("\n---\n");
                 let pod = asking(random.pick(&pods), &asked, &chosen, &mut random);
                 let namespace = namespace(&mut random, &asked, &keys);
                 comparison.review_thrice(&catalogs, &namespace, &Json::from(&pod), &mut random);
@@ -255,12 +283,13 @@ fn asking(mut pod: Value, asked: &[&str], chosen: &[&(&str, &Value)], random: &m
     match random.below(20) {
         0 => pod["spec"]["hostNetwork"] = true.into(),
         1 => pod["metadata"]["labels"] = json!({"pillion.dev/inject": "disabled", "app": "web"}),
-        2 => pod["spec"]["os"] = json!({"name": random.pick(&["linux", "windows"])}),
+        2 | 6 => pod["spec"]["os"] = json!({"name": random.pick(&["linux", "windows", "windows"])}),
         3 => pod["spec"]["resources"] = json!({"limits": {"cpu": "1", "memory": "64Mi"}}),
         4 => pod["spec"]["terminationGracePeriodSeconds"] = random.pick(&[1, 5, 600]).into(),
         // Nearly all that annotations may have.
         5 if random.percent(10) => {
-            pod["metadata"]["annotations"]["example.com/large"] = "x".repeat(random.pick(&[250_000, 262_050])).into()
+            let large = "x".repeat(random.pick(&[250_000, 262_050]));
+            pod["metadata"]["annotations"]["example.com/large"] = large.into();
         }
         _ => {}
     }
@@ -310,6 +339,7 @@ impl Catalogs {
 }
 
 /// A kind of difference.
+#[derive(Clone)]
 struct Difference {
     count: usize,
     /// The smallest input that shows it.
@@ -323,7 +353,7 @@ struct Comparison {
     began: Instant,
     differences: BTreeMap<String, Difference>,
     meant: usize,
-    /// The templates that reviews are about, if no other place has them.
+    /// The templates that a review is about, or where they are.
     context: String,
     accepted: usize,
     refused: usize,
@@ -352,7 +382,8 @@ impl Default for Comparison {
 impl Comparison {
     /// Reads every document of a file with both engines.
     fn read(&mut self, text: &str) -> Pairs {
-        let (old, new) = (old::read(text), new::read(text));
+        let old = old::read(text);
+        let Some(new) = self.attempt(text, || new::read(text)) else { return Vec::new() };
         if old.len() != new.len() {
             let counts = [old.len(), new.len()].map(|count| vec![format!("{count} documents")]);
             self.differs("the number of documents", text, &counts[0], &counts[1]);
@@ -405,7 +436,9 @@ impl Comparison {
     fn review(&mut self, catalogs: &Catalogs, namespace: &Value, pod: &Json) -> Option<Json> {
         let text = pod.to_string();
         let raw: &RawValue = serde_json::from_str(&text).expect("a pod is JSON");
-        let (old, new) = (old::review(&catalogs.old, namespace, raw), new::review(&catalogs.new, namespace, raw));
+        let input = format!("pod: {text}\nnamespace: {namespace}\n{}", self.context);
+        let old = old::review(&catalogs.old, namespace, raw);
+        let new = self.attempt(&input, || new::review(&catalogs.new, namespace, raw))?;
         self.reviews += 1;
         *self.outcomes.entry(format!("{}: {}", old.outcome, old.reason)).or_default() += 1;
         old.sentences.iter().for_each(|sentence| *self.sentences.entry(kind(sentence)).or_default() += 1);
@@ -422,7 +455,6 @@ impl Comparison {
         for ((what, was), (_, is)) in parts(&old).into_iter().zip(parts(&new)) {
             if was != is {
                 let (was, is) = if what == "the patch" { first_difference(&was, &is) } else { (was, is) };
-                let input = format!("pod: {text}\nnamespace: {namespace}\n{}", self.context);
                 self.differs(what, &input, &[old.sentences, vec![was]].concat(), &[new.sentences, vec![is]].concat());
                 return None;
             }
@@ -433,29 +465,51 @@ impl Comparison {
         old.allowed.then_some(after)
     }
 
+    /// Answers the body of a request.
+    fn answer(&mut self, catalogs: &Catalogs, body: &[u8]) {
+        let old = old::answer(&catalogs.old, body);
+        let input = String::from_utf8_lossy(body);
+        let Some(new) = self.attempt(&input, || new::answer(&catalogs.new, body)) else { return };
+        self.reviews += 1;
+        if old != new {
+            let [old, new] = [old, new].map(|answer| vec![format!("{answer:?}")]);
+            self.differs("what is answered", &input, &old, &new);
+        }
+    }
+
+    /// What the new engine gives; if it panics, that is a difference like others.
+    fn attempt<T>(&mut self, input: &str, call: impl FnOnce() -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+                self.differs("the new engine panics", input, &[], &[text.to_owned()]);
+                None
+            }
+        }
+    }
+
     /// Notes a difference; the last of the sentences is the value itself.
     fn differs(&mut self, what: &str, input: &str, old: &[String], new: &[String]) {
-        if old.iter().chain(new).any(|sentence| ACCEPTED.iter().any(|piece| sentence.contains(piece))) {
+        let alone = |these: &[String], others: &[String]| -> Vec<String> {
+            these.iter().filter(|sentence| !others.contains(sentence)).cloned().collect()
+        };
+        let (old, new) = (alone(old, new), alone(new, old));
+        if old.iter().chain(&new).any(|sentence| ACCEPTED.iter().any(|piece| sentence.contains(piece))) {
             self.meant += 1;
             return;
         }
         let first = |sentences: &[String]| sentences.first().map(|it| kind(it)).unwrap_or_default();
-        let key = format!("{what}\n  old: {}\n  new: {}", first(old), first(new));
-        let known = self.differences.entry(key).or_insert_with(|| Difference {
-            count: 0,
-            input: input.to_owned(),
-            old: old.join("\n       "),
-            new: new.join("\n       "),
-        });
-        known.count += 1;
+        let key = format!("{what}\n  old: {}\n  new: {}", first(&old), first(&new));
+        let [old, new] = [old, new].map(|sentences| sentences.join("\n       "));
+        let found = Difference { count: 0, input: input.to_owned(), old, new };
+        let known = self.differences.entry(key).or_insert_with(|| found.clone());
+        let count = known.count + 1;
         if input.len() < known.input.len() {
-            *known = Difference {
-                input: input.to_owned(),
-                old: old.join("\n       "),
-                new: new.join("\n       "),
-                ..*known
-            };
+            *known = found;
         }
+        known.count = count;
     }
 
     /// Fails if there was any difference that is not meant.

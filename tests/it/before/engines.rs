@@ -106,16 +106,30 @@ macro_rules! engine {
                 patch: decision.patch.json,
             }
         }
+
+        /// What is answered to a body, and to one that is too large to be read; why not, if nothing is. Without what is told
+        /// to people.
+        pub(in super::super) fn answer(catalog: &Catalog, body: &[u8]) -> Result<[Value; 2], String> {
+            let review = Review::parse(body).map_err(|error| error.to_string())?;
+            let decision = decide(catalog, &Namespace::named(review.namespace()), &review);
+            Ok([decision, refuse_unread(&review, 1)].map(|decision| {
+                let answer = admission::response(&review, &decision);
+                let mut answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
+                answer["response"]["warnings"].take();
+                answer["response"]["status"]["message"].take();
+                answer
+            }))
+        }
     };
 }
 
 pub(super) mod old {
     use std::sync::Arc;
 
-    use pillion_engine_before::admission::Review;
+    use pillion_engine_before::admission::{self, Review};
     use pillion_engine_before::catalog::{Catalog, Namespace};
     use pillion_engine_before::template::{self, OnError, Template};
-    use pillion_engine_before::{review as decide, select};
+    use pillion_engine_before::{refuse_unread, review as decide, select};
     use serde_json::Value;
     use serde_json::value::RawValue;
 
@@ -127,10 +141,10 @@ pub(super) mod old {
 pub(super) mod new {
     use std::sync::Arc;
 
-    use pillion_engine::admission::Review;
+    use pillion_engine::admission::{self, Review};
     use pillion_engine::catalog::{Catalog, Namespace};
     use pillion_engine::template::{self, OnError, Template};
-    use pillion_engine::{review as decide, select};
+    use pillion_engine::{refuse_unread, review as decide, select};
     use serde_json::Value;
     use serde_json::value::RawValue;
 

@@ -107,7 +107,7 @@ impl Author<'_> {
             ("description", 40, r#"["Ships logs.", "", "a\nb"]"#),
             ("onError", 30, r#"["Deny", "Skip", "Skip"]"#),
             ("serviceAccountToken", 20, "[true, false, false]"),
-            ("os", 10, r#"[["linux"], ["windows"], ["linux", "windows"], []]"#),
+            ("os", 20, r#"[["linux"], ["windows"], ["linux", "windows"], ["windows", "linux"], []]"#),
             ("hostNetwork", 30, "[true, true, false]"),
             ("allowShadowing", 10, "[true, false]"),
             ("namespaceSelector", 10, SELECTORS),
@@ -173,7 +173,7 @@ impl Author<'_> {
         if self.random.percent(40) {
             pod["metadata"] = self.members(&[
                 ("labels", 60, r#"[{"logs": "shipped"}, {"app": "web", "example.com/team": ""}, {"a.b_c": "v1.2"}]"#),
-                ("annotations", 60, r#"[{"example.com/Note": "a: [b]"}, {"prometheus.io/scrape": "true"}, {"a": ""}]"#),
+                ("annotations", 60, r#"[{"example.com/Note": "a: [b]"}, {"prometheus.io/scrape": "true"}, {"Example.com/Team": "${{ pod.metadata.name }}"}, {"a": ""}]"#),
             ]);
         }
         let mut names = HashSet::new();
