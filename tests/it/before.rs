@@ -280,10 +280,13 @@ fn asking(mut pod: Value, asked: &[&str], chosen: &[&(&str, &Value)], random: &m
                 .insert(format!("{name}.pillion.dev/{}", parameter["name"].as_str().unwrap_or_default()), value.into());
         }
     }
+    if chosen.iter().any(|(_, template)| template["spec"]["os"].to_string().contains("windows")) && random.percent(50) {
+        pod["spec"]["os"] = json!({"name": "windows"});
+    }
     match random.below(20) {
         0 => pod["spec"]["hostNetwork"] = true.into(),
         1 => pod["metadata"]["labels"] = json!({"pillion.dev/inject": "disabled", "app": "web"}),
-        2 | 6 => pod["spec"]["os"] = json!({"name": random.pick(&["linux", "windows", "windows"])}),
+        2 => pod["spec"]["os"] = json!({"name": random.pick(&["linux", "windows"])}),
         3 => pod["spec"]["resources"] = json!({"limits": {"cpu": "1", "memory": "64Mi"}}),
         4 => pod["spec"]["terminationGracePeriodSeconds"] = random.pick(&[1, 5, 600]).into(),
         // Nearly all that annotations may have.

@@ -136,11 +136,42 @@ impl Author<'_> {
                 spec["hostNetwork"] = true.into();
             }
         }
+        if spec["os"].to_string().contains("windows") && self.random.percent(60) {
+            self.give_what_one_system_lacks(&mut spec);
+        }
         let entries = if spec.get("pod").is_none() { 1 } else { self.random.pick(&[0, 0, 1, 1, 2]) };
         if entries > 0 {
             spec["app"] = (0..entries).map(|_| self.app_entry()).collect();
         }
         spec
+    }
+
+    /// One thing alone that pods of Windows, or of Linux, cannot have.
+    fn give_what_one_system_lacks(&mut self, spec: &mut Value) {
+        let Some(pod) = spec.pointer_mut("/pod/spec").and_then(Value::as_object_mut) else { return };
+        let mut context = |name: &str| {
+            let fields = SCHEMA[name]["fields"].as_object().expect("a type has fields");
+            let names: Vec<&String> = fields.keys().collect();
+            let field = self.random.pick(&names);
+            json!({field: self.value(&fields[field], name, field, 2)})
+        };
+        let (of_pod, of_container) = (context("PodSecurityContext"), context("SecurityContext"));
+        let lists = pod.iter_mut().filter(|(name, _)| *name == "initContainers" || *name == "containers");
+        let containers: Vec<_> = lists.flat_map(|(_, list)| list.as_array_mut().into_iter().flatten()).collect();
+        let is_of_pod = containers.is_empty() || self.random.percent(50);
+        for container in containers {
+            container["securityContext"] = if is_of_pod { json!({}) } else { of_container.clone() };
+        }
+        if is_of_pod {
+            let field = self.random.pick(&[
+                "hostPID",
+                "hostIPC",
+                "shareProcessNamespace",
+                "securityContext",
+                "securityContext",
+            ]);
+            pod.insert(field.into(), if field == "securityContext" { of_pod } else { true.into() });
+        }
     }
 
     /// Some that nothing need name.
