@@ -124,7 +124,7 @@ const SLIPS: &[(&str, &str, &str)] = &[
     ("volumeMounts", "subPath", r#"["../a", "/a", "a", "${{ '../a' }}"]"#),
     ("volumeMounts", "subPathExpr", r#"["../a", "$(A)"]"#),
     ("volumeMounts", "recursiveReadOnly", r#"["Enabled", "enabled", "IfPossible", "${{ 'Enabled' }}"]"#),
-    ("volumeMounts", "mountPropagation", r#"["Bidirectional", "${{ 'Bidirectional' }}"]"#),
+    ("volumeMounts", "mountPropagation", r#"["Bidirectional", "Bidirectional", "Bidirectional", "Bidirectional", "${{ 'Bidirectional' }}"]"#),
     ("volumeDevices", "devicePath", r#"["", "~"]"#),
     ("startupProbe", "successThreshold", "[2, -1, 0]"),
     ("readinessProbe", "terminationGracePeriodSeconds", "[5]"),
