@@ -414,7 +414,6 @@ impl Comparison {
                 same("whether a refusal says why", &!old.problems.is_empty(), &!new.problems.is_empty());
             }
             same("the number of warnings", &old.warnings.len(), &new.warnings.len());
-            same("the Pod Security level", &old.pod_security, &new.pod_security);
             same("the description", &old.description, &new.description);
             same("the name", &(&old.name, &old.namespace), &(&new.name, &new.namespace))
         });

@@ -11,7 +11,6 @@ pub(super) struct Loaded<T> {
     /// Nothing if it was refused.
     pub(super) template: Option<T>,
     pub(super) description: String,
-    pub(super) pod_security: Option<String>,
     pub(super) warnings: Vec<String>,
     pub(super) problems: Vec<String>,
 }
@@ -38,13 +37,12 @@ macro_rules! engine {
         pub(in super::super) type Loaded = super::Loaded<Arc<Template>>;
 
         pub(in super::super) fn read(text: &str) -> Vec<Loaded> {
-            let read = template::read(text, "a.yaml").into_iter();
+            let read = read_all(text, "a.yaml").into_iter();
             read.map(|result| match result {
                 Ok(template) => Loaded {
                     name: Some(template.name().to_string()),
                     namespace: template.namespace().map(str::to_owned),
                     description: template.description().to_owned(),
-                    pod_security: template.pod_security().map(|level| level.to_string()),
                     warnings: template.warnings().iter().map(ToString::to_string).collect(),
                     problems: Vec::new(),
                     template: Some(template.into()),
@@ -54,7 +52,6 @@ macro_rules! engine {
                     namespace: refused.namespace,
                     template: None,
                     description: String::new(),
-                    pod_security: None,
                     warnings: Vec::new(),
                     problems: refused.problems.iter().map(ToString::to_string).collect(),
                 },
@@ -113,7 +110,7 @@ macro_rules! engine {
             let review = Review::parse(body).map_err(|error| error.to_string())?;
             let decision = decide(catalog, &Namespace::named(review.namespace()), &review);
             Ok([decision, refuse_unread(&review, 1)].map(|decision| {
-                let answer = admission::response(&review, &decision);
+                let answer = response(&review, &decision);
                 let mut answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
                 answer["response"]["warnings"].take();
                 answer["response"]["status"]["message"].take();
@@ -126,9 +123,9 @@ macro_rules! engine {
 pub(super) mod old {
     use std::sync::Arc;
 
-    use pillion_engine_before::admission::{self, Review};
+    use pillion_engine_before::admission::{Review, response};
     use pillion_engine_before::catalog::{Catalog, Namespace};
-    use pillion_engine_before::template::{self, OnError, Template};
+    use pillion_engine_before::template::{OnError, Template, read as read_all};
     use pillion_engine_before::{refuse_unread, review as decide, select};
     use serde_json::Value;
     use serde_json::value::RawValue;
@@ -141,9 +138,11 @@ pub(super) mod old {
 pub(super) mod new {
     use std::sync::Arc;
 
-    use pillion_engine::admission::{self, Review};
+    use pillion_engine::admission::Review;
     use pillion_engine::catalog::{Catalog, Namespace};
-    use pillion_engine::template::{self, OnError, Template};
+    use pillion_engine::load::read as read_all;
+    use pillion_engine::response::response;
+    use pillion_engine::template::{OnError, Template};
     use pillion_engine::{refuse_unread, review as decide, select};
     use serde_json::Value;
     use serde_json::value::RawValue;
