@@ -36,7 +36,7 @@ use crate::harness::pods;
 const ACCEPTED: &[&str] = &[];
 
 /// The most kinds of differences that are shown.
-const MAX_SHOWN: usize = 50;
+const MAX_SHOWN: usize = 400;
 
 #[test]
 fn every_golden_case_is_decided_as_before() {

@@ -1,5 +1,7 @@
 //! What should be better about a template, and does not keep it from being used.
 
+use std::collections::BTreeSet;
+
 use super::fill::Source;
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
@@ -8,8 +10,8 @@ use crate::rules::tree::Tree;
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
 
-/// Looks at a template that is filled in.
-pub(super) fn advise(source: &Source) -> Vec<Violation> {
+/// Looks at a template that is filled in, of which it is known what is wrong.
+pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violation> {
     let mut report = Report::default();
     let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod.spec"));
     for list in ["initContainers", "containers"] {
@@ -24,7 +26,9 @@ pub(super) fn advise(source: &Source) -> Vec<Violation> {
     for (at, entry) in &source.app {
         walk.fields(Tree::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }
-    let above = above.into_violations().into_iter().map(|violation| Violation {
+    // The same walk tells of types once more.
+    let above = above.into_violations().into_iter().filter(|violation| !wrong.contains(violation));
+    let above = above.map(|violation| Violation {
         message: format!("{}, as the baseline Pod Security level asks", violation.message),
         ..violation
     });

@@ -29,7 +29,7 @@ pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Templa
     let source = Source { pod: part("pod"), shares: part("shares"), app: app.into_iter().enumerate().collect() };
     let mut report = Report::default();
     judge_own_names(&mut report, &spec);
-    let written = judge(report, &template, &source);
+    let written = judge(report, &source);
     add(diagnostics, written);
     if !diagnostics.is_clean() {
         return template;
@@ -50,7 +50,8 @@ pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Templa
     let judge_filled = |(filled, set): &(Source, Parameters)| -> BTreeSet<Violation> {
         let mut report = Report::default();
         judge_conditions(&mut report, &template, &spec, set);
-        judge(report, &template, filled).into_iter().collect()
+        judge_app(&mut report, &template, &filled.app);
+        judge(report, filled).into_iter().collect()
     };
     let found: Vec<_> = filled.iter().map(judge_filled).collect();
     // What is wrong with some values of optional parameters alone may be right for every pod.
@@ -70,7 +71,7 @@ pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Templa
         message: format!("{}, for some values of the optional parameters", violation.message),
         ..violation
     });
-    let advice = filled.first().map(|(filled, _)| advise::advise(filled)).unwrap_or_default();
+    let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
     let warnings = advice.into_iter().chain(sometimes);
     template.warnings =
         warnings.map(|it| Diagnostic::new(diagnostics.file(), it.position, &it.place, it.message)).collect();
@@ -84,7 +85,7 @@ fn add(diagnostics: &mut Diagnostics<'_>, violations: impl IntoIterator<Item = V
 }
 
 /// Everything that is wrong with a template by itself.
-fn judge(mut report: Report, template: &Template, source: &Source) -> Vec<Violation> {
+fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
     let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod"));
     let spec = pod.get("spec").unwrap_or(Tree::NOTHING);
     let volumes = Volumes::of(spec).and(Tree::written(&source.shares));
@@ -98,7 +99,6 @@ fn judge(mut report: Report, template: &Template, source: &Source) -> Vec<Violat
     for (at, entry) in &source.app {
         across::judge_mounts(&mut report, Tree::written(entry), &Place::root("spec.app").index(*at), &volumes);
     }
-    judge_mount_paths(&mut report, template, &source.app);
     report.into_violations()
 }
 
@@ -142,29 +142,28 @@ fn judge_own_names(report: &mut Report, spec: &Node) {
     }
 }
 
-/// Two volumes cannot be mounted at one path, by whichever entries of `app`.
-fn judge_mount_paths(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
+/// Entries of `app` must not give one container two mounts at one path, or two ports of one name.
+fn judge_app(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
+    const KEYS: [(&str, &str, &str); 3] = [
+        ("volumeMounts", "mountPath", "name"),
+        ("volumeDevices", "devicePath", "name"),
+        ("ports", "name", "containerPort"),
+    ];
     for (list, name) in template.sample_containers() {
         let mut taken = HashMap::new();
         for (at, entry) in app.iter().filter(|(at, _)| template.app[*at].names(list, &name)) {
-            for (list, key) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
-                for (index, mount) in Tree::written(entry).list(list).into_iter().enumerate() {
-                    let (path, volume) = (mount.text(key), mount.text("name"));
-                    let path = as_key(key, &path).to_owned();
-                    if path.is_empty() || volume.is_empty() {
+            for (list, key, other) in KEYS {
+                for (index, item) in Tree::written(entry).list(list).into_iter().enumerate() {
+                    let value = as_key(key, &item.text(key)).to_owned();
+                    let Some(what) = item.get(other).filter(|it| !value.is_empty() && !it.is_unknown()) else {
                         continue;
-                    }
-                    let (other, first) = taken.entry((list, path.clone())).or_insert_with(|| (volume.clone(), *at));
-                    if *other != volume {
-                        let message = format!(
-                            "mounts {} at {}, where spec.app[{first}] mounts {} in the same container",
-                            shown(&volume),
-                            shown(&path),
-                            shown(other)
-                        );
-                        let root = Place::root("spec.app");
-                        let entry = root.index(*at);
-                        report.add(&entry.member(list).index(index), mount, message);
+                    };
+                    let (known, first) = taken.entry((list, value.clone())).or_insert_with(|| (what.to_string(), *at));
+                    if *known != what.to_string() {
+                        let (value, what) = (shown(&value), what.to_string());
+                        let message = format!("gives {key} {value} to {what}, and spec.app[{first}] to {known}");
+                        let (root, entry) = (Place::root("spec.app"), *at);
+                        report.add(&root.index(entry).member(list).index(index), item, message);
                     }
                 }
             }

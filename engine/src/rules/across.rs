@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::parts::{PROBES, Parts, Volumes, named};
 use super::report::{Place, Report};
+use super::special::is_had_in_whole;
 use super::tree::Tree;
 use super::{ports, reserve};
 use crate::text::{did_you_mean, nearest, shown};
@@ -25,6 +26,7 @@ pub(super) const ACROSS: &[Rule] = &[
     ("no `sleep` of a hook is longer than the pod has to end", judge_sleep),
     ("`dnsPolicy: None` comes with `dnsConfig.nameservers`", judge_dns),
     ("nothing that belongs to another operating system than the pod's", judge_os),
+    ("who requests a resource that cannot be shared out limits it as well", judge_limits),
     ("no two regular containers have one port of the node", ports::judge_host_ports),
     ("containers limit and request no more than `spec.resources` of their pod", reserve::judge),
 ];
@@ -56,13 +58,11 @@ fn judge_names(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 
 fn judge_restarts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     for container in parts.touched() {
-        let Some(policy) = container.tree.get("restartPolicy").filter(|it| it.is_new() && !it.is_unknown()) else {
-            continue;
-        };
+        let Some(policy) = container.tree.get("restartPolicy").filter(|it| it.is_new()) else { continue };
         let is_init = container.list == "initContainers";
         let message = match policy.string().as_deref() {
             _ if !is_init => "must not be set on a regular container; a native sidecar is an entry of initContainers",
-            Some("Always" | "Never" | "OnFailure") => continue,
+            Some("Always" | "Never" | "OnFailure") | None => continue,
             _ => "must be Always, which makes a native sidecar",
         };
         container.at(place, |place| report.add(&place.member("restartPolicy"), policy, message));
@@ -77,6 +77,11 @@ fn judge_what_ends(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             let probes = PROBES.iter().filter_map(|probe| Some((probe, container.tree.get(probe)?)));
             for (probe, value) in probes.filter(|(_, value)| value.is_new()) {
                 report.add(&place.member(probe), value, MESSAGE);
+            }
+            let lifecycle =
+                container.tree.get("lifecycle").filter(|it| it.is_new() && container.hooks().next().is_none());
+            if let Some(lifecycle) = lifecycle {
+                report.add(&place.member("lifecycle"), lifecycle, MESSAGE);
             }
             for (hook, value) in container.hooks().filter(|(_, value)| value.is_new()) {
                 report.add(&place.member("lifecycle").member(hook), value, MESSAGE);
@@ -130,6 +135,24 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
                 });
             }
         }
+    }
+}
+
+/// What is had in whole is limited to what is requested of it.
+fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let mut judge = |owner: Tree<'_>, place: &Place<'_>| {
+        let Some(resources) = owner.get("resources").filter(|it| !it.is_unknown_at("limits")) else { return };
+        let requests = resources.get("requests").map(Tree::members).unwrap_or_default();
+        for request in requests.iter().filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
+            if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {
+                let message = format!("must limit {} to just what they request of it", shown(&request.name));
+                report.add(&place.member("resources"), resources, message);
+            }
+        }
+    };
+    judge(parts.spec, place);
+    for container in parts.touched() {
+        container.at(place, |place| judge(container.tree, place));
     }
 }
 

@@ -84,6 +84,9 @@ impl Must {
     /// Judges what is new in a value.
     pub(crate) fn judge(&self, report: &mut Report, value: Tree<'_>, place: &Place<'_>) {
         match self {
+            // Whatever an expression may give, it must not be there.
+            Must::NotBeSet(message) if value.is_new() => report.add(place, value, *message),
+            _ if value.is_unknown() => {}
             Must::Pass(function, _) => function(report, value, place),
             Must::DifferIn(field) => differ(report, value, place, field),
             Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) if matches!(value.kind(), Kind::List) => {
@@ -114,7 +117,6 @@ impl Must {
             }
             (Must::NotBeNegative, _) => value.amount().is_some_and(|amount| amount < 0.0),
             (Must::NotBeTrue, Kind::Bool(value)) => value,
-            (Must::NotBeSet(_), _) => true,
             (Must::HaveAtMost(most), Kind::List) => value.items().len() > *most,
             (Must::HaveOneOf(names), _) => return one_of(value, names),
             (Must::NotHaveBoth(one, other), _) => [one, other]

@@ -290,14 +290,19 @@ pub(super) fn resources(report: &mut Report, resources: Tree<'_>, place: &Place<
             report.add(place, resources, format!("would request more {resource} than the limit allows"));
         }
         // What cannot be shared out is had in whole, and as much as was asked for.
-        if name.contains('/') || name.starts_with("hugepages-") {
-            if limit.is_none() || request.is_some_and(|request| Some(request) != limit) {
+        if is_had_in_whole(name) {
+            if request.zip(limit).is_some_and(|(request, limit)| request != limit) {
                 report.add(place, resources, format!("must limit {resource} to just what they request of it"));
-            } else if limit.is_some_and(|limit| limit.fract() != 0.0) {
+            } else if request.or(limit).is_some_and(|amount| amount.fract() != 0.0) {
                 report.add(place, resources, format!("must ask for a whole number of {resource}"));
             }
         }
     }
+}
+
+/// What cannot be shared out among containers.
+pub(super) fn is_had_in_whole(resource: &str) -> bool {
+    resource.contains('/') || resource.starts_with("hugepages-")
 }
 
 fn judge_amount(report: &mut Report, Member { name, position, value }: &Member<'_>, place: &Place<'_>) {

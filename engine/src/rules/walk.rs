@@ -92,7 +92,7 @@ impl<'r> Walk<'r> {
                 }
                 continue;
             };
-            if !value.is_touched() || value.is_fixed() || matches!(value.kind(), Kind::Null | Kind::Unknown) {
+            if !value.is_touched() || value.is_fixed() || matches!(value.kind(), Kind::Null) {
                 continue;
             }
             self.value(value, kind, place);
