@@ -21,7 +21,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use self::parts::Volumes;
+use self::parts::Parts;
 pub use self::report::Violation;
 use self::report::{Place, Report};
 use self::tree::Tree;
@@ -75,7 +75,7 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
         walk.value(part, Schema::get().pod().field(name), &Place::root(name));
     }
     if let Some(spec) = pod.get("spec") {
-        across::judge(&mut report, spec, &Place::root("spec"), &Volumes::of(spec));
+        across::judge(&mut report, &Parts::of(spec), &Place::root("spec"));
     }
     report.into_violations()
 }
@@ -85,7 +85,7 @@ pub(crate) fn violations_of_templates(pod: Tree<'_>, hidden: &HashSet<String>) -
     let mut report = Report::default();
     Walk::new(&table::OF_TEMPLATES, &mut report).partial_pod(pod, &Place::root(""));
     if let Some(spec) = pod.get("spec") {
-        across::judge(&mut report, spec, &Place::root("spec"), &Volumes::of(spec).without(hidden));
+        across::judge(&mut report, &Parts::of(spec).without(hidden), &Place::root("spec"));
     }
     let mut violations = report.into_violations();
     // As everywhere in messages about a pod.

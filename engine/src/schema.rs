@@ -136,6 +136,14 @@ impl Object {
         }
     }
 
+    /// The fields that tell the items of a list apart. It panics as [`Object::field`] does.
+    pub(crate) fn keys(&self, name: &str) -> &[String] {
+        match self.field(name) {
+            Type::List { keys, .. } => keys,
+            other => unreachable!("{other:?} is a list"),
+        }
+    }
+
     /// The field whose name is nearest to a name that is none, if one is near.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.fields.keys().map(String::as_str))

@@ -10,7 +10,7 @@ use crate::draft::as_key;
 use crate::expression::Expression;
 use crate::rules::Violation;
 use crate::rules::across;
-use crate::rules::parts::Volumes;
+use crate::rules::parts::Parts;
 use crate::rules::report::{Place, Report};
 use crate::rules::table::OF_TEMPLATES;
 use crate::rules::tree::{Kind, Tree};
@@ -88,16 +88,16 @@ fn add(diagnostics: &mut Diagnostics<'_>, violations: impl IntoIterator<Item = V
 fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
     let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod"));
     let spec = pod.get("spec").unwrap_or(Tree::NOTHING);
-    let volumes = Volumes::of(spec).and(Tree::written(&source.shares));
+    let parts = Parts::of(spec).with_shares(Tree::written(&source.shares));
     let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
     walk.partial_pod(pod, &root);
     walk.value(Tree::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));
     for (at, entry) in &source.app {
         walk.fields(Tree::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }
-    across::judge(&mut report, spec, &root.member("spec"), &volumes);
+    across::judge(&mut report, &parts, &root.member("spec"));
     for (at, entry) in &source.app {
-        across::judge_mounts(&mut report, Tree::written(entry), &Place::root("spec.app").index(*at), &volumes);
+        across::judge_mounts(&mut report, Tree::written(entry), &Place::root("spec.app").index(*at), &parts);
     }
     report.into_violations()
 }

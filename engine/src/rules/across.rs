@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 
-use super::parts::{PROBES, Parts, Volumes, named};
+use super::parts::{Container, PROBES, Parts, named};
 use super::report::{Place, Report};
 use super::special::is_had_in_whole;
 use super::tree::Tree;
 use super::{ports, reserve};
+use crate::schema::Schema;
 use crate::text::{did_you_mean, nearest, shown};
 
 /// How long a pod has to end until it says otherwise.
@@ -32,32 +33,38 @@ pub(super) const ACROSS: &[Rule] = &[
 ];
 
 /// Judges a pod's `spec`.
-pub(crate) fn judge(report: &mut Report, spec: Tree<'_>, place: &Place<'_>, volumes: &Volumes) {
-    let parts = Parts::of(spec, volumes);
+pub(crate) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     for (_, judge) in ACROSS {
-        judge(report, &parts, place);
+        judge(report, parts, place);
     }
 }
 
 fn judge_names(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    // What templates bring is merged by name: two of one name are a conflict.
+    if !parts.spec.is_new() {
+        return;
+    }
     for lists in [&["initContainers", "containers", "ephemeralContainers"] as &[_], &["volumes"]] {
-        let mut first = HashMap::new();
+        let mut seen = HashMap::new();
         for item in lists.iter().flat_map(|list| named(parts.spec, list)) {
-            let Some(name) = item.tree.get("name").filter(|_| !item.name.is_empty()) else { continue };
-            match first.get(&item.name) {
-                None => drop(first.insert(item.name.clone(), item)),
-                Some(first) if name.is_new() => first.at(place, |first| {
-                    let message = format!("is {}, which {first} has already", shown(&item.name));
+            let Some(name) = item.tree.get("name").filter(|name| !name.is_empty() && !name.is_unknown()) else {
+                continue;
+            };
+            if let Some(first) = seen.get(&item.name()) {
+                let first: &Container<'_> = first;
+                first.at(place, |first| {
+                    let message = format!("is {}, which {first} has already", shown(&item.name()));
                     item.at(place, |place| report.add(&place.member("name"), name, message));
-                }),
-                Some(_) => {}
+                });
+                continue;
             }
+            seen.insert(item.name(), item);
         }
     }
 }
 
 fn judge_restarts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    for container in parts.touched() {
+    for container in parts.varying() {
         let Some(policy) = container.tree.get("restartPolicy").filter(|it| it.is_new()) else { continue };
         let is_init = container.list == "initContainers";
         let message = match policy.string().as_deref() {
@@ -72,7 +79,7 @@ fn judge_restarts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 fn judge_what_ends(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     const MESSAGE: &str = "must not be set on an init container that ends: make it a native sidecar with restartPolicy: \
                            Always, or skip it with when";
-    for container in parts.touched().filter(|container| container.ends()) {
+    for container in parts.varying().filter(|container| container.ends()) {
         container.at(place, |place| {
             let probes = PROBES.iter().filter_map(|probe| Some((probe, container.tree.get(probe)?)));
             for (probe, value) in probes.filter(|(_, value)| value.is_new()) {
@@ -91,25 +98,27 @@ fn judge_what_ends(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 }
 
 fn judge_all_mounts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    for container in parts.touched() {
-        container.at(place, |place| judge_mounts(report, container.tree, place, parts.volumes));
+    for container in &parts.touched {
+        container.at(place, |place| judge_mounts(report, container.tree, place, parts));
     }
 }
 
 /// What a container mounts must be there.
-pub(crate) fn judge_mounts(report: &mut Report, container: Tree<'_>, place: &Place<'_>, volumes: &Volumes) {
-    for (list, key) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
-        let keys = [key.to_owned()];
-        for (at, mount) in container.list(list).into_iter().enumerate().filter(|_| !volumes.is_open) {
+pub(crate) fn judge_mounts(report: &mut Report, container: Tree<'_>, place: &Place<'_>, parts: &Parts<'_>) {
+    for list in ["volumeMounts", "volumeDevices"] {
+        let Some(mounts) = container.get(list).filter(|mounts| mounts.is_touched()) else { continue };
+        for (at, mount) in mounts.items().into_iter().enumerate().filter(|(_, mount)| mount.is_new()) {
             let Some((volume, name)) = mount.get("name").and_then(|it| Some((it, it.string()?))) else { continue };
-            if volume.is_new() && !volumes.names.contains(&*name) {
-                let hint = did_you_mean(nearest(&name, volumes.names.iter().map(String::as_str)));
+            let volumes = parts.volumes();
+            if !volumes.is_open && !volumes.names.contains(&name) {
+                let hint = did_you_mean(nearest(&name, volumes.names.iter().map(|name| &**name)));
                 let message = format!(
                     "is {}, and there is no volume of that name: bring it in volumes, or list it in shares if the pod \
                      has it{hint}",
                     shown(&name)
                 );
-                report.add(&place.member(list).item(at, mount, &keys).member("name"), volume, message);
+                let keys = Schema::get().container.keys(list);
+                report.add(&place.member(list).item(at, mount, keys).member("name"), volume, message);
             }
         }
     }
@@ -121,7 +130,7 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let least = if parts.spec.is_written() { DEFAULT_GRACE_PERIOD } else { i64::MIN };
     let period = parts.spec.get("terminationGracePeriodSeconds");
     let period = period.map_or(DEFAULT_GRACE_PERIOD, |it| it.integer().unwrap_or(i64::MAX)).max(least);
-    for container in parts.touched() {
+    for container in &parts.touched {
         for (hook, handler) in container.hooks() {
             let seconds = handler.get("sleep").and_then(|sleep| sleep.get("seconds"));
             if let Some(seconds) = seconds.filter(|it| it.is_new() && it.integer() > Some(period)) {
@@ -151,7 +160,7 @@ fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
         }
     };
     judge(parts.spec, place);
-    for container in parts.touched() {
+    for container in parts.varying() {
         container.at(place, |place| judge(container.tree, place));
     }
 }
@@ -190,7 +199,7 @@ fn judge_os(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     };
     refuse(Some(spec), fields, place);
     refuse(spec.get("securityContext"), security, &place.member("securityContext"));
-    for container in parts.touched() {
+    for container in &parts.touched {
         container.at(place, |place| {
             refuse(container.tree.get("securityContext"), security, &place.member("securityContext"));
         });

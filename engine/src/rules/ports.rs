@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use super::parts::{Parts, containers};
+use super::parts::{Container, Parts, named};
 use super::report::{Place, Report};
 use super::tree::Tree;
 use crate::text::shown;
@@ -29,19 +29,22 @@ fn ports(container: Tree<'_>) -> impl Iterator<Item = Port<'_>> {
     })
 }
 
-/// Two regular containers cannot have one port of the node. Source: kubernetes pkg/apis/core/validation, checkHostPortConflicts.
+/// Source: kubernetes pkg/apis/core/validation, checkHostPortConflicts.
 pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    let regular = || parts.containers.iter().filter(|container| container.list == "containers");
-    if !regular().any(|container| container.tree.get("ports").is_some_and(Tree::is_touched)) {
-        return;
-    }
     // On the node's network each port is one of the node's.
     let on_host = parts.spec.is_true("hostNetwork");
     let host = |port: &Port<'_>| if on_host && port.host == 0 { port.number } else { port.host };
+    let brings_one = |container: &Container<'_>| {
+        container.tree.get("ports").is_some_and(Tree::is_touched)
+            && ports(container.tree).any(|port| port.tree.is_new() && host(&port) > 0)
+    };
+    if !parts.touched.iter().any(|container| container.list == "containers" && brings_one(container)) {
+        return;
+    }
     let mut taken = HashSet::new();
     // The pod's own come first, so that a port that is asked for twice is the template's.
     for is_new in [false, true] {
-        for container in regular() {
+        for container in named(parts.spec, "containers") {
             for port in ports(container.tree).filter(|port| port.tree.is_new() == is_new && host(port) > 0) {
                 let host = host(&port);
                 if !taken.insert((host, port.protocol, port.address)) && is_new {
@@ -58,32 +61,35 @@ pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &P
 /// Two containers that run side by side with one port, where a template brought one of them: most likely the second
 /// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
 pub(crate) fn port_clashes(spec: Tree<'_>) -> Vec<String> {
-    let mut side_by_side = containers(spec);
-    side_by_side.retain(|container| !container.ends());
     // Regular containers come first.
-    side_by_side.sort_by_key(|container| container.list);
-    let (new, own): (Vec<_>, Vec<_>) = side_by_side.into_iter().partition(|container| container.tree.is_new());
-    // The first container that a template brought with a port.
-    let mut first: BTreeMap<(i64, String), Cow<'_, str>> = BTreeMap::new();
-    let mut clashes = Vec::new();
-    let clash = |(number, protocol): &(i64, String), one: &str, other: &str| {
+    let side_by_side = || {
+        let sidecars = named(spec, "initContainers").filter(|container| !container.ends());
+        named(spec, "containers").chain(sidecars)
+    };
+    let clash = |(number, protocol): &(i64, Cow<'_, str>), one: &str, other: &str| {
         let (one, other, protocol) = (shown(one), shown(other), shown(protocol));
         format!("{one} and {other} both have port {number}/{protocol}: one of them may fail to start")
     };
-    for container in &new {
+    // The first container that a template brought with a port.
+    let mut first: BTreeMap<(i64, Cow<'_, str>), Cow<'_, str>> = BTreeMap::new();
+    let mut clashes = Vec::new();
+    for container in side_by_side().filter(|container| container.tree.is_new()) {
         for port in ports(container.tree) {
-            let key = (port.number, port.protocol.into_owned());
+            let key = (port.number, port.protocol);
             match first.get(&key) {
-                Some(first) if *first != container.name => clashes.push(clash(&key, first, &container.name)),
+                Some(first) if *first != container.name() => clashes.push(clash(&key, first, &container.name())),
                 Some(_) => {}
-                None => drop(first.insert(key, container.name.clone())),
+                None => drop(first.insert(key, container.name())),
             }
         }
     }
-    for container in own.iter().filter(|_| !first.is_empty()) {
+    if first.is_empty() {
+        return clashes;
+    }
+    for container in side_by_side().filter(|container| !container.tree.is_new()) {
         for port in ports(container.tree) {
-            let key = (port.number, port.protocol.into_owned());
-            clashes.extend(first.get(&key).map(|other| clash(&key, &container.name, other)));
+            let key = (port.number, port.protocol);
+            clashes.extend(first.get(&key).map(|other| clash(&key, &container.name(), other)));
         }
     }
     clashes

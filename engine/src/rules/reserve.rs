@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::parts::{Container, Parts};
+use super::parts::{Container, Parts, containers};
 use super::report::{Place, Report};
 use super::tree::Tree;
 use crate::text::shown;
@@ -21,7 +21,8 @@ fn amounts(resources: Option<Tree<'_>>, kind: &str) -> Amounts {
 pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let Some(of_pod) = parts.spec.get("resources") else { return };
     let (requests, limits) = (amounts(Some(of_pod), "requests"), amounts(Some(of_pod), "limits"));
-    for container in &parts.containers {
+    let containers: Vec<_> = containers(parts.spec).collect();
+    for container in &containers {
         let resources = container.tree.get("resources");
         for (name, (limit, is_new)) in amounts(resources, "limits") {
             if !limits.get(&name).is_some_and(|(most, of_pod)| (is_new || *of_pod) && limit > *most) {
@@ -34,7 +35,7 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             });
         }
     }
-    let containers: Vec<_> = parts.containers.iter().map(Reservation::of).collect();
+    let containers: Vec<_> = containers.iter().map(Reservation::of).collect();
     // Where the pod only limits, the API server takes what its containers request for the pod's request.
     let mut all_allowed = limits.clone();
     all_allowed.extend(requests.clone());

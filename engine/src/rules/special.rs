@@ -100,13 +100,12 @@ pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Plac
 }
 
 pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
-    let context = container.get("securityContext");
-    if context.is_some_and(|it| it.is_unknown() || it.is_unknown_at("privileged") || it.is_true("privileged")) {
-        return;
-    }
-    for (at, mount) in container.list("volumeMounts").into_iter().enumerate() {
-        let propagation = mount.get("mountPropagation").filter(|it| it.is_new());
-        if let Some(value) = propagation.filter(|it| it.string().as_deref() == Some("Bidirectional")) {
+    let Some(mounts) = container.get("volumeMounts").filter(|mounts| mounts.is_touched()) else { return };
+    for (at, mount) in mounts.items().into_iter().enumerate().filter(|(_, mount)| mount.is_new()) {
+        let Some(value) = mount.get("mountPropagation") else { continue };
+        let context = container.get("securityContext");
+        let may_be = |it: Tree<'_>| it.is_unknown() || it.is_unknown_at("privileged") || it.is_true("privileged");
+        if value.string().as_deref() == Some("Bidirectional") && !context.is_some_and(may_be) {
             let place = place.member("volumeMounts");
             let message = "can only be Bidirectional in a privileged container";
             report.add(&place.index(at).member("mountPropagation"), value, message);
@@ -116,17 +115,18 @@ pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place:
 
 /// A port that a probe names must be one of its container's. The API server does not ask, and the probe never succeeds.
 pub(super) fn named_ports(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
-    let ports = container.list("ports");
-    // With an expression for a name, or for all ports, no name can be called wrong.
-    if container.is_unknown_at("ports") || ports.iter().any(|port| port.is_unknown() || port.is_unknown_at("name")) {
-        return;
-    }
-    let names: Vec<_> = ports.iter().map(|port| port.text("name")).collect();
     for probe in PROBES {
         let Some(value) = container.get(probe).filter(|it| it.is_new()) else { continue };
         for action in ["httpGet", "tcpSocket"] {
-            let Some(port) = value.get(action).and_then(|action| action.get("port")) else { continue };
-            if let Some(name) = port.string().filter(|name| is_port_name(name) && !names.contains(name)) {
+            let port = value.get(action).and_then(|action| action.get("port"));
+            let name = port.and_then(|port| Some((port, port.string().filter(|name| is_port_name(name))?)));
+            let Some((port, name)) = name else { continue };
+            let ports = container.list("ports");
+            // With an expression for a name, or for all ports, no name can be called wrong.
+            let is_open = container.is_unknown_at("ports")
+                || ports.iter().any(|port| port.is_unknown() || port.is_unknown_at("name"));
+            let names: Vec<_> = ports.iter().map(|port| port.text("name")).collect();
+            if !is_open && !names.contains(&name) {
                 let hint = did_you_mean(nearest(&name, names.iter().map(|name| &**name)));
                 let message = format!("is {}, and the container has no port of that name{hint}", shown(&name));
                 report.add(&place.member(probe).member(action).member("port"), port, message);

@@ -180,6 +180,19 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// The members of an object of which anything is judged.
+    pub(crate) fn touched_members(self) -> Vec<Member<'t>> {
+        match self.node {
+            Node::Opened(draft::Node::Object(members)) if !self.is_new => members
+                .iter()
+                .map(|(name, entry)| (name, Tree::of_draft(&entry.node, entry.is_ours())))
+                .filter(|(_, value)| value.is_touched())
+                .map(|(name, value)| Member { name: Cow::Borrowed(&**name), position: Position::default(), value })
+                .collect(),
+            _ => self.members(),
+        }
+    }
+
     /// The items of a list; none of anything else.
     pub(crate) fn items(self) -> Vec<Tree<'t>> {
         match self.node {

@@ -82,17 +82,17 @@ impl<'r> Walk<'r> {
 
     /// Judges the fields that an object has, each by itself.
     pub(crate) fn fields(&mut self, value: Tree<'_>, object: &Object, place: &Place<'_>) {
-        for member in value.members() {
+        for member in value.touched_members() {
             let (name, value, place) = (&*member.name, member.value, &place.member(&member.name));
             let Some(kind) = object.fields.get(name) else {
-                if value.is_new() && !self.is_expression(name, member.position, place) {
+                if !self.is_expression(name, member.position, place) {
                     let hint = did_you_mean(object.nearest(name));
                     let message = format!("is not a field of {}{hint}", article(&object.name));
                     self.report.add_at(place, member.position, message);
                 }
                 continue;
             };
-            if !value.is_touched() || value.is_fixed() || matches!(value.kind(), Kind::Null) {
+            if value.is_fixed() || matches!(value.kind(), Kind::Null) {
                 continue;
             }
             self.value(value, kind, place);
