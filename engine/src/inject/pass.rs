@@ -125,7 +125,7 @@ impl<'a> Pass<'a> {
         annotation_bytes: usize,
     ) -> Pass<'a> {
         let mut status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
-        if select::requires_templates(namespace) {
+        if !select::required(namespace).is_empty() {
             // A container of the pod's own must not pass for a template's, and so escape what is required.
             status.keep_containers(|template, list, name| {
                 let template = catalog.template(template, &namespace.name);
