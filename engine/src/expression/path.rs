@@ -12,6 +12,7 @@ pub(super) struct Path {
     pub(super) wanted: Wanted,
 }
 
+/// The text of a string literal.
 pub(super) fn literal(tree: &Tree) -> Option<&str> {
     match &tree.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
@@ -19,6 +20,7 @@ pub(super) fn literal(tree: &Tree) -> Option<&str> {
     }
 }
 
+/// The path that a tree is, if it is one.
 pub(super) fn path_of(tree: &Tree) -> Option<Path> {
     let (operand, name, step) = match &tree.expr {
         Expr::Ident(root) => return Some(Path { root: root.clone(), names: Vec::new(), wanted: Wanted::Value }),
@@ -54,12 +56,13 @@ pub(super) fn optional_of_item(path: &Path, from: usize) -> Tree {
             node(Expr::Select(SelectExpr { operand: Box::new(operand), field: field.clone(), test }))
         })
     };
-    let call = |target: Option<Tree>, name: &str, args: Vec<Tree>| {
-        node(Expr::Call(CallExpr { func_name: name.into(), target: target.map(Box::new), args }))
+    let call = |target: Option<&str>, name: &str, args: Vec<Tree>| {
+        let target = target.map(|target| Box::new(node(Expr::Ident(target.into()))));
+        node(Expr::Call(CallExpr { func_name: name.into(), target, args }))
     };
-    let optional = |name: &str, args: Vec<Tree>| call(Some(node(Expr::Ident("optional".into()))), name, args);
     let whole = path.names.len();
-    (from + 1..=whole).rev().fold(optional("of", vec![select(whole, false)]), |then, length| {
-        call(None, operators::CONDITIONAL, vec![select(length, true), then, optional("none", Vec::new())])
+    (from + 1..=whole).rev().fold(call(Some("optional"), "of", vec![select(whole, false)]), |then, length| {
+        let none = call(Some("optional"), "none", Vec::new());
+        call(None, operators::CONDITIONAL, vec![select(length, true), then, none])
     })
 }

@@ -271,11 +271,7 @@ pub(super) fn suits(template: &Template, pod: &Pod<'_>) -> Result<(), Reason> {
 }
 
 /// The values of a template's parameters: the pod's annotation, else the namespace's, else the default. Borrowed when
-/// nobody has set one.
-///
-/// # Errors
-///
-/// With the first reason, and everything that is wrong.
+/// nobody has set one. A refusal has the first reason, and names everything that is wrong.
 pub(super) fn parameters<'t>(
     template: &'t Template,
     pod: &Pod<'_>,
