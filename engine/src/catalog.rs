@@ -12,7 +12,7 @@ use crate::text::nearest;
 /// The templates in force. Once built it is never changed: a reload makes a new one.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    on_error: OnError,
+    pub(crate) on_error: OnError,
     templates: HashMap<TemplateName, Slot>,
 }
 
@@ -75,10 +75,6 @@ impl Catalog {
     /// The template that pods of this namespace get for a name.
     pub fn template(&self, name: &str, namespace: &str) -> Option<&Template> {
         Some(self.find(name, namespace)?.ok()?)
-    }
-
-    pub(crate) fn on_error(&self) -> OnError {
-        self.on_error
     }
 
     /// The template that pods of this namespace get for a name, or why it was refused: the cluster-wide one, unless the

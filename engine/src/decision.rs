@@ -209,12 +209,6 @@ pub struct Warning {
     pub skipped: Option<Reason>,
 }
 
-impl fmt::Display for Warning {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
-    }
-}
-
 /// The result of one template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TemplateDecision {

@@ -35,16 +35,9 @@ pub(super) fn compile(tree: &mut Tree, scope: &Scope<'_>) -> Result<(Vec<Input>,
 struct Compiler<'a> {
     scope: &'a Scope<'a>,
     /// The variables of the comprehensions around the node at hand, the innermost last.
-    items: Vec<Item>,
+    items: Vec<(String, Summary)>,
     inputs: Vec<Input>,
     cost: Cost,
-}
-
-/// A comprehension's variable.
-struct Item {
-    name: String,
-    growth: u64,
-    shape: Shape,
 }
 
 /// What is known of a value.
@@ -85,13 +78,13 @@ impl Compiler<'_> {
                 let shape = operand.shape.member(&select.field, &operand.shape.name())?;
                 Ok(if select.test { Summary::small(Shape::Unknown) } else { Summary { shape, ..operand } })
             }
-            Expr::List(list) => self.visit_parts(&mut list.elements, Shape::List, depth),
+            Expr::List(list) => self.visit_parts(list.elements.iter_mut().collect(), Shape::List, depth),
             Expr::Map(map) => {
                 let parts = map.entries.iter_mut().flat_map(|entry| match &mut entry.expr {
                     EntryExpr::MapEntry(entry) => [&mut entry.key, &mut entry.value],
                     EntryExpr::StructField(_) => unreachable!("an object that is written out has no fields of a type"),
                 });
-                self.visit_parts(parts, Shape::Other, depth)
+                self.visit_parts(parts.collect(), Shape::Other, depth)
             }
             Expr::Comprehension(comprehension) => self.visit_comprehension(comprehension, depth),
             Expr::Call(call) => self.visit_call(call, depth),
@@ -107,13 +100,13 @@ impl Compiler<'_> {
         let summary = if path.root.starts_with(MARK) {
             // A macro's result so far. Only the macro's own operators use it.
             Summary { growth: 0, ..Summary::small(Shape::Unknown) }
-        } else if let Some(at) = self.items.iter().rposition(|item| item.name == path.root) {
-            let Item { growth, shape, .. } = self.items[at];
-            let shape = path.names.iter().try_fold(shape, |shape, name| shape.member(name, &path.root))?;
+        } else if let Some(at) = self.items.iter().rposition(|(name, _)| *name == path.root) {
+            let item = self.items[at].1;
+            let shape = path.names.iter().try_fold(item.shape, |shape, name| shape.member(name, &path.root))?;
             if let Wanted::Optional { from } = wanted {
                 *tree = optional_of_item(&path, from);
             }
-            Summary { outside: at + 1 < self.items.len(), growth, shape }
+            Summary { outside: at + 1 < self.items.len(), shape, ..item }
         } else if let Some(root) = Root::ALL.into_iter().find(|root| root.as_str() == path.root) {
             let shape = match self.scope.shape(root, &path.names)? {
                 shape if wanted == Wanted::Items && !shape.is_list() => Shape::List,
@@ -133,7 +126,7 @@ impl Compiler<'_> {
     }
 
     fn unknown_variable(&self, name: &str) -> String {
-        let items = self.items.iter().map(|item| item.name.as_str());
+        let items = self.items.iter().map(|(name, _)| name.as_str());
         let hint = match name {
             _ if self.scope.parameters.contains_key(name) => format!("; did you mean params.{name}?"),
             "namespace" => did_you_mean(Some("namespaceObject")),
@@ -143,12 +136,7 @@ impl Compiler<'_> {
     }
 
     /// The parts of a list or object literal.
-    fn visit_parts<'t>(
-        &mut self,
-        parts: impl IntoIterator<Item = &'t mut Tree>,
-        shape: Shape,
-        depth: usize,
-    ) -> Result<Summary, String> {
+    fn visit_parts(&mut self, parts: Vec<&mut Tree>, shape: Shape, depth: usize) -> Result<Summary, String> {
         let mut whole = Summary::small(shape);
         for part in parts {
             let part = self.visit(part, depth + 1)?;
@@ -173,7 +161,7 @@ impl Compiler<'_> {
         if gathers && !range.shape.is_list() {
             return Err("map() and filter() need a list here: the order of an object's keys is not fixed".into());
         }
-        self.items.push(Item { name: tree.iter_var.clone(), growth: range.growth, shape: range.shape.item() });
+        self.items.push((tree.iter_var.clone(), Summary { shape: range.shape.item(), ..range }));
         let body = self.visit(&mut tree.loop_step, depth + 1)?;
         self.items.pop();
         self.cost.steps = self.cost.steps.max(1);

@@ -50,19 +50,20 @@ pub(super) fn path_of(tree: &Tree) -> Option<Path> {
 /// the crate takes a missing member for an error.
 pub(super) fn optional_of_item(path: &Path, from: usize) -> Tree {
     let node = |expr: Expr| Tree { id: 0, expr };
-    let select = |length: usize, test: bool| {
-        path.names[..length].iter().enumerate().fold(node(Expr::Ident(path.root.clone())), |operand, (at, field)| {
-            let test = test && at + 1 == length;
-            node(Expr::Select(SelectExpr { operand: Box::new(operand), field: field.clone(), test }))
-        })
-    };
     let call = |target: Option<&str>, name: &str, args: Vec<Tree>| {
         let target = target.map(|target| Box::new(node(Expr::Ident(target.into()))));
         node(Expr::Call(CallExpr { func_name: name.into(), target, args }))
     };
-    let whole = path.names.len();
-    (from + 1..=whole).rev().fold(call(Some("optional"), "of", vec![select(whole, false)]), |then, length| {
-        let none = call(Some("optional"), "none", Vec::new());
-        call(None, operators::CONDITIONAL, vec![select(length, true), then, none])
+    let mut member = node(Expr::Ident(path.root.clone()));
+    let mut tests = Vec::new();
+    for (at, field) in path.names.iter().enumerate() {
+        let select = |test| Expr::Select(SelectExpr { operand: Box::new(member.clone()), field: field.clone(), test });
+        if at >= from {
+            tests.push(node(select(true)));
+        }
+        member = node(select(false));
+    }
+    tests.into_iter().rev().fold(call(Some("optional"), "of", vec![member]), |then, test| {
+        call(None, operators::CONDITIONAL, vec![test, then, call(Some("optional"), "none", Vec::new())])
     })
 }

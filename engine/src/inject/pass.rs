@@ -150,6 +150,6 @@ impl<'a> Pass<'a> {
     /// What becomes of a pod for which a template cannot be applied. Where the namespace requires it, a problem that the
     /// pod's author can make must not be a way to drop it.
     pub(super) fn policy(&self, template: &Template, required: bool) -> OnError {
-        if required { OnError::Deny } else { template.on_error.unwrap_or(self.catalog.on_error()) }
+        if required { OnError::Deny } else { template.on_error.unwrap_or(self.catalog.on_error) }
     }
 }

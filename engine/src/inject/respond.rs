@@ -94,7 +94,7 @@ impl Pass<'_> {
     fn fallback_policy(&self, names: &[String]) -> OnError {
         let chosen = names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
         let mut policies = chosen.filter_map(|template| template.on_error);
-        if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
+        if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error }
     }
 }
 

@@ -95,7 +95,7 @@ pub fn select<'a>(
     };
     let subject = pod.subject(review);
     if let Details::Unavailable(why) = &namespace.details {
-        let outcome = if catalog.on_error() == OnError::Deny { Outcome::Denied } else { Outcome::Error };
+        let outcome = if catalog.on_error == OnError::Deny { Outcome::Denied } else { Outcome::Error };
         let decision = untouched(outcome, Reason::UnknownNamespace, subject);
         return Err(Decision { message: Some(why.clone()), warnings: advice(vec![why.clone()]), ..decision }.into());
     }
@@ -243,31 +243,32 @@ pub(super) fn find<'c>(
 pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Refusal> {
     let Some(selector) = &template.namespace_selector else { return Ok(()) };
     let (name, namespace_name) = (template.name(), &namespace.name);
-    match namespace.known() {
-        Some(known) if selector.matches(&known.labels) => Ok(()),
-        Some(_) => Err(Refusal::new(
+    let (reason, message) = match namespace.known() {
+        Some(known) if selector.matches(&known.labels) => return Ok(()),
+        Some(_) => (
             Reason::TemplateNotAllowed,
             format!("template \"{name}\" is not for namespace {namespace_name}; ask its owner to admit it"),
-        )),
-        None => Err(Refusal::new(
+        ),
+        None => (
             Reason::UnknownNamespace,
             format!(
                 "template \"{name}\" chooses namespaces by labels, and this server does not know those of \
                  {namespace_name}; use a template without namespaceSelector"
             ),
-        )),
-    }
+        ),
+    };
+    Err(Refusal::new(reason, message))
 }
 
 /// Whether a template is for pods like this one.
 pub(super) fn suits(template: &Template, pod: &Pod<'_>) -> Result<(), Reason> {
     if !template.os.iter().any(|os| *os == pod.os()) {
-        return Err(Reason::UnsupportedOs);
+        Err(Reason::UnsupportedOs)
+    } else if pod.uses_host_network() && !template.host_network {
+        Err(Reason::HostNetwork)
+    } else {
+        Ok(())
     }
-    if pod.uses_host_network() && !template.host_network {
-        return Err(Reason::HostNetwork);
-    }
-    Ok(())
 }
 
 /// The values of a template's parameters: the pod's annotation, else the namespace's, else the default. Borrowed when
@@ -277,14 +278,21 @@ pub(super) fn parameters<'t>(
     pod: &Pod<'_>,
     namespace: &Namespace,
 ) -> Result<Cow<'t, Parameters>, Refusal> {
-    let is_own = |key: &str| parameter_of(template, key).is_some();
-    if let Some(defaults) = &template.defaults
-        && !pod.annotation_keys().any(is_own)
-        && !namespace.annotations().any(|(key, _)| is_own(key))
-    {
+    let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
+    let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", key));
+    let set = by_pod.chain(by_namespace).filter_map(|(whose, key)| {
+        Some((whose, key, key.strip_prefix(template.name().as_str())?.strip_prefix(PARAMETERS)?))
+    });
+    let mut set = set.peekable();
+    if let Some(defaults) = template.defaults.as_ref().filter(|_| set.peek().is_none()) {
         return Ok(Cow::Borrowed(&defaults.parameters));
     }
-    let mut refusals = unknown_parameters(template, pod, namespace);
+    let mut refusals = Vec::new();
+    for (whose, key, name) in set.filter(|(.., name)| template.parameter(name).is_none()).take(MAX_WRONG_KEYS) {
+        let hint = did_you_mean(nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())));
+        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(key));
+        refusals.push(Refusal::new(Reason::UnknownParameter, message));
+    }
     let mut values = Vec::with_capacity(template.parameters.len());
     for parameter in &template.parameters {
         match value(template, parameter, pod, namespace) {
@@ -295,11 +303,6 @@ pub(super) fn parameters<'t>(
     let Some(first) = refusals.first() else { return Ok(Cow::Owned(Parameters(values))) };
     let messages: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
     Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))
-}
-
-/// The parameter of a template that an annotation is for, whether or not it exists.
-fn parameter_of<'k>(template: &Template, key: &'k str) -> Option<&'k str> {
-    key.strip_prefix(template.name().as_str())?.strip_prefix(PARAMETERS)
 }
 
 fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Refusal> {
@@ -332,18 +335,6 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
         let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(&text)) };
         refused(Reason::InvalidParameter, format!("{rule} but {whose} {key} {is}"))
     })
-}
-
-fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace) -> Vec<Refusal> {
-    let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
-    let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", key));
-    let unknown = by_pod.chain(by_namespace).filter_map(|(whose, key)| {
-        let name = parameter_of(template, key).filter(|name| template.parameter(name).is_none())?;
-        let hint = did_you_mean(nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())));
-        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(key));
-        Some(Refusal::new(Reason::UnknownParameter, message))
-    });
-    unknown.take(MAX_WRONG_KEYS).collect()
 }
 
 /// The bytes of the parameters that a pod and its namespace set.
