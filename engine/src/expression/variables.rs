@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::convert::{self, Weight};
 
 /// The variables that an expression may name.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Root {
     Params,
     /// The pod, without what Pillion added.
