@@ -30,7 +30,7 @@ pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, S
     if weight.bytes > MAX_INPUT {
         return Err("it works on more than 1 MiB of the pod".into());
     }
-    let value = Counting(weight).deserialize(&mut serde_json::Deserializer::from_str(json.get()));
+    let value = weight.deserialize(&mut serde_json::Deserializer::from_str(json.get()));
     value.map_err(|_| {
         if weight.items > MAX_INPUT_VALUES {
             format!("it names more than {MAX_INPUT_VALUES} values of the pod")
@@ -52,17 +52,15 @@ pub(super) fn items(value: Value) -> Value {
     Value::List(Arc::new(keys.into_iter().map(Value::from).collect()))
 }
 
-/// Makes a value of JSON, and counts it.
-struct Counting<'a>(&'a mut Weight);
-
-impl Counting<'_> {
+impl Weight {
     fn count<E: de::Error>(&mut self) -> Result<(), E> {
-        self.0.items += 1;
-        if self.0.items > MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
+        self.items += 1;
+        if self.items > MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Counting<'_> {
+/// Makes a value of JSON, and counts its items.
+impl<'de> DeserializeSeed<'de> for &mut Weight {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -70,7 +68,7 @@ impl<'de> DeserializeSeed<'de> for Counting<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Counting<'_> {
+impl<'de> Visitor<'de> for &mut Weight {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,20 +99,20 @@ impl<'de> Visitor<'de> for Counting<'_> {
         Ok(Value::String(Arc::new(value.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Counting(self.0))? {
+        while let Some(item) = access.next_element_seed(&mut *self)? {
             self.count()?;
             items.push(item);
         }
         Ok(Value::List(Arc::new(items)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = HashMap::new();
         while let Some(key) = access.next_key::<String>()? {
             self.count()?;
-            map.insert(Key::String(Arc::new(key)), access.next_value_seed(Counting(self.0))?);
+            map.insert(Key::String(Arc::new(key)), access.next_value_seed(&mut *self)?);
         }
         Ok(Value::Map(Map { map: Arc::new(map) }))
     }
