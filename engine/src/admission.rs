@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::object::{Lenient, Opened};
 
-const API_VERSION: &str = "admission.k8s.io/v1";
+/// The only version that is answered.
+pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// What an API server asks about one object.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Review<'a> {
     pub(crate) request: Request<'a>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, default, rename = "apiVersion")]
     api_version: Cow<'a, str>,
@@ -28,32 +29,30 @@ struct Envelope<'a> {
 
 /// The fields of a request that matter here.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Request<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     uid: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub(crate) kind: Kind<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub(crate) sub_resource: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     namespace: Option<Cow<'a, str>>,
-    #[serde(default)]
     operation: Operation,
-    /// The object, if it has the shape of one.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub(crate) object: Lenient<Opened<'a>>,
-    #[serde(default)]
     dry_run: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Kind<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub(crate) group: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub(crate) version: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub(crate) kind: Cow<'a, str>,
 }
 
@@ -61,9 +60,9 @@ pub(crate) struct Kind<'a> {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Operation {
-    /// It is made.
+    /// It is created.
     Create,
-    /// It is changed.
+    /// It is updated.
     Update,
     /// It is deleted.
     Delete,
@@ -76,10 +75,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Every operation.
-    pub const ALL: [Operation; 5] =
-        [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect, Operation::Other];
-
     /// The word that Kubernetes uses.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -92,7 +87,7 @@ impl Operation {
     }
 }
 
-/// Why a body cannot be answered at all: there is no one to address the answer to.
+/// Why a body gets no AdmissionReview in return.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum MalformedReview {
     /// The body is not JSON, or not of the right types.
@@ -124,14 +119,12 @@ impl<'a> Review<'a> {
 
     /// The review that an API server would send for a new pod.
     pub fn of_pod(namespace: &'a str, pod: &'a RawValue) -> Review<'a> {
-        let object = serde_json::from_str(pod.get()).unwrap_or_default();
-        let kind = Kind { group: "".into(), version: "v1".into(), kind: "Pod".into() };
         let request = Request {
             uid: "none".into(),
-            kind,
+            kind: Kind { version: "v1".into(), kind: "Pod".into(), ..Kind::default() },
             namespace: Some(namespace.into()),
             operation: Operation::Create,
-            object,
+            object: serde_json::from_str(pod.get()).unwrap_or_default(),
             ..Request::default()
         };
         Review { api_version: API_VERSION.into(), request }
@@ -155,10 +148,6 @@ impl<'a> Review<'a> {
     /// Whether nothing will be stored.
     pub fn dry_run(&self) -> bool {
         self.request.dry_run.unwrap_or_default()
-    }
-
-    pub(crate) fn is_v1(&self) -> bool {
-        self.api_version == API_VERSION
     }
 }
 

@@ -1,4 +1,4 @@
-//! The templates in force, and what is known of a namespace: all that a review depends on beside the review itself.
+//! What a review depends on beside itself: the templates in force, and the pod's namespace.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,54 +12,24 @@ use crate::text::nearest;
 /// The templates in force. Once built it is never changed: a reload makes a new one.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    on_error: OnError,
+    pub(crate) on_error: OnError,
     templates: HashMap<TemplateName, Slot>,
 }
 
-/// Everything of one name.
+/// A template in force, or the first thing that is wrong with one that was refused.
+type Entry = Result<Arc<Template>, String>;
+
+/// The templates of one name.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     cluster_wide: Option<Entry>,
-    /// By namespace.
-    namespaced: BTreeMap<String, Entry>,
-}
-
-#[derive(Clone, Debug)]
-enum Entry {
-    InForce(Arc<Template>),
-    /// With the first thing that is wrong with it.
-    Refused(String),
-}
-
-impl Entry {
-    fn template(&self) -> Option<&Arc<Template>> {
-        match self {
-            Entry::InForce(template) => Some(template),
-            Entry::Refused(_) => None,
-        }
-    }
-
-    fn found(&self) -> Found<'_> {
-        match self {
-            Entry::InForce(template) => Found::Template(template),
-            Entry::Refused(why) => Found::Refused(why),
-        }
-    }
+    by_namespace: BTreeMap<String, Entry>,
 }
 
 impl Slot {
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.cluster_wide.iter().chain(self.namespaced.values())
+    fn in_force(&self) -> impl Iterator<Item = &Arc<Template>> {
+        self.cluster_wide.iter().chain(self.by_namespace.values()).flatten()
     }
-}
-
-/// What a name leads to.
-#[derive(Debug)]
-pub(crate) enum Found<'a> {
-    Template(&'a Arc<Template>),
-    /// With the first thing that is wrong with it.
-    Refused(&'a str),
-    Unknown,
 }
 
 impl Catalog {
@@ -70,27 +40,26 @@ impl Catalog {
 
     /// Puts a template in force, in place of another of the same name and namespace.
     pub fn insert(&mut self, template: Arc<Template>) {
-        let (name, namespace) = (template.name().clone(), template.namespace().map(str::to_owned));
-        self.put(name, namespace, Entry::InForce(template));
+        self.put(template.name().clone(), template.namespace(), Ok(template.clone()));
     }
 
-    /// Remembers a template that was refused, so that asking for it says so. `why` is the first thing wrong with it. One
-    /// that is cluster-wide may have meant not to be shadowed, so it is not.
+    /// Remembers why a template was refused, for those who ask for it. A cluster-wide one may have meant not to be
+    /// shadowed, so it is not.
     pub fn refuse(&mut self, name: TemplateName, namespace: Option<&str>, why: String) {
-        self.put(name, namespace.map(str::to_owned), Entry::Refused(why));
+        self.put(name, namespace, Err(why));
     }
 
-    fn put(&mut self, name: TemplateName, namespace: Option<String>, entry: Entry) {
+    fn put(&mut self, name: TemplateName, namespace: Option<&str>, entry: Entry) {
         let slot = self.templates.entry(name).or_default();
         match namespace {
-            Some(namespace) => drop(slot.namespaced.insert(namespace, entry)),
+            Some(namespace) => drop(slot.by_namespace.insert(namespace.to_owned(), entry)),
             None => slot.cluster_wide = Some(entry),
         }
     }
 
     /// How many templates are in force.
     pub fn len(&self) -> usize {
-        self.templates.values().flat_map(Slot::entries).filter_map(Entry::template).count()
+        self.templates.values().flat_map(Slot::in_force).count()
     }
 
     /// Whether no template is in force.
@@ -100,56 +69,46 @@ impl Catalog {
 
     /// The names of the templates in force, in no particular order.
     pub fn names(&self) -> impl Iterator<Item = &TemplateName> {
-        let in_force = |slot: &Slot| slot.entries().any(|entry| entry.template().is_some());
-        self.templates.iter().filter(move |(_, slot)| in_force(slot)).map(|(name, _)| name)
+        self.templates.iter().filter(|(_, slot)| slot.in_force().next().is_some()).map(|(name, _)| name)
     }
 
     /// The template that pods of this namespace get for a name.
     pub fn template(&self, name: &str, namespace: &str) -> Option<&Template> {
-        match self.find(name, namespace) {
-            Found::Template(template) => Some(template),
-            Found::Refused(_) | Found::Unknown => None,
-        }
+        Some(self.find(name, namespace)?.ok()?)
     }
 
-    pub(crate) fn on_error(&self) -> OnError {
-        self.on_error
+    /// The template that pods of this namespace get for a name, or why it was refused: the cluster-wide one, unless the
+    /// namespace has one and may shadow it.
+    pub(crate) fn find(&self, name: &str, namespace: &str) -> Option<Result<&Arc<Template>, &str>> {
+        let slot = self.templates.get(name)?;
+        let wide = slot.cluster_wide.as_ref();
+        let may_shadow = wide.is_none_or(|wide| wide.as_ref().is_ok_and(|template| template.allows_shadowing()));
+        let own = slot.by_namespace.get(namespace).filter(|_| may_shadow);
+        Some(own.or(wide)?.as_ref().map_err(String::as_str))
     }
 
-    /// The template that a pod of this namespace gets for a name: the cluster-wide one, unless that one allows to be
-    /// shadowed.
-    pub(crate) fn find(&self, name: &str, namespace: &str) -> Found<'_> {
-        let Some(slot) = self.templates.get(name) else { return Found::Unknown };
-        let own = slot.namespaced.get(namespace).map(Entry::found);
-        match &slot.cluster_wide {
-            Some(Entry::InForce(template)) if template.allows_shadowing() => own.unwrap_or(Found::Template(template)),
-            Some(entry) => entry.found(),
-            None => own.unwrap_or(Found::Unknown),
-        }
-    }
-
-    /// The template for this namespace whose name is nearest to one that leads nowhere.
+    /// The name that is nearest to an unknown one, of those that lead to a template for this namespace.
     pub(crate) fn nearest(&self, name: &str, namespace: &str) -> Option<&str> {
-        let is_usable = |name: &&str| matches!(self.find(name, namespace), Found::Template(_));
-        nearest(name, self.templates.keys().map(TemplateName::as_str).filter(is_usable))
+        let names = self.templates.keys().map(TemplateName::as_str);
+        nearest(name, names.filter(|name| self.template(name, namespace).is_some()))
     }
 }
 
 /// What is known of the pod's namespace.
 #[derive(Debug)]
 pub struct Namespace {
-    pub(crate) name: String,
+    /// Its name.
+    pub name: String,
     pub(crate) details: Details,
 }
 
 /// What is known of a namespace beside its name.
 #[derive(Debug)]
 pub(crate) enum Details {
-    /// Nothing, and nothing more is expected.
+    /// This server knows no namespaces.
     Unknown,
-    /// All of it.
     Known(Known),
-    /// It should be known; this is why it is not.
+    /// It should be known, and is not for this reason.
     Unavailable(String),
 }
 
@@ -166,7 +125,7 @@ impl Namespace {
         Namespace { name: name.to_owned(), details: Details::Unknown }
     }
 
-    /// A namespace that should be known, and could not be asked for: what it requires must not be left out in silence.
+    /// A namespace that should be known and is not, for the reason given: it may require templates.
     pub fn unavailable(name: &str, why: String) -> Namespace {
         Namespace { name: name.to_owned(), details: Details::Unavailable(why) }
     }
@@ -187,11 +146,6 @@ impl Namespace {
         Namespace { name, details: Details::Known(known) }
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(crate) fn known(&self) -> Option<&Known> {
         match &self.details {
             Details::Known(known) => Some(known),
@@ -199,8 +153,8 @@ impl Namespace {
         }
     }
 
-    pub(crate) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.known().into_iter().flat_map(|known| known.annotations.keys()).map(String::as_str)
+    pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.known().into_iter().flat_map(|known| &known.annotations).map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
@@ -235,11 +189,7 @@ mod tests {
 
     /// What pods of a namespace get for the name.
     fn found<'a>(catalog: &'a Catalog, namespace: &str) -> &'a str {
-        match catalog.find("meter", namespace) {
-            Found::Template(template) => template.description(),
-            Found::Refused(why) => why,
-            Found::Unknown => "nothing",
-        }
+        catalog.find("meter", namespace).map_or("nothing", |found| found.map_or_else(|why| why, |it| it.description()))
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::names::TemplateName;
 
-/// How a pod, or one template of it, came out.
+/// The result for a pod, or for one template.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Outcome {
     /// Something was added.
@@ -21,9 +21,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Outcome; 4] = [Outcome::Injected, Outcome::Skipped, Outcome::Denied, Outcome::Error];
-
     /// The word that users see.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +40,7 @@ impl fmt::Display for Outcome {
 
 macro_rules! reasons {
     ($($variant:ident $code:literal [$($outcome:ident),*] $sentence:literal $fix:literal;)*) => {
-        /// Why a pod, or one template of it, came out as it did. A closed set: what users see as `snake_case`.
+        /// Why a pod, or one template, has its outcome. Users see it in `snake_case`.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub enum Reason {
             $(#[doc = $sentence] $variant,)*
@@ -53,17 +50,17 @@ macro_rules! reasons {
             /// Every reason.
             pub const ALL: &[Reason] = &[$(Reason::$variant),*];
 
-            /// The code that users see.
+            /// The reason in `snake_case`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Reason::$variant => $code,)* }
             }
 
-            /// The code as Kubernetes writes the reason of an event.
+            /// The reason as Kubernetes writes the reason of an event.
             pub fn camel_case(self) -> &'static str {
                 match self { $(Reason::$variant => stringify!($variant),)* }
             }
 
-            /// The outcomes that it can stand beside.
+            /// The outcomes that can have it.
             pub fn outcomes(self) -> &'static [Outcome] {
                 match self { $(Reason::$variant => &[$(Outcome::$outcome),*],)* }
             }
@@ -144,22 +141,22 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What becomes of a pod.
+/// What happens to a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// How it came out.
+    /// The pod's outcome.
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,
     /// What, where and what to do, when the pod is refused or something went wrong.
     pub message: Option<String>,
-    /// Which pod it was.
+    /// Which pod it is.
     pub subject: Subject,
     /// Each template, in the order in which they were asked for.
     pub templates: Vec<TemplateDecision>,
     /// For the person who creates the pod: kubectl shows them.
     pub warnings: Vec<Warning>,
-    /// The changes: what was injected, and what is written down about it.
+    /// The changes, with the annotations that record them.
     pub patch: Patch,
 }
 
@@ -179,7 +176,7 @@ pub struct Subject {
     pub name: String,
     /// The controller that made it.
     pub owner: Option<Owner>,
-    /// Whether an earlier call wrote on it: it is the same pod again, or was copied from one.
+    /// Whether it has the annotation of an earlier call: it is the same pod again, or a copy of one.
     pub seen_before: bool,
 }
 
@@ -192,7 +189,7 @@ pub struct Owner {
     pub kind: String,
     /// Its name; its namespace is the pod's.
     pub name: String,
-    /// What tells it from an earlier object of the same name.
+    /// Its uid.
     pub uid: String,
 }
 
@@ -208,22 +205,16 @@ impl fmt::Display for Owner {
 pub struct Warning {
     /// What, where and what to do.
     pub text: String,
-    /// Why a template was left out, where the text tells of that.
-    pub left_out: Option<Reason>,
+    /// Why a template was skipped, if the text is about that.
+    pub skipped: Option<Reason>,
 }
 
-impl fmt::Display for Warning {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
-    }
-}
-
-/// What became of one template.
+/// The result of one template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TemplateDecision {
     /// Its name.
     pub name: TemplateName,
-    /// How it came out.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,

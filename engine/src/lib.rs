@@ -21,7 +21,7 @@ pub mod admission;
 pub mod catalog;
 pub mod decision;
 mod draft;
-pub mod expression;
+mod expression;
 mod fragment;
 mod inject;
 pub mod load;

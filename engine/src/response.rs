@@ -1,21 +1,15 @@
-//! The answer to a review, as an API server takes it.
-//!
-//! kube's own types write a patch as a list of numbers; here it goes out in base64, as the API server's documentation has
-//! it.
+//! The answer to a review, as an API server takes it. kube's own types write a patch as a list of numbers, not in base64.
 
-use std::io::Write as _;
-
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use base64::write::EncoderWriter;
 use serde::Serialize;
 
 use crate::admission::Review;
 use crate::decision::{Decision, Outcome};
 
-/// The longest warning that reaches a user in one piece.
+/// The longest warning that the API server does not truncate, and the most that it takes of all together, in characters.
 /// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
 const MAX_WARNING: usize = 120;
-/// The same for all warnings of one answer.
 const MAX_WARNINGS: usize = 4096;
 
 #[derive(Serialize)]
@@ -57,15 +51,14 @@ struct AuditAnnotations {
 
 /// The answer to a review, as JSON. It is addressed in the version in which the review came.
 pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
-    let status = (!decision.allowed()).then(|| Status {
-        code: 403,
-        reason: "Forbidden",
-        message: decision.message.as_deref().unwrap_or(decision.reason.sentence()),
-    });
     let response = Response {
         uid: review.uid(),
         allowed: decision.allowed(),
-        status,
+        status: (!decision.allowed()).then(|| Status {
+            code: 403,
+            reason: "Forbidden",
+            message: decision.message.as_deref().unwrap_or(decision.reason.sentence()),
+        }),
         patch_type: (!decision.patch.is_empty()).then_some("JSONPatch"),
         warnings: warnings(decision),
         // An API server that calls again keeps those of the first call, and logs a warning for each that differs.
@@ -73,24 +66,20 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
             .then(|| AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() }),
     };
     let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
-    let mut json = Vec::with_capacity(512 + decision.patch.json.len() * 3 / 2);
-    serde_json::to_writer(&mut json, &answer).expect("strings and booleans are always JSON");
+    let mut json = serde_json::to_string(&answer).expect("strings and booleans are always JSON");
     if !decision.patch.is_empty() {
         // By far the longest part, and base64 needs no escapes: it goes in behind the response's last field.
+        json.reserve(decision.patch.json.len() * 3 / 2);
         json.truncate(json.len() - "}}".len());
-        json.extend_from_slice(br#","patch":""#);
-        let mut patch = EncoderWriter::new(&mut json, &STANDARD);
-        let written = patch.write_all(decision.patch.json.as_bytes()).and_then(|()| patch.finish().map(drop));
-        written.expect("a byte vector takes everything");
-        drop(patch);
-        json.extend_from_slice(br#""}}"#);
+        json.push_str(r#","patch":""#);
+        STANDARD.encode_string(&decision.patch.json, &mut json);
+        json.push_str(r#""}}"#);
     }
-    json
+    json.into_bytes()
 }
 
-/// A decision's warnings in pieces that the API server shows as they are, broken between words.
+/// A decision's warnings, broken between words into pieces that the API server does not truncate.
 pub fn warnings(decision: &Decision) -> Vec<String> {
-    let mut left = MAX_WARNINGS;
     let mut pieces = Vec::with_capacity(decision.warnings.len());
     for warning in &decision.warnings {
         let mut piece = String::new();
@@ -107,6 +96,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
         }
         pieces.push(piece);
     }
+    let mut left = MAX_WARNINGS;
     pieces.retain(|piece| {
         left = left.saturating_sub(piece.chars().count());
         left > 0

@@ -1,8 +1,7 @@
 //! What a pod may hold: types, required fields, enumerations and merge keys.
 //!
 //! `schema.json` is trimmed from the OpenAPI document of a real API server by `make schema`, and a test fails when it is
-//! stale. From it come the checks of a template, the type that each hole must yield, and the keys by which lists merge.
-//! Its references are linked when it is first used: from then on a type leads to the types of its parts.
+//! stale. Its references are resolved when it is first used.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,7 +17,7 @@ pub(crate) enum Type {
     Scalar(Scalar),
     /// An object of a named type.
     Object(&'static Object),
-    /// A list, and the fields that tell its items apart; none where Kubernetes names none.
+    /// A list and its merge keys, if Kubernetes publishes any.
     List { item: Box<Type>, keys: Vec<String> },
     /// An object whose keys the user chooses, such as labels.
     Map(Box<Type>),
@@ -29,7 +28,7 @@ pub(crate) enum Type {
 pub(crate) struct Scalar {
     #[serde(rename = "type")]
     pub(crate) kind: ScalarKind,
-    /// The values allowed; empty where every value is.
+    /// The values allowed; empty if all are.
     #[serde(rename = "enum", default)]
     pub(crate) allowed: Vec<String>,
 }
@@ -61,7 +60,7 @@ pub(crate) struct Object {
     pub(crate) number: usize,
 }
 
-/// Every named type that a pod is made of.
+/// The named types that a pod is made of.
 #[derive(Debug)]
 pub(crate) struct Schema {
     pub(crate) pod: Type,
@@ -75,15 +74,20 @@ pub(crate) struct Schema {
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     let published = serde_json::from_str(include_str!("schema.json")).expect("the committed schema is valid JSON");
-    let mut links = Links { published, linked: BTreeMap::new(), objects: Vec::new() };
-    let pod = links.link("Pod");
-    let (metadata, spec) = (pod.field("metadata").object(), pod.field("spec").object());
-    let (container, volume) = (spec.item("containers").object(), spec.item("volumes").object());
-    Schema { pod: Type::Object(pod), metadata, spec, container, volume, objects: links.objects }
+    let mut linker = Linker { published, objects: Vec::new() };
+    let pod = linker.object("Pod");
+    let spec = pod.field("spec").object();
+    Schema {
+        pod: Type::Object(pod),
+        metadata: pod.field("metadata").object(),
+        spec,
+        container: spec.item("containers").object(),
+        volume: spec.item("volumes").object(),
+        objects: linker.objects,
+    }
 });
 
 impl Schema {
-    /// The schema that this build was made with.
     pub(crate) fn get() -> &'static Schema {
         &SCHEMA
     }
@@ -95,7 +99,7 @@ impl Schema {
 }
 
 impl Type {
-    /// The type of what lies below: a field, the value of a map's key, or the item of a list.
+    /// The type of a field, of a map's values, or of a list's items.
     pub(crate) fn child(&self, name: &str) -> Option<&Type> {
         match self {
             Type::Object(object) => object.fields.get(name),
@@ -105,11 +109,7 @@ impl Type {
         }
     }
 
-    /// The type of an object.
-    ///
-    /// # Panics
-    ///
-    /// When it is something else: what is asked for is a constant of ours.
+    /// Panics if it is no object: callers name constants.
     fn object(&self) -> &'static Object {
         match self {
             Type::Object(object) => object,
@@ -119,11 +119,7 @@ impl Type {
 }
 
 impl Object {
-    /// The type of a field.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such field: names come from the schema itself or are constants of ours.
+    /// The type of a field. It panics if there is none: names come from the schema itself or are constants.
     pub(crate) fn field(&self, name: &str) -> &Type {
         self.fields.get(name).expect("every field that is named is part of the schema")
     }
@@ -144,13 +140,13 @@ impl Object {
         }
     }
 
-    /// The field whose name is nearest to a name that is none, if one is near.
+    /// The field whose name is nearest to a wrong one, if one is near.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.fields.keys().map(String::as_str))
     }
 }
 
-/// A type as it is published: other types go by their names.
+/// A type as `schema.json` has it, where objects are named.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Published {
@@ -176,35 +172,30 @@ struct PublishedObject {
     required: Vec<String>,
 }
 
-/// The named types that are still to be linked, and those that are.
-struct Links {
+/// Resolves names. No type holds itself, so each is complete before another refers to it.
+struct Linker {
     published: BTreeMap<String, PublishedObject>,
-    linked: BTreeMap<String, &'static Object>,
     objects: Vec<&'static Object>,
 }
 
-impl Links {
-    /// No type holds itself, so each is complete before another leads to it.
-    fn link(&mut self, name: &str) -> &'static Object {
-        if let Some(object) = self.linked.get(name) {
+impl Linker {
+    fn object(&mut self, name: &str) -> &'static Object {
+        if let Some(object) = self.objects.iter().find(|object| object.name == name) {
             return object;
         }
-        let PublishedObject { fields, required } =
-            self.published.remove(name).expect("every type that is named is part of the schema");
-        let fields = fields.into_iter().map(|(field, kind)| (field, self.link_type(kind))).collect();
-        let object =
-            Box::leak(Box::new(Object { name: name.to_owned(), fields, required, number: self.objects.len() }));
-        self.objects.push(object);
-        self.linked.insert(name.to_owned(), object);
-        object
+        let PublishedObject { fields, required } = self.published.remove(name).expect("every named type is published");
+        let fields = fields.into_iter().map(|(field, kind)| (field, self.resolve(kind))).collect();
+        let object = Object { name: name.to_owned(), fields, required, number: self.objects.len() };
+        self.objects.push(Box::leak(Box::new(object)));
+        self.objects[self.objects.len() - 1]
     }
 
-    fn link_type(&mut self, kind: Published) -> Type {
+    fn resolve(&mut self, kind: Published) -> Type {
         match kind {
             Published::Scalar(scalar) => Type::Scalar(scalar),
-            Published::Ref { name } => Type::Object(self.link(&name)),
-            Published::List { list, keys } => Type::List { item: Box::new(self.link_type(*list)), keys },
-            Published::Map { map } => Type::Map(Box::new(self.link_type(*map))),
+            Published::Ref { name } => Type::Object(self.object(&name)),
+            Published::List { list, keys } => Type::List { item: Box::new(self.resolve(*list)), keys },
+            Published::Map { map } => Type::Map(Box::new(self.resolve(*map))),
         }
     }
 }

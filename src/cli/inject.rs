@@ -251,7 +251,7 @@ impl Injection {
             }
         }
         for warning in warnings {
-            say(&format!("warning: {warning}"));
+            say(&format!("warning: {}", warning.text));
         }
 
         let failed = |outcome| matches!(outcome, Outcome::Denied | Outcome::Error);

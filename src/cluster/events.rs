@@ -71,7 +71,7 @@ impl Events {
         let (now, time) = (Instant::now(), Timestamp::now());
         let mut log = self.log();
         for warning in &decision.warnings {
-            let note = Note::new(warning.left_out.unwrap_or(decision.reason), &warning.text);
+            let note = Note::new(warning.skipped.unwrap_or(decision.reason), &warning.text);
             let repeated = decision.subject.seen_before;
             // If there was no room for it on the first call about a pod, it was counted then.
             if !log.record(&regarding, note, repeated, now, time) && !repeated {

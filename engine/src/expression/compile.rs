@@ -1,31 +1,31 @@
-//! What an expression may say, decided when it is loaded: one walk over its tree.
+//! One walk over an expression's tree, when it is loaded: what may stand there, what type and size each value has, and
+//! variables in place of paths.
 //!
-//! Paths become variables, and of every other node it is known afterwards what its value can be ([`Shape`]) and how
-//! large. Inside a comprehension a value from outside of it can only be compared: anything else could take the square of
-//! the input.
+//! Inside a comprehension a value from outside of it can only be compared: anything else could take the square of the
+//! input.
 
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 use kube_cel::cel::parser::Expression as Tree;
 
 use super::cost::Cost;
 use super::path::{optional_of_item, path_of};
-use super::source::{Invalid, MAX_DEPTH, invalid};
+use super::source::MAX_DEPTH;
 use super::typing::{Scope, Shape};
 use super::variables::{Input, Root, Wanted};
 use crate::text::{did_you_mean, nearest};
 
-/// No identifier of a source can begin with this character: it marks the variables of ours and of the crate's macros.
+/// Begins the names of our variables and of those in the crate's macros. No identifier of a source can.
 const MARK: char = '@';
 const OUTSIDE: &str = "inside a comprehension, a value from outside of it can only be compared";
 
-/// The variable that stands for an input.
+/// The name of the variable for an input.
 pub(super) fn variable(at: usize) -> String {
     format!("{MARK}{at}")
 }
 
-/// Puts variables in the place of paths, and gives what these name, what an evaluation can cost, and what is known of the
-/// result's type.
-pub(super) fn compile(tree: &mut Tree, scope: &Scope<'_>) -> Result<(Vec<Input>, Cost, Shape), Invalid> {
+/// Checks a tree and puts variables in place of its paths. Gives the inputs that these stand for, the cost, and the type of
+/// the result.
+pub(super) fn compile(tree: &mut Tree, scope: &Scope<'_>) -> Result<(Vec<Input>, Cost, Shape), String> {
     let mut compiler = Compiler { scope, items: Vec::new(), inputs: Vec::new(), cost: Cost::default() };
     let value = compiler.visit(tree, 0)?;
     compiler.cost.growth = compiler.cost.growth.max(value.growth);
@@ -35,16 +35,9 @@ pub(super) fn compile(tree: &mut Tree, scope: &Scope<'_>) -> Result<(Vec<Input>,
 struct Compiler<'a> {
     scope: &'a Scope<'a>,
     /// The variables of the comprehensions around the node at hand, the innermost last.
-    items: Vec<Item>,
+    items: Vec<(String, Summary)>,
     inputs: Vec<Input>,
     cost: Cost,
-}
-
-/// A comprehension's variable.
-struct Item {
-    name: String,
-    growth: u64,
-    shape: Shape,
 }
 
 /// What is known of a value.
@@ -52,7 +45,7 @@ struct Item {
 struct Summary {
     /// Whether it comes from outside of the innermost comprehension.
     outside: bool,
-    /// How many times the input it can be.
+    /// Its size, as a multiple of the input.
     growth: u64,
     shape: Shape,
 }
@@ -65,15 +58,15 @@ impl Summary {
 }
 
 impl Compiler<'_> {
-    fn visit(&mut self, tree: &mut Tree, depth: usize) -> Result<Summary, Invalid> {
+    fn visit(&mut self, tree: &mut Tree, depth: usize) -> Result<Summary, String> {
         if depth > MAX_DEPTH {
-            return invalid(format!("an expression may be {MAX_DEPTH} operators deep"));
+            return Err(format!("an expression may be {MAX_DEPTH} operators deep"));
         }
         if let Some(summary) = self.visit_path(tree, Wanted::Value)? {
             return Ok(summary);
         }
         match &mut tree.expr {
-            Expr::Literal(LiteralValue::Bytes(_)) => invalid("bytes are not used in a pod"),
+            Expr::Literal(LiteralValue::Bytes(_)) => Err("bytes are not used in a pod".into()),
             Expr::Literal(LiteralValue::Boolean(_)) => Ok(Summary::small(Shape::Unknown)),
             // A text of the source can stand in a result once for each item.
             Expr::Literal(LiteralValue::String(text)) if !self.items.is_empty() => {
@@ -85,39 +78,35 @@ impl Compiler<'_> {
                 let shape = operand.shape.member(&select.field, &operand.shape.name())?;
                 Ok(if select.test { Summary::small(Shape::Unknown) } else { Summary { shape, ..operand } })
             }
-            Expr::List(list) => self.visit_parts(&mut list.elements, Shape::List, depth),
+            Expr::List(list) => self.visit_parts(list.elements.iter_mut().collect(), Shape::List, depth),
             Expr::Map(map) => {
-                let mut parts = Vec::new();
-                for entry in &mut map.entries {
-                    let EntryExpr::MapEntry(entry) = &mut entry.expr else {
-                        return invalid("types cannot be made here");
-                    };
-                    parts.extend([&mut entry.key, &mut entry.value]);
-                }
-                self.visit_parts(parts, Shape::Other, depth)
+                let parts = map.entries.iter_mut().flat_map(|entry| match &mut entry.expr {
+                    EntryExpr::MapEntry(entry) => [&mut entry.key, &mut entry.value],
+                    EntryExpr::StructField(_) => unreachable!("an object that is written out has no fields of a type"),
+                });
+                self.visit_parts(parts.collect(), Shape::Other, depth)
             }
             Expr::Comprehension(comprehension) => self.visit_comprehension(comprehension, depth),
             Expr::Call(call) => self.visit_call(call, depth),
-            Expr::Ident(name) => self.unknown_variable(name),
-            Expr::Struct(_) | Expr::Unspecified => invalid("types cannot be made here"),
+            Expr::Ident(name) => Err(self.unknown_variable(name)),
+            Expr::Struct(_) | Expr::Unspecified => Err("types cannot be made here".into()),
         }
     }
 
-    /// A path from a variable is taken for what it names as a whole, so that nothing more is ever converted. `wanted` is
-    /// what of it, unless the path says so itself.
-    fn visit_path(&mut self, tree: &mut Tree, wanted: Wanted) -> Result<Option<Summary>, Invalid> {
+    /// Replaces a path by the variable for what it names. `wanted` is what of it, unless the path says so itself.
+    fn visit_path(&mut self, tree: &mut Tree, wanted: Wanted) -> Result<Option<Summary>, String> {
         let Some(path) = path_of(tree) else { return Ok(None) };
         let wanted = if path.wanted == Wanted::Value { wanted } else { path.wanted };
         let summary = if path.root.starts_with(MARK) {
-            // A macro's result so far, which is only ever an operand of the macro's own operators.
+            // A macro's result so far. Only the macro's own operators use it.
             Summary { growth: 0, ..Summary::small(Shape::Unknown) }
-        } else if let Some(at) = self.items.iter().rposition(|item| item.name == path.root) {
-            let Item { growth, shape, .. } = self.items[at];
-            let shape = path.names.iter().try_fold(shape, |shape, name| shape.member(name, &path.root))?;
+        } else if let Some(at) = self.items.iter().rposition(|(name, _)| *name == path.root) {
+            let item = self.items[at].1;
+            let shape = path.names.iter().try_fold(item.shape, |shape, name| shape.member(name, &path.root))?;
             if let Wanted::Optional { from } = wanted {
                 *tree = optional_of_item(&path, from);
             }
-            Summary { outside: at + 1 < self.items.len(), growth, shape }
+            Summary { outside: at + 1 < self.items.len(), shape, ..item }
         } else if let Some(root) = Root::ALL.into_iter().find(|root| root.as_str() == path.root) {
             let shape = match self.scope.shape(root, &path.names)? {
                 shape if wanted == Wanted::Items && !shape.is_list() => Shape::List,
@@ -136,30 +125,23 @@ impl Compiler<'_> {
         Ok(Some(if wanted == Wanted::Presence { Summary::small(Shape::Unknown) } else { summary }))
     }
 
-    fn unknown_variable<T>(&self, name: &str) -> Result<T, Invalid> {
-        if self.scope.parameters.contains_key(name) {
-            return invalid(format!("{name} is not a variable; did you mean params.{name}?"));
-        }
-        let items = self.items.iter().map(|item| item.name.as_str());
-        let near = match name {
-            "namespace" => Some("namespaceObject"),
-            _ => nearest(name, items.chain(Root::ALL.map(Root::as_str))),
+    fn unknown_variable(&self, name: &str) -> String {
+        let items = self.items.iter().map(|(name, _)| name.as_str());
+        let hint = match name {
+            _ if self.scope.parameters.contains_key(name) => format!("; did you mean params.{name}?"),
+            "namespace" => did_you_mean(Some("namespaceObject")),
+            _ => did_you_mean(nearest(name, items.chain(Root::ALL.map(Root::as_str)))),
         };
-        invalid(format!("{name} is not a variable{}", did_you_mean(near)))
+        format!("{name} is not a variable{hint}")
     }
 
-    /// The parts of a list or an object that is written out.
-    fn visit_parts<'t>(
-        &mut self,
-        parts: impl IntoIterator<Item = &'t mut Tree>,
-        shape: Shape,
-        depth: usize,
-    ) -> Result<Summary, Invalid> {
+    /// The parts of a list or object literal.
+    fn visit_parts(&mut self, parts: Vec<&mut Tree>, shape: Shape, depth: usize) -> Result<Summary, String> {
         let mut whole = Summary::small(shape);
         for part in parts {
             let part = self.visit(part, depth + 1)?;
             if part.outside {
-                return invalid(OUTSIDE);
+                return Err(OUTSIDE.into());
             }
             self.cost.built += 1;
             whole.growth = whole.growth.saturating_add(part.growth);
@@ -167,19 +149,19 @@ impl Compiler<'_> {
         Ok(whole)
     }
 
-    fn visit_comprehension(&mut self, tree: &mut ComprehensionExpr, depth: usize) -> Result<Summary, Invalid> {
+    fn visit_comprehension(&mut self, tree: &mut ComprehensionExpr, depth: usize) -> Result<Summary, String> {
         let range = match self.visit_path(&mut tree.iter_range, Wanted::Items)? {
             Some(range) => range,
             None => self.visit(&mut tree.iter_range, depth + 1)?,
         };
         if range.outside {
-            return invalid("a comprehension inside another can only go through the item at hand");
+            return Err("a comprehension inside another can only go through the item at hand".into());
         }
         let gathers = matches!(tree.accu_init.expr, Expr::List(_));
         if gathers && !range.shape.is_list() {
-            return invalid("map() and filter() need a list here: the order of an object's keys is not fixed");
+            return Err("map() and filter() need a list here: the order of an object's keys is not fixed".into());
         }
-        self.items.push(Item { name: tree.iter_var.clone(), growth: range.growth, shape: range.shape.item() });
+        self.items.push((tree.iter_var.clone(), Summary { shape: range.shape.item(), ..range }));
         let body = self.visit(&mut tree.loop_step, depth + 1)?;
         self.items.pop();
         self.cost.steps = self.cost.steps.max(1);
@@ -192,7 +174,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn visit_call(&mut self, call: &mut CallExpr, depth: usize) -> Result<Summary, Invalid> {
+    fn visit_call(&mut self, call: &mut CallExpr, depth: usize) -> Result<Summary, String> {
         let mut name = call.func_name.clone();
         let mut operands = Vec::with_capacity(call.args.len() + 1);
         match call.target.as_deref_mut() {
@@ -215,7 +197,7 @@ impl Compiler<'_> {
             | operators::LESS_EQUALS
             | operators::GREATER
             | operators::GREATER_EQUALS => {
-                return if outside > 1 { invalid(OUTSIDE) } else { Ok(Summary::small(Shape::Unknown)) };
+                return if outside > 1 { Err(OUTSIDE.into()) } else { Ok(Summary::small(Shape::Unknown)) };
             }
             operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE => {
                 return Ok(Summary::small(Shape::Unknown));
@@ -236,7 +218,7 @@ impl Compiler<'_> {
             function => self.cost.of_function(function, &call.args, growth, !self.items.is_empty())?,
         };
         if outside > 0 {
-            return invalid(OUTSIDE);
+            return Err(OUTSIDE.into());
         }
         self.cost.growth = self.cost.growth.max(growth);
         Ok(Summary { outside: false, growth, shape })

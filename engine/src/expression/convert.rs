@@ -1,7 +1,5 @@
-//! JSON to CEL and back.
-//!
-//! Every JSON integer is an `int`, as in Kubernetes; the crate would make positive ones `uint` and then refuse to add
-//! the two.
+//! JSON to CEL and back. Every JSON integer is an `int`, as in Kubernetes; the crate would make positive ones `uint`, which
+//! cannot be added to an `int`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,9 +10,9 @@ use kube_cel::cel::objects::{Key, Map, OptionalValue};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The text of one evaluation's input, all values together.
+/// The bytes of JSON that one evaluation may read.
 const MAX_INPUT: u64 = 1 << 20;
-/// The values in it: each takes some hundred bytes, however short its text.
+/// The values in them: each takes some hundred bytes, however short its text.
 const MAX_INPUT_VALUES: u64 = 1 << 16;
 
 /// How much an evaluation has to work on.
@@ -32,10 +30,13 @@ pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, S
     if weight.bytes > MAX_INPUT {
         return Err("it works on more than 1 MiB of the pod".into());
     }
-    let value = Counting(weight).deserialize(&mut serde_json::Deserializer::from_str(json.get()));
-    value.map_err(|_| match weight.items > MAX_INPUT_VALUES {
-        true => format!("it names more than {MAX_INPUT_VALUES} values of the pod"),
-        false => "it names a value that is nested too deeply".into(),
+    let value = weight.deserialize(&mut serde_json::Deserializer::from_str(json.get()));
+    value.map_err(|_| {
+        if weight.items > MAX_INPUT_VALUES {
+            format!("it names more than {MAX_INPUT_VALUES} values of the pod")
+        } else {
+            "it names a value that is nested too deeply".into()
+        }
     })
 }
 
@@ -43,7 +44,7 @@ pub(super) fn optional(value: Option<Value>) -> Value {
     Value::Opaque(Arc::new(value.map_or_else(OptionalValue::none, OptionalValue::of)))
 }
 
-/// A list as it is, and an object's keys, sorted.
+/// A list, or an object's keys, sorted.
 pub(super) fn items(value: Value) -> Value {
     let Value::Map(map) = value else { return value };
     let mut keys: Vec<_> = map.map.keys().collect();
@@ -51,17 +52,15 @@ pub(super) fn items(value: Value) -> Value {
     Value::List(Arc::new(keys.into_iter().map(Value::from).collect()))
 }
 
-/// Makes a value of JSON, and counts it.
-struct Counting<'a>(&'a mut Weight);
-
-impl Counting<'_> {
+impl Weight {
     fn count<E: de::Error>(&mut self) -> Result<(), E> {
-        self.0.items += 1;
-        if self.0.items > MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
+        self.items += 1;
+        if self.items > MAX_INPUT_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Counting<'_> {
+/// Makes a value of JSON, and counts its items.
+impl<'de> DeserializeSeed<'de> for &mut Weight {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -69,7 +68,7 @@ impl<'de> DeserializeSeed<'de> for Counting<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Counting<'_> {
+impl<'de> Visitor<'de> for &mut Weight {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,26 +99,26 @@ impl<'de> Visitor<'de> for Counting<'_> {
         Ok(Value::String(Arc::new(value.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Counting(self.0))? {
+        while let Some(item) = access.next_element_seed(&mut *self)? {
             self.count()?;
             items.push(item);
         }
         Ok(Value::List(Arc::new(items)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut access: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = HashMap::new();
         while let Some(key) = access.next_key::<String>()? {
             self.count()?;
-            map.insert(Key::String(Arc::new(key)), access.next_value_seed(Counting(self.0))?);
+            map.insert(Key::String(Arc::new(key)), access.next_value_seed(&mut *self)?);
         }
         Ok(Value::Map(Map { map: Arc::new(map) }))
     }
 }
 
-/// A map's entries come out sorted, because the crate keeps them in an order that changes from run to run.
+/// The JSON of a value. A map's entries are sorted, as the crate's order is random.
 pub(super) fn to_json(value: &Value) -> Result<serde_json::Value, String> {
     Ok(match value {
         Value::Null => serde_json::Value::Null,
@@ -130,13 +129,11 @@ pub(super) fn to_json(value: &Value) -> Result<serde_json::Value, String> {
         Value::String(value) => value.as_str().into(),
         Value::List(items) => items.iter().map(to_json).collect::<Result<_, _>>()?,
         Value::Map(map) => {
-            let mut members = serde_json::Map::with_capacity(map.map.len());
-            for (key, value) in map.map.iter() {
-                let Key::String(key) = key else {
-                    return Err("it gives an object with a key that is no string".into());
-                };
-                members.insert(key.as_str().to_owned(), to_json(value)?);
-            }
+            let members = map.map.iter().map(|(key, value)| match key {
+                Key::String(key) => Ok((key.to_string(), to_json(value)?)),
+                _ => Err("it gives an object with a key that is no string".to_owned()),
+            });
+            let mut members: serde_json::Map<_, _> = members.collect::<Result<_, _>>()?;
             members.sort_keys();
             members.into()
         }

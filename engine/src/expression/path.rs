@@ -12,6 +12,7 @@ pub(super) struct Path {
     pub(super) wanted: Wanted,
 }
 
+/// The text of a string literal.
 pub(super) fn literal(tree: &Tree) -> Option<&str> {
     match &tree.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
@@ -19,6 +20,7 @@ pub(super) fn literal(tree: &Tree) -> Option<&str> {
     }
 }
 
+/// The path that a tree is, if it is one.
 pub(super) fn path_of(tree: &Tree) -> Option<Path> {
     let (operand, name, step) = match &tree.expr {
         Expr::Ident(root) => return Some(Path { root: root.clone(), names: Vec::new(), wanted: Wanted::Value }),
@@ -48,18 +50,20 @@ pub(super) fn path_of(tree: &Tree) -> Option<Path> {
 /// the crate takes a missing member for an error.
 pub(super) fn optional_of_item(path: &Path, from: usize) -> Tree {
     let node = |expr: Expr| Tree { id: 0, expr };
-    let select = |length: usize, test: bool| {
-        path.names[..length].iter().enumerate().fold(node(Expr::Ident(path.root.clone())), |operand, (at, field)| {
-            let test = test && at + 1 == length;
-            node(Expr::Select(SelectExpr { operand: Box::new(operand), field: field.clone(), test }))
-        })
+    let call = |target: Option<&str>, name: &str, args: Vec<Tree>| {
+        let target = target.map(|target| Box::new(node(Expr::Ident(target.into()))));
+        node(Expr::Call(CallExpr { func_name: name.into(), target, args }))
     };
-    let call = |target: Option<Tree>, name: &str, args: Vec<Tree>| {
-        node(Expr::Call(CallExpr { func_name: name.into(), target: target.map(Box::new), args }))
-    };
-    let optional = |name: &str, args: Vec<Tree>| call(Some(node(Expr::Ident("optional".into()))), name, args);
-    let whole = path.names.len();
-    (from + 1..=whole).rev().fold(optional("of", vec![select(whole, false)]), |then, length| {
-        call(None, operators::CONDITIONAL, vec![select(length, true), then, optional("none", Vec::new())])
+    let mut member = node(Expr::Ident(path.root.clone()));
+    let mut tests = Vec::new();
+    for (at, field) in path.names.iter().enumerate() {
+        let select = |test| Expr::Select(SelectExpr { operand: Box::new(member.clone()), field: field.clone(), test });
+        if at >= from {
+            tests.push(node(select(true)));
+        }
+        member = node(select(false));
+    }
+    tests.into_iter().rev().fold(call(Some("optional"), "of", vec![member]), |then, test| {
+        call(None, operators::CONDITIONAL, vec![test, then, call(Some("optional"), "none", Vec::new())])
     })
 }

@@ -11,10 +11,7 @@ pub(crate) enum Piece {
     Hole(String),
 }
 
-const UNCLOSED: &str = "has a ${{ that no }} closes: write texts inside of it with the other kind of quotes, and $${{ for \
-                        a literal ${{";
-
-/// What people write who mean a hole.
+/// Mistaken ways to write a hole.
 const SLIPS: &[&str] = &["${ params.", "${params.", "{{ params.", "{{params.", "$(params."];
 
 /// Splits a scalar into text and the sources of its expressions.
@@ -31,7 +28,10 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, String> {
             continue;
         }
         refuse_slips(before)?;
-        let end = end_of_hole(source).ok_or(UNCLOSED)?;
+        let end = end_of_hole(source).ok_or(
+            "has a ${{ that no }} closes: write texts inside of it with the other kind of quotes, and $${{ for a literal \
+             ${{",
+        )?;
         if !literal.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut literal)));
         }
@@ -46,7 +46,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
-/// A text in which no expression stands, as it is meant: `$${{` is a literal `${{`. Nothing if one does.
+/// A text without holes, in which `$${{` means `${{`; nothing if it has one.
 pub(crate) fn plain(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains("${{") {
         return Some(Cow::Borrowed(text));

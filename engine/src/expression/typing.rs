@@ -1,63 +1,55 @@
-//! What is known of a value before there is one: its type, as far as the schema and the expression tell.
+//! The types of values, as far as the schema and the expression tell.
 
 use std::collections::BTreeMap;
 
-use super::source::{Invalid, invalid};
 use super::variables::Root;
-use crate::schema::{ScalarKind, Schema, Type};
+use crate::schema::{Scalar, ScalarKind, Schema, Type};
 use crate::text::{article, did_you_mean, nearest};
 
 /// The names that an expression may use.
 #[derive(Debug)]
-pub struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     /// The template's parameters and whether each is a list.
-    pub parameters: BTreeMap<&'a str, bool>,
+    pub(crate) parameters: BTreeMap<&'a str, bool>,
     /// Whether `container` is there: inside `app`.
-    pub container: bool,
+    pub(crate) container: bool,
 }
 
 /// What is known of a value's type.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     /// The type of a field of the pod.
     Known(&'static Type),
-    /// A list of whatever it is.
+    /// A list of anything.
     List,
-    /// A number, a text or an object: neither a list nor `true` or `false`.
+    /// A number, a string or an object.
     Other,
-    /// It may be anything.
+    /// Anything.
     Unknown,
 }
 
 impl Scope<'_> {
     /// The shape of the value at a path.
-    pub(super) fn shape(&self, root: Root, path: &[String]) -> Result<Shape, Invalid> {
-        let kind = match root {
-            Root::Params => {
-                let Some((name, rest)) = path.split_first() else {
-                    return invalid("name a parameter: params.NAME");
+    pub(super) fn shape(&self, root: Root, path: &[String]) -> Result<Shape, String> {
+        let mut shape = match (root, path) {
+            (Root::Params, []) => return Err("name a parameter: params.NAME".into()),
+            (Root::Params, [name, rest @ ..]) => {
+                let Some(is_list) = self.parameters.get(name.as_str()) else {
+                    let near = did_you_mean(nearest(name, self.parameters.keys().copied()));
+                    return Err(format!("parameter {name} is not declared{near}"));
                 };
-                return match self.parameters.get(name.as_str()) {
-                    Some(true) if rest.is_empty() => Ok(Shape::List),
-                    Some(_) => Ok(Shape::Unknown),
-                    None => {
-                        let near = did_you_mean(nearest(name, self.parameters.keys().copied()));
-                        invalid(format!("parameter {name} is not declared{near}"))
-                    }
-                };
+                return Ok(if *is_list && rest.is_empty() { Shape::List } else { Shape::Unknown });
             }
             // Servers watch the metadata of namespaces alone.
-            Root::NamespaceObject => {
-                return match path.first().map(String::as_str) {
-                    None | Some("metadata" | "apiVersion" | "kind") => Ok(Shape::Unknown),
-                    Some(_) => invalid("namespaceObject has metadata alone: its name, labels and annotations"),
-                };
+            (Root::NamespaceObject, [name, ..]) if !["metadata", "apiVersion", "kind"].contains(&name.as_str()) => {
+                return Err("namespaceObject has metadata alone: its name, labels and annotations".into());
             }
-            Root::Container if !self.container => return invalid("container is only known inside app"),
-            Root::Container => Schema::get().spec.item("containers"),
-            Root::Pod => &Schema::get().pod,
+            (Root::NamespaceObject, _) => return Ok(Shape::Unknown),
+            (Root::Container, _) if !self.container => return Err("container is only known inside app".into()),
+            (Root::Container, _) => Shape::Known(Schema::get().spec.item("containers")),
+            (Root::Pod, _) => Shape::Known(&Schema::get().pod),
         };
-        let (mut shape, mut so_far) = (Shape::Known(kind), root.as_str().to_owned());
+        let mut so_far = root.as_str().to_owned();
         for name in path {
             shape = shape.member(name, &so_far)?;
             so_far = format!("{so_far}.{name}");
@@ -67,8 +59,8 @@ impl Scope<'_> {
 }
 
 impl Shape {
-    /// The shape of a member. `of` is what has it, for the message when there is no such member.
-    pub(super) fn member(self, name: &str, of: &str) -> Result<Shape, Invalid> {
+    /// The shape of a member. `of` is the value's name in messages.
+    pub(super) fn member(self, name: &str, of: &str) -> Result<Shape, String> {
         let near = match self {
             Shape::Known(Type::Object(object)) => match object.fields.get(name) {
                 Some(kind) => return Ok(Shape::Known(kind)),
@@ -78,7 +70,7 @@ impl Shape {
             Shape::Known(_) | Shape::List => None,
             Shape::Other | Shape::Unknown => return Ok(Shape::Unknown),
         };
-        invalid(format!("{of} has no field {name}{}", did_you_mean(near)))
+        Err(format!("{of} has no field {name}{}", did_you_mean(near)))
     }
 
     /// What it is called in messages.
@@ -93,18 +85,19 @@ impl Shape {
     /// The shape of a list's items, or of an object's values.
     pub(super) fn item(self) -> Shape {
         match self {
-            Shape::Known(Type::List { item, .. }) => Shape::Known(item),
-            Shape::Known(Type::Map(value)) => Shape::Known(value),
+            Shape::Known(Type::List { item, .. } | Type::Map(item)) => Shape::Known(item),
             _ => Shape::Unknown,
         }
     }
 
     /// The shape of a value that is one of two.
     pub(super) fn or(self, other: Shape) -> Shape {
-        match (self.is_list() && other.is_list(), self.can_be_boolean() || other.can_be_boolean()) {
-            (true, _) => Shape::List,
-            (false, true) => Shape::Unknown,
-            (false, false) => Shape::Other,
+        if self.is_list() && other.is_list() {
+            Shape::List
+        } else if self.can_be_boolean() || other.can_be_boolean() {
+            Shape::Unknown
+        } else {
+            Shape::Other
         }
     }
 
@@ -114,12 +107,7 @@ impl Shape {
 
     /// Whether it can be `true` or `false`. What is not a plain type of JSON is taken to be.
     pub(super) fn can_be_boolean(self) -> bool {
-        match self {
-            Shape::Known(Type::Scalar(scalar)) => {
-                matches!(scalar.kind, ScalarKind::Boolean | ScalarKind::IntOrString | ScalarKind::Any)
-            }
-            Shape::Known(_) | Shape::List | Shape::Other => false,
-            Shape::Unknown => true,
-        }
+        use ScalarKind::{Any, Boolean, IntOrString};
+        matches!(self, Shape::Unknown | Shape::Known(Type::Scalar(Scalar { kind: Boolean | IntOrString | Any, .. })))
     }
 }

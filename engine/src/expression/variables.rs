@@ -1,4 +1,4 @@
-//! The values that an expression reads: it names them by a root and a path, and whoever evaluates it gives them.
+//! The values that an expression reads, each named by a root and a path.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,57 +9,49 @@ use serde_json::value::RawValue;
 use super::convert::{self, Weight};
 
 /// The variables that an expression may name.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Root {
-    /// The template's parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Root {
     Params,
     /// The pod, without what Pillion added.
     Pod,
-    /// The namespace, as in Kubernetes' own policies.
+    /// The pod's namespace, called so in Kubernetes' own policies.
     NamespaceObject,
     /// The container at hand, inside `app`.
     Container,
 }
 
 /// Gives an expression the values that it names.
-pub trait Variables {
-    /// The value at a path, as JSON; `None` when it is not there.
-    ///
-    /// # Errors
-    ///
-    /// When the root itself cannot be had, such as a namespace that nobody has told us of.
+pub(crate) trait Variables {
+    /// The value at a path, as JSON; `None` if it is not there.
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure>;
 
-    /// Whether there is a value at a path. It fails as [`Variables::lookup`] does.
+    /// Whether there is a value at a path.
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
         Ok(path.is_empty() || self.lookup(root, path)?.is_some())
     }
 
-    /// Takes one evaluation from what one review may do, and fails when nothing is left.
+    /// Counts an evaluation, and fails when one review may do no more.
     fn begin_evaluation(&self) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Takes so many bytes, of input or of a result, from what one review may work on, and fails when nothing is left.
-    /// What is small for one container is not for ten thousand.
+    /// Counts bytes of input or of a result, and fails when one review may work on no more.
     fn spend(&self, bytes: usize) -> Result<(), Failure>;
 }
 
 /// Why an evaluation gave no value.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum Failure {
-    /// It went wrong, for the reason given.
+pub(crate) enum Failure {
     #[error("{0}")]
     Failed(String),
-    /// It would have cost too much, for the reason given.
+    /// It would cost too much.
     #[error("{0}")]
     Limit(String),
-    /// It names the namespace, of which nobody has told us.
     #[error("the namespace's labels and annotations are not known to this server")]
     UnknownNamespace,
 }
 
-/// A value that an expression names.
+/// A value that an expression reads.
 #[derive(Debug, PartialEq)]
 pub(super) struct Input {
     pub(super) root: Root,
@@ -74,8 +66,7 @@ pub(super) enum Wanted {
     Value,
     /// Whether it is there: `has(pod.spec.os)`. Everything above it must be.
     Presence,
-    /// What a comprehension goes through: the items of a list, or the keys of an object in their order. The crate would
-    /// take the keys in an order that changes from run to run.
+    /// What a comprehension goes through: a list's items or an object's keys, sorted, as the crate's order is random.
     Items,
     /// The value or nothing: `pod.spec.?os.?name`. The first `from` names must be there.
     Optional { from: usize },
@@ -95,13 +86,13 @@ impl Root {
 }
 
 impl Input {
-    /// The value that stands for this input; `None` when it, or what must be there above it, is missing.
+    /// The value of its variable; `None` if it, or what must be there above it, is missing.
     pub(super) fn value(&self, variables: &dyn Variables, weight: &mut Weight) -> Result<Option<Value>, Failure> {
-        let has = |length: usize| variables.has(self.root, &self.path[..length]);
         let whole = self.path.len();
-        let mut value = || -> Result<Option<Value>, Failure> {
-            let json = variables.lookup(self.root, &self.path)?;
-            json.map(|json| convert::from_json(&json, weight)).transpose().map_err(Failure::Limit)
+        let has = |length: usize| variables.has(self.root, &self.path[..length]);
+        let mut value = || match variables.lookup(self.root, &self.path)? {
+            Some(json) => convert::from_json(&json, weight).map(Some).map_err(Failure::Limit),
+            None => Ok(None),
         };
         Ok(match self.wanted {
             Wanted::Value => value()?,

@@ -46,7 +46,7 @@ pub(super) fn denied(mut decision: Decision, problems: &[Refusal]) -> Decision {
 
 /// Warnings that tell of no template that was left out.
 pub(super) fn advice(texts: Vec<String>) -> Vec<Warning> {
-    texts.into_iter().map(|text| Warning { text, left_out: None }).collect()
+    texts.into_iter().map(|text| Warning { text, skipped: None }).collect()
 }
 
 /// Several things that are wrong as one sentence; nobody reads more than a few.

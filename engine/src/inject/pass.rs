@@ -125,7 +125,7 @@ impl<'a> Pass<'a> {
         annotation_bytes: usize,
     ) -> Pass<'a> {
         let mut status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
-        if select::requires_templates(namespace) {
+        if !select::required(namespace).is_empty() {
             // A container of the pod's own must not pass for a template's, and so escape what is required.
             status.keep_containers(|template, list, name| {
                 let template = catalog.template(template, &namespace.name);
@@ -150,6 +150,6 @@ impl<'a> Pass<'a> {
     /// What becomes of a pod for which a template cannot be applied. Where the namespace requires it, a problem that the
     /// pod's author can make must not be a way to drop it.
     pub(super) fn policy(&self, template: &Template, required: bool) -> OnError {
-        if required { OnError::Deny } else { template.on_error.unwrap_or(self.catalog.on_error()) }
+        if required { OnError::Deny } else { template.on_error.unwrap_or(self.catalog.on_error) }
     }
 }

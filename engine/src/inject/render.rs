@@ -26,7 +26,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Option<Prepared<'a>>, Refusal> {
         if let Some(when) = &template.when {
             let holds = when.holds(&self.seen(parameters));
-            if !holds.map_err(|failure| expression_problem(template, "when", when.source(), failure))? {
+            if !holds.map_err(|failure| expression_problem(template, "when", &when.source, failure))? {
                 return Ok(None);
             }
         }
@@ -104,7 +104,7 @@ impl<'a> Rendering<'a> {
             let place = || format!("app[{at}].when of {}", shown(&container.name));
             let known = self.holds.filter(|_| when.reads_only_parameters()).map(Ok);
             let holds = known.unwrap_or_else(|| when.holds(seen));
-            let holds = holds.map_err(|failure| expression_problem(template, &place(), when.source(), failure))?;
+            let holds = holds.map_err(|failure| expression_problem(template, &place(), &when.source, failure))?;
             self.holds = Some(holds);
             if !holds {
                 return Ok(None);

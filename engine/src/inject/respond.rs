@@ -9,7 +9,7 @@ use super::select;
 use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
 use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
 use crate::draft::{Entry, Node};
-use crate::names::OnError;
+use crate::names::{OnError, TemplateName};
 use crate::rules::ports::port_clashes;
 use crate::rules::tree::Tree;
 
@@ -32,7 +32,7 @@ impl Pass<'_> {
             if matches!(verdict, Verdict::Stale) {
                 let text =
                     "was injected in another version or with other parameters: create the pod anew from its workload";
-                decision.warnings.push(Warning { text: format!("template \"{name}\" {text}"), left_out: None });
+                decision.warnings.push(Warning { text: format!("template \"{name}\" {text}"), skipped: None });
             }
             let (outcome, reason, message) = match verdict {
                 Verdict::Injected(record) => {
@@ -50,14 +50,14 @@ impl Pass<'_> {
                         }
                         OnError::Skip => {
                             let text = format!("left out: {}", problem.message);
-                            decision.warnings.push(Warning { text, left_out: Some(problem.reason) });
+                            decision.warnings.push(Warning { text, skipped: Some(problem.reason) });
                             (Outcome::Error, problem.reason, message)
                         }
                     }
                 }
             };
             // What is no name cannot stand among names.
-            let Some(name) = select::checked_name(name) else {
+            let Ok(name) = name.parse::<TemplateName>() else {
                 (decision.outcome, decision.reason) = (outcome, reason);
                 continue;
             };
@@ -94,7 +94,7 @@ impl Pass<'_> {
     fn fallback_policy(&self, names: &[String]) -> OnError {
         let chosen = names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
         let mut policies = chosen.filter_map(|template| template.on_error);
-        if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error() }
+        if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error }
     }
 }
 

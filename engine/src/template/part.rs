@@ -201,7 +201,7 @@ impl Hole {
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) => text.clone(),
             Part::Parameter(name) => format!("${{{{ params.{name} }}}}"),
-            Part::Expression(expression) => format!("${{{{ {} }}}}", expression.source()),
+            Part::Expression(expression) => format!("${{{{ {} }}}}", expression.source),
         });
         parts.collect()
     }
@@ -212,7 +212,7 @@ impl Hole {
             Part::Parameter(name) => Ok(parameters.get(name).clone()),
             Part::Expression(expression) => expression.evaluate(variables).map_err(|failure| RenderError::Expression {
                 place: self.place.clone(),
-                source: expression.source().to_owned(),
+                source: expression.source.clone(),
                 failure,
             }),
         }
