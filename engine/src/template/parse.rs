@@ -67,7 +67,7 @@ fn is_bounded(diagnostics: &mut Diagnostics<'_>, spec: &Node) -> bool {
         ("entries of app", list(Some(spec), "app"), MAX_ITEMS),
         ("containers", list(pod, "initContainers") + list(pod, "containers"), MAX_ITEMS),
         ("volumes", list(pod, "volumes"), MAX_ITEMS),
-        ("values", spec.values(), MAX_VALUES),
+        ("values", spec.size(), MAX_VALUES),
     ];
     for (what, number, most) in bounds {
         if number > most {
@@ -187,7 +187,7 @@ fn parse_spec(
         description: fields.string(diagnostics, "description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[canonical(node).as_bytes()]),
         host_network,
-        weight: node.values() + expressions.len(),
+        weight: node.size() + expressions.len(),
         reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
         loops: expressions.iter().any(|expression| expression.loops()),
         os: if os.is_empty() { vec!["linux".into()] } else { os },
