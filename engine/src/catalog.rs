@@ -70,7 +70,7 @@ impl Catalog {
 
     /// Puts a template in force, in place of another of the same name and namespace.
     pub fn insert(&mut self, template: Arc<Template>) {
-        let (name, namespace) = (template.name().clone(), template.namespace().map(str::to_owned));
+        let (name, namespace) = (template.name.clone(), template.namespace.clone());
         self.put(name, namespace, Entry::InForce(template));
     }
 
@@ -122,7 +122,7 @@ impl Catalog {
         let Some(slot) = self.templates.get(name) else { return Found::Unknown };
         let own = slot.namespaced.get(namespace).map(Entry::found);
         match &slot.cluster_wide {
-            Some(Entry::InForce(template)) if template.allows_shadowing() => own.unwrap_or(Found::Template(template)),
+            Some(Entry::InForce(template)) if template.allows_shadowing => own.unwrap_or(Found::Template(template)),
             Some(entry) => entry.found(),
             None => own.unwrap_or(Found::Unknown),
         }
@@ -236,7 +236,7 @@ mod tests {
     /// What pods of a namespace get for the name.
     fn found<'a>(catalog: &'a Catalog, namespace: &str) -> &'a str {
         match catalog.find("meter", namespace) {
-            Found::Template(template) => template.description(),
+            Found::Template(template) => &template.description,
             Found::Refused(why) => why,
             Found::Unknown => "nothing",
         }
@@ -260,7 +260,7 @@ mod tests {
         catalog.insert(of_shop());
         catalog.refuse(name, None, why);
         assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["it is broken", "it is broken"]);
-        assert_eq!(catalog.template("meter", "shop").map(Template::description), None);
+        assert_eq!(catalog.template("meter", "shop").map(|it| &it.description), None);
     }
 
     #[test]

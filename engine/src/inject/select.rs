@@ -256,7 +256,7 @@ pub(super) fn find<'c>(
 /// Whether a template lets this namespace use it.
 pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Refusal> {
     let Some(selector) = &template.namespace_selector else { return Ok(()) };
-    let (template, namespace_name) = (template.name(), &namespace.name);
+    let (template, namespace_name) = (&template.name, &namespace.name);
     match namespace.known() {
         Some(known) if selector.matches(&known.labels) => Ok(()),
         Some(_) => {
@@ -297,7 +297,7 @@ pub(super) fn parameters<'t>(
     namespace: &Namespace,
 ) -> Result<Cow<'t, Parameters>, Refusal> {
     let is_own = |key: &str| {
-        let parameter = key.strip_prefix(template.name().as_str());
+        let parameter = key.strip_prefix(template.name.as_str());
         parameter.is_some_and(|rest| rest.starts_with(PARAMETERS))
     };
     if let Some(defaults) = &template.defaults
@@ -318,13 +318,13 @@ pub(super) fn parameters<'t>(
         None => Ok(Cow::Owned(Parameters(values))),
         Some(first) => {
             let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-            Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))
+            Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; "))))
         }
     }
 }
 
 fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Refusal> {
-    let key = format!("{}{PARAMETERS}{}", template.name(), parameter.name);
+    let key = format!("{}{PARAMETERS}{}", template.name, parameter.name);
     let by_pod = pod.annotation(&key);
     if by_pod.is_some() && parameter.settable_by != SettableBy::Pod {
         let who = match parameter.settable_by {
@@ -369,7 +369,7 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
         if problems.len() == MAX_WRONG_KEYS {
             break;
         }
-        if name == template.name().as_str() && template.parameter(parameter).is_none() {
+        if name == template.name.as_str() && template.parameter(parameter).is_none() {
             let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
             let hint = did_you_mean(near);
             let message = format!("there is no parameter {} ({whose} {}){hint}", shown(parameter), shown(key));

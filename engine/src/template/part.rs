@@ -50,13 +50,13 @@ pub(super) const WRITTEN_OUT: &str = "must be written out; expressions can stand
 
 /// Compiles nodes into fragments, and numbers the holes. Whether the nodes are right for their types is for the rules to
 /// say; a part that is not is left out.
-pub(crate) struct Compiler<'a, 'r> {
-    pub(crate) diagnostics: &'r mut Diagnostics<'a>,
-    pub(crate) scope: &'r Scope<'r>,
+pub(crate) struct Compiler<'a> {
+    pub(crate) diagnostics: &'a Diagnostics<'a>,
+    pub(crate) scope: &'a Scope<'a>,
     pub(crate) holes: Vec<Hole>,
 }
 
-impl Compiler<'_, '_> {
+impl Compiler<'_> {
     /// Compiles a value of a type. `null` counts as not there.
     pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
         match (&node.value, kind) {
@@ -88,7 +88,7 @@ impl Compiler<'_, '_> {
     }
 
     fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
-        self.diagnostics.add(node.position, &place.to_string(), message);
+        self.diagnostics.add(node.position, place.to_string(), message);
         Fragment::nothing()
     }
 

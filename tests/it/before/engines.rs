@@ -32,18 +32,19 @@ pub(super) struct Reviewed {
     pub(super) sentences: Vec<String>,
 }
 
+/// `$call` is what stands behind a fact of a template: a pair of brackets where it is a method.
 macro_rules! engine {
-    () => {
+    ($($call:tt)?) => {
         pub(in super::super) type Loaded = super::Loaded<Arc<Template>>;
 
         pub(in super::super) fn read(text: &str) -> Vec<Loaded> {
             let read = read_all(text, "a.yaml").into_iter();
             read.map(|result| match result {
                 Ok(template) => Loaded {
-                    name: Some(template.name().to_string()),
-                    namespace: template.namespace().map(str::to_owned),
-                    description: template.description().to_owned(),
-                    warnings: template.warnings().iter().map(ToString::to_string).collect(),
+                    name: Some(template.name$($call)?.to_string()),
+                    namespace: template.namespace$($call)?.as_ref().map(ToString::to_string),
+                    description: template.description$($call)?.to_string(),
+                    warnings: template.warnings$($call)?.iter().map(ToString::to_string).collect(),
                     problems: Vec::new(),
                     template: Some(template.into()),
                 },
@@ -132,7 +133,7 @@ pub(super) mod old {
 
     use super::Reviewed;
 
-    engine!();
+    engine!(());
 }
 
 pub(super) mod new {
