@@ -51,11 +51,10 @@ pub(crate) fn is_dns_label(name: &str) -> bool {
 
 /// What stands between the dots of a DNS name, of any length.
 pub(crate) fn is_dns_word(word: &str) -> bool {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = word.as_bytes();
-    alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-')
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !word.starts_with('-')
+        && !word.ends_with('-')
 }
 
 /// What happens to a pod for which a template cannot be applied.
@@ -82,20 +81,15 @@ impl FromStr for OnError {
 
 /// RFC 6335, as Kubernetes checks the names of ports. Source: apimachinery pkg/util/validation, IsValidPortName.
 pub(crate) fn is_port_name(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
+    name.len() <= 15
+        && is_dns_word(name)
         && name.contains(|letter: char| letter.is_ascii_lowercase())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
         && !name.contains("--")
 }
 
 /// A label's or annotation's key. Source: apimachinery pkg/util/validation, IsQualifiedName.
 pub(crate) fn is_qualified_name(key: &str) -> bool {
-    let (prefix, name) = match key.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, key),
-    };
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_subdomain)
 }
 
@@ -107,10 +101,11 @@ pub(crate) fn is_dns_subdomain(name: &str) -> bool {
 
 /// A label's value. Source: apimachinery pkg/util/validation, IsValidLabelValue.
 pub(crate) fn is_label_value(value: &str) -> bool {
-    let ends = [value.chars().next(), value.chars().next_back()];
+    const MARKS: [char; 3] = ['-', '_', '.'];
     value.len() <= 63
-        && ends.into_iter().flatten().all(|letter| letter.is_ascii_alphanumeric())
-        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || MARKS.contains(&letter))
+        && !value.starts_with(MARKS)
+        && !value.ends_with(MARKS)
 }
 
 /// The key of a ConfigMap or Secret. Source: apimachinery pkg/util/validation, IsConfigMapKey.
@@ -140,16 +135,11 @@ pub(crate) fn is_ip(address: &str) -> bool {
 }
 
 /// Labels by which controllers know their pods: another value would orphan the pod or make it another's.
+#[rustfmt::skip]
 const CONTROLLER_LABELS: &[&str] = &[
-    "pod-template-hash",
-    "controller-revision-hash",
-    "statefulset.kubernetes.io/pod-name",
-    "apps.kubernetes.io/pod-index",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-    "batch.kubernetes.io/job-completion-index",
-    "controller-uid",
-    "job-name",
+    "pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index",
+    "controller-uid", "job-name",
 ];
 
 /// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.

@@ -66,7 +66,7 @@ impl<'a> Diagnostics<'a> {
 
 /// An object of our own format. What is wrong with a field goes to the diagnostics, and the field counts as missing.
 pub(crate) struct Fields<'a> {
-    diagnostics: &'a Diagnostics<'a>,
+    pub(crate) diagnostics: &'a Diagnostics<'a>,
     pub(crate) node: &'a Node,
     pub(crate) path: String,
 }

@@ -1,8 +1,9 @@
 //! From a document to a template: each part to its own reader.
 
 use super::diagnostics::{Diagnostics, Fields};
+use super::parameter::{self, Kind};
 use super::part::{Compiler, WRITTEN_OUT};
-use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, parameter, token};
+use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, token};
 use crate::expression::{Expression, Scope, pieces};
 use crate::names::{NotADnsLabel, OnError, TemplateName, digest, is_dns_label};
 use crate::rules::report::Place;
@@ -53,12 +54,15 @@ pub(crate) fn document(diagnostics: &Diagnostics<'_>, node: &Node) -> Option<Par
     fields.require("kind");
     let is_namespaced = fields.choice("kind", &[("ClusterInjectionTemplate", false), ("InjectionTemplate", true)]);
     let (name, namespace) = parse_metadata(&fields, is_namespaced.unwrap_or_default())?;
-    let spec = fields.require("spec")?;
-    report_size(diagnostics, spec);
-    // Whoever may write a template for one namespace must not be able to keep a server of all namespaces busy.
-    if diagnostics.is_clean() { parse_spec(diagnostics, spec, name, namespace) } else { None }
+    report_size(diagnostics, fields.require("spec")?);
+    if !diagnostics.is_clean() {
+        return None;
+    }
+    let spec = fields.object("spec", "a template's spec", SPEC)?;
+    Some(parse_spec(&spec, name, namespace))
 }
 
+/// Whoever may write templates for one namespace must not be able to keep a server of all namespaces busy.
 fn report_size(diagnostics: &Diagnostics<'_>, spec: &Node) {
     let count = |node: Option<&Node>, list: &str| node.and_then(|node| node.get(list)).map_or(0, |it| it.items().len());
     let pod = spec.get("pod").and_then(|pod| pod.get("spec"));
@@ -89,13 +93,8 @@ fn parse_metadata(template: &Fields<'_>, is_namespaced: bool) -> Option<(Templat
     Some((name, namespace))
 }
 
-fn parse_spec(
-    diagnostics: &Diagnostics<'_>,
-    node: &Node,
-    name: TemplateName,
-    namespace: Option<String>,
-) -> Option<Parsed> {
-    let fields = Fields::of(diagnostics, node, "spec".to_owned(), "a template's spec", SPEC)?;
+fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>) -> Parsed {
+    let Fields { diagnostics, node, .. } = *fields;
     let mut parameters: Vec<Parameter> = Vec::new();
     for entry in fields.objects("parameters", "a parameter", parameter::FIELDS) {
         let Some(parameter) = Parameter::parse(&entry) else { continue };
@@ -105,10 +104,9 @@ fn parse_spec(
         }
         parameters.push(parameter);
     }
-    let is_list = |it: &Parameter| it.kind == parameter::Kind::List;
-    let declared = parameters.iter().map(|it| (it.name.as_str(), is_list(it))).collect();
+    let declared = parameters.iter().map(|it| (it.name.as_str(), it.kind == Kind::List)).collect();
     let mut scope = Scope { parameters: declared, container: false };
-    let when = parse_when(&fields, &scope);
+    let when = parse_when(fields, &scope);
     let os = fields.strings("os");
     if os.iter().any(|os| os != "linux" && os != "windows") {
         fields.wrong_field("os", "must hold linux, windows or both");
@@ -122,7 +120,7 @@ fn parse_spec(
     scope.container = true;
     let known = [APP_ENTRY, APP_FIELDS].concat();
     let entries = fields.objects("app", "an app entry", &known);
-    let (app, app_nodes): (Vec<_>, Vec<_>) = entries.map(|it| parse_app_entry(diagnostics, &it, &scope)).unzip();
+    let (app, app_nodes): (Vec<_>, Vec<_>) = entries.map(|entry| parse_app_entry(&entry, &scope)).unzip();
     let gives = |part: &str| pod.is_some_and(|pod| pod.get(part).is_some());
     if fields.get("app").is_none() && !gives("metadata") && !gives("spec") {
         fields.wrong("gives a pod nothing: write pod.metadata, pod.spec or app");
@@ -144,9 +142,9 @@ fn parse_spec(
         loops: expressions.iter().any(|expression| expression.loops()),
         os: if os.is_empty() { vec!["linux".into()] } else { os },
         allows_shadowing: fields.boolean("allowShadowing").unwrap_or_default(),
-        namespace_selector: Selector::parse(&fields),
+        namespace_selector: Selector::parse(fields),
         on_error: fields.choice("onError", &[("Deny", OnError::Deny), ("Skip", OnError::Skip)]),
-        placement: parse_placement(&fields).unwrap_or_default(),
+        placement: parse_placement(fields).unwrap_or_default(),
         pod: part,
         parameters,
         name,
@@ -156,7 +154,7 @@ fn parse_spec(
         defaults: None,
         warnings: Vec::new(),
     };
-    Some(Parsed { template: template.with_defaults(), spec: body, app: app_nodes })
+    Parsed { template: template.with_defaults(), spec: body, app: app_nodes }
 }
 
 /// The same text for the same template, whether it comes from a file or from an API server, which sorts keys.
@@ -235,7 +233,7 @@ pub(crate) fn shares_type() -> &'static Type {
 }
 
 /// An entry of `app`, and those of its fields that its containers receive.
-fn parse_app_entry(diagnostics: &Diagnostics<'_>, fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
+fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
     let mut globs = Vec::new();
     for list in ["containers", "initContainers"] {
         globs.extend(fields.strings(list).into_iter().map(|glob| (list, Glob(glob))));
@@ -257,7 +255,7 @@ fn parse_app_entry(diagnostics: &Diagnostics<'_>, fields: &Fields<'_>, scope: &S
         fields.wrong(format!("gives its containers nothing: write one of {}", APP_FIELDS.join(", ")));
     }
     let given = Node { value: Value::Object(given), position: fields.node.position };
-    let mut compiler = Compiler { diagnostics, scope, holes: Vec::new() };
+    let mut compiler = Compiler { diagnostics: fields.diagnostics, scope, holes: Vec::new() };
     let container = compiler.compile(&given, Schema::get().spec.item("containers"), &Place::root(&fields.path));
     let entry = AppEntry {
         globs,

@@ -121,10 +121,9 @@ impl Compiler<'_> {
         if let Some(name) = named {
             return Ok(Part::Parameter(name.to_owned()));
         }
-        match Expression::compile(source, self.scope) {
-            Ok(expression) => Ok(Part::Expression(Box::new(expression))),
-            Err(error) => Err(format!("has a wrong expression, ${{{{{source}}}}}: {error}")),
-        }
+        Expression::compile(source, self.scope)
+            .map(|expression| Part::Expression(Box::new(expression)))
+            .map_err(|error| format!("has a wrong expression, ${{{{{source}}}}}: {error}"))
     }
 }
 
@@ -138,19 +137,13 @@ impl Hole {
 
     /// Whether it has one value for all pods with the same parameters.
     pub(crate) fn reads_only_parameters(&self) -> bool {
-        self.parts.iter().all(|part| match part {
-            Part::Text(_) | Part::Parameter(_) => true,
-            Part::Expression(expression) => expression.reads_only_parameters(),
-        })
+        self.expressions().all(Expression::reads_only_parameters)
     }
 
     /// Whether its value depends on a parameter.
     pub(crate) fn reads_parameter(&self, name: &str) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Text(_) => false,
-            Part::Parameter(parameter) => parameter == name,
-            Part::Expression(expression) => expression.reads_parameter(name),
-        })
+        self.parts.iter().any(|part| matches!(part, Part::Parameter(parameter) if parameter == name))
+            || self.expressions().any(|expression| expression.reads_parameter(name))
     }
 
     /// The value of a hole, checked against its place.
