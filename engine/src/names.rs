@@ -10,12 +10,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TemplateName(String);
 
-/// A text that is no DNS label.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
-)]
-pub struct NotADnsLabel;
+const NOT_A_DNS_LABEL: &str =
+    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit";
 
 impl TemplateName {
     /// The name.
@@ -25,10 +21,10 @@ impl TemplateName {
 }
 
 impl FromStr for TemplateName {
-    type Err = NotADnsLabel;
+    type Err = &'static str;
 
-    fn from_str(name: &str) -> Result<Self, NotADnsLabel> {
-        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NotADnsLabel) }
+    fn from_str(name: &str) -> Result<Self, &'static str> {
+        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NOT_A_DNS_LABEL) }
     }
 }
 
@@ -68,13 +64,13 @@ pub enum OnError {
 }
 
 impl FromStr for OnError {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, &'static str> {
         match word {
             "deny" => Ok(OnError::Deny),
             "skip" => Ok(OnError::Skip),
-            _ => Err("must be deny or skip".into()),
+            _ => Err("must be deny or skip"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A template is a pod with holes: what it adds, to which containers, under which conditions.
 //!
-//! [`read`] takes a file to [`Template`]s. There is one path for files and for custom resources, and no way to have a
-//! template that was not checked: every field and every expression is known to be right for some pod, and only what a
-//! single pod can tell is left for the review.
+//! There is one path for files and for custom resources, and no way to have a [`Template`] that was not checked: every
+//! field and every expression is known to be right for some pod, and only what a single pod can tell is left for the
+//! review.
 
 pub(crate) mod diagnostics;
 mod normalize;
@@ -23,7 +23,7 @@ pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
 use crate::fragment::{Fragment, Values, View, write_json};
 use crate::names::digest;
-pub use crate::names::{NotADnsLabel, OnError, TemplateName};
+pub use crate::names::{OnError, TemplateName};
 
 /// A template that was accepted.
 #[derive(Debug)]
@@ -181,9 +181,5 @@ impl Template {
     pub(crate) fn sample_containers(&self) -> BTreeSet<(&'static str, String)> {
         let globs = self.app.iter().flat_map(|entry| &entry.globs);
         globs.map(|(list, glob)| (*list, glob.0.replace('*', "app"))).collect()
-    }
-
-    pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
-        self.parameters.iter().find(|parameter| parameter.name == name)
     }
 }

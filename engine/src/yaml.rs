@@ -4,7 +4,7 @@
 //! with the same rules that kubectl applies to YAML: `0644` is octal, and a key may appear only once.
 
 use std::fmt;
-use std::iter::from_fn;
+use std::iter::{from_fn, once};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -82,16 +82,10 @@ pub fn read(text: &str) -> Vec<Result<Node, SyntaxError>> {
 /// Splits a file at the lines that begin with `---`: each piece begins with its own marker, if it has one, and all of
 /// them together are the file. A marker cannot stand inside a document, because block text is always indented.
 pub fn documents(text: &str) -> Vec<&str> {
-    let mut starts: Vec<usize> = text
-        .match_indices("---")
-        .map(|(at, _)| at)
-        .filter(|&at| at == 0 || text[..at].ends_with('\n'))
-        .filter(|&at| text[at + 3..].chars().next().is_none_or(char::is_whitespace))
-        .collect();
-    if starts.first() != Some(&0) {
-        starts.insert(0, 0);
-    }
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let lines = text.match_indices("\n---").map(|(at, _)| at + 1);
+    let markers = lines.filter(|&at| text[at + 3..].chars().next().is_none_or(char::is_whitespace));
+    let starts: Vec<usize> = once(0).chain(markers).collect();
+    let ends = starts[1..].iter().copied().chain([text.len()]);
     starts.iter().zip(ends).map(|(&start, end)| &text[start..end]).filter(|piece| !piece.is_empty()).collect()
 }
 
@@ -196,20 +190,6 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         from_fn(|| access.next_entry().transpose()).collect::<Result<_, _>>().map(Value::Object)
-    }
-}
-
-impl Value {
-    /// What this is, as a message calls it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::List(_) => "a list",
-            Value::Object(_) => "an object",
-        }
     }
 }
 

@@ -369,7 +369,7 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
         if problems.len() == MAX_WRONG_KEYS {
             break;
         }
-        if name == template.name.as_str() && template.parameter(parameter).is_none() {
+        if name == template.name.as_str() && !template.parameters.iter().any(|it| it.name == parameter) {
             let near = nearest(parameter, template.parameters.iter().map(|parameter| parameter.name.as_str()));
             let hint = did_you_mean(near);
             let message = format!("there is no parameter {} ({whose} {}){hint}", shown(parameter), shown(key));

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::rules::tree::Kind;
 use crate::text::{did_you_mean, nearest};
 use crate::yaml::{Node, Position, Value};
 
@@ -25,11 +26,8 @@ impl fmt::Display for Diagnostic {
         if self.position.line > 0 {
             write!(formatter, ":{}:{}", self.position.line, self.position.column)?;
         }
-        formatter.write_str(": ")?;
-        if !self.path.is_empty() {
-            write!(formatter, "{} ", self.path)?;
-        }
-        formatter.write_str(&self.message)
+        let space = if self.path.is_empty() { "" } else { " " };
+        write!(formatter, ": {}{space}{}", self.path, self.message)
     }
 }
 
@@ -80,11 +78,15 @@ impl<'a> Fields<'a> {
         what: &str,
         known: &[&str],
     ) -> Option<Fields<'a>> {
-        let Value::Object(members) = &node.value else {
-            diagnostics.add(node.position, path, format!("must be an object, not {}", node.value.kind()));
+        if !matches!(node.value, Value::Object(_)) {
+            diagnostics.add(
+                node.position,
+                path,
+                format!("must be an object, not {}", Kind::of(&node.to_json()).name()),
+            );
             return None;
-        };
-        for (key, _) in members.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+        }
+        for (key, _) in node.members().iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
             let hint = did_you_mean(nearest(&key.name, known.iter().copied()));
             diagnostics.add(key.position, member(&path, &key.name), format!("is not a field of {what}{hint}"));
         }
@@ -132,14 +134,13 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn string(&self, name: &str) -> Option<&'a str> {
         let node = self.get(name)?;
-        match &node.value {
-            Value::String(text) => return Some(text),
-            Value::Bool(_) | Value::Number(_) => {
-                self.wrong_field(name, format!("must be a string, not {}; quote it", node.to_json()));
-            }
-            other => self.wrong_field(name, format!("must be a string, not {}", other.kind())),
+        if node.as_str().is_none() {
+            let value = node.to_json();
+            let is_scalar = value.is_boolean() || value.is_number();
+            let what = if is_scalar { format!("{value}; quote it") } else { Kind::of(&value).name().to_owned() };
+            self.wrong_field(name, format!("must be a string, not {what}"));
         }
-        None
+        node.as_str()
     }
 
     pub(crate) fn required_string(&self, name: &str) -> Option<&'a str> {
@@ -148,11 +149,11 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
-        match &self.get(name)?.value {
-            Value::Bool(value) => return Some(*value),
-            other => self.wrong_field(name, format!("must be true or false, not {}", other.kind())),
+        let value = self.get(name)?.to_json();
+        if !value.is_boolean() {
+            self.wrong_field(name, format!("must be true or false, not {}", Kind::of(&value).name()));
         }
-        None
+        value.as_bool()
     }
 
     /// One of a closed set of words.
@@ -169,12 +170,11 @@ impl<'a> Fields<'a> {
 
     /// The items of a list; none when it is missing.
     pub(crate) fn list(&self, name: &str) -> &'a [Node] {
-        match self.get(name).map(|node| &node.value) {
-            Some(Value::List(items)) => return items,
-            Some(other) => self.wrong_field(name, format!("must be a list, not {}", other.kind())),
-            None => {}
+        let Some(node) = self.get(name) else { return &[] };
+        if !matches!(node.value, Value::List(_)) {
+            self.wrong_field(name, format!("must be a list, not {}", Kind::of(&node.to_json()).name()));
         }
-        &[]
+        node.items()
     }
 
     pub(crate) fn strings(&self, name: &str) -> Vec<String> {

@@ -101,19 +101,13 @@ impl Variables for Parameters {
 #[derive(Debug, Default)]
 struct Rules {
     allowed: Vec<Value>,
-    pattern: Option<Pattern>,
+    /// A regular expression that is known to be one. It takes memory only once a value is compared with it: a namespace
+    /// may have many templates that no pod asks for.
+    pattern: Option<(String, OnceLock<Regex>)>,
     /// The bound as it was written, and as a number.
     minimum: Option<(String, f64)>,
     maximum: Option<(String, f64)>,
     max_length: Option<usize>,
-}
-
-/// A regular expression that is known to be one. It takes memory only once a value is compared with it: a namespace may
-/// have many templates that no pod asks for.
-#[derive(Debug)]
-struct Pattern {
-    source: String,
-    compiled: OnceLock<Regex>,
 }
 
 impl Kind {
@@ -224,7 +218,7 @@ impl Parameter {
             let allowed: Vec<_> = rules.allowed.iter().map(display).collect();
             return Err(format!("must be one of {}", allowed.join(", ")));
         }
-        if let (Some(Pattern { source, compiled }), Some(text)) = (&rules.pattern, value.as_str())
+        if let (Some((source, compiled)), Some(text)) = (&rules.pattern, value.as_str())
             && !compiled.get_or_init(|| regex(source).expect("it was compiled before")).is_match(text)
         {
             return Err(format!("must match {source}"));
@@ -325,9 +319,9 @@ impl Rules {
                 fields.wrong_field("enum", format!("holds {wrong}, and each value {}", kind.rule()));
             }
         }
-        if let Some(source) = fields.string("pattern").map(str::to_owned) {
-            match regex(&source) {
-                Ok(_) if kind == Kind::String => rules.pattern = Some(Pattern { source, compiled: OnceLock::new() }),
+        if let Some(source) = fields.string("pattern") {
+            match regex(source) {
+                Ok(_) if kind == Kind::String => rules.pattern = Some((source.to_owned(), OnceLock::new())),
                 Ok(_) => fields.wrong_field("pattern", "only applies to strings"),
                 Err(error) => {
                     let error = error.to_string();

@@ -5,7 +5,7 @@ use super::parameter::{self, Kind};
 use super::part::{Compiler, WRITTEN_OUT};
 use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, token};
 use crate::expression::{Expression, Scope, pieces};
-use crate::names::{NotADnsLabel, OnError, TemplateName, digest, is_dns_label};
+use crate::names::{OnError, TemplateName, digest, is_dns_label};
 use crate::rules::report::Place;
 use crate::schema::{Schema, Type};
 use crate::text::shown;
@@ -89,7 +89,7 @@ fn parse_metadata(template: &Fields<'_>, is_namespaced: bool) -> Option<(Templat
     if is_namespaced && namespace.is_none() {
         fields.wrong("lacks namespace: an InjectionTemplate is for one namespace");
     }
-    let name = name.parse().map_err(|error: NotADnsLabel| fields.wrong_field("name", error.to_string())).ok()?;
+    let name = name.parse().map_err(|error| fields.wrong_field("name", error)).ok()?;
     Some((name, namespace))
 }
 
@@ -133,9 +133,12 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
     let holes = part.holes.iter().chain(app.iter().flat_map(|entry| &entry.holes));
     let conditions = when.iter().chain(app.iter().filter_map(|entry| entry.when.as_ref()));
     let expressions: Vec<&Expression> = holes.flat_map(|hole| hole.expressions()).chain(conditions).collect();
+    // Files and API servers give the same digest, though API servers sort keys.
+    let mut json = node.to_json();
+    json.sort_all_objects();
     let template = Template {
         description: fields.string("description").unwrap_or_default().trim().to_owned(),
-        digest: digest(&[canonical(node).as_bytes()]),
+        digest: digest(&[json.to_string().as_bytes()]),
         host_network,
         weight: node.size() + expressions.len(),
         reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
@@ -155,13 +158,6 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         warnings: Vec::new(),
     };
     Parsed { template: template.with_defaults(), spec: body, app: app_nodes }
-}
-
-/// The same text for the same template, whether it comes from a file or from an API server, which sorts keys.
-fn canonical(node: &Node) -> String {
-    let mut json = node.to_json();
-    json.sort_all_objects();
-    json.to_string()
 }
 
 fn parse_when(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {

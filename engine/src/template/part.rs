@@ -60,13 +60,9 @@ impl Compiler<'_> {
     /// Compiles a value of a type. `null` counts as not there.
     pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
         match (&node.value, kind) {
-            (yaml::Value::String(text), _) => match split(text) {
-                Ok(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Hole(_))) => {
-                    self.hole(node, &pieces, kind, place)
-                }
-                Ok(pieces) => Fragment::scalar(
-                    pieces.into_iter().map(|(Piece::Text(text) | Piece::Hole(text))| text).collect::<String>().into(),
-                ),
+            (yaml::Value::String(text), _) => match split(text).as_deref() {
+                Ok([Piece::Text(text)]) => Fragment::scalar(text.as_str().into()),
+                Ok(pieces) => self.hole(node, pieces, kind, place),
                 Err(message) => self.wrong(node, place, message),
             },
             (yaml::Value::Object(members), _) => {
@@ -172,11 +168,7 @@ impl Hole {
         if value.is_null() {
             return Ok(Fragment::nothing());
         }
-        variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
-            place: self.place.clone(),
-            source: self.source(),
-            failure,
-        })?;
+        variables.spend(size(&value)).map_err(|failure| self.failed(self.source(), failure))?;
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
@@ -203,12 +195,14 @@ impl Hole {
         match part {
             Part::Text(text) => Ok(text.as_str().into()),
             Part::Parameter(name) => Ok(parameters.get(name).clone()),
-            Part::Expression(expression) => expression.evaluate(variables).map_err(|failure| RenderError::Expression {
-                place: self.place.clone(),
-                source: expression.source().to_owned(),
-                failure,
-            }),
+            Part::Expression(expression) => {
+                expression.evaluate(variables).map_err(|failure| self.failed(expression.source().to_owned(), failure))
+            }
         }
+    }
+
+    fn failed(&self, source: String, failure: Failure) -> RenderError {
+        RenderError::Expression { place: self.place.clone(), source, failure }
     }
 }
 

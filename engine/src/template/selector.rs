@@ -36,12 +36,11 @@ impl Requirement {
         let key = fields.required_string("key");
         let operator = fields.choice("operator", OPERATORS)?;
         let values = fields.strings("values");
-        match (operator, values.is_empty()) {
-            (Operator::In | Operator::NotIn, true) => fields.wrong_field("values", "must have at least one value"),
-            (Operator::Exists | Operator::DoesNotExist, false) => {
-                fields.wrong_field("values", "must be empty for this operator");
-            }
-            _ => {}
+        let compares = matches!(operator, Operator::In | Operator::NotIn);
+        if compares && values.is_empty() {
+            fields.wrong_field("values", "must have at least one value");
+        } else if !compares && !values.is_empty() {
+            fields.wrong_field("values", "must be empty for this operator");
         }
         Some(Requirement { key: key?.to_owned(), operator, values })
     }

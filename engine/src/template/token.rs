@@ -64,3 +64,20 @@ fn push(node: &mut Node, list: &str, item: serde_json::Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fragment::{Values, View};
+    use crate::load::read;
+
+    #[test]
+    fn a_null_where_a_list_can_be_does_not_let_the_token_in() {
+        let text = "{apiVersion: pillion.dev/v1alpha1, kind: ClusterInjectionTemplate, metadata: {name: a}, spec: \
+                    {serviceAccountToken: false, pod: {spec: {containers: [{name: a, image: a, volumeMounts: null}], \
+                    volumes: null}}}}";
+        let template = read(text, "a.yaml").remove(0).expect("it is right");
+        let spec = View::new(template.pod.spec.as_ref().expect("a spec"), Values::NONE).to_value();
+        assert_eq!(spec["containers"][0]["volumeMounts"][0]["mountPath"], super::TOKEN_PATH);
+        assert_eq!(spec["volumes"][0]["name"], "no-token-a");
+    }
+}
