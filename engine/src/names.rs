@@ -1,4 +1,4 @@
-//! What may be a name, in Kubernetes and in Pillion, and the two small types that everything else speaks of.
+//! What may be a name, in Kubernetes and in Pillion; [`TemplateName`] and [`OnError`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -59,7 +59,7 @@ pub enum OnError {
     /// The pod is refused; who asked sees why, and old pods keep running.
     #[default]
     Deny,
-    /// The template is left out, and that is said.
+    /// The template is skipped, with a warning.
     Skip,
 }
 
@@ -153,8 +153,8 @@ pub(crate) fn reserved_key(map: &str, key: &str) -> Option<&'static str> {
     (map == "labels" && CONTROLLER_LABELS.contains(&key)).then_some("is a label that controllers own")
 }
 
-/// A regular expression, if it is a small one: many of them may be in force, and in an expression one is compiled at every
-/// use. `\w{1,63}` is none, because it is about all scripts of the world; `[0-9a-z_]{1,63}` is.
+/// Compiles a regular expression, if it is a small one: many may be in force, and those of expressions are compiled at
+/// every use. `\w{1,63}` is too large, because it knows the letters of all scripts; `[0-9a-z_]{1,63}` is small.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
     const MAX_BYTES: usize = 64 << 10;
     RegexBuilder::new(pattern).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()

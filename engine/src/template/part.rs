@@ -45,11 +45,11 @@ pub(crate) enum RenderError {
     WrongType { place: String, message: String },
 }
 
-/// What can only hold expressions, and not be one.
+/// What is wrong with an expression in place of what can only hold expressions.
 pub(super) const WRITTEN_OUT: &str = "must be written out; expressions can stand inside of it";
 
 /// Compiles nodes into fragments, and numbers the holes. Whether the nodes are right for their types is for the rules to
-/// say; a part that is not is left out.
+/// say; a part that is not is skipped.
 pub(crate) struct Compiler<'a> {
     pub(crate) diagnostics: &'a Diagnostics<'a>,
     pub(crate) scope: &'a Scope<'a>,
@@ -124,7 +124,7 @@ impl Compiler<'_> {
 }
 
 impl Hole {
-    /// What is to be evaluated.
+    /// The expressions in it that need evaluation.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts
             .iter()
