@@ -40,7 +40,7 @@ impl Catalog {
 
     /// Puts a template in force, in place of another of the same name and namespace.
     pub fn insert(&mut self, template: Arc<Template>) {
-        self.put(template.name().clone(), template.namespace(), Ok(template.clone()));
+        self.put(template.name.clone(), template.namespace.as_deref(), Ok(Arc::clone(&template)));
     }
 
     /// Remembers why a template was refused, for those who ask for it. A cluster-wide one may have meant not to be
@@ -82,7 +82,7 @@ impl Catalog {
     pub(crate) fn find(&self, name: &str, namespace: &str) -> Option<Result<&Arc<Template>, &str>> {
         let slot = self.templates.get(name)?;
         let wide = slot.cluster_wide.as_ref();
-        let may_shadow = wide.is_none_or(|wide| wide.as_ref().is_ok_and(|template| template.allows_shadowing()));
+        let may_shadow = wide.is_none_or(|wide| wide.as_ref().is_ok_and(|template| template.allows_shadowing));
         let own = slot.by_namespace.get(namespace).filter(|_| may_shadow);
         Some(own.or(wide)?.as_ref().map_err(String::as_str))
     }
@@ -189,7 +189,7 @@ mod tests {
 
     /// What pods of a namespace get for the name.
     fn found<'a>(catalog: &'a Catalog, namespace: &str) -> &'a str {
-        catalog.find("meter", namespace).map_or("nothing", |found| found.map_or_else(|why| why, |it| it.description()))
+        catalog.find("meter", namespace).map_or("nothing", |found| found.map_or_else(|why| why, |it| &it.description))
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
         catalog.insert(of_shop());
         catalog.refuse(name, None, why);
         assert_eq!([found(&catalog, "shop"), found(&catalog, "bank")], ["it is broken", "it is broken"]);
-        assert_eq!(catalog.template("meter", "shop").map(Template::description), None);
+        assert_eq!(catalog.template("meter", "shop").map(|it| &it.description), None);
     }
 
     #[test]

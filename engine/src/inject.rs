@@ -110,7 +110,7 @@ impl<'a> Pass<'a> {
 
     /// What an earlier call left, if there is nothing to do. Nothing is topped up from a template that has changed since.
     fn earlier(&self, template: &Template, digest: &str, draft: &mut Node<'a>) -> Option<Verdict> {
-        let record = self.status.record(template.name().as_str())?;
+        let record = self.status.record(template.name.as_str())?;
         // What the template brings by itself must be there: a status can be written by anybody.
         let own = template.pod.spec.iter().flat_map(|spec| {
             ["initContainers", "containers", "volumes"]
@@ -151,7 +151,7 @@ impl<'a> Pass<'a> {
     {
         let template = prepared.template;
         let given = prepared.given();
-        let name = template.name().as_str();
+        let name = template.name.as_str();
         let earlier = self.status.record(name).filter(|record| record.digest == prepared.digest);
         let mut record = earlier.cloned().unwrap_or_default();
         record.name = name.to_owned();

@@ -27,7 +27,7 @@ pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
         .map(|document| match document {
             Ok(node) => parse(&node, file),
             Err(error) => {
-                let mut diagnostics = Diagnostics::new(file);
+                let diagnostics = Diagnostics::new(file);
                 diagnostics.add(error.position, "", error.message);
                 Err(Refused { name: None, namespace: None, problems: diagnostics.into_sorted() })
             }
@@ -41,9 +41,8 @@ pub fn read(text: &str, file: &str) -> Vec<Result<Template, Refused>> {
 ///
 /// With everything that is wrong with it.
 pub fn parse(node: &Node, file: &str) -> Result<Template, Refused> {
-    let mut diagnostics = Diagnostics::new(file);
-    let parsed = document::document(&mut diagnostics, node);
-    let template = parsed.map(|parsed| prove::prove(&mut diagnostics, parsed));
+    let diagnostics = Diagnostics::new(file);
+    let template = document::document(&diagnostics, node).map(|parsed| prove::prove(&diagnostics, parsed));
     match template {
         Some(template) if diagnostics.is_clean() => Ok(template),
         _ => {

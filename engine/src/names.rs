@@ -1,4 +1,4 @@
-//! What may be a name, in Kubernetes and in Pillion, and the two small types that everything else speaks of.
+//! What may be a name, in Kubernetes and in Pillion; [`TemplateName`] and [`OnError`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +10,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TemplateName(String);
 
-/// A text that is no DNS label.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit"
-)]
-pub struct NotADnsLabel;
+const NOT_A_DNS_LABEL: &str =
+    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit";
 
 impl TemplateName {
     /// The name.
@@ -25,10 +21,10 @@ impl TemplateName {
 }
 
 impl FromStr for TemplateName {
-    type Err = NotADnsLabel;
+    type Err = &'static str;
 
-    fn from_str(name: &str) -> Result<Self, NotADnsLabel> {
-        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NotADnsLabel) }
+    fn from_str(name: &str) -> Result<Self, &'static str> {
+        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NOT_A_DNS_LABEL) }
     }
 }
 
@@ -51,11 +47,10 @@ pub(crate) fn is_dns_label(name: &str) -> bool {
 
 /// What stands between the dots of a DNS name, of any length.
 pub(crate) fn is_dns_word(word: &str) -> bool {
-    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = word.as_bytes();
-    alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && bytes.iter().all(|byte| alphanumeric(Some(byte)) || *byte == b'-')
+    !word.is_empty()
+        && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !word.starts_with('-')
+        && !word.ends_with('-')
 }
 
 /// What happens to a pod for which a template cannot be applied.
@@ -64,38 +59,33 @@ pub enum OnError {
     /// The pod is refused; who asked sees why, and old pods keep running.
     #[default]
     Deny,
-    /// The template is left out, and that is said.
+    /// The template is skipped, with a warning.
     Skip,
 }
 
 impl FromStr for OnError {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, &'static str> {
         match word {
             "deny" => Ok(OnError::Deny),
             "skip" => Ok(OnError::Skip),
-            _ => Err("must be deny or skip".into()),
+            _ => Err("must be deny or skip"),
         }
     }
 }
 
 /// RFC 6335, as Kubernetes checks the names of ports. Source: apimachinery pkg/util/validation, IsValidPortName.
 pub(crate) fn is_port_name(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
+    name.len() <= 15
+        && is_dns_word(name)
         && name.contains(|letter: char| letter.is_ascii_lowercase())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
         && !name.contains("--")
 }
 
 /// A label's or annotation's key. Source: apimachinery pkg/util/validation, IsQualifiedName.
 pub(crate) fn is_qualified_name(key: &str) -> bool {
-    let (prefix, name) = match key.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, key),
-    };
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_subdomain)
 }
 
@@ -107,10 +97,11 @@ pub(crate) fn is_dns_subdomain(name: &str) -> bool {
 
 /// A label's value. Source: apimachinery pkg/util/validation, IsValidLabelValue.
 pub(crate) fn is_label_value(value: &str) -> bool {
-    let ends = [value.chars().next(), value.chars().next_back()];
+    const MARKS: [char; 3] = ['-', '_', '.'];
     value.len() <= 63
-        && ends.into_iter().flatten().all(|letter| letter.is_ascii_alphanumeric())
-        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+        && value.chars().all(|letter| letter.is_ascii_alphanumeric() || MARKS.contains(&letter))
+        && !value.starts_with(MARKS)
+        && !value.ends_with(MARKS)
 }
 
 /// The key of a ConfigMap or Secret. Source: apimachinery pkg/util/validation, IsConfigMapKey.
@@ -140,16 +131,11 @@ pub(crate) fn is_ip(address: &str) -> bool {
 }
 
 /// Labels by which controllers know their pods: another value would orphan the pod or make it another's.
+#[rustfmt::skip]
 const CONTROLLER_LABELS: &[&str] = &[
-    "pod-template-hash",
-    "controller-revision-hash",
-    "statefulset.kubernetes.io/pod-name",
-    "apps.kubernetes.io/pod-index",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-    "batch.kubernetes.io/job-completion-index",
-    "controller-uid",
-    "job-name",
+    "pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index",
+    "controller-uid", "job-name",
 ];
 
 /// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
@@ -167,8 +153,8 @@ pub(crate) fn reserved_key(map: &str, key: &str) -> Option<&'static str> {
     (map == "labels" && CONTROLLER_LABELS.contains(&key)).then_some("is a label that controllers own")
 }
 
-/// A regular expression, if it is a small one: many of them may be in force, and in an expression one is compiled at every
-/// use. `\w{1,63}` is none, because it is about all scripts of the world; `[0-9a-z_]{1,63}` is.
+/// Compiles a regular expression, if it is a small one: many may be in force, and those of expressions are compiled at
+/// every use. `\w{1,63}` is too large, because it knows the letters of all scripts; `[0-9a-z_]{1,63}` is small.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
     const MAX_BYTES: usize = 64 << 10;
     RegexBuilder::new(pattern).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()

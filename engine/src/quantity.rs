@@ -64,8 +64,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<f64> {
 /// A sign, digits, and at most one point: no exponent, no infinity.
 fn decimal(text: &str) -> Option<f64> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if plain && digits.bytes().any(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A template is a pod with holes: what it adds, to which containers, under which conditions.
 //!
-//! [`read`] takes a file to [`Template`]s. There is one path for files and for custom resources, and no way to have a
-//! template that was not checked: every field and every expression is known to be right for some pod, and only what a
-//! single pod can tell is left for the review.
+//! There is one path for files and for custom resources, and no way to have a [`Template`] that was not checked: every
+//! field and every expression is known to be right for some pod, and only what a single pod can tell is left for the
+//! review.
 
 pub(crate) mod diagnostics;
 mod normalize;
@@ -14,6 +14,8 @@ pub(crate) mod token;
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 pub use self::diagnostics::Diagnostic;
 pub(crate) use self::parameter::{Parameter, Parameters};
 use self::part::{Hole, fill};
@@ -21,17 +23,23 @@ pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
 use crate::fragment::{Fragment, Values, View, write_json};
 use crate::names::digest;
-pub use crate::names::{NotADnsLabel, OnError, TemplateName};
+pub use crate::names::{OnError, TemplateName};
 
 /// A template that was accepted.
 #[derive(Debug)]
 pub struct Template {
-    pub(crate) name: TemplateName,
-    pub(crate) description: String,
-    pub(crate) digest: String,
+    /// Its name.
+    pub name: TemplateName,
+    /// What it is for, in its author's words.
+    pub description: String,
+    /// A short hash of all of it.
+    pub digest: String,
     /// The only namespace of an `InjectionTemplate`.
-    pub(crate) namespace: Option<String>,
-    pub(crate) allows_shadowing: bool,
+    pub namespace: Option<String>,
+    /// Whether a namespace may have its own template of this name.
+    pub allows_shadowing: bool,
+    /// What should be better about it, and does not keep it from being used.
+    pub warnings: Vec<Diagnostic>,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) when: Option<Expression>,
     pub(crate) namespace_selector: Option<Selector>,
@@ -48,9 +56,8 @@ pub struct Template {
     pub(crate) loops: bool,
     pub(crate) pod: PodPart,
     pub(crate) app: Vec<AppEntry>,
-    /// How it looks for a pod that sets no parameter, if every parameter can be left out.
+    /// What a pod that sets no parameter gets, if every parameter is optional or has a default.
     pub(crate) defaults: Option<Defaults>,
-    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
@@ -96,8 +103,8 @@ impl PodPart {
 /// What the pod's own containers receive.
 #[derive(Debug)]
 pub(crate) struct AppEntry {
-    containers: Vec<Glob>,
-    init_containers: Vec<Glob>,
+    /// The lists and names of the containers that it is for.
+    globs: Vec<(&'static str, Glob)>,
     pub(crate) when: Option<Expression>,
     /// Whether the template's values win over the pod's.
     pub(crate) overrides: bool,
@@ -108,8 +115,7 @@ pub(crate) struct AppEntry {
 impl AppEntry {
     /// Whether it is for a container of that list and name.
     pub(crate) fn names(&self, list: &str, container: &str) -> bool {
-        let globs = if list == "containers" { &self.containers } else { &self.init_containers };
-        globs.iter().any(|glob| glob.matches(container))
+        self.globs.iter().any(|(of, glob)| *of == list && glob.matches(container))
     }
 }
 
@@ -133,36 +139,6 @@ impl Glob {
 }
 
 impl Template {
-    /// Its name.
-    pub fn name(&self) -> &TemplateName {
-        &self.name
-    }
-
-    /// What it is for, in its author's words.
-    pub fn description(&self) -> &str {
-        &self.description
-    }
-
-    /// What changes whenever the template does: a short hash of all of it.
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-
-    /// The only namespace that it is for, if it is an `InjectionTemplate`.
-    pub fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
-    }
-
-    /// What should be better about it, and does not keep it from being used.
-    pub fn warnings(&self) -> &[Diagnostic] {
-        &self.warnings
-    }
-
-    /// Whether a namespace may have its own template of this name.
-    pub fn allows_shadowing(&self) -> bool {
-        self.allows_shadowing
-    }
-
     /// What tells this template with these parameters from any other.
     pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
         let mut values = Vec::new();
@@ -176,30 +152,25 @@ impl Template {
     }
 
     fn with_defaults(mut self) -> Template {
-        let value = |parameter: &Parameter| match &parameter.default {
-            Some(default) => Some((parameter.name.clone(), default.clone())),
-            None => parameter.optional.then(|| (parameter.name.clone(), serde_json::Value::Null)),
-        };
-        let Some(parameters) = self.parameters.iter().map(value).collect::<Option<_>>().map(Parameters) else {
-            return self;
-        };
-        let resolve = |holes: &[Hole]| {
-            let all = holes.iter().all(Hole::reads_only_parameters);
+        let default = |it: &Parameter| it.default.clone().or(it.optional.then_some(Value::Null));
+        let parameters = self.parameters.iter().map(|it| Some((it.name.clone(), default(it)?)));
+        let Some(parameters) = parameters.collect::<Option<_>>().map(Parameters) else { return self };
+        let values = |holes: &[Hole]| {
+            let is_known = holes.iter().all(Hole::reads_only_parameters);
             // What cannot be rendered is reported to the pod that asks for it.
-            all.then(|| fill(holes, |_| true, &parameters, &parameters).ok()).flatten()
+            if is_known { fill(holes, |_| true, &parameters, &parameters).ok() } else { None }
         };
-        let pod = resolve(&self.pod.holes).map(|values| {
-            let resolved =
-                |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, Values::all(&values)).resolve());
+        let pod = values(&self.pod.holes).map(|values| {
+            let resolve = |fragment| View::new(fragment, Values::all(&values)).resolve();
             PodPart {
-                metadata: resolved(&self.pod.metadata),
-                spec: resolved(&self.pod.spec),
-                shares: resolved(&self.pod.shares),
+                metadata: self.pod.metadata.as_ref().map(resolve),
+                spec: self.pod.spec.as_ref().map(resolve),
+                shares: self.pod.shares.as_ref().map(resolve),
                 holes: Vec::new(),
             }
         });
         let entry = |entry: &AppEntry| {
-            resolve(&entry.holes).map(|values| View::new(&entry.container, Values::all(&values)).resolve())
+            values(&entry.holes).map(|values| View::new(&entry.container, Values::all(&values)).resolve())
         };
         let app = self.app.iter().map(entry).collect();
         self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
@@ -208,16 +179,7 @@ impl Template {
 
     /// Containers that entries of `app` are for: the list and a name of each.
     pub(crate) fn sample_containers(&self) -> BTreeSet<(&'static str, String)> {
-        let names = |list: &'static str, globs: &[Glob]| -> Vec<_> {
-            globs.iter().map(|glob| (list, glob.0.replace('*', "app"))).collect()
-        };
-        let of_entry = |entry: &AppEntry| {
-            [names("containers", &entry.containers), names("initContainers", &entry.init_containers)].concat()
-        };
-        self.app.iter().flat_map(of_entry).collect()
-    }
-
-    pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
-        self.parameters.iter().find(|parameter| parameter.name == name)
+        let globs = self.app.iter().flat_map(|entry| &entry.globs);
+        globs.map(|(list, glob)| (*list, glob.0.replace('*', "app"))).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! Words for messages: the nearest right name, and what others wrote, short enough to be shown.
+//! Words for messages: the nearest known name, and what others wrote, short enough to be shown.
 
-/// The name that is nearest to one that is none, if one is near enough to be meant.
+/// The known name that is most like an unknown one, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
     const LONGEST: usize = 128;

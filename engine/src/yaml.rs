@@ -1,14 +1,15 @@
 //! A tree that knows where each of its parts was written, from YAML or JSON.
 //!
 //! Templates are refused with file, line and column. So they are read into [`Node`]s rather than into plain values,
-//! with the same rules that kubectl applies to YAML: `0644` is octal, and a key may stand only once.
+//! with the same rules that kubectl applies to YAML: `0644` is octal, and a key may appear only once.
 
 use std::fmt;
+use std::iter::{from_fn, once};
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
-use serde_saphyr::{Options, Spanned};
+use serde_saphyr::{Location, Spanned};
 
 /// Line and column, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -19,15 +20,9 @@ pub struct Position {
     pub column: u64,
 }
 
-impl Position {
-    /// The place that a text's own first character would have, when the text begins `lines` further down in a file.
-    fn below(self, lines: u64) -> Position {
-        Position { line: self.line + lines, ..self }
-    }
-}
-
 /// A value and where it was written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(from = "Spanned<Value>")]
 pub struct Node {
     /// What was written.
     pub value: Value,
@@ -53,7 +48,8 @@ pub enum Value {
 }
 
 /// The key of a mapping's entry.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(from = "Spanned<String>")]
 pub struct Key {
     /// The key itself.
     pub name: String,
@@ -71,218 +67,169 @@ pub struct SyntaxError {
     pub message: String,
 }
 
-/// Reads every document of a file. An empty document, or one with comments only, is left out; a broken one does not
-/// touch the others.
+/// Reads every document of a file. An empty document, or one with comments only, is skipped; a broken one does not touch
+/// the others.
 pub fn read(text: &str) -> Vec<Result<Node, SyntaxError>> {
-    let mut nodes = Vec::new();
-    let mut line = 0;
-    for document in documents(text) {
-        if let Some(result) = read_document(document, line).transpose() {
-            nodes.push(result);
-        }
-        line += document.matches('\n').count() as u64;
-    }
-    nodes
+    let mut lines = 0;
+    let read = |document: &str| {
+        let result = read_document(document, lines).transpose();
+        lines += document.matches('\n').count() as u64;
+        result
+    };
+    documents(text).into_iter().filter_map(read).collect()
 }
 
 /// Splits a file at the lines that begin with `---`: each piece begins with its own marker, if it has one, and all of
 /// them together are the file. A marker cannot stand inside a document, because block text is always indented.
 pub fn documents(text: &str) -> Vec<&str> {
-    let mut starts: Vec<usize> = text
-        .match_indices("---")
-        .map(|(at, _)| at)
-        .filter(|&at| at == 0 || text[..at].ends_with('\n'))
-        .filter(|&at| text[at + 3..].chars().next().is_none_or(char::is_whitespace))
-        .collect();
-    if starts.first() != Some(&0) {
-        starts.insert(0, 0);
-    }
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let lines = text.match_indices("\n---").map(|(at, _)| at + 1);
+    let markers = lines.filter(|&at| text[at + 3..].chars().next().is_none_or(char::is_whitespace));
+    let starts: Vec<usize> = once(0).chain(markers).collect();
+    let ends = starts[1..].iter().copied().chain([text.len()]);
     starts.iter().zip(ends).map(|(&start, end)| &text[start..end]).filter(|piece| !piece.is_empty()).collect()
 }
 
-/// Reads one document, of which `lines` lines of the file come before it. Nothing if it holds comments only.
+/// Reads one document, of which `lines` lines of the file come before it. `None` if it holds comments only.
 ///
 /// # Errors
 ///
 /// When it is not YAML, or has a key twice.
 pub fn read_document(document: &str, lines: u64) -> Result<Option<Node>, SyntaxError> {
-    let marker = document.strip_prefix("---").map_or(0, |_| 3);
-    let blank = document[marker..].lines().all(|line| {
+    let is_blank = document.strip_prefix("---").unwrap_or(document).lines().all(|line| {
         let line = line.trim();
         line.is_empty() || line.starts_with('#') || line == "..."
     });
-    if blank {
+    if is_blank {
         return Ok(None);
     }
-    match serde_saphyr::from_str_with_options::<Spanned<Plain>>(document, options()) {
-        Ok(tree) => Ok(Some(node(tree, lines))),
-        Err(error) => Err(syntax_error(&error, document, lines)),
-    }
-}
-
-fn options() -> Options {
-    serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false }
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
+    let mut node: Node = serde_saphyr::from_str_with_options(document, options)
+        .map_err(|error| syntax_error(&error, document, lines))?;
+    node.move_down(lines);
+    Ok(Some(node))
 }
 
 fn syntax_error(error: &serde_saphyr::Error, document: &str, lines: u64) -> SyntaxError {
-    let here = error.location().map(|at| Position { line: at.line(), column: at.column() }).unwrap_or_default();
+    let mut position = error.location().map(Position::from).unwrap_or_default();
     let mut message = error.to_string();
     // Behind these come the place, which we give ourselves, and advice for users of the crate.
     if let Some(cut) = [" at line ", "\n", ", set "].iter().filter_map(|end| message.find(end)).min() {
         message.truncate(cut);
     }
-    let line = document.lines().nth(here.line.saturating_sub(1) as usize).unwrap_or_default();
-    let before = line.split("${{").next().unwrap_or_default();
-    if line.contains("${{")
+    let line = document.lines().nth(position.line.saturating_sub(1) as usize).unwrap_or_default();
+    if let Some((before, _)) = line.split_once("${{")
         && !before.trim_end().ends_with(['"', '\''])
         && before.matches(['"', '\'']).count().is_multiple_of(2)
     {
         message.push_str("; quote the whole value that holds ${{ }}");
     }
-    SyntaxError { position: here.below(lines), message: format!("invalid YAML: {message}") }
+    position.line += lines;
+    SyntaxError { position, message: format!("invalid YAML: {message}") }
 }
 
-fn node(tree: Spanned<Plain>, lines: u64) -> Node {
-    let position = Position { line: tree.referenced.line(), column: tree.referenced.column() }.below(lines);
-    let value = match tree.value {
-        Plain::Null => Value::Null,
-        Plain::Bool(value) => Value::Bool(value),
-        Plain::Number(value) => Value::Number(value),
-        Plain::String(value) => Value::String(value),
-        Plain::List(items) => Value::List(items.into_iter().map(|item| node(item, lines)).collect()),
-        Plain::Object(members) => Value::Object(
-            members
-                .into_iter()
-                .map(|(key, value)| {
-                    let position = Position { line: key.referenced.line(), column: key.referenced.column() };
-                    (Key { name: key.value, position: position.below(lines) }, node(value, lines))
-                })
-                .collect(),
-        ),
-    };
-    Node { value, position }
-}
-
-/// What the deserializer gives, before its positions are counted from the file's beginning.
-enum Plain {
-    Null,
-    Bool(bool),
-    Number(Number),
-    String(String),
-    List(Vec<Spanned<Plain>>),
-    Object(Vec<(Spanned<String>, Spanned<Plain>)>),
-}
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PlainVisitor)
+impl From<Location> for Position {
+    fn from(location: Location) -> Position {
+        Position { line: location.line(), column: location.column() }
     }
 }
 
-struct PlainVisitor;
+impl From<Spanned<Value>> for Node {
+    fn from(spanned: Spanned<Value>) -> Node {
+        Node { value: spanned.value, position: spanned.referenced.into() }
+    }
+}
 
-impl<'de> Visitor<'de> for PlainVisitor {
-    type Value = Plain;
+impl From<Spanned<String>> for Key {
+    fn from(spanned: Spanned<String>) -> Key {
+        Key { name: spanned.value, position: spanned.referenced.into() }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a YAML value")
     }
 
-    fn visit_unit<E>(self) -> Result<Plain, E> {
-        Ok(Plain::Null)
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Plain, E> {
-        Ok(Plain::Null)
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Plain, E> {
-        Ok(Plain::Bool(value))
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Plain, E> {
-        Ok(Plain::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Plain, E> {
-        Ok(Plain::Number(value.into()))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("infinity and NaN are not JSON numbers"))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Plain, E> {
-        Number::from_f64(value).map(Plain::Number).ok_or_else(|| E::custom("infinity and NaN are not JSON numbers"))
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Plain, E> {
-        Ok(Plain::String(value.to_owned()))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        from_fn(|| access.next_element().transpose()).collect::<Result<_, _>>().map(Value::List)
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Plain, E> {
-        Ok(Plain::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Plain, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
-        }
-        Ok(Plain::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Plain, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = access.next_entry()? {
-            members.push(member);
-        }
-        Ok(Plain::Object(members))
-    }
-}
-
-impl Value {
-    /// What this is, as a message calls it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::List(_) => "a list",
-            Value::Object(_) => "an object",
-        }
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        from_fn(|| access.next_entry().transpose()).collect::<Result<_, _>>().map(Value::Object)
     }
 }
 
 impl Node {
     /// The text, if this is text.
     pub fn as_str(&self) -> Option<&str> {
-        match &self.value {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
+        if let Value::String(text) = &self.value { Some(text) } else { None }
     }
 
     /// The items of a list; none of anything else.
     pub fn items(&self) -> &[Node] {
-        match &self.value {
-            Value::List(items) => items,
-            _ => &[],
-        }
+        if let Value::List(items) = &self.value { items } else { &[] }
+    }
+
+    /// The members of an object; none of anything else.
+    pub fn members(&self) -> &[(Key, Node)] {
+        if let Value::Object(members) = &self.value { members } else { &[] }
     }
 
     /// The member of that name, if this is an object that has it.
     pub fn get(&self, name: &str) -> Option<&Node> {
-        match &self.value {
-            Value::Object(members) => members.iter().find(|(key, _)| key.name == name).map(|(_, node)| node),
-            _ => None,
-        }
+        self.members().iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
     }
 
     /// How many values there are in the tree, this one included.
-    pub fn values(&self) -> usize {
-        1 + match &self.value {
-            Value::List(items) => items.iter().map(Node::values).sum(),
-            Value::Object(members) => members.iter().map(|(_, node)| node.values()).sum(),
-            _ => 0,
+    pub(crate) fn size(&self) -> usize {
+        let members = self.members().iter().map(|(_, node)| node);
+        1 + self.items().iter().chain(members).map(Node::size).sum::<usize>()
+    }
+
+    /// Counts the lines from the beginning of a file in which `lines` lines come before.
+    fn move_down(&mut self, lines: u64) {
+        self.position.line += lines;
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.move_down(lines)),
+            Value::Object(members) => members.iter_mut().for_each(|(key, node)| {
+                key.position.line += lines;
+                node.move_down(lines);
+            }),
+            _ => {}
         }
     }
 
@@ -297,16 +244,7 @@ impl Node {
             Value::Object(members) => members.iter().map(|(key, value)| (key.name.clone(), value.to_json())).collect(),
         }
     }
-}
 
-impl From<serde_json::Value> for Node {
-    /// A tree that was not written in a file: every position is 0:0.
-    fn from(value: serde_json::Value) -> Node {
-        Node::written_at(value, Position::default())
-    }
-}
-
-impl Node {
     /// A tree that stands for something at a position.
     pub(crate) fn written_at(value: serde_json::Value, position: Position) -> Node {
         let value = match value {
@@ -317,14 +255,19 @@ impl Node {
             serde_json::Value::Array(items) => {
                 Value::List(items.into_iter().map(|item| Node::written_at(item, position)).collect())
             }
-            serde_json::Value::Object(members) => Value::Object(
-                members
-                    .into_iter()
-                    .map(|(name, value)| (Key { name, position }, Node::written_at(value, position)))
-                    .collect(),
-            ),
+            serde_json::Value::Object(members) => {
+                let member = |(name, value)| (Key { name, position }, Node::written_at(value, position));
+                Value::Object(members.into_iter().map(member).collect())
+            }
         };
         Node { value, position }
+    }
+}
+
+impl From<serde_json::Value> for Node {
+    /// A tree that was not written in a file: every position is 0:0.
+    fn from(value: serde_json::Value) -> Node {
+        Node::written_at(value, Position::default())
     }
 }
 

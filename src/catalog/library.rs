@@ -56,7 +56,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Whether a file has a template of this name, good or broken, for every namespace or for this one.
     pub(crate) fn has(&self, name: &str, namespace: Option<&str>) -> bool {
-        let in_force = self.templates.iter().map(|it| (it.name(), it.namespace()));
+        let in_force = self.templates.iter().map(|it| (&it.name, it.namespace.as_deref()));
         let broken = self.broken.iter().map(|((name, namespace), _)| (name, namespace.as_deref()));
         in_force.chain(broken).any(|it| (it.0.as_str(), it.1) == (name, namespace))
     }
@@ -93,8 +93,8 @@ impl Library {
         let Reading { mut good, broken, problems, refused, .. } = reading;
         let changed = good
             .iter()
-            .filter(|(key, it)| self.good.get(*key).is_none_or(|last| last.template.digest() != it.template.digest()));
-        let warnings = changed.flat_map(|(_, it)| it.template.warnings()).map(ToString::to_string).collect();
+            .filter(|(key, it)| self.good.get(*key).is_none_or(|last| last.template.digest != it.template.digest));
+        let warnings = changed.flat_map(|(_, it)| &it.template.warnings).map(ToString::to_string).collect();
 
         for (key, _) in &broken {
             // Its good version may come from another file, if it was moved and broken in one step.
@@ -174,7 +174,7 @@ impl<'a> Reading<'a> {
     }
 
     fn accept(&mut self, template: &Arc<Template>, path: &Path) {
-        let key = (template.name().clone(), template.namespace().map(str::to_owned));
+        let key = (template.name.clone(), template.namespace.clone());
         match self.good.get(&key) {
             None => {
                 self.good.insert(key, Good { template: Arc::clone(template), path: path.to_owned() });
@@ -237,10 +237,7 @@ mod tests {
 
         /// Each template in force, with its description.
         fn in_force(&self) -> Vec<String> {
-            self.good
-                .values()
-                .map(|good| format!("{}: {}", good.template.name(), good.template.description()))
-                .collect()
+            self.good.values().map(|good| format!("{}: {}", good.template.name, good.template.description)).collect()
         }
     }
 

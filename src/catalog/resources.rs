@@ -42,7 +42,7 @@ impl KnownResource {
             tracing::error!(problem = format!("and {more} more"), meanwhile, "template refused");
         }
         let accepted = self.last_good.iter().filter(|_| self.problems.is_empty());
-        for warning in accepted.flat_map(|template| template.warnings()) {
+        for warning in accepted.flat_map(|template| &template.warnings) {
             tracing::warn!(warning = warning.to_string(), "template accepted, but should be better");
         }
     }
@@ -153,7 +153,7 @@ impl Resources {
                     identity: identity.clone(),
                     uid: known.uid.clone(),
                     generation: known.generation,
-                    digest: in_force.map(|template| template.digest().to_owned()),
+                    digest: in_force.map(|template| template.digest.to_owned()),
                     acceptance,
                     message,
                     written: known.written.clone(),
@@ -177,7 +177,7 @@ impl Resources {
             (Acceptance::NamespacedTemplatesDisabled, message.into())
         } else if let [problem, others @ ..] = problems {
             let more = if others.is_empty() { String::new() } else { format!("; and {} more", others.len()) };
-            let kept = in_force.map(|it| format!("; the last known good version, {}, is kept", it.digest()));
+            let kept = in_force.map(|it| format!("; the last known good version, {}, is kept", it.digest));
             (Acceptance::InvalidTemplate, format!("{problem}{more}{}", kept.unwrap_or_default()))
         } else if let Some(template) = in_force {
             (Acceptance::Accepted, self.remarks(identity, template))
@@ -198,7 +198,7 @@ impl Resources {
     fn remarks(&self, identity: &Identity, template: &Template) -> String {
         const MOST: usize = 10;
         let mut message = "in force".to_owned();
-        if identity.kind == TemplateKind::ClusterWide && template.allows_shadowing() {
+        if identity.kind == TemplateKind::ClusterWide && template.allows_shadowing {
             let own = self
                 .in_use()
                 .filter(|(other, _)| other.kind == TemplateKind::Namespaced && other.name == identity.name);
@@ -209,7 +209,7 @@ impl Resources {
                 message += &format!(", except where a namespace has its own ({named}{more})");
             }
         }
-        match template.warnings() {
+        match template.warnings.as_slice() {
             [] => {}
             [one] => message += &format!("; could be better: {one}"),
             [first, others @ ..] => message += &format!("; could be better: {first}; and {} more", others.len()),

@@ -76,7 +76,7 @@ impl Reloader {
     /// What pods of the namespace get for the name.
     fn gives(&self, namespace: &str) -> String {
         let in_force = self.catalog().snapshot();
-        in_force.catalog.template("meter", namespace).map_or("nothing", |it| it.description()).to_owned()
+        in_force.catalog.template("meter", namespace).map_or("nothing", |it| &it.description).to_owned()
     }
 
     /// The status that each resource should have.
@@ -249,8 +249,8 @@ fn a_review_can_have_resources_that_the_catalog_lacks() {
     let reloader = Reloader::of([]);
     let in_force = reloader.catalog().snapshot();
     let catalog = in_force.with([wide(good("wide")), own(good("own"))].map(MissingTemplate::read).into());
-    assert_eq!(catalog.template("meter", "shop").map(|it| it.description()), Some("wide"));
+    assert_eq!(catalog.template("meter", "shop").map(|it| it.description.as_str()), Some("wide"));
     let catalog = in_force.with([wide(broken()), own(good("own"))].map(MissingTemplate::read).into());
-    assert_eq!(catalog.template("meter", "shop").map(|it| it.name()), None);
+    assert_eq!(catalog.template("meter", "shop").map(|it| &it.name), None);
     assert_eq!(reloader.gives("shop"), "nothing");
 }

@@ -202,8 +202,8 @@ impl Injection {
     fn report_warnings(&mut self, namespace: &str, decision: &Decision) {
         for TemplateDecision { name, .. } in &decision.templates {
             let Some(template) = self.catalog.template(name.as_str(), namespace) else { continue };
-            if self.advised.insert((name.clone(), template.namespace().map(str::to_owned))) {
-                for warning in template.warnings() {
+            if self.advised.insert((name.clone(), template.namespace.clone())) {
+                for warning in &template.warnings {
                     report(format_args!("warning: {warning}"));
                 }
             }

@@ -79,7 +79,7 @@ fn answer(request: AdmissionRequest<DynamicObject>) -> AdmissionResponse {
     match read(&resource.identity, resource.document) {
         Ok(template) => {
             tracing::info!(kind = kind.as_str(), namespace, name, outcome = "accepted", "template validated");
-            let warnings = named(template.warnings().iter().map(ToString::to_string).collect());
+            let warnings = named(template.warnings.iter().map(ToString::to_string).collect());
             response.warnings = (!warnings.is_empty()).then_some(warnings);
             response
         }

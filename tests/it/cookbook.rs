@@ -79,7 +79,7 @@ fn every_template_of_the_cookbook_is_told_of_in_full() {
     for recipe in recipes() {
         let name = &recipe.name;
         assert!(PATTERNS.iter().any(|(pattern, _)| *pattern == recipe.pattern), "{name}: {}", recipe.pattern);
-        assert!(!recipe.template.description().is_empty(), "{name}");
+        assert!(!recipe.template.description.is_empty(), "{name}");
         for parameter in recipe.parameters() {
             assert!(parameter["description"].is_string(), "{name}: {} has no description", parameter["name"]);
         }
@@ -91,10 +91,10 @@ fn a_template_of_the_cookbook_passes_restricted_or_says_why_not() {
     for recipe in recipes() {
         let (name, pod) = (&recipe.name, recipe.injected_pod());
         let why = pod_security::violations(Level::Restricted, &pod);
-        let says_why = recipe.template.description().contains("Not restricted: ");
+        let says_why = recipe.template.description.contains("Not restricted: ");
         assert_eq!(!why.is_empty(), says_why, "{name}: {why:?}");
         // Whatever it warns of beside that would be a fault of ours.
-        let warnings = recipe.template.warnings().iter().map(ToString::to_string);
+        let warnings = recipe.template.warnings.iter().map(ToString::to_string);
         let (levels, others): (Vec<_>, Vec<_>) = warnings.partition(|warning| warning.contains("Pod Security"));
         assert_eq!(others, [""; 0], "{name}");
         let why = pod_security::violations(Level::Baseline, &pod);
@@ -133,7 +133,7 @@ fn describe(page: &mut String, recipe: &Recipe) {
         "\n### {name}\n\n{}\n\nPod Security: *{level}*. [Template](../manifests/templates/{name}.yaml), \
          [example](../examples/{name}.yaml), [what comes out](../examples/injected/{name}.yaml).\n\n\
          | Parameter | Type | Default | Meaning |\n|---|---|---|---|\n",
-        recipe.template.description(),
+        recipe.template.description,
     )
     .expect("a string takes it");
     for parameter in recipe.parameters() {

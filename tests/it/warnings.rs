@@ -176,7 +176,7 @@ fn the_order_in_which_files_are_loaded_does_not_show() {
 
 fn name(template: &Result<Arc<Template>, Refused>) -> Option<(String, Option<String>)> {
     match template {
-        Ok(template) => Some((template.name().to_string(), template.namespace().map(str::to_owned))),
+        Ok(template) => Some((template.name.to_string(), template.namespace.clone())),
         Err(refused) => refused.name.as_ref().map(|name| (name.to_string(), None)),
     }
 }

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let templates = pillion_fuzz::accepted(text);
-    let names: Vec<String> = templates.iter().map(|template| template.name().to_string()).collect();
+    let names: Vec<String> = templates.iter().map(|template| template.name.to_string()).collect();
     if names.is_empty() {
         return;
     }

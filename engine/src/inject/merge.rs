@@ -213,14 +213,14 @@ impl<'a> Merge<'_> {
              variables, mounts and so on, and {MAX_ADDED} bytes, and what is noted of that in {STATUS} must fit into \
              {MAX_ANNOTATIONS} bytes of annotations; let its app entries name fewer containers, give its \
              parameters shorter values, or ask for fewer templates in pillion.dev/templates",
-            self.template.name()
+            self.template.name
         )
     }
 
     fn added(&mut self, given: View<'a>) {
         let here = self.here();
         // What an earlier call added, and something took out since, is recorded once.
-        let is_recorded = self.earlier.added_by(&here) == Some(self.template.name().as_str());
+        let is_recorded = self.earlier.added_by(&here) == Some(self.template.name.as_str());
         let left = if is_recorded { Room::without_recorded } else { Room::without };
         if self.take(left(self.room, &here, given.size())) {
             self.record.added.push(here);
@@ -255,7 +255,7 @@ impl<'a> Merge<'_> {
     fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
         let mut conflicts = std::mem::take(&mut self.conflicts);
         conflicts.push(|| {
-            let template = self.template.name();
+            let template = &self.template.name;
             let other = match self.owner() {
                 // The status names the template, but the pod's author wrote it.
                 Some(other) if other == template.as_str() => "from the pod itself".to_owned(),
@@ -275,7 +275,7 @@ impl<'a> Merge<'_> {
 
     /// The pod has something here that no API server would take, and nothing can be added to it.
     fn misshapen(&mut self) {
-        let (path, template) = (&self.path, self.template.name());
+        let (path, template) = (&self.path, &self.template.name);
         self.conflicts.push(|| {
             let place = place_of(path.iter().map(String::as_str));
             format!(
@@ -291,7 +291,7 @@ impl<'a> Merge<'_> {
         const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
         let is_expected = self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str()));
         let owner = self.owner();
-        if owner == Some(self.template.name().as_str()) || is_expected && owner.is_none() {
+        if owner == Some(self.template.name.as_str()) || is_expected && owner.is_none() {
             return;
         }
         // Comparing takes as long as adding.
@@ -307,7 +307,7 @@ impl<'a> Merge<'_> {
 
     /// Whether this template brought what is here in an earlier call.
     fn is_ours(&self) -> bool {
-        self.earlier.added_by(&self.here()) == Some(self.template.name().as_str())
+        self.earlier.added_by(&self.here()) == Some(self.template.name.as_str())
     }
 
     fn spec(&mut self, spec: &mut Node<'a>, view: View<'a>) {

@@ -233,7 +233,7 @@ fn take(left: &Cell<usize>, amount: usize) -> Option<()> {
 impl Variables for Seen<'_> {
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
         if root == Root::Params {
-            return Ok(self.parameters.has(path));
+            return self.parameters.has(root, path);
         }
         // Every pod has metadata and a spec, and they need not be put together to know it.
         let is_whole = root == Root::Pod && path.len() == 1 && (path[0] == "metadata" || path[0] == "spec");
@@ -261,7 +261,7 @@ impl Variables for Seen<'_> {
 
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
         match root {
-            Root::Params => Ok(self.parameters.find(path)),
+            Root::Params => self.parameters.lookup(root, path),
             Root::NamespaceObject => match self.namespace.known() {
                 Some(known) => Ok(find(&known.object, path).map(Cow::Borrowed)),
                 None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name.as_str().into()))),

@@ -57,7 +57,7 @@ impl<'a> Pass<'a> {
         let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
         let values =
             fill(&pod.holes, |_| true, &seen, parameters).map_err(|errors| render_problem(template, errors))?;
-        let earlier = self.status.record(template.name().as_str()).filter(|record| record.digest == digest);
+        let earlier = self.status.record(template.name.as_str()).filter(|record| record.digest == digest);
         let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
         let mut app = Vec::new();
         let mut warnings = Vec::new();
@@ -66,14 +66,14 @@ impl<'a> Pass<'a> {
             let mut rendering = Rendering { template, at, entry, resolved, holds: None, shared: None };
             let mut named = self.own_containers().filter(|it| entry.names(it.list, &it.name)).peekable();
             if named.peek().is_none() {
-                warnings.push(format!("template \"{}\": app[{at}] names no container of this pod", template.name()));
+                warnings.push(format!("template \"{}\": app[{at}] names no container of this pod", template.name));
             }
             // What was overridden once comes back with the API server's defaults in it, and would never look done.
             for container in named.filter(|it| !(entry.overrides && seen_before.contains(&*it.name))) {
                 app.extend(rendering.of(container, &Seen { container: Some(container), ..seen })?);
             }
         }
-        let required = select::is_required(self.namespace, template.name().as_str());
+        let required = select::is_required(self.namespace, template.name.as_str());
         Ok(Prepared { template, digest, pod, values, app, required, warnings })
     }
 }
@@ -98,7 +98,7 @@ impl<'a> Rendering<'a> {
         let Rendering { template, at, entry, resolved, .. } = *self;
         // An entry without an expression costs something, too.
         seen.begin_evaluation().map_err(|limit| {
-            Refusal::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name()))
+            Refusal::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name))
         })?;
         if let Some(when) = &entry.when {
             let place = || format!("app[{at}].when of {}", shown(&container.name));
@@ -151,5 +151,5 @@ fn render_problem(template: &Template, errors: Vec<RenderError>) -> Refusal {
         RenderError::WrongType { place, message } => format!("{place} {message}"),
     });
     let sentences: Vec<_> = sentences.collect();
-    Refusal::new(reason, format!("template \"{}\": {}", template.name(), join(&sentences)))
+    Refusal::new(reason, format!("template \"{}\": {}", template.name, join(&sentences)))
 }

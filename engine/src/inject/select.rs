@@ -241,7 +241,7 @@ pub(super) fn find<'c>(
 /// Whether a template admits this namespace.
 pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Refusal> {
     let Some(selector) = &template.namespace_selector else { return Ok(()) };
-    let (name, namespace_name) = (template.name(), &namespace.name);
+    let (name, namespace_name) = (&template.name, &namespace.name);
     let (reason, message) = match namespace.known() {
         Some(known) if selector.matches(&known.labels) => return Ok(()),
         Some(_) => (
@@ -280,14 +280,16 @@ pub(super) fn parameters<'t>(
     let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
     let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", key));
     let set = by_pod.chain(by_namespace).filter_map(|(whose, key)| {
-        Some((whose, key, key.strip_prefix(template.name().as_str())?.strip_prefix(PARAMETERS)?))
+        Some((whose, key, key.strip_prefix(template.name.as_str())?.strip_prefix(PARAMETERS)?))
     });
     let mut set = set.peekable();
     if let Some(defaults) = template.defaults.as_ref().filter(|_| set.peek().is_none()) {
         return Ok(Cow::Borrowed(&defaults.parameters));
     }
     let mut refusals = Vec::new();
-    for (whose, key, name) in set.filter(|(.., name)| template.parameter(name).is_none()).take(MAX_WRONG_KEYS) {
+    for (whose, key, name) in
+        set.filter(|(.., name)| !template.parameters.iter().any(|known| known.name == *name)).take(MAX_WRONG_KEYS)
+    {
         let hint = did_you_mean(nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())));
         let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(key));
         refusals.push(Refusal::new(Reason::UnknownParameter, message));
@@ -301,13 +303,13 @@ pub(super) fn parameters<'t>(
     }
     let Some(first) = refusals.first() else { return Ok(Cow::Owned(Parameters(values))) };
     let messages: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
-    Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name(), messages.join("; "))))
+    Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; "))))
 }
 
 fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Refusal> {
     let Parameter { name, settable_by, .. } = parameter;
     let refused = |reason, message| Err(Refusal::new(reason, format!("parameter {name} {message}")));
-    let key = format!("{}{PARAMETERS}{name}", template.name());
+    let key = format!("{}{PARAMETERS}{name}", template.name);
     let (text, whose) = match (pod.annotation(&key), namespace.annotation(&key)) {
         (Some(text), _) if *settable_by == SettableBy::Pod => (text, "the annotation"),
         (Some(_), _) => {

@@ -69,7 +69,7 @@ mod tests {
         let head = "apiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {name: a}\nspec:\n";
         let text = spec.lines().fold(head.to_owned(), |text, line| format!("{text}  {line}\n"));
         let template = read(&text, "a.yaml").remove(0).unwrap_or_else(|refused| panic!("{:?}", refused.problems));
-        template.warnings().iter().map(ToString::to_string).collect()
+        template.warnings.iter().map(ToString::to_string).collect()
     }
 
     const GOOD: &str = r#"

@@ -53,7 +53,7 @@ impl Source {
     /// The same with what these parameters make of it. Holes that read a pod stay, and so do those of parameters of which
     /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are left
     /// out. A hole that can never fit is found now rather than by a pod.
-    pub(super) fn filled(&self, diagnostics: &mut Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
+    pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
         let fill = Fill::new(template, set);
         let values = fill.values(diagnostics, &template.pod.holes, "spec.pod.");
         let part = |node: &Node, name: &str, fragment: &Option<Fragment>| match (node.get(name), fragment) {
@@ -99,11 +99,11 @@ impl<'t> Fill<'t> {
         Fill { set, untyped: without(Parameter::shows_its_type), unknown: without(Parameter::has_sample) }
     }
 
-    fn values(&self, diagnostics: &mut Diagnostics<'_>, holes: &[Hole], prefix: &str) -> Filling {
+    fn values(&self, diagnostics: &Diagnostics<'_>, holes: &[Hole], prefix: &str) -> Filling {
         holes.iter().map(|hole| self.value(diagnostics, hole, prefix)).collect()
     }
 
-    fn value(&self, diagnostics: &mut Diagnostics<'_>, hole: &Hole, prefix: &str) -> Option<Value> {
+    fn value(&self, diagnostics: &Diagnostics<'_>, hole: &Hole, prefix: &str) -> Option<Value> {
         let reads = |names: &[&str]| names.iter().any(|name| hole.reads_parameter(name));
         if !hole.reads_only_parameters() || reads(&self.untyped) {
             return None;
@@ -120,7 +120,7 @@ impl<'t> Fill<'t> {
                 };
                 let prefix = if place.starts_with("spec.shares") { "" } else { prefix };
                 let message = format!("filled with defaults and examples {message}");
-                diagnostics.add(hole.position, &format!("{prefix}{place}"), message);
+                diagnostics.add(hole.position, format!("{prefix}{place}"), message);
                 None
             }
         }

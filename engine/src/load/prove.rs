@@ -23,7 +23,7 @@ use crate::text::shown;
 use crate::yaml::Node;
 
 /// Proves as much of a template as can be proven without a pod. What is wrong with it goes to the diagnostics.
-pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Template {
+pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let Parsed { mut template, spec, app } = parsed;
     let part = |name: &str| spec.get(name).cloned().unwrap_or_else(|| Node::from(Value::Null));
     let source = Source { pod: part("pod"), shares: part("shares"), app: app.into_iter().enumerate().collect() };
@@ -43,8 +43,8 @@ pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Templa
     }
     for set in single_sets(&template) {
         // What a made-up value does not fit says nothing of a template.
-        let mut unfit = Diagnostics::new(diagnostics.file());
-        let source = source.filled(&mut unfit, &template, &set);
+        let unfit = Diagnostics::new(diagnostics.file);
+        let source = source.filled(&unfit, &template, &set);
         filled.extend(unfit.is_clean().then_some((source, set)));
     }
     let judge_filled = |(filled, set): &(Source, Parameters)| -> BTreeSet<Violation> {
@@ -73,14 +73,20 @@ pub(super) fn prove(diagnostics: &mut Diagnostics<'_>, parsed: Parsed) -> Templa
     });
     let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
     let warnings = advice.into_iter().chain(sometimes);
-    template.warnings =
-        warnings.map(|it| Diagnostic::new(diagnostics.file(), it.position, &it.place, it.message)).collect();
+    template.warnings = warnings
+        .map(|Violation { position, place, message }| Diagnostic {
+            file: diagnostics.file.to_owned(),
+            position,
+            path: place,
+            message,
+        })
+        .collect();
     template
 }
 
-fn add(diagnostics: &mut Diagnostics<'_>, violations: impl IntoIterator<Item = Violation>) {
+fn add(diagnostics: &Diagnostics<'_>, violations: impl IntoIterator<Item = Violation>) {
     for Violation { position, place, message } in violations {
-        diagnostics.add(position, &place, message);
+        diagnostics.add(position, place, message);
     }
 }
 

@@ -1,26 +1,22 @@
 //! Reading the fields of our own format, and collecting everything that is wrong with a template, each with its place.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::rules::tree::Kind;
 use crate::text::{did_you_mean, nearest};
 use crate::yaml::{Node, Position, Value};
 
 /// One thing that is wrong with a template: where, what, and the nearest right name where there is one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Diagnostic {
-    file: String,
-    position: Position,
+    pub(crate) file: String,
+    pub(crate) position: Position,
     /// The field, such as `spec.pod.spec.initContainers[0].image`; empty for the document as a whole.
-    path: String,
+    pub(crate) path: String,
     /// A predicate: `must be an integer`.
-    message: String,
-}
-
-impl Diagnostic {
-    pub(crate) fn new(file: &str, position: Position, path: &str, message: String) -> Diagnostic {
-        Diagnostic { file: file.to_owned(), position, path: path.to_owned(), message }
-    }
+    pub(crate) message: String,
 }
 
 impl fmt::Display for Diagnostic {
@@ -30,74 +26,85 @@ impl fmt::Display for Diagnostic {
         if self.position.line > 0 {
             write!(formatter, ":{}:{}", self.position.line, self.position.column)?;
         }
-        formatter.write_str(": ")?;
-        if !self.path.is_empty() {
-            write!(formatter, "{} ", self.path)?;
-        }
-        formatter.write_str(&self.message)
+        let space = if self.path.is_empty() { "" } else { " " };
+        write!(formatter, ": {}{space}{}", self.path, self.message)
     }
 }
 
-/// Collects what is wrong with one document.
+/// Collects what is wrong with one document. All that read the document share it.
 #[derive(Debug)]
 pub(crate) struct Diagnostics<'a> {
-    file: &'a str,
-    found: Vec<Diagnostic>,
+    pub(crate) file: &'a str,
+    found: RefCell<Vec<Diagnostic>>,
 }
 
 impl<'a> Diagnostics<'a> {
     pub(crate) fn new(file: &'a str) -> Diagnostics<'a> {
-        Diagnostics { file, found: Vec::new() }
+        Diagnostics { file, found: RefCell::default() }
     }
 
-    pub(crate) fn add(&mut self, position: Position, path: &str, message: impl Into<String>) {
-        self.found.push(Diagnostic::new(self.file, position, path, message.into()));
-    }
-
-    pub(crate) fn file(&self) -> &'a str {
-        self.file
+    pub(crate) fn add(&self, position: Position, path: impl Into<String>, message: impl Into<String>) {
+        let (file, path, message) = (self.file.to_owned(), path.into(), message.into());
+        self.found.borrow_mut().push(Diagnostic { file, position, path, message });
     }
 
     pub(crate) fn is_clean(&self) -> bool {
-        self.found.is_empty()
+        self.found.borrow().is_empty()
     }
 
     /// In the order of the file, each once.
-    pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by_key(|it| it.position);
+    pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|it| it.position);
         let mut seen = HashSet::new();
-        self.found.retain(|it| seen.insert((it.position, it.path.clone(), it.message.clone())));
-        self.found
+        found.retain(|it| seen.insert(it.clone()));
+        found
     }
 }
 
-/// The fields of an object of our own format.
-#[derive(Clone, Copy, Debug)]
+/// An object of our own format. What is wrong with a field goes to the diagnostics, and the field counts as missing.
 pub(crate) struct Fields<'a> {
-    node: &'a Node,
-    path: &'a str,
+    pub(crate) diagnostics: &'a Diagnostics<'a>,
+    pub(crate) node: &'a Node,
+    pub(crate) path: String,
 }
 
 impl<'a> Fields<'a> {
     /// An object with no other fields than the known ones. `what` it is stands in messages: `a parameter`.
     pub(crate) fn of(
-        diagnostics: &mut Diagnostics<'_>,
+        diagnostics: &'a Diagnostics<'a>,
         node: &'a Node,
-        path: &'a str,
+        path: String,
         what: &str,
         known: &[&str],
     ) -> Option<Fields<'a>> {
-        let Value::Object(members) = &node.value else {
-            diagnostics.add(node.position, path, format!("must be an object, not {}", node.value.kind()));
+        if !matches!(node.value, Value::Object(_)) {
+            diagnostics.add(
+                node.position,
+                path,
+                format!("must be an object, not {}", Kind::of(&node.to_json()).name()),
+            );
             return None;
-        };
-        for (key, _) in members {
-            if !known.contains(&key.name.as_str()) {
-                let hint = did_you_mean(nearest(&key.name, known.iter().copied()));
-                diagnostics.add(key.position, &member(path, &key.name), format!("is not a field of {what}{hint}"));
-            }
         }
-        Some(Fields { node, path })
+        for (key, _) in node.members().iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+            let hint = did_you_mean(nearest(&key.name, known.iter().copied()));
+            diagnostics.add(key.position, member(&path, &key.name), format!("is not a field of {what}{hint}"));
+        }
+        Some(Fields { diagnostics, node, path })
+    }
+
+    /// A field that is an object of the same kind.
+    pub(crate) fn object(&self, name: &str, what: &str, known: &[&str]) -> Option<Fields<'a>> {
+        Fields::of(self.diagnostics, self.get(name)?, member(&self.path, name), what, known)
+    }
+
+    /// The objects in a list.
+    pub(crate) fn objects(&self, name: &str, what: &str, known: &[&str]) -> impl Iterator<Item = Fields<'a>> {
+        let items = self.list(name).iter().enumerate();
+        items.filter_map(move |(at, node)| {
+            let path = format!("{}[{at}]", member(&self.path, name));
+            Fields::of(self.diagnostics, node, path, what, known)
+        })
     }
 
     /// A field that is there and not `null`.
@@ -105,91 +112,82 @@ impl<'a> Fields<'a> {
         self.node.get(name).filter(|node| node.value != Value::Null)
     }
 
-    pub(crate) fn path(&self, name: &str) -> String {
-        member(self.path, name)
+    /// A field that must be there.
+    pub(crate) fn require(&self, name: &str) -> Option<&'a Node> {
+        let node = self.get(name);
+        if node.is_none() {
+            self.wrong(format!("lacks {name}"));
+        }
+        node
     }
 
-    pub(crate) fn wrong(&self, diagnostics: &mut Diagnostics<'_>, name: &str, message: &str) {
+    /// The object is wrong.
+    pub(crate) fn wrong(&self, message: impl Into<String>) {
+        self.diagnostics.add(self.node.position, &self.path, message);
+    }
+
+    /// A field is wrong, or missing.
+    pub(crate) fn wrong_field(&self, name: &str, message: impl Into<String>) {
         let position = self.get(name).unwrap_or(self.node).position;
-        diagnostics.add(position, &self.path(name), message);
+        self.diagnostics.add(position, member(&self.path, name), message);
     }
 
-    pub(crate) fn string(&self, diagnostics: &mut Diagnostics<'_>, name: &str) -> Option<&'a str> {
+    pub(crate) fn string(&self, name: &str) -> Option<&'a str> {
         let node = self.get(name)?;
-        match &node.value {
-            Value::Bool(_) | Value::Number(_) => {
-                self.wrong(diagnostics, name, &format!("must be a string, not {}; quote it", node.to_json()));
-            }
-            _ if node.as_str().is_none() => {
-                self.wrong(diagnostics, name, &format!("must be a string, not {}", node.value.kind()));
-            }
-            _ => {}
+        if node.as_str().is_none() {
+            let value = node.to_json();
+            let is_scalar = value.is_boolean() || value.is_number();
+            let what = if is_scalar { format!("{value}; quote it") } else { Kind::of(&value).name().to_owned() };
+            self.wrong_field(name, format!("must be a string, not {what}"));
         }
         node.as_str()
     }
 
-    pub(crate) fn required_string(&self, diagnostics: &mut Diagnostics<'_>, name: &str) -> Option<&'a str> {
-        if self.get(name).is_none() {
-            diagnostics.add(self.node.position, self.path, format!("lacks {name}"));
-        }
-        self.string(diagnostics, name)
+    pub(crate) fn required_string(&self, name: &str) -> Option<&'a str> {
+        self.require(name)?;
+        self.string(name)
     }
 
-    pub(crate) fn boolean(&self, diagnostics: &mut Diagnostics<'_>, name: &str) -> Option<bool> {
-        match self.get(name)?.value {
-            Value::Bool(value) => Some(value),
-            ref other => {
-                self.wrong(diagnostics, name, &format!("must be true or false, not {}", other.kind()));
-                None
-            }
+    pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
+        let value = self.get(name)?.to_json();
+        if !value.is_boolean() {
+            self.wrong_field(name, format!("must be true or false, not {}", Kind::of(&value).name()));
         }
+        value.as_bool()
     }
 
-    /// One of a closed set of words; `Some(None)` when it is not there, `None` when it is none of them.
-    pub(crate) fn choice<T: Copy>(
-        &self,
-        diagnostics: &mut Diagnostics<'_>,
-        name: &str,
-        choices: &[(&str, T)],
-    ) -> Option<Option<T>> {
-        if self.get(name).is_none() {
-            return Some(None);
+    /// One of a closed set of words.
+    pub(crate) fn choice<T: Clone>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let word = self.string(name)?;
+        let choice = choices.iter().find(|(choice, _)| *choice == word);
+        if choice.is_none() {
+            let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+            let hint = did_you_mean(nearest(word, words.iter().copied()));
+            self.wrong_field(name, format!("must be one of {}{hint}", words.join(", ")));
         }
-        let word = self.string(diagnostics, name)?;
-        match choices.iter().find(|(choice, _)| *choice == word) {
-            Some((_, value)) => Some(Some(*value)),
-            None => {
-                let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-                let hint = did_you_mean(nearest(word, words.iter().copied()));
-                self.wrong(diagnostics, name, &format!("must be one of {}{hint}", words.join(", ")));
-                None
-            }
-        }
+        choice.map(|(_, value)| value.clone())
     }
 
-    /// The items of a list; empty when it is not there.
-    pub(crate) fn list(&self, diagnostics: &mut Diagnostics<'_>, name: &str) -> &'a [Node] {
-        match self.get(name).map(|node| &node.value) {
-            None => &[],
-            Some(Value::List(items)) => items,
-            Some(other) => {
-                self.wrong(diagnostics, name, &format!("must be a list, not {}", other.kind()));
-                &[]
-            }
+    /// The items of a list; none when it is missing.
+    pub(crate) fn list(&self, name: &str) -> &'a [Node] {
+        let Some(node) = self.get(name) else { return &[] };
+        if !matches!(node.value, Value::List(_)) {
+            self.wrong_field(name, format!("must be a list, not {}", Kind::of(&node.to_json()).name()));
         }
+        node.items()
     }
 
-    pub(crate) fn strings(&self, diagnostics: &mut Diagnostics<'_>, name: &str) -> Vec<&'a str> {
-        let items = self.list(diagnostics, name);
-        let texts: Vec<_> = items.iter().filter_map(Node::as_str).collect();
+    pub(crate) fn strings(&self, name: &str) -> Vec<String> {
+        let items = self.list(name);
+        let texts: Vec<_> = items.iter().filter_map(Node::as_str).map(str::to_owned).collect();
         if texts.len() < items.len() {
-            self.wrong(diagnostics, name, "must be a list of strings");
+            self.wrong_field(name, "must be a list of strings");
         }
         texts
     }
 }
 
-pub(crate) fn member(path: &str, name: &str) -> String {
+fn member(path: &str, name: &str) -> String {
     // A label's key holds dots itself.
     match (path.is_empty(), name.contains(['.', '/'])) {
         (_, true) => format!("{path}[{name}]"),

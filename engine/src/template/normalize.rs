@@ -1,4 +1,4 @@
-//! What an expression gave, as its place takes it.
+//! Converts what an expression gave into what its place can hold.
 
 use serde_json::{Number, Value};
 
@@ -12,8 +12,8 @@ const MAX_TEXT: usize = 256 << 10;
 /// The most items of a list, or members of an object, that a hole may give: each is looked for among those of the pod.
 const MAX_ITEMS: usize = 1000;
 
-/// Formats a value where only text can stand, and leaves out what is `null`, at any depth. What is too large goes to the
-/// report; what is not of the type is left as it is.
+/// Formats a value where only text can stand, and omits what is `null`, at any depth. What is too large goes to the
+/// report; what is not of the type is not changed.
 pub(super) fn normalize(value: Value, kind: &Type, place: &Place<'_>, report: &mut Report) -> Value {
     let items = value.as_array().map(Vec::len).or(value.as_object().map(serde_json::Map::len)).unwrap_or_default();
     if items > MAX_ITEMS {
@@ -56,7 +56,7 @@ pub(super) fn normalize(value: Value, kind: &Type, place: &Place<'_>, report: &m
     }
 }
 
-/// A whole number is one however it was reckoned: `80.0` is 80.
+/// A whole number is one however it was computed: `80.0` is 80.
 fn whole(number: &Number) -> Option<Number> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT)?;

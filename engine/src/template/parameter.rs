@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
-use super::diagnostics::{Diagnostics, Fields};
+use super::diagnostics::Fields;
 use crate::expression::{Failure, Root, Variables};
 use crate::names::regex;
 use crate::quantity::{parse_duration, parse_quantity};
@@ -19,21 +19,14 @@ use crate::yaml::Node;
 /// What a parameter is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// Text.
     String,
     /// A 64-bit integer.
     Integer,
-    /// A number.
     Number,
-    /// `true` or `false`.
     Boolean,
-    /// A quantity such as `64Mi`.
     Quantity,
-    /// A duration such as `90s`.
     Duration,
-    /// An object, in JSON.
     Object,
-    /// A list, in JSON.
     List,
 }
 
@@ -52,40 +45,33 @@ pub(crate) enum SettableBy {
 /// A parameter that was accepted: its default keeps its own rules.
 #[derive(Debug)]
 pub(crate) struct Parameter {
-    /// Its name: usable in expressions and annotation keys.
     pub(crate) name: String,
-    /// What it is.
     pub(crate) kind: Kind,
     /// The value when nobody gives one.
     pub(crate) default: Option<Value>,
-    /// Whether it may be left out without a default; it is `null` then.
+    /// Whether it can do without a value; it is `null` then.
     pub(crate) optional: bool,
     /// Whether its value must never be shown.
     pub(crate) sensitive: bool,
-    /// Who may set it.
     pub(crate) settable_by: SettableBy,
     example: Option<Value>,
     rules: Rules,
 }
 
-/// A template's parameters with their values.
+/// The fields of a parameter.
+#[rustfmt::skip]
+pub(super) const FIELDS: &[&str] = &[
+    "name", "description", "type", "default", "optional", "example", "enum", "pattern", "minimum", "maximum",
+    "maxLength", "sensitive", "settableBy",
+];
+
+/// A template's parameters with their values; an omitted one is `null`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parameters(pub(crate) Vec<(String, Value)>);
 
 impl Parameters {
-    /// The value of a parameter; `null` for one that was left out.
     pub(crate) fn get(&self, name: &str) -> &Value {
         self.0.iter().find(|(parameter, _)| parameter == name).map_or(&Value::Null, |(_, value)| value)
-    }
-
-    /// What an expression finds at a path: `null` for a parameter that was left out.
-    pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'static, RawValue>> {
-        self.at(path).map(|value| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON")))
-    }
-
-    /// Whether there is something at a path: a parameter that was left out is not there.
-    pub(crate) fn has(&self, path: &[String]) -> bool {
-        path.is_empty() || self.at(path).is_some_and(|value| !value.is_null())
     }
 
     fn at(&self, path: &[String]) -> Option<&Value> {
@@ -94,14 +80,17 @@ impl Parameters {
     }
 }
 
-/// Expressions that read nothing else can be evaluated without a pod.
+/// Expressions that read only parameters can be evaluated without a pod.
 impl Variables for Parameters {
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
-        Ok(if root == Root::Params { self.find(path) } else { None })
+        let value = if root == Root::Params { self.at(path) } else { None };
+        Ok(value.map(|value| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON"))))
     }
 
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
-        Ok(root == Root::Params && Parameters::has(self, path))
+        // An omitted parameter is not there, though its value is `null`.
+        let is_there = || path.is_empty() || self.at(path).is_some_and(|value| !value.is_null());
+        Ok(root == Root::Params && is_there())
     }
 
     fn spend(&self, _: usize) -> Result<(), Failure> {
@@ -112,31 +101,13 @@ impl Variables for Parameters {
 #[derive(Debug, Default)]
 struct Rules {
     allowed: Vec<Value>,
-    pattern: Option<Pattern>,
+    /// A regular expression that is known to be one. It takes memory only once a value is compared with it: a namespace
+    /// may have many templates that no pod asks for.
+    pattern: Option<(String, OnceLock<Regex>)>,
     /// The bound as it was written, and as a number.
     minimum: Option<(String, f64)>,
     maximum: Option<(String, f64)>,
     max_length: Option<usize>,
-}
-
-/// A regular expression that is known to be one. It takes memory only once a value is compared with it: a namespace may
-/// have many templates that no pod asks for.
-#[derive(Debug)]
-struct Pattern {
-    source: String,
-    compiled: OnceLock<Regex>,
-}
-
-impl Pattern {
-    fn parse(source: &str) -> Result<Pattern, regex::Error> {
-        regex(source)?;
-        Ok(Pattern { source: source.to_owned(), compiled: OnceLock::new() })
-    }
-
-    fn is_match(&self, text: &str) -> bool {
-        let compile = || regex(&self.source).expect("it was compiled before");
-        self.compiled.get_or_init(compile).is_match(text)
-    }
 }
 
 impl Kind {
@@ -177,30 +148,33 @@ impl Kind {
         }
     }
 
-    fn accepts(self, value: &Value) -> bool {
-        match (self, value) {
-            (Kind::Quantity, Value::String(text)) => parse_quantity(text).is_some(),
-            (Kind::Duration, Value::String(text)) => parse_duration(text).is_some(),
-            (Kind::Integer, Value::Number(number)) => number.is_i64(),
-            (Kind::String, Value::String(_))
-            | (Kind::Number, Value::Number(_))
-            | (Kind::Boolean, Value::Bool(_))
-            | (Kind::Object, Value::Object(_))
-            | (Kind::List, Value::Array(_)) => true,
-            _ => false,
+    /// The value that stands in a template. `default: 64` is a quantity, too: YAML makes it a number, and expressions see
+    /// quantities as strings.
+    fn value(self, node: &Node) -> Value {
+        match (self, node.to_json()) {
+            (Kind::Quantity | Kind::Duration, Value::Number(number)) => number.to_string().into(),
+            (_, value) => value,
         }
     }
 
-    fn has_order(self) -> bool {
-        matches!(self, Kind::Integer | Kind::Number | Kind::Quantity | Kind::Duration)
+    fn accepts(self, value: &Value) -> bool {
+        match self {
+            Kind::String => value.is_string(),
+            Kind::Integer => value.is_i64(),
+            Kind::Number => value.is_number(),
+            Kind::Boolean => value.is_boolean(),
+            Kind::Quantity | Kind::Duration => self.magnitude(value).is_some(),
+            Kind::Object => value.is_object(),
+            Kind::List => value.is_array(),
+        }
     }
 
     /// The number that bounds are compared with.
     fn magnitude(self, value: &Value) -> Option<f64> {
-        match (self, value) {
-            (Kind::Quantity, Value::String(text)) => parse_quantity(text),
-            (Kind::Duration, Value::String(text)) => parse_duration(text),
-            (Kind::Integer | Kind::Number, Value::Number(number)) => number.as_f64(),
+        match self {
+            Kind::Quantity => parse_quantity(value.as_str()?),
+            Kind::Duration => parse_duration(value.as_str()?),
+            Kind::Integer | Kind::Number => value.as_f64(),
             _ => None,
         }
     }
@@ -225,200 +199,159 @@ impl Parameter {
             Kind::Object | Kind::List => serde_json::from_str(text).ok(),
         };
         let value = value.ok_or(self.kind.rule())?;
-        self.check(&value)?;
+        self.validate(&value)?;
         Ok(value)
     }
 
-    fn check(&self, value: &Value) -> Result<(), String> {
+    fn validate(&self, value: &Value) -> Result<(), String> {
+        let rules = &self.rules;
         if !self.kind.accepts(value) {
             return Err(self.kind.rule().into());
         }
-        let rules = &self.rules;
+        let magnitude = self.kind.magnitude(value);
         // `60s` is `1m`.
-        let is = |allowed: &Value| match (self.kind.magnitude(allowed), self.kind.magnitude(value)) {
-            (Some(allowed), Some(value)) => allowed == value,
+        let is_value = |allowed: &Value| match (self.kind.magnitude(allowed), magnitude) {
+            (Some(allowed), Some(magnitude)) => allowed == magnitude,
             _ => allowed == value,
         };
-        if !rules.allowed.is_empty() && !rules.allowed.iter().any(is) {
+        if !rules.allowed.is_empty() && !rules.allowed.iter().any(is_value) {
             let allowed: Vec<_> = rules.allowed.iter().map(display).collect();
             return Err(format!("must be one of {}", allowed.join(", ")));
         }
-        if let (Some(pattern), Some(text)) = (&rules.pattern, value.as_str())
-            && !pattern.is_match(text)
+        if let (Some((source, compiled)), Some(text)) = (&rules.pattern, value.as_str())
+            && !compiled.get_or_init(|| regex(source).expect("it was compiled before")).is_match(text)
         {
-            return Err(format!("must match {}", pattern.source));
+            return Err(format!("must match {source}"));
         }
         if let (Some(length), Some(text)) = (rules.max_length, value.as_str())
             && text.chars().count() > length
         {
             return Err(format!("must have at most {length} characters"));
         }
-        if let Some(magnitude) = self.kind.magnitude(value) {
-            if let Some((bound, _)) = rules.minimum.as_ref().filter(|(_, minimum)| magnitude < *minimum) {
-                return Err(format!("must be at least {bound}"));
+        match (magnitude, &rules.minimum, &rules.maximum) {
+            (Some(magnitude), Some((bound, minimum)), _) if magnitude < *minimum => {
+                Err(format!("must be at least {bound}"))
             }
-            if let Some((bound, _)) = rules.maximum.as_ref().filter(|(_, maximum)| magnitude > *maximum) {
-                return Err(format!("must be at most {bound}"));
+            (Some(magnitude), _, Some((bound, maximum))) if magnitude > *maximum => {
+                Err(format!("must be at most {bound}"))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// A value for a trial: the default, else the example, else one that the rules allow, else nothing if it can be left
-    /// out.
+    /// A value for a trial: what the template shows, else nothing if it is optional, else anything of its type.
     pub(crate) fn sample(&self) -> Value {
-        if self.optional && !self.is_told() { Value::Null } else { self.some_sample() }
+        if self.optional && self.shown().is_none() { Value::Null } else { self.some_sample() }
     }
 
-    /// The same, and something of its type if nobody wrote down what it looks like.
+    /// What the template shows, else anything of its type.
     pub(crate) fn some_sample(&self) -> Value {
-        let told = self.default.as_ref().or(self.example.as_ref()).or(self.rules.allowed.first());
-        told.cloned().unwrap_or_else(|| self.kind.sample())
+        self.shown().cloned().unwrap_or_else(|| self.kind.sample())
     }
 
-    fn is_told(&self) -> bool {
-        self.default.is_some() || self.example.is_some() || !self.rules.allowed.is_empty()
+    /// What the template shows as a value: the default, else the example, else one of `enum`.
+    fn shown(&self) -> Option<&Value> {
+        self.default.as_ref().or(self.example.as_ref()).or(self.rules.allowed.first())
     }
 
-    /// Whether somebody wrote down what a value looks like: then a trial proves something.
+    /// Whether a trial with its sample proves something.
     pub(crate) fn has_sample(&self) -> bool {
-        self.is_told() || self.optional || self.kind == Kind::Boolean
+        self.shown().is_some() || self.optional || self.kind == Kind::Boolean
     }
 
-    /// Whether a value that nobody wrote down shows at least what type it is of.
+    /// Whether its sample shows at least of what type a value is.
     pub(crate) fn shows_its_type(&self) -> bool {
         self.has_sample() || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
     }
 
     /// Reads an entry of `parameters`. What is wrong goes to the diagnostics.
-    pub(super) fn parse(diagnostics: &mut Diagnostics<'_>, node: &Node, path: &str) -> Option<Parameter> {
-        const KNOWN: &[&str] = &[
-            "name",
-            "description",
-            "type",
-            "default",
-            "optional",
-            "example",
-            "enum",
-            "pattern",
-            "minimum",
-            "maximum",
-            "maxLength",
-            "sensitive",
-            "settableBy",
-        ];
-        let fields = Fields::of(diagnostics, node, path, "a parameter", KNOWN)?;
-        let name = fields.required_string(diagnostics, "name")?.to_owned();
+    pub(super) fn parse(fields: &Fields<'_>) -> Option<Parameter> {
+        let name = fields.required_string("name")?.to_owned();
         if !is_lower_camel_case(&name) {
-            fields.wrong(diagnostics, "name", "must be lowerCamelCase letters and digits, such as logDir");
+            fields.wrong_field("name", "must be lowerCamelCase letters and digits, such as logDir");
         }
-        fields.string(diagnostics, "description");
-        if fields.get("type").is_none() {
-            diagnostics.add(node.position, path, "lacks type");
-        }
+        fields.string("description");
+        fields.require("type");
+        let declared = fields.choice("type", &Kind::ALL);
         // A parameter of a wrong type is declared all the same.
-        let kind = fields.choice(diagnostics, "type", &Kind::ALL).flatten();
-        let is_typed = kind.is_some();
-        let kind = kind.unwrap_or(Kind::String);
+        let kind = declared.unwrap_or(Kind::String);
         let settable = [("Pod", SettableBy::Pod), ("Namespace", SettableBy::Namespace), ("Nobody", SettableBy::Nobody)];
-        let mut parameter = Parameter {
-            default: fields.get("default").map(Node::to_json).filter(|value| !value.is_null()),
-            example: fields.get("example").map(Node::to_json),
-            optional: fields.boolean(diagnostics, "optional").unwrap_or_default(),
-            sensitive: fields.boolean(diagnostics, "sensitive").unwrap_or_default(),
-            settable_by: fields.choice(diagnostics, "settableBy", &settable).flatten().unwrap_or_default(),
-            rules: Rules::parse(diagnostics, &fields, kind),
+        let parameter = Parameter {
+            default: fields.get("default").map(|node| kind.value(node)),
+            example: fields.get("example").map(|node| kind.value(node)),
+            optional: fields.boolean("optional").unwrap_or_default(),
+            sensitive: fields.boolean("sensitive").unwrap_or_default(),
+            settable_by: fields.choice("settableBy", &settable).unwrap_or_default(),
+            rules: Rules::parse(fields, kind),
             name,
             kind,
         };
         // `minimum: 1` with `default: 0` would refuse every pod that sets nothing.
-        for field in ["default", "example"].into_iter().filter(|_| is_typed) {
-            let value = if field == "default" { &mut parameter.default } else { &mut parameter.example };
-            if let Some(value) = value {
-                normalize(kind, value);
-            }
-            let value = if field == "default" { &parameter.default } else { &parameter.example };
-            if let Some(Err(rule)) = value.as_ref().map(|value| parameter.check(value)) {
-                let value = value.as_ref().filter(|_| !parameter.sensitive).map(Value::to_string);
-                let is = value.map(|value| format!("is {value}, and ")).unwrap_or_default();
-                fields.wrong(diagnostics, field, &format!("{is}{rule}"));
+        for (field, value) in [("default", &parameter.default), ("example", &parameter.example)] {
+            if let (Some(_), Some(value)) = (declared, value)
+                && let Err(rule) = parameter.validate(value)
+            {
+                let is = if parameter.sensitive { String::new() } else { format!("is {value}, and ") };
+                fields.wrong_field(field, format!("{is}{rule}"));
             }
         }
-        let breaks = parameter.rules.allowed.iter().filter(|value| kind.accepts(value));
-        if let Some((value, rule)) = breaks.filter_map(|value| Some((value, parameter.check(value).err()?))).next() {
-            fields.wrong(
-                diagnostics,
-                "enum",
-                &format!("holds {}, which breaks another rule: it {rule}", display(value)),
-            );
+        let mut allowed = parameter.rules.allowed.iter().filter(|value| kind.accepts(value));
+        if let Some((value, rule)) = allowed.find_map(|value| Some((value, parameter.validate(value).err()?))) {
+            let message = format!("holds {}, which breaks another rule: it {rule}", display(value));
+            fields.wrong_field("enum", message);
         }
         if parameter.settable_by == SettableBy::Nobody && parameter.default.is_none() && !parameter.optional {
-            fields.wrong(diagnostics, "settableBy", "is Nobody, so the parameter needs a default");
+            fields.wrong_field("settableBy", "is Nobody, so the parameter needs a default");
         }
         Some(parameter)
     }
 }
 
 impl Rules {
-    fn parse(diagnostics: &mut Diagnostics<'_>, fields: &Fields<'_>, kind: Kind) -> Rules {
+    fn parse(fields: &Fields<'_>, kind: Kind) -> Rules {
         let mut rules = Rules::default();
-        if let Some(mut allowed) = fields.get("enum").map(Node::to_json) {
-            match &mut allowed {
-                Value::Array(values) if !values.is_empty() => {
-                    values.iter_mut().for_each(|value| normalize(kind, value));
-                    if let Some(wrong) = values.iter().find(|value| !kind.accepts(value)) {
-                        fields.wrong(diagnostics, "enum", &format!("holds {wrong}, and each value {}", kind.rule()));
-                    }
-                    rules.allowed = std::mem::take(values);
-                }
-                _ => fields.wrong(diagnostics, "enum", "must be a list of values"),
+        if let Some(node) = fields.get("enum") {
+            rules.allowed = node.items().iter().map(|item| kind.value(item)).collect();
+            if rules.allowed.is_empty() {
+                fields.wrong_field("enum", "must be a list of values");
+            }
+            if let Some(wrong) = rules.allowed.iter().find(|value| !kind.accepts(value)) {
+                fields.wrong_field("enum", format!("holds {wrong}, and each value {}", kind.rule()));
             }
         }
-        if let Some(pattern) = fields.string(diagnostics, "pattern") {
-            match Pattern::parse(pattern) {
-                Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
-                Ok(_) => fields.wrong(diagnostics, "pattern", "only applies to strings"),
+        if let Some(source) = fields.string("pattern") {
+            match regex(source) {
+                Ok(_) if kind == Kind::String => rules.pattern = Some((source.to_owned(), OnceLock::new())),
+                Ok(_) => fields.wrong_field("pattern", "only applies to strings"),
                 Err(error) => {
                     let error = error.to_string();
                     let reason = error.rsplit("error: ").next().unwrap_or(&error).trim();
-                    fields.wrong(diagnostics, "pattern", &format!("is no regular expression: {reason}"));
+                    fields.wrong_field("pattern", format!("is no regular expression: {reason}"));
                 }
             }
         }
         for (field, bound) in [("minimum", &mut rules.minimum), ("maximum", &mut rules.maximum)] {
-            if let Some(mut value) = fields.get(field).map(Node::to_json) {
-                normalize(kind, &mut value);
-                match kind.magnitude(&value) {
-                    Some(magnitude) => *bound = Some((display(&value), magnitude)),
-                    None if kind.has_order() => fields.wrong(diagnostics, field, kind.rule()),
-                    None => fields.wrong(diagnostics, field, "only applies to numbers, quantities and durations"),
+            let Some(value) = fields.get(field).map(|node| kind.value(node)) else { continue };
+            match (kind, kind.magnitude(&value)) {
+                (_, Some(magnitude)) => *bound = Some((display(&value), magnitude)),
+                (Kind::Integer | Kind::Number | Kind::Quantity | Kind::Duration, None) => {
+                    fields.wrong_field(field, kind.rule());
                 }
+                _ => fields.wrong_field(field, "only applies to numbers, quantities and durations"),
             }
         }
         if let (Some((low, minimum)), Some((high, maximum))) = (&rules.minimum, &rules.maximum)
             && minimum > maximum
         {
-            fields.wrong(diagnostics, "minimum", &format!("is {low}, which is more than the maximum, {high}"));
+            fields.wrong_field("minimum", format!("is {low}, which is more than the maximum, {high}"));
         }
-        rules.max_length = fields.get("maxLength").and_then(|node| match node.to_json().as_u64() {
-            Some(length) if kind == Kind::String => usize::try_from(length).ok(),
-            Some(_) => {
-                fields.wrong(diagnostics, "maxLength", "only applies to strings");
-                None
-            }
-            None => {
-                fields.wrong(diagnostics, "maxLength", "must be an integer, 0 or more");
-                None
-            }
-        });
+        match fields.get("maxLength").map(|node| node.to_json().as_u64()) {
+            Some(Some(length)) if kind == Kind::String => rules.max_length = usize::try_from(length).ok(),
+            Some(Some(_)) => fields.wrong_field("maxLength", "only applies to strings"),
+            Some(None) => fields.wrong_field("maxLength", "must be an integer, 0 or more"),
+            None => {}
+        }
         rules
-    }
-}
-
-/// `default: 64` is a quantity, too: YAML makes it a number, and expressions see quantities as strings.
-fn normalize(kind: Kind, value: &mut Value) {
-    if let (Kind::Quantity | Kind::Duration, Value::Number(number)) = (kind, &*value) {
-        *value = number.to_string().into();
     }
 }
 

@@ -45,28 +45,24 @@ pub(crate) enum RenderError {
     WrongType { place: String, message: String },
 }
 
-/// What can only hold expressions, and not be one.
+/// What is wrong with an expression in place of what can only hold expressions.
 pub(super) const WRITTEN_OUT: &str = "must be written out; expressions can stand inside of it";
 
 /// Compiles nodes into fragments, and numbers the holes. Whether the nodes are right for their types is for the rules to
-/// say; a part that is not is left out.
-pub(crate) struct Compiler<'a, 'r> {
-    pub(crate) diagnostics: &'r mut Diagnostics<'a>,
-    pub(crate) scope: &'r Scope<'r>,
+/// say; a part that is not is skipped.
+pub(crate) struct Compiler<'a> {
+    pub(crate) diagnostics: &'a Diagnostics<'a>,
+    pub(crate) scope: &'a Scope<'a>,
     pub(crate) holes: Vec<Hole>,
 }
 
-impl Compiler<'_, '_> {
+impl Compiler<'_> {
     /// Compiles a value of a type. `null` counts as not there.
     pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
         match (&node.value, kind) {
-            (yaml::Value::String(text), _) => match split(text) {
-                Ok(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Hole(_))) => {
-                    self.hole(node, &pieces, kind, place)
-                }
-                Ok(pieces) => Fragment::scalar(
-                    pieces.into_iter().map(|(Piece::Text(text) | Piece::Hole(text))| text).collect::<String>().into(),
-                ),
+            (yaml::Value::String(text), _) => match split(text).as_deref() {
+                Ok([Piece::Text(text)]) => Fragment::scalar(text.as_str().into()),
+                Ok(pieces) => self.hole(node, pieces, kind, place),
                 Err(message) => self.wrong(node, place, message),
             },
             (yaml::Value::Object(members), _) => {
@@ -88,7 +84,7 @@ impl Compiler<'_, '_> {
     }
 
     fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
-        self.diagnostics.add(node.position, &place.to_string(), message);
+        self.diagnostics.add(node.position, place.to_string(), message);
         Fragment::nothing()
     }
 
@@ -121,15 +117,14 @@ impl Compiler<'_, '_> {
         if let Some(name) = named {
             return Ok(Part::Parameter(name.to_owned()));
         }
-        match Expression::compile(source, self.scope) {
-            Ok(expression) => Ok(Part::Expression(Box::new(expression))),
-            Err(error) => Err(format!("has a wrong expression, ${{{{{source}}}}}: {error}")),
-        }
+        Expression::compile(source, self.scope)
+            .map(|expression| Part::Expression(Box::new(expression)))
+            .map_err(|error| format!("has a wrong expression, ${{{{{source}}}}}: {error}"))
     }
 }
 
 impl Hole {
-    /// What is to be evaluated.
+    /// The expressions in it that need evaluation.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts
             .iter()
@@ -138,19 +133,13 @@ impl Hole {
 
     /// Whether it has one value for all pods with the same parameters.
     pub(crate) fn reads_only_parameters(&self) -> bool {
-        self.parts.iter().all(|part| match part {
-            Part::Text(_) | Part::Parameter(_) => true,
-            Part::Expression(expression) => expression.reads_only_parameters(),
-        })
+        self.expressions().all(Expression::reads_only_parameters)
     }
 
     /// Whether its value depends on a parameter.
     pub(crate) fn reads_parameter(&self, name: &str) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Text(_) => false,
-            Part::Parameter(parameter) => parameter == name,
-            Part::Expression(expression) => expression.reads_parameter(name),
-        })
+        self.parts.iter().any(|part| matches!(part, Part::Parameter(parameter) if parameter == name))
+            || self.expressions().any(|expression| expression.reads_parameter(name))
     }
 
     /// The value of a hole, checked against its place.
@@ -179,11 +168,7 @@ impl Hole {
         if value.is_null() {
             return Ok(Fragment::nothing());
         }
-        variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
-            place: self.place.clone(),
-            source: self.source(),
-            failure,
-        })?;
+        variables.spend(size(&value)).map_err(|failure| self.failed(self.source(), failure))?;
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
@@ -210,12 +195,14 @@ impl Hole {
         match part {
             Part::Text(text) => Ok(text.as_str().into()),
             Part::Parameter(name) => Ok(parameters.get(name).clone()),
-            Part::Expression(expression) => expression.evaluate(variables).map_err(|failure| RenderError::Expression {
-                place: self.place.clone(),
-                source: expression.source.clone(),
-                failure,
-            }),
+            Part::Expression(expression) => {
+                expression.evaluate(variables).map_err(|failure| self.failed(expression.source.clone(), failure))
+            }
         }
+    }
+
+    fn failed(&self, source: String, failure: Failure) -> RenderError {
+        RenderError::Expression { place: self.place.clone(), source, failure }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::diagnostics::{Diagnostics, Fields};
+use super::diagnostics::Fields;
 use crate::yaml::{Node, Value};
 
 /// Which labels an object must have. An empty selector matches everything.
@@ -25,55 +25,50 @@ enum Operator {
 }
 
 impl Requirement {
-    fn parse(diagnostics: &mut Diagnostics<'_>, node: &Node, path: &str) -> Option<Requirement> {
+    fn parse(fields: &Fields<'_>) -> Option<Requirement> {
         const OPERATORS: &[(&str, Operator)] = &[
             ("In", Operator::In),
             ("NotIn", Operator::NotIn),
             ("Exists", Operator::Exists),
             ("DoesNotExist", Operator::DoesNotExist),
         ];
-        let fields =
-            Fields::of(diagnostics, node, path, "a label selector's expression", &["key", "operator", "values"])?;
-        fields.required_string(diagnostics, "operator");
-        let key = fields.required_string(diagnostics, "key");
-        let operator = fields.choice(diagnostics, "operator", OPERATORS)??;
-        let values: Vec<_> = fields.strings(diagnostics, "values").into_iter().map(str::to_owned).collect();
-        match (operator, values.is_empty()) {
-            (Operator::In | Operator::NotIn, true) => {
-                fields.wrong(diagnostics, "values", "must have at least one value")
-            }
-            (Operator::Exists | Operator::DoesNotExist, false) => {
-                fields.wrong(diagnostics, "values", "must be empty for this operator");
-            }
-            _ => {}
+        fields.require("operator");
+        let key = fields.required_string("key");
+        let operator = fields.choice("operator", OPERATORS)?;
+        let values = fields.strings("values");
+        let compares = matches!(operator, Operator::In | Operator::NotIn);
+        if compares && values.is_empty() {
+            fields.wrong_field("values", "must have at least one value");
+        } else if !compares && !values.is_empty() {
+            fields.wrong_field("values", "must be empty for this operator");
         }
         Some(Requirement { key: key?.to_owned(), operator, values })
     }
 }
 
 impl Selector {
-    pub(super) fn parse(diagnostics: &mut Diagnostics<'_>, node: &Node, path: &str) -> Option<Selector> {
-        let fields = Fields::of(diagnostics, node, path, "a label selector", &["matchLabels", "matchExpressions"])?;
+    /// Reads the `namespaceSelector` of a template's spec.
+    pub(super) fn parse(spec: &Fields<'_>) -> Option<Selector> {
+        let known = ["matchLabels", "matchExpressions"];
+        let fields = spec.object("namespaceSelector", "a label selector", &known)?;
         let mut requirements = Vec::new();
-        match fields.get("matchLabels").map(|node| &node.value) {
-            None => {}
-            Some(Value::Object(labels)) => {
-                for (key, value) in labels {
-                    match value.as_str() {
-                        Some(value) => requirements.push(Requirement {
-                            key: key.name.clone(),
-                            operator: Operator::In,
-                            values: vec![value.to_owned()],
-                        }),
-                        None => fields.wrong(diagnostics, "matchLabels", "must hold strings; quote them"),
-                    }
-                }
+        let labels = fields.get("matchLabels");
+        if labels.is_some_and(|node| !matches!(node.value, Value::Object(_))) {
+            fields.wrong_field("matchLabels", "must be an object");
+        }
+        for (key, value) in labels.map(Node::members).unwrap_or_default() {
+            match value.as_str() {
+                Some(value) => requirements.push(Requirement {
+                    key: key.name.clone(),
+                    operator: Operator::In,
+                    values: vec![value.to_owned()],
+                }),
+                None => fields.wrong_field("matchLabels", "must hold strings; quote them"),
             }
-            Some(_) => fields.wrong(diagnostics, "matchLabels", "must be an object"),
         }
-        for (at, node) in fields.list(diagnostics, "matchExpressions").iter().enumerate() {
-            requirements.extend(Requirement::parse(diagnostics, node, &format!("{path}.matchExpressions[{at}]")));
-        }
+        let known = ["key", "operator", "values"];
+        let expressions = fields.objects("matchExpressions", "a label selector's expression", &known);
+        requirements.extend(expressions.filter_map(|fields| Requirement::parse(&fields)));
         Some(Selector(requirements))
     }
 

@@ -10,46 +10,35 @@ const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How the volumes of `serviceAccountToken: false` begin.
 pub(crate) const NO_TOKEN: &str = "no-token-";
 
-/// The same template with an emptyDir where each added container would find the API token: a container that has
-/// something mounted there gets no token from the API server.
-pub(super) fn without_token(spec: &Node, template: &str) -> Node {
+/// Mounts an emptyDir where each added container would find the API token: a container that has something mounted there
+/// gets no token from the API server.
+pub(super) fn withhold(diagnostics: &Diagnostics<'_>, spec: &mut Node, template: &str) {
     // A volume's name has 63 characters, as a template's has.
     let short = if template.len() <= 54 { template.to_owned() } else { digest(&[template.as_bytes()]) };
     let volume = format!("{NO_TOKEN}{short}");
-    let mut spec = spec.clone();
-    let Some(pod_spec) = child(&mut spec, "pod").and_then(|pod| child(pod, "spec")) else { return spec };
-    let mount = serde_json::json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true});
+    let Some(pod_spec) = child(spec, "pod").and_then(|pod| child(pod, "spec")) else { return };
     for list in ["initContainers", "containers"] {
         let Some(Node { value: Value::List(containers), .. }) = child(pod_spec, list) else { continue };
-        containers.iter_mut().for_each(|container| push(container, "volumeMounts", mount.clone()));
-    }
-    push(pod_spec, "volumes", serde_json::json!({"name": volume, "emptyDir": {}}));
-    spec
-}
-
-/// Whether each container has a place for one more mount: an expression for all of them leaves none.
-pub(super) fn has_place_for_mounts(diagnostics: &mut Diagnostics<'_>, spec: &Node) -> bool {
-    let Some(pod_spec) = spec.get("pod").and_then(|pod| pod.get("spec")) else { return true };
-    let mut has_place = true;
-    for list in ["initContainers", "containers"] {
-        let containers = pod_spec.get(list).map(Node::items).unwrap_or_default().iter().enumerate();
-        for (at, mounts) in containers.filter_map(|(at, it)| Some((at, it.get("volumeMounts")?))) {
+        for (at, container) in containers.iter_mut().enumerate() {
             let path = format!("spec.pod.spec.{list}[{at}].volumeMounts");
-            if mounts.as_str().is_some() {
-                diagnostics.add(mounts.position, &path, "must be written out with serviceAccountToken: false");
-                has_place = false;
+            let mounts = container.get("volumeMounts");
+            // An expression for all of them leaves no place for one more.
+            if let Some(mounts) = mounts.filter(|mounts| mounts.as_str().is_some()) {
+                diagnostics.add(mounts.position, path, "must be written out with serviceAccountToken: false");
+                continue;
             }
-            let Value::List(mounts) = &mounts.value else { continue };
-            for path_node in mounts.iter().filter_map(|mount| mount.get("mountPath")) {
-                if path_node.as_str().is_some_and(|it| it.trim_end_matches('/') == TOKEN_PATH) {
-                    let message = "mounts the API token's path, which serviceAccountToken: false covers";
-                    diagnostics.add(path_node.position, &path, message);
-                    has_place = false;
-                }
+            let mut paths = mounts.map(Node::items).unwrap_or_default().iter().filter_map(|it| it.get("mountPath"));
+            let is_token = |path: &&Node| path.as_str().is_some_and(|it| it.trim_end_matches('/') == TOKEN_PATH);
+            if let Some(taken) = paths.find(is_token) {
+                let message = "mounts the API token's path, which serviceAccountToken: false covers";
+                diagnostics.add(taken.position, path, message);
+                continue;
             }
+            let mount = serde_json::json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true});
+            push(container, "volumeMounts", mount);
         }
     }
-    has_place
+    push(pod_spec, "volumes", serde_json::json!({"name": volume, "emptyDir": {}}));
 }
 
 fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
@@ -60,14 +49,35 @@ fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
 }
 
 fn push(node: &mut Node, list: &str, item: serde_json::Value) {
-    let item = Node::written_at(item, node.position);
-    if let Some(known) = child(node, list) {
-        // An expression that stands for the whole list was reported.
-        if let Value::List(items) = &mut known.value {
-            items.push(item);
+    let position = node.position;
+    let item = Node::written_at(item, position);
+    let Value::Object(members) = &mut node.value else { return };
+    match members.iter_mut().find(|(key, _)| key.name == list).map(|(_, node)| &mut node.value) {
+        Some(Value::List(items)) => items.push(item),
+        // `null` counts as not there.
+        Some(value @ Value::Null) => *value = Value::List(vec![item]),
+        // The rules say what is wrong with anything else.
+        Some(_) => {}
+        None => {
+            let list = Key { name: list.to_owned(), position };
+            members.push((list, Node { value: Value::List(vec![item]), position }));
         }
-    } else if let Value::Object(members) = &mut node.value {
-        let key = Key { name: list.to_owned(), position: node.position };
-        members.push((key, Node { value: Value::List(vec![item]), position: node.position }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fragment::{Values, View};
+    use crate::load::read;
+
+    #[test]
+    fn a_null_where_a_list_can_be_does_not_let_the_token_in() {
+        let text = "{apiVersion: pillion.dev/v1alpha1, kind: ClusterInjectionTemplate, metadata: {name: a}, spec: \
+                    {serviceAccountToken: false, pod: {spec: {containers: [{name: a, image: a, volumeMounts: null}], \
+                    volumes: null}}}}";
+        let template = read(text, "a.yaml").remove(0).expect("it is right");
+        let spec = View::new(template.pod.spec.as_ref().expect("a spec"), Values::NONE).to_value();
+        assert_eq!(spec["containers"][0]["volumeMounts"][0]["mountPath"], super::TOKEN_PATH);
+        assert_eq!(spec["volumes"][0]["name"], "no-token-a");
     }
 }

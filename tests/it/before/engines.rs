@@ -32,18 +32,19 @@ pub(super) struct Reviewed {
     pub(super) sentences: Vec<String>,
 }
 
+/// `$call` is what stands behind a fact of a template: a pair of brackets where it is a method.
 macro_rules! engine {
-    () => {
+    ($($call:tt)?) => {
         pub(in super::super) type Loaded = super::Loaded<Arc<Template>>;
 
         pub(in super::super) fn read(text: &str) -> Vec<Loaded> {
             let read = read_all(text, "a.yaml").into_iter();
             read.map(|result| match result {
                 Ok(template) => Loaded {
-                    name: Some(template.name().to_string()),
-                    namespace: template.namespace().map(str::to_owned),
-                    description: template.description().to_owned(),
-                    warnings: template.warnings().iter().map(ToString::to_string).collect(),
+                    name: Some(template.name$($call)?.to_string()),
+                    namespace: template.namespace$($call)?.as_ref().map(ToString::to_string),
+                    description: template.description$($call)?.to_string(),
+                    warnings: template.warnings$($call)?.iter().map(ToString::to_string).collect(),
                     problems: Vec::new(),
                     template: Some(template.into()),
                 },
@@ -82,12 +83,13 @@ macro_rules! engine {
                 Value::Null => Namespace::unavailable("shop", "nobody knows it".into()),
                 object => Namespace::from_object(object),
             };
-            let review = Review::of_pod(namespace.name(), pod);
+            let name = name_of(&namespace);
+            let review = Review::of_pod(&name, pod);
             let selected = select(catalog, &namespace, &review).ok();
             let unknown = selected.map(|it| it.unknown(catalog).iter().map(ToString::to_string).collect());
             let decision = decide(catalog, &namespace, &review);
             let of_templates = decision.templates.iter().filter_map(|it| it.message.clone());
-            let warnings = decision.warnings.iter().map(ToString::to_string);
+            let warnings = decision.warnings.iter().map(|warning| warning.text.clone());
             Reviewed {
                 allowed: decision.allowed(),
                 outcome: decision.outcome.as_str(),
@@ -132,7 +134,11 @@ pub(super) mod old {
 
     use super::Reviewed;
 
-    engine!();
+    fn name_of(namespace: &Namespace) -> String {
+        namespace.name().to_owned()
+    }
+
+    engine!(());
 }
 
 pub(super) mod new {
@@ -148,6 +154,10 @@ pub(super) mod new {
     use serde_json::value::RawValue;
 
     use super::Reviewed;
+
+    fn name_of(namespace: &Namespace) -> String {
+        namespace.name.clone()
+    }
 
     engine!();
 }
