@@ -106,8 +106,8 @@ fn judge_all_mounts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 /// What a container mounts must be there.
 pub(crate) fn judge_mounts(report: &mut Report, container: Tree<'_>, place: &Place<'_>, parts: &Parts<'_>) {
     for list in ["volumeMounts", "volumeDevices"] {
-        let Some(mounts) = container.get(list).filter(|mounts| mounts.is_touched()) else { continue };
-        for (at, mount) in mounts.items().into_iter().enumerate().filter(|(_, mount)| mount.is_new()) {
+        let Some(mounts) = container.touched(list) else { continue };
+        for (at, mount) in mounts.touched_items() {
             let Some((volume, name)) = mount.get("name").and_then(|it| Some((it, it.string()?))) else { continue };
             let volumes = parts.volumes();
             if !volumes.is_open && !volumes.names.contains(&name) {
@@ -150,7 +150,7 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 /// What is had in whole is limited to what is requested of it.
 fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let mut judge = |owner: Tree<'_>, place: &Place<'_>| {
-        let Some(resources) = owner.get("resources").filter(|it| !it.is_unknown_at("limits")) else { return };
+        let Some(resources) = owner.touched("resources").filter(|it| !it.is_unknown_at("limits")) else { return };
         let requests = resources.get("requests").map(Tree::members).unwrap_or_default();
         for request in requests.iter().filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
             if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {

@@ -41,7 +41,11 @@ pub(super) struct Volumes<'t> {
 
 impl<'t> Parts<'t> {
     pub(crate) fn of(spec: Tree<'t>) -> Parts<'t> {
-        let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
+        let of_list = |list: &'static str| {
+            let items = spec.get(list).map(Tree::touched_items).unwrap_or_default();
+            items.into_iter().map(move |(at, tree)| Container { list, at, tree })
+        };
+        let touched = ["initContainers", "containers"].into_iter().flat_map(of_list).collect();
         Parts { spec, touched, shares: Tree::NOTHING, hidden: None, volumes: OnceCell::new() }
     }
 
@@ -95,7 +99,7 @@ impl<'t> Container<'t> {
 
     /// What is run when it starts or stops, by field.
     pub(super) fn hooks(&self) -> impl Iterator<Item = (&'static str, Tree<'t>)> {
-        let lifecycle = self.tree.get("lifecycle");
+        let lifecycle = self.tree.touched("lifecycle");
         HOOKS.into_iter().filter_map(move |hook| Some((hook, lifecycle?.get(hook)?)))
     }
 

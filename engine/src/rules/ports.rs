@@ -35,7 +35,7 @@ pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &P
     let on_host = parts.spec.is_true("hostNetwork");
     let host = |port: &Port<'_>| if on_host && port.host == 0 { port.number } else { port.host };
     let brings_one = |container: &Container<'_>| {
-        container.tree.get("ports").is_some_and(Tree::is_touched)
+        container.tree.touched("ports").is_some()
             && ports(container.tree).any(|port| port.tree.is_new() && host(&port) > 0)
     };
     if !parts.touched.iter().any(|container| container.list == "containers" && brings_one(container)) {

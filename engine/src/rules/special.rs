@@ -100,8 +100,8 @@ pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Plac
 }
 
 pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
-    let Some(mounts) = container.get("volumeMounts").filter(|mounts| mounts.is_touched()) else { return };
-    for (at, mount) in mounts.items().into_iter().enumerate().filter(|(_, mount)| mount.is_new()) {
+    let Some(mounts) = container.touched("volumeMounts") else { return };
+    for (at, mount) in mounts.touched_items() {
         let Some(value) = mount.get("mountPropagation") else { continue };
         let context = container.get("securityContext");
         let may_be = |it: Tree<'_>| it.is_unknown() || it.is_unknown_at("privileged") || it.is_true("privileged");

@@ -209,6 +209,22 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// The items of a list of which anything is judged, with their numbers.
+    pub(crate) fn touched_items(self) -> Vec<(usize, Tree<'t>)> {
+        match self.node {
+            Node::Opened(draft::Node::List(items)) if !self.is_new => {
+                let items = items.iter().map(|entry| Tree::of_draft(&entry.node, entry.is_ours())).enumerate();
+                items.filter(|(_, item)| item.is_touched()).collect()
+            }
+            _ => self.items().into_iter().enumerate().collect(),
+        }
+    }
+
+    /// A member that is there, not `null`, and of which anything is judged.
+    pub(crate) fn touched(self, name: &str) -> Option<Tree<'t>> {
+        self.get(name).filter(|value| value.is_touched())
+    }
+
     /// A member that is there and not `null`.
     pub(crate) fn get(self, name: &str) -> Option<Tree<'t>> {
         let value = match self.node {

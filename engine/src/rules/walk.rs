@@ -37,7 +37,7 @@ impl<'r> Walk<'r> {
                 }
             }
             (Type::List { item, keys }, Kind::List) => {
-                for (at, value) in value.items().into_iter().enumerate() {
+                for (at, value) in value.touched_items() {
                     self.value(value, item, &place.item(at, value, keys));
                 }
             }
