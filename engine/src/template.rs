@@ -19,7 +19,7 @@ pub(crate) use self::parameter::{Parameter, Parameters};
 use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
-use crate::fragment::{Fragment, Values, View, write_json};
+use crate::fragment::{Fragment, View, write_json};
 use crate::names::digest;
 pub use crate::names::{NotADnsLabel, OnError, TemplateName};
 
@@ -190,7 +190,7 @@ impl Template {
         };
         let pod = resolve(&self.pod.holes).map(|values| {
             let resolved =
-                |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, Values::all(&values)).resolve());
+                |fragment: &Option<Fragment>| fragment.as_ref().map(|it| View::new(it, &[], &values).resolve());
             PodPart {
                 metadata: resolved(&self.pod.metadata),
                 spec: resolved(&self.pod.spec),
@@ -198,9 +198,8 @@ impl Template {
                 holes: Vec::new(),
             }
         });
-        let entry = |entry: &AppEntry| {
-            resolve(&entry.holes).map(|values| View::new(&entry.container, Values::all(&values)).resolve())
-        };
+        let entry =
+            |entry: &AppEntry| resolve(&entry.holes).map(|values| View::new(&entry.container, &[], &values).resolve());
         let app = self.app.iter().map(entry).collect();
         self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
         self

@@ -381,7 +381,8 @@ fn unknown_parameters(template: &Template, pod: &Pod<'_>, namespace: &Namespace)
 
 /// How long the parameters are that a pod or its namespace sets.
 pub(super) fn parameter_bytes(pod: &Pod<'_>, namespace: &Namespace) -> usize {
-    let by_pod = pod.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, value)| value.get().len());
+    let by_pod =
+        pod.annotations.members.iter().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, value)| value.get().len());
     let by_namespace = namespace.annotation_keys().filter(|key| key.contains(PARAMETERS));
     let by_namespace = by_namespace.filter_map(|key| namespace.annotation(key)).map(str::len);
     by_pod.sum::<usize>() + by_namespace.sum::<usize>()

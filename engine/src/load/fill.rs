@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::fragment::{Fragment, Shape, Values, View};
+use crate::fragment::{Fragment, Shape, View};
 use crate::template::diagnostics::Diagnostics;
 use crate::template::part::{Hole, RenderError};
 use crate::template::{Parameter, Parameters, Template};
@@ -109,7 +109,7 @@ impl<'t> Fill<'t> {
             return None;
         }
         match hole.fill(self.set, self.set) {
-            Ok(fragment) if !reads(&self.unknown) => Some(View::new(&fragment, Values::NONE).to_value()),
+            Ok(fragment) if !reads(&self.unknown) => Some(View::new(&fragment, &[], &[]).to_value()),
             Ok(_) => None,
             Err(error) => {
                 let (place, message) = match error {
@@ -150,7 +150,7 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
         }
         _ => return Some(node.clone()),
     };
-    let is_emptied = !fragment.stays && is_empty(&value) && !is_empty(&node.value);
+    let is_emptied = !fragment.may_be_empty && is_empty(&value) && !is_empty(&node.value);
     (!is_emptied).then_some(Node { value, position: node.position })
 }
 

@@ -64,32 +64,32 @@ impl Compiler<'_, '_> {
                 Ok(pieces) if pieces.iter().any(|piece| matches!(piece, Piece::Hole(_))) => {
                     self.hole(node, &pieces, kind, place)
                 }
-                Ok(pieces) => Fragment::scalar(
+                Ok(pieces) => Fragment::new(Shape::Scalar(
                     pieces.into_iter().map(|(Piece::Text(text) | Piece::Hole(text))| text).collect::<String>().into(),
-                ),
+                )),
                 Err(message) => self.wrong(node, place, message),
             },
             (yaml::Value::Object(members), _) => {
                 let there = members.iter().filter(|(_, node)| node.value != yaml::Value::Null);
                 let members = there.filter_map(|(key, node)| {
-                    let fragment = self.compile(node, kind.child(&key.name)?, &place.member(&key.name));
+                    let mut fragment = self.compile(node, kind.child(&key.name)?, &place.member(&key.name));
                     // An emptyDir says something by being there, whatever nulls leave in it.
-                    let stays = key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
-                    Some((key.name.as_str().into(), Fragment { stays, ..fragment }))
+                    fragment.may_be_empty = key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
+                    Some((key.name.as_str().into(), fragment))
                 });
-                Fragment::object(members.collect())
+                Fragment::new(Shape::Object(members.collect()))
             }
             (yaml::Value::List(items), Type::List { item, .. }) => {
                 let there = items.iter().enumerate().filter(|(_, node)| node.value != yaml::Value::Null);
-                Fragment::list(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect())
+                Fragment::new(Shape::List(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect()))
             }
-            _ => Fragment::scalar(node.to_json()),
+            _ => Fragment::new(Shape::Scalar(node.to_json())),
         }
     }
 
     fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
         self.diagnostics.add(node.position, &place.to_string(), message);
-        Fragment::nothing()
+        Fragment::filled(Value::Null)
     }
 
     fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, place: &Place<'_>) -> Fragment {
@@ -106,7 +106,7 @@ impl Compiler<'_, '_> {
             Ok(parts) => {
                 let place = place.to_string().trim_start_matches("spec.pod.").to_owned();
                 self.holes.push(Hole { parts, kind, place, position: node.position });
-                Fragment::hole(self.holes.len() - 1)
+                Fragment::new(Shape::Hole(self.holes.len() - 1))
             }
             Err(error) => self.wrong(node, place, error),
         }
@@ -177,7 +177,7 @@ impl Hole {
             }
         };
         if value.is_null() {
-            return Ok(Fragment::nothing());
+            return Ok(Fragment::filled(Value::Null));
         }
         variables.spend(size(&value)).map_err(|failure| RenderError::Expression {
             place: self.place.clone(),
