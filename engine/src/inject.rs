@@ -213,7 +213,7 @@ impl<'a> Injection<'a> {
         match merged {
             Ok(existing) if existing.is_empty() => {}
             Ok(existing) => {
-                warnings.push(format!("template \"{name}\" gives way to what is there: {}", existing.join(", ")));
+                warnings.push(format!("template \"{name}\": the existing value wins at {}", existing.join(", ")));
             }
             Err(problem) => {
                 if let Some(unmerged) = unmerged {
