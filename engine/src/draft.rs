@@ -93,16 +93,22 @@ impl<'a> Node<'a> {
 
     /// The items of a list, opened; `None` if this is no list.
     pub(crate) fn items(&mut self) -> Option<&mut Vec<Entry<'a>>> {
-        let items: Option<Vec<Node<'a>>> = match self {
+        let items = match self {
             Node::Raw(raw) => match object::objects(raw) {
-                Some(objects) => Some(objects.iter().map(|object| Node::Object(opened(object))).collect()),
-                None => object::list(raw).map(|items| items.into_iter().map(Node::Raw).collect()),
+                Some(objects) => {
+                    Some(objects.iter().map(|object| Entry::existing(Node::Object(opened(object)))).collect())
+                }
+                None => {
+                    object::list(raw).map(|raws| raws.into_iter().map(|raw| Entry::existing(Node::Raw(raw))).collect())
+                }
             },
-            Node::View(view) if view.is_list() => Some(view.items().map(Node::View).collect()),
+            Node::View(view) if view.is_list() => {
+                Some(view.items().map(|view| Entry::existing(Node::View(view))).collect())
+            }
             _ => None,
         };
         if let Some(items) = items {
-            *self = Node::List(items.into_iter().map(Entry::existing).collect());
+            *self = Node::List(items);
         }
         if let Node::List(items) = self { Some(items) } else { None }
     }
@@ -298,10 +304,12 @@ pub(crate) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
 /// RFC 6901.
 pub(crate) fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
-    if token.contains(['~', '/']) {
-        pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
-    } else {
-        pointer.push_str(token);
+    for character in token.chars() {
+        match character {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
     }
 }
 

@@ -493,8 +493,11 @@ impl<'a> Merge<'_> {
     /// Whether another volume is mounted at this path. That is a conflict.
     fn is_mount_of_another(&mut self, existing: &Node<'a>, wanted: &Node<'a>, path: &str) -> bool {
         let [.., container, list, _] = self.path.as_slice() else { return false };
+        if !matches!(list.as_str(), "volumeMounts" | "volumeDevices") {
+            return false;
+        }
         let (existing, wanted) = (existing.text_of("name"), wanted.text_of("name"));
-        if !matches!(list.as_str(), "volumeMounts" | "volumeDevices") || existing == wanted {
+        if existing == wanted {
             return false;
         }
         let what = format!("the mount at {} in container {}", shown(path), shown(container));
