@@ -120,14 +120,19 @@ impl<'a> Node<'a> {
         Some(&mut members[at].1).filter(|entry| !entry.node.is_null())
     }
 
-    /// A member, made if need be. `None` if this is no object.
-    pub(crate) fn member_or(&mut self, name: &str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
+    /// A member, added if need be. `None` if this is no object.
+    pub(crate) fn member_or(&mut self, name: &'a str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
         if self.member(name).is_none() {
-            let members = self.members()?;
-            members.retain(|(member, _)| member != name);
-            members.push((Cow::Owned(name.to_owned()), Entry::added(empty)));
+            self.add(name, empty);
         }
         self.member(name)
+    }
+
+    /// Adds a member to an object that has none of its name, or `null`.
+    pub(crate) fn add(&mut self, name: &'a str, node: Node<'a>) {
+        if let Some(members) = self.members() {
+            members.push((name.into(), Entry::added(node)));
+        }
     }
 
     pub(crate) fn string(&self) -> Option<Cow<'_, str>> {
@@ -159,10 +164,10 @@ impl<'a> Node<'a> {
                 let raw = object::member(raw, name).filter(|raw| raw.get() != "null")?;
                 object::string(raw).or(Some(Cow::Borrowed(raw.get())))
             }
-            Node::View(view) => text(view.get(name)?.value()?).map(Cow::Owned),
+            Node::View(view) => as_text(view.get(name)?.value()?).map(Cow::Owned),
             Node::Object(members) => {
                 let (_, Entry { node, .. }) = members.iter().rfind(|(member, _)| member == name)?;
-                node.string().or_else(|| text(&node.to_value()).map(Cow::Owned))
+                node.string().or_else(|| as_text(&node.to_value()).map(Cow::Owned))
             }
             Node::List(_) | Node::Value(_) => None,
         }
@@ -170,7 +175,7 @@ impl<'a> Node<'a> {
 
     /// How an item of a list is named in a pointer.
     pub(crate) fn key(&self, keys: &[String]) -> String {
-        if keys.is_empty() { key_of(&self.to_value(), keys) } else { joined(keys, |key| self.text_of(key)) }
+        if keys.is_empty() { key_of(&self.to_value(), keys) } else { join_keys(keys, |key| self.text_of(key)) }
     }
 
     pub(crate) fn to_value(&self) -> Value {
@@ -320,7 +325,7 @@ pub(crate) fn tokens(pointer: &str) -> Vec<String> {
 /// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
 pub(crate) fn key_of(item: &Value, keys: &[String]) -> String {
     if !keys.is_empty() {
-        return joined(keys, |key| text(item.get(key)?).map(Cow::Owned));
+        return join_keys(keys, |key| as_text(item.get(key)?).map(Cow::Owned));
     }
     // An item of envFrom is known by its source and prefix, as one source can be there with several.
     for source in ["configMapRef", "secretRef"] {
@@ -345,7 +350,7 @@ pub(crate) fn key_of(item: &Value, keys: &[String]) -> String {
 }
 
 /// The text of a string, or the JSON of anything else but `null`.
-fn text(value: &Value) -> Option<String> {
+fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
@@ -366,7 +371,7 @@ pub(crate) fn is_empty(value: &Value) -> bool {
 }
 
 /// The values of an item's keys as one text.
-pub(crate) fn joined<'t>(keys: &[String], text_of: impl Fn(&str) -> Option<Cow<'t, str>>) -> String {
+pub(crate) fn join_keys<'t>(keys: &[String], text_of: impl Fn(&str) -> Option<Cow<'t, str>>) -> String {
     let part = |key: &String| match text_of(key) {
         Some(text) => as_key(key, &text).to_owned(),
         None if key == "protocol" => "TCP".to_owned(),

@@ -132,14 +132,8 @@ pub(crate) struct Opened<'a> {
 }
 
 /// What is made of an object, or nothing where something else stands in its place: then the rest can still be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lenient<T>(pub(crate) Option<T>);
-
-impl<T> Default for Lenient<T> {
-    fn default() -> Self {
-        Lenient(None)
-    }
-}
 
 /// What can be read from the members of an object.
 pub(crate) trait FromMembers<'de>: Sized {
@@ -166,21 +160,21 @@ impl<'de: 'a, 'a> FromMembers<'de> for Opened<'a> {
         let mut opened = Opened::default();
         let mut is_shaped = true;
         while let Some(Name(name)) = access.next_key()? {
-            let part = match &*name {
-                "metadata" => &mut opened.metadata,
-                "spec" => &mut opened.spec,
+            match &*name {
+                "metadata" => {
+                    opened.metadata = access.next_value::<Lenient<_>>()?.0;
+                    is_shaped &= opened.metadata.is_some();
+                }
+                "spec" => {
+                    opened.spec = access.next_value::<Lenient<_>>()?.0;
+                    is_shaped &= opened.spec.is_some();
+                }
                 _ if opened.rest.len() == MAX_VALUES => {
                     access.next_value::<IgnoredAny>()?;
                     is_shaped = false;
-                    continue;
                 }
-                _ => {
-                    opened.rest.push((name, access.next_value()?));
-                    continue;
-                }
-            };
-            *part = access.next_value::<Lenient<Object<'a>>>()?.0;
-            is_shaped &= part.is_some();
+                _ => opened.rest.push((name, access.next_value()?)),
+            }
         }
         Ok(is_shaped.then_some(opened))
     }

@@ -319,13 +319,11 @@ impl<'a> Merge<'_> {
         if in_same_list && is_known && program.is_none() {
             return Presence::There;
         }
-        let mut fields = wanted.as_object().into_iter().flatten();
         let differing = program.or_else(|| {
-            let differs = |(field, wanted): &(&String, &Value)| {
+            wanted.as_object()?.keys().map(String::as_str).find(|field| {
                 let kind = Schema::get().container.field(field);
-                !existing.get(*field).is_some_and(|existing| contains(existing, wanted, kind))
-            };
-            fields.find(differs).map(|(field, _)| field.as_str())
+                !existing.get(*field).is_some_and(|existing| contains(existing, &wanted[*field], kind))
+            })
         });
         let difference = match differing {
             Some(field) if in_same_list => format!(", which differ in {field}"),
@@ -368,7 +366,7 @@ impl<'a> Merge<'_> {
                 }
                 // Omitted, it becomes 30: a smaller one would shorten it.
                 None if wanted > DEFAULT_GRACE_PERIOD => {
-                    spec.member_or(FIELD, Node::View(view));
+                    spec.add(FIELD, Node::View(view));
                     merge.added(view);
                 }
                 _ => {}
@@ -434,7 +432,6 @@ impl<'a> Merge<'_> {
         }
         // An API server would omit what is empty, and the next call would add it again.
         if !node.is_empty() {
-            members.retain(|(name, _)| name != field);
             members.push((field.into(), Entry::added(node)));
         }
     }
@@ -456,7 +453,7 @@ impl<'a> Merge<'_> {
             self.at([key], |merge| match target.member(key) {
                 Some(existing) => merge.resolve(existing, part, kind, &[]),
                 None => {
-                    target.member_or(key, Node::View(part));
+                    target.add(key, Node::View(part));
                     merge.added(part);
                 }
             });

@@ -88,15 +88,13 @@ pub(super) fn respond(
     decision
 }
 
-fn set_annotation(draft: &mut Node<'_>, key: &str, value: String) {
+fn set_annotation(draft: &mut Node<'_>, key: &'static str, value: String) {
     let Some(metadata) = draft.member_or("metadata", Node::Object(Vec::new())) else { return };
     let Some(annotations) = metadata.node.member_or("annotations", Node::Object(Vec::new())) else { return };
     match annotations.node.member(key) {
         Some(entry) if entry.node.string().is_some_and(|known| known == value) => {}
         Some(entry) => entry.replace(Node::Value(value.into())),
-        None => {
-            annotations.node.member_or(key, Node::Value(value.into()));
-        }
+        None => annotations.node.add(key, Node::Value(value.into())),
     }
 }
 

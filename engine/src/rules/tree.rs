@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
-use crate::draft::{self, joined};
+use crate::draft::{self, join_keys};
 use crate::expression::pieces;
 use crate::fragment::View;
 use crate::object::{self, Object};
@@ -257,7 +257,7 @@ impl<'t> Tree<'t> {
 
     /// How an item of a list is called by its keys: `8080/TCP`.
     pub(crate) fn key(self, keys: &[String]) -> String {
-        joined(keys, |key| match self.get(key)?.kind() {
+        join_keys(keys, |key| match self.get(key)?.kind() {
             Kind::String(text) => Some(text),
             Kind::Number(number) => Some(number.to_string().into()),
             _ => None,
