@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -21,7 +22,7 @@ pub(crate) enum Node<'a> {
     Raw(&'a RawValue),
     /// A template's, unopened.
     View(View<'a>),
-    /// Made here.
+    /// An annotation of ours.
     Value(Value),
     Object(Vec<(Cow<'a, str>, Entry<'a>)>),
     List(Vec<Entry<'a>>),
@@ -36,7 +37,8 @@ pub(crate) struct Entry<'a> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Change {
-    Kept,
+    /// It is the pod's.
+    None,
     Added,
     /// Added to the end of the init containers: what goes before them goes before this.
     Appended,
@@ -46,17 +48,17 @@ pub(crate) enum Change {
 }
 
 impl<'a> Entry<'a> {
+    pub(crate) fn existing(node: Node<'a>) -> Entry<'a> {
+        Entry { node, change: Change::None }
+    }
+
     pub(crate) fn added(node: Node<'a>) -> Entry<'a> {
         Entry { node, change: Change::Added }
     }
 
     /// Whether it comes from a template.
     pub(crate) fn is_ours(&self) -> bool {
-        self.change != Change::Kept
-    }
-
-    pub(crate) fn kept(node: Node<'a>) -> Entry<'a> {
-        Entry { node, change: Change::Kept }
+        self.change != Change::None
     }
 
     /// Whether this is an object of that name.
@@ -64,11 +66,10 @@ impl<'a> Entry<'a> {
         self.node.text_of("name").is_some_and(|name| name == wanted)
     }
 
-    /// Puts another value in the place of this one.
+    /// Replaces the value. What this draft itself added is still new to the pod.
     pub(crate) fn replace(&mut self, node: Node<'a>) {
         self.node = node;
-        // What this draft itself brought is still new to the pod.
-        if self.change == Change::Kept {
+        if self.change == Change::None {
             self.change = Change::Replaced;
         }
     }
@@ -78,52 +79,38 @@ impl<'a> Node<'a> {
     /// The members of an object, opened; `None` if this is no object.
     pub(crate) fn members(&mut self) -> Option<&mut Vec<(Cow<'a, str>, Entry<'a>)>> {
         let members = match self {
-            Node::Object(_) => None,
-            Node::Raw(raw) => Some(
-                Object::parse(raw)?
-                    .into_members()
-                    .into_iter()
-                    .map(|(name, raw)| (name, Entry::kept(Node::Raw(raw))))
-                    .collect(),
-            ),
+            Node::Raw(raw) => Object::parse(raw).map(|object| opened(&object)),
             Node::View(view) if view.is_object() => {
-                Some(view.members().map(|(name, view)| (name.into(), Entry::kept(Node::View(view)))).collect())
+                Some(view.members().map(|(name, view)| (name.into(), Entry::existing(Node::View(view)))).collect())
             }
-            Node::Value(Value::Object(members)) => Some(from_value(members)),
-            Node::Value(_) | Node::View(_) | Node::List(_) => return None,
+            _ => None,
         };
         if let Some(members) = members {
             *self = Node::Object(members);
         }
-        match self {
-            Node::Object(members) => Some(members),
-            _ => None,
-        }
+        if let Node::Object(members) = self { Some(members) } else { None }
     }
 
     /// The items of a list, opened; `None` if this is no list.
     pub(crate) fn items(&mut self) -> Option<&mut Vec<Entry<'a>>> {
         let items = match self {
-            Node::List(_) => None,
-            Node::Raw(raw) => Some(match object::objects(raw) {
-                Some(objects) => objects.iter().map(|members| Entry::kept(Node::Object(opened(members)))).collect(),
-                None => object::list(raw)?.into_iter().map(|raw| Entry::kept(Node::Raw(raw))).collect(),
-            }),
+            Node::Raw(raw) => match object::objects(raw) {
+                Some(objects) => {
+                    Some(objects.iter().map(|object| Entry::existing(Node::Object(opened(object)))).collect())
+                }
+                None => {
+                    object::list(raw).map(|raws| raws.into_iter().map(|raw| Entry::existing(Node::Raw(raw))).collect())
+                }
+            },
             Node::View(view) if view.is_list() => {
-                Some(view.items().map(|view| Entry::kept(Node::View(view))).collect())
+                Some(view.items().map(|view| Entry::existing(Node::View(view))).collect())
             }
-            Node::Value(Value::Array(items)) => {
-                Some(items.iter().map(|item| Entry::kept(Node::Value(item.clone()))).collect())
-            }
-            Node::Value(_) | Node::View(_) | Node::Object(_) => return None,
+            _ => None,
         };
         if let Some(items) = items {
             *self = Node::List(items);
         }
-        match self {
-            Node::List(items) => Some(items),
-            _ => None,
-        }
+        if let Node::List(items) = self { Some(items) } else { None }
     }
 
     /// A member that is there and not `null`.
@@ -133,14 +120,19 @@ impl<'a> Node<'a> {
         Some(&mut members[at].1).filter(|entry| !entry.node.is_null())
     }
 
-    /// A member, made if need be. `None` if this is no object.
-    pub(crate) fn member_or(&mut self, name: &str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
+    /// A member, added if need be. `None` if this is no object.
+    pub(crate) fn member_or(&mut self, name: &'a str, empty: Node<'a>) -> Option<&mut Entry<'a>> {
         if self.member(name).is_none() {
-            let members = self.members()?;
-            members.retain(|(member, _)| member != name);
-            members.push((Cow::Owned(name.to_owned()), Entry::added(empty)));
+            self.add(name, empty);
         }
         self.member(name)
+    }
+
+    /// Adds a member to an object that has none of its name, or `null`.
+    pub(crate) fn add(&mut self, name: &'a str, node: Node<'a>) {
+        if let Some(members) = self.members() {
+            members.push((name.into(), Entry::added(node)));
+        }
     }
 
     pub(crate) fn string(&self) -> Option<Cow<'_, str>> {
@@ -165,36 +157,25 @@ impl<'a> Node<'a> {
         matches!(self, Node::Raw(raw) if raw.get() == "null")
     }
 
-    /// The text of a member that is text or a number, without opening the object for it. A member that is `null` is not
-    /// there.
+    /// The text of a member that is text or a number, without opening the object for it.
     pub(crate) fn text_of(&self, name: &str) -> Option<Cow<'_, str>> {
-        let of_value = |value: &'_ Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match self {
             Node::Raw(raw) => {
                 let raw = object::member(raw, name).filter(|raw| raw.get() != "null")?;
                 object::string(raw).or(Some(Cow::Borrowed(raw.get())))
             }
-            Node::View(view) => view.get(name)?.value().map(|value| of_value(value).into()),
-            Node::Value(value) => value.get(name).filter(|value| !value.is_null()).map(|value| of_value(value).into()),
+            Node::View(view) => as_text(view.get(name)?.value()?).map(Cow::Owned),
             Node::Object(members) => {
-                let (_, entry) = members.iter().rfind(|(member, _)| member == name)?;
-                let text = || Some(entry.node.to_value().to_string().into());
-                if entry.node.is_null() { None } else { entry.node.string().or_else(text) }
+                let (_, Entry { node, .. }) = members.iter().rfind(|(member, _)| member == name)?;
+                node.string().or_else(|| as_text(&node.to_value()).map(Cow::Owned))
             }
-            Node::List(_) => None,
+            Node::List(_) | Node::Value(_) => None,
         }
     }
 
     /// How an item of a list is named in a pointer.
     pub(crate) fn key(&self, keys: &[String]) -> String {
-        if keys.is_empty() {
-            return key_of(&self.to_value(), keys);
-        }
-        let part = |key: &String| match self.text_of(key) {
-            Some(text) => as_key(key, &text).to_owned(),
-            None => default_key(key).to_owned(),
-        };
-        keys.iter().map(part).collect::<Vec<_>>().join("/")
+        if keys.is_empty() { key_of(&self.to_value(), keys) } else { join_keys(keys, |key| self.text_of(key)) }
     }
 
     pub(crate) fn to_value(&self) -> Value {
@@ -241,37 +222,6 @@ impl<'a> Node<'a> {
         all && wanted.is_empty()
     }
 
-    /// Appends the JSON.
-    fn write(&self, json: &mut Vec<u8>) {
-        match self {
-            Node::Raw(raw) => json.extend_from_slice(raw.get().as_bytes()),
-            Node::View(view) => view.write(json),
-            Node::Value(value) => write_json(json, value),
-            Node::Object(members) => {
-                json.push(b'{');
-                for (at, (name, entry)) in members.iter().enumerate() {
-                    if at > 0 {
-                        json.push(b',');
-                    }
-                    write_json(json, &**name);
-                    json.push(b':');
-                    entry.node.write(json);
-                }
-                json.push(b'}');
-            }
-            Node::List(items) => {
-                json.push(b'[');
-                for (at, entry) in items.iter().enumerate() {
-                    if at > 0 {
-                        json.push(b',');
-                    }
-                    entry.node.write(json);
-                }
-                json.push(b']');
-            }
-        }
-    }
-
     /// The changes of the draft, parents before children and each list from its beginning, so that every index is right
     /// when its operation is applied.
     ///
@@ -288,43 +238,19 @@ impl<'a> Node<'a> {
 
     fn operations(&self, path: &mut String, operations: &mut usize, json: &mut Vec<u8>) {
         let length = path.len();
-        let is_untouched =
-            |entry: &Entry<'a>| entry.change == Change::Kept && !matches!(entry.node, Node::Object(_) | Node::List(_));
-        let mut visit = |path: &mut String, entry: &Entry<'a>| {
-            let op = match entry.change {
-                Change::Kept => None,
-                Change::Added | Change::Appended | Change::Attached => Some("add"),
-                Change::Replaced => Some("replace"),
-            };
-            match op {
-                None => entry.node.operations(path, operations, json),
-                Some(op) => {
-                    json.extend_from_slice(if *operations == 0 { b"[" } else { b"," });
-                    *operations += 1;
-                    json.extend_from_slice(br#"{"op":""#);
-                    json.extend_from_slice(op.as_bytes());
-                    json.extend_from_slice(br#"","path":"#);
-                    write_json(json, path.as_str());
-                    json.extend_from_slice(br#","value":"#);
-                    entry.node.write(json);
-                    json.push(b'}');
-                }
-            }
-            path.truncate(length);
-        };
         match self {
             Node::Object(members) => {
-                for (name, entry) in members.iter().filter(|(_, entry)| !is_untouched(entry)) {
-                    path.push('/');
-                    escape(name, path);
-                    visit(path, entry);
+                for (name, entry) in members.iter().filter(|(_, entry)| entry.may_be_changed()) {
+                    push_token(path, name);
+                    entry.operations(path, operations, json);
+                    path.truncate(length);
                 }
             }
             Node::List(items) => {
-                for (at, entry) in items.iter().enumerate().filter(|(_, entry)| !is_untouched(entry)) {
-                    path.push('/');
-                    path.push_str(&at.to_string());
-                    visit(path, entry);
+                for (at, entry) in items.iter().enumerate().filter(|(_, entry)| entry.may_be_changed()) {
+                    push_token(path, &at.to_string());
+                    entry.operations(path, operations, json);
+                    path.truncate(length);
                 }
             }
             Node::Raw(_) | Node::View(_) | Node::Value(_) => {}
@@ -332,31 +258,57 @@ impl<'a> Node<'a> {
     }
 }
 
-fn from_value<'a>(members: &serde_json::Map<String, Value>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
-    members.iter().map(|(name, value)| (name.clone().into(), Entry::kept(Node::Value(value.clone())))).collect()
+impl Entry<'_> {
+    fn may_be_changed(&self) -> bool {
+        self.is_ours() || matches!(self.node, Node::Object(_) | Node::List(_))
+    }
+
+    fn operations(&self, path: &mut String, operations: &mut usize, json: &mut Vec<u8>) {
+        #[derive(Serialize)]
+        struct Operation<'a> {
+            op: &'static str,
+            path: &'a str,
+            value: &'a Node<'a>,
+        }
+
+        let op = match self.change {
+            Change::None => return self.node.operations(path, operations, json),
+            Change::Added | Change::Appended | Change::Attached => "add",
+            Change::Replaced => "replace",
+        };
+        json.push(if *operations == 0 { b'[' } else { b',' });
+        *operations += 1;
+        write_json(json, &Operation { op, path, value: &self.node });
+    }
+}
+
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Node::Raw(raw) => raw.serialize(serializer),
+            Node::View(view) => view.serialize(serializer),
+            Node::Value(value) => value.serialize(serializer),
+            Node::Object(members) => serializer.collect_map(members.iter().map(|(name, entry)| (name, &entry.node))),
+            Node::List(items) => serializer.collect_seq(items.iter().map(|entry| &entry.node)),
+        }
+    }
 }
 
 /// Members that nothing was added to.
-pub(crate) fn opened<'a>(members: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
-    members.members().map(|(name, raw)| (name, Entry::kept(Node::Raw(raw)))).collect()
+pub(crate) fn opened<'a>(object: &Object<'a>) -> Vec<(Cow<'a, str>, Entry<'a>)> {
+    object.members.iter().map(|(name, raw)| (name.clone(), Entry::existing(Node::Raw(raw)))).collect()
 }
 
 /// A JSON pointer of these tokens.
 pub(crate) fn pointer<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
     let mut pointer = String::new();
-    for token in tokens {
-        pointer.push('/');
-        escape(token, &mut pointer);
-    }
+    tokens.into_iter().for_each(|token| push_token(&mut pointer, token));
     pointer
 }
 
 /// RFC 6901.
-pub(crate) fn escape(token: &str, pointer: &mut String) {
-    if !token.contains(['~', '/']) {
-        pointer.push_str(token);
-        return;
-    }
+pub(crate) fn push_token(pointer: &mut String, token: &str) {
+    pointer.push('/');
     for character in token.chars() {
         match character {
             '~' => pointer.push_str("~0"),
@@ -372,46 +324,60 @@ pub(crate) fn tokens(pointer: &str) -> Vec<String> {
 
 /// How a list's item is named in a pointer: by its key, or by its whole text where Kubernetes gives it none.
 pub(crate) fn key_of(item: &Value, keys: &[String]) -> String {
-    if keys.is_empty() {
-        let text = |item: &Value, field: &str| item.get(field).and_then(Value::as_str).map(str::to_owned);
-        // An item of envFrom is known by its source and prefix, as one source can be there with several.
-        let source =
-            ["configMapRef", "secretRef"].into_iter().find_map(|kind| Some((kind, text(item.get(kind)?, "name")?)));
-        return match (source, item) {
-            (Some((kind, name)), _) => match text(item, "prefix").filter(|prefix| !prefix.is_empty()) {
-                Some(prefix) => format!("{kind}/{name}/{prefix}"),
-                None => format!("{kind}/{name}"),
-            },
-            (None, Value::String(text)) => text.clone(),
-            // A sysctl, of which Kubernetes publishes no key.
-            (None, Value::Object(members)) if members.len() == 2 && members.contains_key("value") => {
-                text(item, "name").unwrap_or_else(|| sorted(item).to_string())
-            }
-            (None, item) => sorted(item).to_string(),
-        };
+    if !keys.is_empty() {
+        return join_keys(keys, |key| as_text(item.get(key)?).map(Cow::Owned));
     }
-    let parts: Vec<_> = keys
-        .iter()
-        .map(|key| match item.get(key) {
-            Some(Value::String(text)) => as_key(key, text).to_owned(),
-            Some(other) => other.to_string(),
-            None => default_key(key).to_owned(),
-        })
-        .collect();
-    parts.join("/")
+    // An item of envFrom is known by its source and prefix, as one source can be there with several.
+    for source in ["configMapRef", "secretRef"] {
+        if let Some(name) = item[source]["name"].as_str() {
+            return match item["prefix"].as_str() {
+                Some(prefix) if !prefix.is_empty() => format!("{source}/{name}/{prefix}"),
+                _ => format!("{source}/{name}"),
+            };
+        }
+    }
+    match (item, item["name"].as_str()) {
+        (Value::String(text), _) => text.clone(),
+        // A sysctl, of which Kubernetes publishes no key.
+        (Value::Object(members), Some(name)) if members.len() == 2 && members.contains_key("value") => name.to_owned(),
+        _ => {
+            // The API server has an order of its own.
+            let mut item = item.clone();
+            item.sort_all_objects();
+            item.to_string()
+        }
+    }
 }
 
-/// The same value with the members of each object in the order of their names: the API server has an order of its own.
-fn sorted(value: &Value) -> Value {
+/// The text of a string, or the JSON of anything else but `null`.
+fn as_text(value: &Value) -> Option<String> {
     match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-            members.sort_by(|(one, _), (other, _)| one.cmp(other));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        scalar => scalar.clone(),
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
+}
+
+/// Whether a value says nothing, so that an API server omits it.
+pub(crate) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(_) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    }
+}
+
+/// The values of an item's keys as one text.
+pub(crate) fn join_keys<'t>(keys: &[String], text_of: impl Fn(&str) -> Option<Cow<'t, str>>) -> String {
+    let part = |key: &String| match text_of(key) {
+        Some(text) => as_key(key, &text).to_owned(),
+        None if key == "protocol" => "TCP".to_owned(),
+        None => String::new(),
+    };
+    keys.iter().map(part).collect::<Vec<_>>().join("/")
 }
 
 /// A key's text as it counts: `/data/` and `/data` are one place.
@@ -420,9 +386,4 @@ pub(crate) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
         "mountPath" if text.len() > 1 => text.trim_end_matches('/'),
         _ => text,
     }
-}
-
-/// What a key is when it is left out.
-pub(crate) fn default_key(key: &str) -> &'static str {
-    if key == "protocol" { "TCP" } else { "" }
 }

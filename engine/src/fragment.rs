@@ -2,7 +2,7 @@
 //!
 //! What has no hole is serialized once, when the template is loaded.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -11,9 +11,9 @@ use serde_json::value::{RawValue, to_raw_value};
 pub(crate) struct Fragment {
     pub(crate) shape: Shape,
     /// The JSON, when nothing in it varies.
-    pub(crate) fixed: Option<Box<RawValue>>,
-    /// Whether it is there even if nulls leave nothing in it: an emptyDir says something by being there.
-    pub(crate) stays: bool,
+    fixed: Option<Box<RawValue>>,
+    /// Whether it is added even if nulls leave nothing in it: an emptyDir says something by being there.
+    pub(crate) may_be_empty: bool,
 }
 
 #[derive(Debug)]
@@ -26,21 +26,22 @@ pub(crate) enum Shape {
 }
 
 impl Fragment {
-    pub(crate) fn scalar(value: Value) -> Fragment {
-        Fragment { fixed: to_raw_value(&value).ok(), shape: Shape::Scalar(value), stays: false }
+    /// Part of a template. It is serialized here if nothing in it varies.
+    pub(crate) fn new(shape: Shape) -> Fragment {
+        let is_fixed = match &shape {
+            Shape::Scalar(_) => true,
+            Shape::Hole(_) => false,
+            Shape::Object(members) => members.iter().all(|(_, fragment)| fragment.fixed.is_some()),
+            Shape::List(items) => items.iter().all(|fragment| fragment.fixed.is_some()),
+        };
+        let mut fragment = Fragment { shape, fixed: None, may_be_empty: false };
+        if is_fixed {
+            fragment.fixed = to_raw_value(&View::new(&fragment, &[], &[])).ok();
+        }
+        fragment
     }
 
-    /// The hole of a number.
-    pub(crate) fn hole(number: usize) -> Fragment {
-        Fragment { shape: Shape::Hole(number), fixed: None, stays: false }
-    }
-
-    /// What stands for a hole that gave nothing.
-    pub(crate) fn nothing() -> Fragment {
-        Fragment::filled(Value::Null)
-    }
-
-    /// What a hole gave. It is written once, so it is not serialized beforehand.
+    /// The value of a hole. It is written once, so it is not serialized beforehand.
     pub(crate) fn filled(value: Value) -> Fragment {
         let shape = match value {
             Value::Object(members) => {
@@ -50,34 +51,9 @@ impl Fragment {
             Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
             scalar => Shape::Scalar(scalar),
         };
-        Fragment { shape, fixed: None, stays: false }
+        Fragment { shape, fixed: None, may_be_empty: false }
     }
 
-    pub(crate) fn object(members: Vec<(Box<str>, Fragment)>) -> Fragment {
-        Fragment::with_shape(Shape::Object(members))
-    }
-
-    pub(crate) fn list(items: Vec<Fragment>) -> Fragment {
-        Fragment::with_shape(Shape::List(items))
-    }
-
-    fn with_shape(shape: Shape) -> Fragment {
-        let varies = match &shape {
-            Shape::Object(members) => members.iter().any(|(_, fragment)| fragment.fixed.is_none()),
-            Shape::List(items) => items.iter().any(|fragment| fragment.fixed.is_none()),
-            Shape::Scalar(_) | Shape::Hole(_) => unreachable!("made elsewhere"),
-        };
-        let mut fragment = Fragment { shape, fixed: None, stays: false };
-        if !varies {
-            let mut json = Vec::new();
-            View::new(&fragment, Values::NONE).write(&mut json);
-            fragment.fixed = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
-        }
-        fragment
-    }
-}
-
-impl Fragment {
     /// The names of a list's items, as far as they do not vary.
     pub(crate) fn fixed_names(&self, list: &str) -> impl Iterator<Item = &str> {
         self.items_of(list).iter().filter_map(Fragment::fixed_name)
@@ -110,12 +86,10 @@ impl Fragment {
     }
 
     fn collect_holes(&self, holes: &mut Vec<usize>) {
-        match &self.shape {
-            Shape::Hole(at) => holes.push(*at),
-            Shape::Object(members) => members.iter().for_each(|(_, fragment)| fragment.collect_holes(holes)),
-            Shape::List(items) => items.iter().for_each(|fragment| fragment.collect_holes(holes)),
-            Shape::Scalar(_) => {}
+        if let Shape::Hole(number) = self.shape {
+            holes.push(number);
         }
+        self.members().iter().map(|(_, member)| member).chain(self.items()).for_each(|part| part.collect_holes(holes));
     }
 
     fn members(&self) -> &[(Box<str>, Fragment)] {
@@ -147,61 +121,43 @@ pub(crate) fn size(value: &Value) -> usize {
         }
 }
 
-/// The values of a fragment's holes, by their numbers and in order of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Values<'a> {
-    /// Of holes that have one value for all containers.
-    pub(crate) shared: &'a [(usize, Fragment)],
-    /// Of all others.
-    pub(crate) own: &'a [(usize, Fragment)],
-}
-
-impl<'a> Values<'a> {
-    /// For a fragment without holes.
-    pub(crate) const NONE: Values<'static> = Values { shared: &[], own: &[] };
-
-    /// For a fragment whose holes are all of one kind.
-    pub(crate) fn all(own: &'a [(usize, Fragment)]) -> Values<'a> {
-        Values { shared: &[], own }
-    }
-
-    fn get(self, hole: usize) -> &'a Fragment {
-        let find = |values: &'a [(usize, Fragment)]| {
-            let at = values.binary_search_by_key(&hole, |(number, _)| *number).ok()?;
-            Some(&values[at].1)
-        };
-        find(self.own).or_else(|| find(self.shared)).expect("every hole was filled")
-    }
-}
-
-/// A fragment with its holes filled: what a template gives to one pod. A hole that gave `null` is not there.
+/// A fragment with its holes filled: what a template adds to one pod. A hole whose value is `null` is omitted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     fragment: &'a Fragment,
-    values: Values<'a>,
+    /// The values of holes, by their numbers and in order of them: of those that have one value for all containers.
+    shared: &'a [(usize, Fragment)],
+    /// Of all others.
+    own: &'a [(usize, Fragment)],
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(fragment: &'a Fragment, values: Values<'a>) -> View<'a> {
-        View { fragment, values }
+    /// A fragment with the values of all its holes.
+    pub(crate) fn new(
+        fragment: &'a Fragment,
+        shared: &'a [(usize, Fragment)],
+        own: &'a [(usize, Fragment)],
+    ) -> View<'a> {
+        View { fragment, shared, own }
     }
 
     /// A part of this fragment; what stands for a hole is its value.
     fn child(self, fragment: &'a Fragment) -> Option<View<'a>> {
         let fragment = match fragment.shape {
-            Shape::Hole(at) => self.values.get(at),
+            Shape::Hole(number) => [self.own, self.shared]
+                .into_iter()
+                .find_map(|values| Some(&values[values.binary_search_by_key(&number, |(at, _)| *at).ok()?].1))
+                .expect("every hole was filled"),
             _ => fragment,
         };
         let view = View { fragment, ..self };
-        // What nulls have emptied is not there either; what was written empty is.
-        let is_there = fragment.fixed.is_some()
-            || fragment.stays
-            || match &fragment.shape {
-                Shape::Scalar(value) => !value.is_null(),
-                Shape::Object(members) => members.is_empty() || view.members().next().is_some(),
-                Shape::List(items) => items.is_empty() || view.items().next().is_some(),
-                Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            };
+        // What nulls have emptied is omitted, too; what was written empty is not.
+        let is_there = match view.value() {
+            _ if view.is_fixed() || fragment.may_be_empty => true,
+            Some(value) => !value.is_null(),
+            None if fragment.members().is_empty() && fragment.items().is_empty() => true,
+            None => view.members().next().is_some() || view.items().next().is_some(),
+        };
         is_there.then_some(view)
     }
 
@@ -245,71 +201,41 @@ impl<'a> View<'a> {
 
     /// About how many bytes its JSON takes.
     pub(crate) fn size(self) -> usize {
-        if let Some(fixed) = &self.fragment.fixed {
-            return fixed.get().len();
-        }
-        match &self.fragment.shape {
-            Shape::Scalar(Value::String(text)) => text.len() + 2,
-            Shape::Scalar(_) => 8,
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => self.members().map(|(name, view)| name.len() + 4 + view.size()).sum::<usize>() + 2,
-            Shape::List(_) => self.items().map(|view| view.size() + 1).sum::<usize>() + 2,
-        }
-    }
-
-    /// Appends the JSON.
-    pub(crate) fn write(self, json: &mut Vec<u8>) {
-        if let Some(fixed) = &self.fragment.fixed {
-            json.extend_from_slice(fixed.get().as_bytes());
-            return;
-        }
-        match &self.fragment.shape {
-            Shape::Scalar(value) => write_json(json, value),
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => {
-                json.push(b'{');
-                for (at, (name, view)) in self.members().enumerate() {
-                    if at > 0 {
-                        json.push(b',');
-                    }
-                    write_json(json, name);
-                    json.push(b':');
-                    view.write(json);
-                }
-                json.push(b'}');
-            }
-            Shape::List(_) => {
-                json.push(b'[');
-                for (at, view) in self.items().enumerate() {
-                    if at > 0 {
-                        json.push(b',');
-                    }
-                    view.write(json);
-                }
-                json.push(b']');
-            }
+        match (&self.fragment.fixed, self.value()) {
+            (Some(fixed), _) => fixed.get().len(),
+            (None, Some(Value::String(text))) => text.len() + 2,
+            (None, Some(_)) => 8,
+            (None, None) if self.is_list() => 2 + self.items().map(|item| item.size() + 1).sum::<usize>(),
+            (None, None) => 2 + self.members().map(|(name, part)| name.len() + 4 + part.size()).sum::<usize>(),
         }
     }
 
     /// The same fragment without holes: what does not vary any more is checked and serialized once.
     pub(crate) fn resolve(self) -> Fragment {
-        match &self.fragment.shape {
-            Shape::Scalar(value) => Fragment::scalar(value.clone()),
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => {
-                Fragment::object(self.members().map(|(name, view)| (name.into(), view.resolve())).collect())
-            }
-            Shape::List(_) => Fragment::list(self.items().map(View::resolve).collect()),
-        }
+        Fragment::new(match self.value() {
+            Some(value) => Shape::Scalar(value.clone()),
+            None if self.is_list() => Shape::List(self.items().map(View::resolve).collect()),
+            None => Shape::Object(self.members().map(|(name, member)| (name.into(), member.resolve())).collect()),
+        })
     }
 
     /// The same as a plain value, where a comparison needs one.
     pub(crate) fn to_value(self) -> Value {
-        match &self.fragment.shape {
-            Shape::Scalar(value) => value.clone(),
-            Shape::Hole(_) => unreachable!("a view is of a hole's value"),
-            Shape::Object(_) => self.members().map(|(name, view)| (name.to_owned(), view.to_value())).collect(),
-            Shape::List(_) => self.items().map(View::to_value).collect(),
+        match self.value() {
+            Some(value) => value.clone(),
+            None if self.is_list() => self.items().map(View::to_value).collect(),
+            None => self.members().map(|(name, member)| (name.to_owned(), member.to_value())).collect(),
+        }
+    }
+}
+
+impl Serialize for View<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (&self.fragment.fixed, self.value()) {
+            (Some(fixed), _) => fixed.serialize(serializer),
+            (None, Some(value)) => value.serialize(serializer),
+            (None, None) if self.is_list() => serializer.collect_seq(self.items()),
+            (None, None) => serializer.collect_map(self.members()),
         }
     }
 }

@@ -40,7 +40,10 @@ fn count_values(json: &RawValue) -> usize {
 
 /// A JSON object whose members stay raw.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Object<'a> {
+    /// In the order of the text, repeated names included.
+    pub(crate) members: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
 
 impl<'a> Object<'a> {
     /// The members of a JSON object; nothing if it is no object, or has too many of them.
@@ -54,7 +57,7 @@ impl<'a> Object<'a> {
 
     /// A member. Of two with one name, Go takes the last, and so does this.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|&(_, value)| value).filter(|value| value.get() != "null")
+        self.members.iter().rfind(|(key, _)| key == name).map(|&(_, value)| value).filter(|value| value.get() != "null")
     }
 
     /// A member that is an object; empty when it is not there.
@@ -65,26 +68,6 @@ impl<'a> Object<'a> {
     /// A member that is a string.
     pub(crate) fn string(&self, name: &str) -> Option<Cow<'a, str>> {
         string(self.get(name)?)
-    }
-
-    /// Every member, in order.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (key.clone(), *value))
-    }
-
-    /// Every member's value, in order.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &'a RawValue> + Clone {
-        self.0.iter().map(|&(_, value)| value)
-    }
-
-    /// Every member's name, in order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(key, _)| key.as_ref())
-    }
-
-    /// Every member, in order.
-    pub(crate) fn into_members(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
-        self.0
     }
 }
 
@@ -149,14 +132,8 @@ pub(crate) struct Opened<'a> {
 }
 
 /// What is made of an object, or nothing where something else stands in its place: then the rest can still be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lenient<T>(pub(crate) Option<T>);
-
-impl<T> Default for Lenient<T> {
-    fn default() -> Self {
-        Lenient(None)
-    }
-}
 
 /// What can be read from the members of an object.
 pub(crate) trait FromMembers<'de>: Sized {
@@ -174,7 +151,7 @@ impl<'de: 'a, 'a> FromMembers<'de> for Object<'a> {
             }
             members.push((name, value));
         }
-        Ok(Some(Object(members)))
+        Ok(Some(Object { members }))
     }
 }
 
@@ -183,24 +160,33 @@ impl<'de: 'a, 'a> FromMembers<'de> for Opened<'a> {
         let mut opened = Opened::default();
         let mut is_shaped = true;
         while let Some(Name(name)) = access.next_key()? {
-            let part = match &*name {
-                "metadata" => &mut opened.metadata,
-                "spec" => &mut opened.spec,
+            match &*name {
+                "metadata" => {
+                    opened.metadata = access.next_value::<Lenient<_>>()?.0;
+                    is_shaped &= opened.metadata.is_some();
+                }
+                "spec" => {
+                    opened.spec = access.next_value::<Lenient<_>>()?.0;
+                    is_shaped &= opened.spec.is_some();
+                }
                 _ if opened.rest.len() == MAX_VALUES => {
                     access.next_value::<IgnoredAny>()?;
                     is_shaped = false;
-                    continue;
                 }
-                _ => {
-                    opened.rest.push((name, access.next_value()?));
-                    continue;
-                }
-            };
-            *part = access.next_value::<Lenient<Object<'a>>>()?.0;
-            is_shaped &= part.is_some();
+                _ => opened.rest.push((name, access.next_value()?)),
+            }
         }
         Ok(is_shaped.then_some(opened))
     }
+}
+
+/// Visits values that are no objects.
+macro_rules! nothing_of {
+    ($($visit:ident($scalar:ty)),*) => {
+        $(fn $visit<E>(self, _: $scalar) -> Result<Self::Value, E> {
+            Ok(Lenient(None))
+        })*
+    };
 }
 
 impl<'de, T: FromMembers<'de>> Deserialize<'de> for Lenient<T> {
@@ -227,25 +213,7 @@ impl<'de, T: FromMembers<'de>> Deserialize<'de> for Lenient<T> {
                 Ok(Lenient(None))
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Lenient(None))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Lenient(None))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Lenient(None))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Lenient(None))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Lenient(None))
-            }
+            nothing_of!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
         }
 
         deserializer.deserialize_any(Members(PhantomData))
@@ -277,7 +245,7 @@ mod tests {
     fn null_is_not_there() {
         let object = Object::parse(raw(r#"{"a": null}"#)).expect("an object");
         assert!(object.get("a").is_none());
-        assert_eq!(object.object("a").map(|object| object.members().count()), Some(0));
+        assert_eq!(object.object("a").map(|object| object.members.len()), Some(0));
     }
 
     #[test]

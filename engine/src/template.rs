@@ -21,7 +21,7 @@ pub(crate) use self::parameter::{Parameter, Parameters};
 use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
-use crate::fragment::{Fragment, Values, View, write_json};
+use crate::fragment::{Fragment, View, write_json};
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
 
@@ -161,7 +161,7 @@ impl Template {
             if is_known { fill(holes, |_| true, &parameters, &parameters).ok() } else { None }
         };
         let pod = values(&self.pod.holes).map(|values| {
-            let resolve = |fragment| View::new(fragment, Values::all(&values)).resolve();
+            let resolve = |fragment| View::new(fragment, &[], &values).resolve();
             PodPart {
                 metadata: self.pod.metadata.as_ref().map(resolve),
                 spec: self.pod.spec.as_ref().map(resolve),
@@ -169,9 +169,8 @@ impl Template {
                 holes: Vec::new(),
             }
         });
-        let entry = |entry: &AppEntry| {
-            values(&entry.holes).map(|values| View::new(&entry.container, Values::all(&values)).resolve())
-        };
+        let entry =
+            |entry: &AppEntry| values(&entry.holes).map(|values| View::new(&entry.container, &[], &values).resolve());
         let app = self.app.iter().map(entry).collect();
         self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
         self

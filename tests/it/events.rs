@@ -119,7 +119,7 @@ fn a_template_that_is_left_out_is_an_event_on_the_job() {
     assert_eq!((&regarding["kind"], &regarding["name"]), (&json!("Job"), &json!("batch")));
     assert_eq!((&event["type"], &event["reason"]), (&json!("Warning"), &json!("UnknownTemplate")));
     let note = event["note"].as_str().expect("a note");
-    assert!(note.starts_with("left out: ") && note.ends_with("did you mean log-shipper?"), "{note}");
+    assert!(note.starts_with("skipped: ") && note.ends_with("did you mean log-shipper?"), "{note}");
     assert_eq!(pillion.metric("pillion_events_total", &["result=\"sent\""]), 1.0);
 }
 

@@ -37,11 +37,11 @@ fn pods_that_once_were_changed_twice() {
         .map(|field| json!({"containers": [{"name": "app", "image": "app", field: true}]}))
         .map(|spec| pod(json!({"pillion.dev/templates": "unix-socket,envoy-gateway,cache"}), spec))
         .to_vec();
-    // The pod's own container was taken for that of a template, which was left out: it lacks a parameter.
+    // The pod's own container was taken for that of a template, which was skipped: it lacks a parameter.
     let asks = json!({"pillion.dev/templates": "cache,secret-tmpfs", "secret-tmpfs.pillion.dev/configMap": "web"});
     let own = json!([{"name": "cache", "image": "app"}]);
     pods.push(pod(asks, json!({"containers": containers, "initContainers": own})));
-    // The first template was left out for its image, and on the second call for a mount that came from the second one.
+    // The first template was skipped for its image, and on the second call for a mount that came from the second one.
     let asks = json!({
         "pillion.dev/templates": "log-normalizer,vector",
         "log-normalizer.pillion.dev/image": "",

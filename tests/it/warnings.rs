@@ -88,7 +88,7 @@ fn templates_that_are_left_out_with_long_names_and_values_give_short_warnings() 
     let decision = decide(&catalog, &pod(annotations));
     assert!(decision.templates.iter().all(|template| template.outcome == Outcome::Error), "{:?}", decision.templates);
     assert_can_be_shown(&decision);
-    assert!(decision.warnings[0].text.starts_with("left out: template \"t0000"), "{}", decision.warnings[0].text);
+    assert!(decision.warnings[0].text.starts_with("skipped: template \"t0000"), "{}", decision.warnings[0].text);
 }
 
 #[test]

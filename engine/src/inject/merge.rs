@@ -1,21 +1,26 @@
-//! Merges what one template gives into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
+//! Merges what one template adds into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
-mod covers;
+mod contains;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::mem;
 
 use serde_json::Value;
 
-use self::covers::{covers, is_empty};
+use self::contains::contains;
+use super::outcome::{Few, Refusal, TemplateOutcome};
+use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
 use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status, place_of};
-use crate::draft::{Change, Entry, Node, pointer};
+use crate::decision::Reason;
+use crate::draft::{Change, Entry, Node, is_empty, pointer};
 use crate::fragment::View;
 use crate::rules::across::DEFAULT_GRACE_PERIOD;
 use crate::schema::{Object, Schema, Type};
+use crate::template::Placement;
 use crate::template::token::NO_TOKEN;
-use crate::template::{Placement, Template};
 use crate::text::shown;
 
 /// Objects that are merged field by field; every other object is one value.
@@ -30,161 +35,91 @@ const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
 const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
 
-/// Why a template could not be merged.
-pub(super) enum Failure {
-    /// Every conflict, in one sentence each.
-    Conflicts(Few),
-    /// It adds more than there is room for.
-    TooLarge(String),
-}
-
-/// The first few of many sentences: nobody reads more.
-#[derive(Debug, Default)]
-pub(super) struct Few {
-    sentences: Vec<String>,
-    more: usize,
-}
-
-impl Few {
-    const MOST: usize = 8;
-
-    fn push(&mut self, sentence: impl FnOnce() -> String) {
-        if self.sentences.len() < Few::MOST {
-            self.sentences.push(sentence());
-        } else {
-            self.more += 1;
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.sentences.is_empty()
-    }
-
-    pub(super) fn join(&self, separator: &str) -> String {
-        let mut text = self.sentences.join(separator);
-        if self.more > 0 {
-            text += &format!("{separator}and {} more", self.more);
-        }
-        text
-    }
-}
-
-/// What a template gives to a pod: its fragments with their holes filled.
-pub(super) struct Given<'a> {
-    pub(super) template: &'a Template,
-    pub(super) metadata: Option<View<'a>>,
-    pub(super) spec: Option<View<'a>>,
-    /// The names of volumes that may be there already.
-    pub(super) shares: Option<View<'a>>,
-    pub(super) app: Vec<ToApp<'a>>,
-    /// Whether the namespace requires the template.
-    pub(super) required: bool,
-}
-
-impl Given<'_> {
-    /// Whether the conditions of all its parts left nothing to give.
-    pub(super) fn is_nothing(&self) -> bool {
-        self.metadata.is_none() && self.spec.is_none() && self.app.is_empty()
-    }
-}
-
-/// What one of the pod's own containers receives.
-pub(super) struct ToApp<'a> {
-    /// `containers` or `initContainers`.
-    pub(super) list: &'static str,
-    pub(super) container: &'a str,
-    pub(super) view: View<'a>,
-    pub(super) overrides: bool,
-}
-
 /// Merges one template into a draft.
 struct Merge<'s> {
-    template: &'s Template,
-    shares: Option<View<'s>>,
-    /// What was recorded before: what this template brought then is not in its own way now.
+    rendered: &'s Rendered<'s>,
+    /// What was recorded before: what this template brought then is no conflict now.
     earlier: &'s Status,
+    /// The outcomes of the templates before this one.
+    before: &'s [TemplateOutcome],
     record: &'s mut Record,
-    /// What the templates before this one added.
-    before: &'s [&'s Record],
-    /// Whether the namespace requires the template.
-    required: bool,
+    room: &'s mut Room,
+    /// Whether the values of the entry of `app` at hand replace the pod's.
+    overrides: bool,
     path: Vec<String>,
-    room: Room,
-    /// Whether the room was not enough. What the draft holds does not matter any more.
-    is_full: bool,
     conflicts: Few,
-    /// Where something else stays than the template gives.
-    kept: Few,
+    /// Where an existing value wins over another one of the template.
+    existing: Few,
 }
 
 /// Whether a container that a template brings is in the pod already.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Presence {
-    /// It is, and holds all that the template gives.
+    /// It is, and holds all that the template says.
     There,
     New,
     /// Another one of that name is.
     InConflict,
 }
 
-/// Merges what a template gives. The result names the fields whose existing value is kept, and the room that is left. What
-/// was added is in the record. After a failure the draft cannot be used.
+/// Merges what a template adds. The result names the places where the existing value wins. What was added is in the
+/// record, and taken from the room. After a failure the draft cannot be used.
 ///
 /// # Errors
 ///
 /// When something conflicts, or when there is not enough room.
 pub(super) fn merge<'a>(
     draft: &mut Node<'a>,
-    given: &Given<'a>,
+    rendered: &'a Rendered<'_>,
     earlier: &Status,
-    before: &[&Record],
+    before: &[TemplateOutcome],
     record: &mut Record,
-    room: Room,
-) -> Result<(Few, Room), Failure> {
+    room: &mut Room,
+) -> Result<Few, Refusal> {
     let mut merge = Merge {
-        template: given.template,
-        shares: given.shares,
+        rendered,
         earlier,
-        record,
         before,
-        required: given.required,
-        path: Vec::new(),
+        record,
         room,
-        is_full: false,
+        overrides: false,
+        path: Vec::new(),
         conflicts: Few::default(),
-        kept: Few::default(),
+        existing: Few::default(),
     };
-    if let Some(view) = given.metadata {
-        merge.at("metadata", |merge| {
+    if let Some(view) = rendered.view(&rendered.pod.metadata) {
+        merge.at(["metadata"], |merge| {
             if let Some(entry) = draft.member_or("metadata", Node::Object(Vec::new())) {
-                merge.object(&mut entry.node, view, Schema::get().metadata, false);
+                merge.object(&mut entry.node, view, Schema::get().metadata);
             }
         });
     }
     if let Some(spec) = draft.member("spec") {
-        merge.at("spec", |merge| {
-            if let Some(view) = given.spec {
+        merge.at(["spec"], |merge| {
+            if let Some(view) = rendered.view(&rendered.pod.spec) {
                 merge.spec(&mut spec.node, view);
             }
             for list in ["initContainers", "containers"] {
-                merge.app(&mut spec.node, list, &given.app);
+                merge.app(&mut spec.node, list, rendered);
             }
         });
     }
-    if merge.is_full {
-        Err(Failure::TooLarge(merge.too_large()))
-    } else if merge.conflicts.is_empty() {
-        Ok((merge.kept, merge.room))
+    if merge.room.is_exceeded {
+        Err(Refusal::new(Reason::TooLarge, merge.too_large()))
+    } else if !merge.conflicts.is_empty() {
+        Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        Err(Failure::Conflicts(merge.conflicts))
+        Ok(merge.existing)
     }
 }
 
 impl<'a> Merge<'_> {
-    fn at<T>(&mut self, token: &str, run: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(token.to_owned());
+    /// Goes on below the place at hand.
+    fn at<T, const STEPS: usize>(&mut self, steps: [&str; STEPS], run: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.path.len();
+        self.path.extend(steps.map(str::to_owned));
         let result = run(self);
-        self.path.pop();
+        self.path.truncate(length);
         result
     }
 
@@ -192,19 +127,21 @@ impl<'a> Merge<'_> {
         pointer(self.path.iter().map(String::as_str))
     }
 
-    /// Goes on with what is left of the room; false if that is nothing.
-    fn take(&mut self, left: Option<Room>) -> bool {
-        match left.filter(|_| !self.is_full) {
-            Some(left) => self.room = left,
-            None => self.is_full = true,
-        }
-        !self.is_full
+    fn name(&self) -> &str {
+        self.rendered.template.name.as_str()
     }
 
-    /// Where something is about to be recorded, if there is room for it.
-    fn entry_for(&mut self, given: View<'_>) -> Option<String> {
+    /// Whether this template added what is at a pointer in an earlier call.
+    fn is_ours(&self, pointer: &str) -> bool {
+        self.earlier.added_by(pointer) == Some(self.name())
+    }
+
+    /// Who has what is here: another template or the pod itself.
+    fn owner(&self) -> Option<&str> {
         let here = self.here();
-        self.take(self.room.without(&here, given.size())).then_some(here)
+        let mut records = self.before.iter().filter_map(TemplateOutcome::record);
+        let now = records.find(|record| record.added.contains(&here)).map(|record| record.name.as_str());
+        now.or_else(|| self.earlier.added_by(&here))
     }
 
     fn too_large(&self) -> String {
@@ -213,101 +150,95 @@ impl<'a> Merge<'_> {
              variables, mounts and so on, and {MAX_ADDED} bytes, and what is noted of that in {STATUS} must fit into \
              {MAX_ANNOTATIONS} bytes of annotations; let its app entries name fewer containers, give its \
              parameters shorter values, or ask for fewer templates in pillion.dev/templates",
-            self.template.name
+            self.name()
         )
     }
 
-    fn added(&mut self, given: View<'a>) {
+    fn added(&mut self, view: View<'a>) {
         let here = self.here();
         // What an earlier call added, and something took out since, is recorded once.
-        let is_recorded = self.earlier.added_by(&here) == Some(self.template.name.as_str());
-        let left = if is_recorded { Room::without_recorded } else { Room::without };
-        if self.take(left(self.room, &here, given.size())) {
+        if self.room.take_entry(&here, view.size(), self.is_ours(&here)) {
             self.record.added.push(here);
         }
     }
 
-    fn replace(&mut self, known: &mut Entry<'a>, given: View<'a>) {
-        if let Some(here) = self.entry_for(given) {
-            self.record.replaced.push((here, known.node.to_value()));
-            known.replace(Node::View(given));
-        }
-    }
-
-    /// Puts the template's value in the place of the pod's, if they differ.
-    fn overrule(&mut self, known: &mut Entry<'a>, given: View<'a>) {
-        // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
-        let entry = self.entry_for(given);
-        self.record.overridden.extend(entry);
-        if !self.is_full && known.node.to_value() != given.to_value() {
-            known.replace(Node::View(given));
-        }
-    }
-
-    /// Who has what is here: another template or the pod itself.
-    fn owner(&self) -> Option<&str> {
+    /// Replaces one of the pod's own fields, and records what it was.
+    fn replace_field(&mut self, existing: &mut Entry<'a>, view: View<'a>) {
         let here = self.here();
-        let now = self.before.iter().find(|record| record.added.contains(&here)).map(|record| record.name.as_str());
-        now.or_else(|| self.earlier.added_by(&here))
+        if self.room.take_entry(&here, view.size(), false) {
+            self.record.replaced.push((here, existing.node.to_value()));
+            existing.replace(Node::View(view));
+        }
+    }
+
+    /// Both the pod and the template have a value here: the existing one wins, unless the template overrides it. `keys` are
+    /// those of a list's item.
+    fn resolve(&mut self, existing: &mut Entry<'a>, view: View<'a>, kind: &'static Type, keys: &[String]) {
+        if !self.overrides {
+            return self.keep_existing(&existing.node, view, kind, keys);
+        }
+        let here = self.here();
+        if self.room.take_entry(&here, view.size(), false) {
+            // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
+            self.record.overridden.push(here);
+            if existing.node.to_value() != view.to_value() {
+                existing.replace(Node::View(view));
+            }
+        }
+    }
+
+    /// Says where the existing value wins over another one. A probe, a port or a resource is given to whoever lacks it, so
+    /// the pod's own is what everybody expects.
+    fn keep_existing(&mut self, existing: &Node<'a>, view: View<'a>, kind: &'static Type, keys: &[String]) {
+        const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
+        let is_expected = match self.owner() {
+            Some(owner) => owner == self.name(),
+            None => self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str())),
+        };
+        // Comparing takes as long as adding.
+        if is_expected || !self.room.take_value(view.size()) {
+            return;
+        }
+        let (existing, mut wanted) = (existing.to_value(), view.to_value());
+        // Keys can be the same and be written otherwise: `/data` and `/data/`.
+        keys.iter().for_each(|key| wanted[key] = existing[key].clone());
+        if !contains(&existing, &wanted, kind) {
+            self.existing.push(|| place_of(self.path.iter().map(String::as_str)));
+        }
     }
 
     /// The two sides of a conflict, and what a pod's author can do beside `fix`.
     fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
-        let mut conflicts = std::mem::take(&mut self.conflicts);
+        let mut conflicts = mem::take(&mut self.conflicts);
         conflicts.push(|| {
-            let template = &self.template.name;
+            let template = self.name();
             let other = match self.owner() {
                 // The status names the template, but the pod's author wrote it.
-                Some(other) if other == template.as_str() => "from the pod itself".to_owned(),
+                Some(other) if other == template => "from the pod itself".to_owned(),
                 Some(other) => format!("from template \"{}\"", shown(other)),
                 None if self.record.added.contains(&self.here()) => "once more from it".to_owned(),
                 None => "from the pod itself".to_owned(),
             };
-            let way_out = if self.required {
-                format!("{fix}; the namespace requires the template")
+            let way_out = if self.rendered.required {
+                "; the namespace requires the template"
             } else {
-                format!("{fix}, or drop the template from pillion.dev/templates")
+                ", or drop the template from pillion.dev/templates"
             };
-            format!("{what} comes from template \"{template}\" and {other}{difference}; {way_out}")
+            format!("{what} comes from template \"{template}\" and {other}{difference}; {fix}{way_out}")
         });
         self.conflicts = conflicts;
     }
 
     /// The pod has something here that no API server would take, and nothing can be added to it.
-    fn misshapen(&mut self) {
-        let (path, template) = (&self.path, &self.template.name);
+    fn malformed(&mut self) {
         self.conflicts.push(|| {
-            let place = place_of(path.iter().map(String::as_str));
+            let place = place_of(self.path.iter().map(String::as_str));
+            let template = &self.rendered.template.name;
             format!(
                 "{place} of the pod is not what Kubernetes has there, and template \"{template}\" adds to it; correct \
                  the pod"
             )
         });
-    }
-
-    /// Says that what the pod or another template has stays, if that differs from what this template gives. A probe, a port
-    /// or a resource is given to whoever lacks it, so the pod's own is what everybody expects.
-    fn stays(&mut self, given: View<'a>, values: impl FnOnce() -> (Value, Value), kind: &'static Type) {
-        const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
-        let is_expected = self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str()));
-        let owner = self.owner();
-        if owner == Some(self.template.name.as_str()) || is_expected && owner.is_none() {
-            return;
-        }
-        // Comparing takes as long as adding.
-        if !self.take(self.room.without_value(given.size())) {
-            return;
-        }
-        let (there, given) = values();
-        if !covers(&there, &given, kind) {
-            let path = &self.path;
-            self.kept.push(|| place_of(path.iter().map(String::as_str)));
-        }
-    }
-
-    /// Whether this template brought what is here in an earlier call.
-    fn is_ours(&self) -> bool {
-        self.earlier.added_by(&self.here()) == Some(self.template.name.as_str())
     }
 
     fn spec(&mut self, spec: &mut Node<'a>, view: View<'a>) {
@@ -329,7 +260,7 @@ impl<'a> Merge<'_> {
             match field {
                 "initContainers" | "containers" | "volumes" => {}
                 "terminationGracePeriodSeconds" => self.grace_period(spec, part),
-                field => self.field(spec, Schema::get().spec, field, part, false),
+                field => self.field(spec, Schema::get().spec, field, part),
             }
         }
     }
@@ -343,11 +274,10 @@ impl<'a> Merge<'_> {
             if other == list {
                 *behind = at + 1;
             }
-            let there = items[at].node.to_value();
-            return self
-                .at(other, |merge| merge.at(name, |merge| merge.container_is_there(&there, view, other == list)));
+            let existing = items[at].node.to_value();
+            return self.at([other, name], |merge| merge.existing_container(&existing, view, other == list));
         }
-        let placement = &self.template.placement;
+        let placement = &self.rendered.template.placement;
         let Some(items) = spec.member_or(list, Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
             return Presence::New;
         };
@@ -359,88 +289,84 @@ impl<'a> Merge<'_> {
         };
         items.insert(at, Entry { node: Node::View(view), change });
         *behind = at + 1;
-        self.at(list, |merge| merge.at(name, |merge| merge.added(view)));
+        self.at([list, name], |merge| merge.added(view));
         Presence::New
     }
 
     /// Compares a container of the pod with the template's of the same name.
-    fn container_is_there(&mut self, there: &Value, view: View<'a>, in_same_list: bool) -> Presence {
-        let is_ours = self.is_ours();
-        if is_ours && !self.required {
+    fn existing_container(&mut self, existing: &Value, view: View<'a>, in_same_list: bool) -> Presence {
+        let (is_ours, required) = (self.is_ours(&self.here()), self.rendered.required);
+        if is_ours && !required {
             return Presence::There;
         }
-        let kind = Schema::get().spec.item("containers");
-        let mut asked = view.to_value();
-        if let Some(asked) = asked.as_object_mut() {
+        let mut wanted = view.to_value();
+        if let Some(wanted) = wanted.as_object_mut() {
             // `kubectl debug --copy-to` takes them out.
-            asked.retain(|field, _| !field.ends_with("Probe") || there.get(field).is_some());
-            if let (Some(image), Some(pulled)) = (asked.get_mut("image"), there.get("image"))
+            wanted.retain(|field, _| !field.ends_with("Probe") || existing.get(field).is_some());
+            if let (Some(image), Some(pulled)) = (wanted.get_mut("image"), existing.get("image"))
                 && is_same_image(image, pulled)
             {
                 *image = pulled.clone();
             }
         }
-        let is_known = is_ours || self.owner().is_none() && covers(there, &asked, kind);
-        let name = name_of(view);
-        let list = self.path.get(1).map(String::as_str).unwrap_or_default();
-        let varies = |field: &str| self.template.pod.varies_with_pod(list, name, field);
-        let differs = |field: &&&str| there.get(**field) != asked.get(**field) && !varies(field);
-        let program = PROGRAM.iter().filter(|_| self.required).find(differs);
+        let (name, list) = (name_of(view), self.path.get(1).map(String::as_str).unwrap_or_default());
+        let pod = &self.rendered.template.pod;
+        let program = PROGRAM.iter().copied().find(|field| {
+            required && existing.get(field) != wanted.get(field) && !pod.varies_with_pod(list, name, field)
+        });
+        let is_known =
+            is_ours || self.owner().is_none() && contains(existing, &wanted, Schema::get().spec.item("containers"));
         if in_same_list && is_known && program.is_none() {
             return Presence::There;
         }
-        let differs = asked.as_object().into_iter().flatten().find(|(field, asked)| {
-            let kind = Schema::get().container.field(field);
-            !there.get(*field).is_some_and(|there| covers(there, asked, kind))
+        let differing = program.or_else(|| {
+            wanted.as_object()?.keys().map(String::as_str).find(|field| {
+                let kind = Schema::get().container.field(field);
+                !existing.get(*field).is_some_and(|existing| contains(existing, &wanted[*field], kind))
+            })
         });
-        let differs = match (in_same_list, program.copied().or(differs.map(|(field, _)| field.as_str()))) {
-            (true, Some(field)) => format!(", which differ in {field}"),
+        let difference = match differing {
+            Some(field) if in_same_list => format!(", which differ in {field}"),
             _ => String::new(),
         };
-        self.conflict(&format!("container \"{}\"", shown(name)), &differs, "rename one");
+        self.conflict(&format!("container \"{}\"", shown(name)), &difference, "rename one");
         Presence::InConflict
     }
 
     fn volume(&mut self, spec: &mut Node<'a>, view: View<'a>, is_copy: bool, has_conflict: bool) {
         let name = name_of(view);
-        let shared = self.shares.into_iter().flat_map(View::items).any(|shared| shared.as_str() == Some(name));
-        let kind = Schema::get().spec.item("volumes");
         let Some(items) = spec.member_or("volumes", Node::List(Vec::new())).and_then(|entry| entry.node.items()) else {
             return;
         };
-        let known = items.iter().find(|entry| entry.is_named(name)).map(|entry| entry.node.to_value());
-        let is_new = known.is_none();
-        if is_new {
+        let existing = items.iter().find(|entry| entry.is_named(name)).map(|entry| entry.node.to_value());
+        if existing.is_none() {
             items.push(Entry::added(Node::View(view)));
         }
-        self.at("volumes", |merge| {
-            merge.at(name, |merge| match known {
-                None => merge.added(view),
-                Some(known) => {
-                    let is_copied = is_copy || has_conflict && name.starts_with(NO_TOKEN);
-                    let same = || is_copied && covers(&known, &view.to_value(), kind);
-                    let is_ours = || merge.is_ours() && (!merge.required || covers(&known, &view.to_value(), kind));
-                    if !(shared || is_ours() || same()) {
-                        let fix = "rename one, or list it in the template's shares";
-                        merge.conflict(&format!("volume \"{}\"", shown(name)), "", fix);
-                    }
-                }
-            });
+        self.at(["volumes", name], |merge| {
+            let Some(existing) = existing else { return merge.added(view) };
+            let Rendered { pod, required, .. } = *merge.rendered;
+            let shares = merge.rendered.view(&pod.shares);
+            let is_shared = shares.into_iter().flat_map(View::items).any(|shared| shared.as_str() == Some(name));
+            let is_same = || contains(&existing, &view.to_value(), Schema::get().spec.item("volumes"));
+            let is_copied = is_copy || has_conflict && name.starts_with(NO_TOKEN);
+            if !is_shared && !(merge.is_ours(&merge.here()) && (!required || is_same())) && !(is_copied && is_same()) {
+                let fix = "rename one, or list it in the template's shares";
+                merge.conflict(&format!("volume \"{}\"", shown(name)), "", fix);
+            }
         });
     }
 
     fn grace_period(&mut self, spec: &mut Node<'a>, view: View<'a>) {
-        self.at("terminationGracePeriodSeconds", |merge| {
+        const FIELD: &str = "terminationGracePeriodSeconds";
+        self.at([FIELD], |merge| {
             let wanted = view.value().and_then(Value::as_i64).unwrap_or_default();
-            match spec.member("terminationGracePeriodSeconds") {
+            match spec.member(FIELD) {
                 Some(entry) if entry.node.to_value().as_i64().unwrap_or(DEFAULT_GRACE_PERIOD) < wanted => {
-                    merge.replace(entry, view);
+                    merge.replace_field(entry, view);
                 }
-                // Left out, it becomes 30: a smaller one would shorten it.
+                // Omitted, it becomes 30: a smaller one would shorten it.
                 None if wanted > DEFAULT_GRACE_PERIOD => {
-                    if let Some(members) = spec.members() {
-                        members.push(("terminationGracePeriodSeconds".into(), Entry::added(Node::View(view))));
-                    }
+                    spec.add(FIELD, Node::View(view));
                     merge.added(view);
                 }
                 _ => {}
@@ -448,38 +374,28 @@ impl<'a> Merge<'_> {
         });
     }
 
-    /// Gives the containers of one list what is meant for them.
-    fn app(&mut self, spec: &mut Node<'a>, list: &'static str, given: &[ToApp<'a>]) {
-        for to_app in given.iter().filter(|to_app| to_app.list == list) {
+    /// Adds to the containers of one list what is meant for them.
+    fn app(&mut self, spec: &mut Node<'a>, list: &str, rendered: &'a Rendered<'_>) {
+        for part in rendered.app.iter().filter(|part| part.container.list == list) {
+            let name = &*part.container.name;
             let items = spec.member(list).and_then(|entry| entry.node.items());
-            let found = items.into_iter().flatten().find(|entry| entry.is_named(to_app.container));
-            let Some(Entry { node: container, .. }) = found else { continue };
-            self.at(list, |merge| {
-                merge.at(to_app.container, |merge| {
-                    merge.object(container, to_app.view, Schema::get().container, to_app.overrides)
-                });
-            });
+            let Some(entry) = items.into_iter().flatten().find(|entry| entry.is_named(name)) else { continue };
+            self.overrides = part.overrides;
+            self.at([list, name], |merge| merge.object(&mut entry.node, part.view(), Schema::get().container));
         }
     }
 
-    fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static Object, overrides: bool) {
+    fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static Object) {
         for (field, part) in view.members() {
-            if self.is_full {
+            if self.room.is_exceeded {
                 return;
             }
-            self.field(target, object, field, part, overrides);
+            self.field(target, object, field, part);
         }
     }
 
-    fn field(
-        &mut self,
-        target: &mut Node<'a>,
-        object: &'static Object,
-        field: &'a str,
-        view: View<'a>,
-        overrides: bool,
-    ) {
-        if is_dropped(field, view) {
+    fn field(&mut self, target: &mut Node<'a>, object: &'static Object, field: &'a str, view: View<'a>) {
+        if is_omitted(field, view) {
             return;
         }
         let kind = object.field(field);
@@ -490,124 +406,80 @@ impl<'a> Merge<'_> {
             Type::List { .. } => matches!(object.name.as_str(), "PodSpec" | "Container" | "PodSecurityContext"),
             Type::Scalar(_) => false,
         };
-        self.at(field, |merge| {
-            let Some(entry) = target.member(field) else {
-                return merge.new_field(target, field, kind, merges, view, overrides);
-            };
-            if merges {
-                merge.into(&mut entry.node, kind, view, overrides);
-            } else if overrides {
-                merge.overrule(entry, view);
-            } else if object.name == "PodSpec" && is_default(field, &entry.node) {
-                if entry.node.to_value() != view.to_value() {
-                    merge.replace(entry, view);
+        self.at([field], |merge| match target.member(field) {
+            None => merge.new_field(target, field, kind, merges, view),
+            Some(existing) if merges => merge.into(&mut existing.node, kind, view),
+            Some(existing) if object.name == "PodSpec" && is_default(field, &existing.node) => {
+                if existing.node.to_value() != view.to_value() {
+                    merge.replace_field(existing, view);
                 }
-            } else {
-                merge.stays(view, || (entry.node.to_value(), view.to_value()), kind);
             }
+            Some(existing) => merge.resolve(existing, view, kind, &[]),
         });
     }
 
     /// Adds a field that an object lacks.
-    fn new_field(
-        &mut self,
-        target: &mut Node<'a>,
-        field: &'a str,
-        kind: &'static Type,
-        merges: bool,
-        view: View<'a>,
-        overrides: bool,
-    ) {
-        let Some(members) = target.members() else { return self.misshapen() };
-        let mut entry = Entry::added(match kind {
+    fn new_field(&mut self, target: &mut Node<'a>, field: &'a str, kind: &'static Type, merges: bool, view: View<'a>) {
+        let Some(members) = target.members() else { return self.malformed() };
+        let mut node = match kind {
             Type::Map(_) => Node::Object(Vec::new()),
             Type::List { .. } if merges => Node::List(Vec::new()),
             _ => Node::View(view),
-        });
-        if matches!(entry.node, Node::View(_)) {
-            self.added(view);
-        } else {
-            self.into(&mut entry.node, kind, view, overrides);
+        };
+        match node {
+            Node::View(_) => self.added(view),
+            _ => self.into(&mut node, kind, view),
         }
-        // An API server would drop what is empty, and the next call would bring it again.
-        if !entry.node.is_empty() {
-            members.retain(|(name, _)| name != field);
-            members.push((field.into(), entry));
+        // An API server would omit what is empty, and the next call would add it again.
+        if !node.is_empty() {
+            members.push((field.into(), Entry::added(node)));
         }
     }
 
-    fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
+    fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>) {
         match kind {
-            Type::Object(object) => self.object(target, view, object, overrides),
-            Type::Map(value) => self.map(target, value, view, overrides),
-            Type::List { item, keys } => self.list(target, item, keys, view, overrides),
+            Type::Object(object) => self.object(target, view, object),
+            Type::Map(value) => self.map(target, value, view),
+            Type::List { item, keys } => self.list(target, item, keys, view),
             Type::Scalar(_) => unreachable!("a scalar is not merged into"),
         }
     }
 
-    fn map(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>, overrides: bool) {
+    fn map(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>) {
         if target.members().is_none() {
-            return self.misshapen();
+            return self.malformed();
         }
         for (key, part) in view.members() {
-            self.at(key, |merge| match target.member(key) {
-                Some(known) if overrides => merge.overrule(known, part),
-                Some(known) => merge.stays(part, || (known.node.to_value(), part.to_value()), kind),
+            self.at([key], |merge| match target.member(key) {
+                Some(existing) => merge.resolve(existing, part, kind, &[]),
                 None => {
-                    if let Some(members) = target.members() {
-                        members.push((key.into(), Entry::added(Node::View(part))));
-                        merge.added(part);
-                    }
+                    target.add(key, Node::View(part));
+                    merge.added(part);
                 }
             });
         }
     }
 
-    fn list(
-        &mut self,
-        target: &mut Node<'a>,
-        kind: &'static Type,
-        keys: &'static [String],
-        view: View<'a>,
-        overrides: bool,
-    ) {
-        let Some(items) = target.items() else { return self.misshapen() };
+    fn list(&mut self, target: &mut Node<'a>, kind: &'static Type, keys: &'static [String], view: View<'a>) {
+        let Some(items) = target.items() else { return self.malformed() };
         // Of two variables of one name Kubernetes takes the last.
         let mut known: HashMap<String, usize> =
             items.iter().enumerate().map(|(at, entry)| (entry.node.key(keys), at)).collect();
         for view in view.items() {
-            if self.is_full {
+            if self.room.is_exceeded {
                 return;
             }
             let node = Node::View(view);
             let key = node.key(keys);
-            let place = known.get(&key).copied();
-            self.at(&key, |merge| match place {
+            self.at([&*key], |merge| match known.get(&key) {
                 None => {
                     merge.added(view);
                     items.push(Entry::added(node));
                 }
-                Some(at) => {
-                    let known = &mut items[at];
-                    if merge.mounts_another(&known.node, &node) {
-                        let volume = |node: &Node<'_>| shown(&node.text_of("name").unwrap_or_default());
-                        let container = merge.path.iter().rev().nth(2).map(String::as_str).unwrap_or_default();
-                        let (given, known) = (volume(&node), volume(&known.node));
-                        merge.conflict(
-                            &format!("the mount at {} in container {}", shown(&key), shown(container)),
-                            &format!(", of the volumes {given} and {known}"),
-                            "mount one elsewhere",
-                        );
-                    } else if overrides {
-                        merge.overrule(known, view);
-                    } else {
-                        let values = || {
-                            // Keys can be the same and be written otherwise: `/data` and `/data/`.
-                            let (there, mut given) = (known.node.to_value(), node.to_value());
-                            keys.iter().for_each(|key| given[key] = there[key].clone());
-                            (there, given)
-                        };
-                        merge.stays(view, values, kind);
+                Some(&at) => {
+                    let existing = &mut items[at];
+                    if !merge.is_mount_of_another(&existing.node, &node, &key) {
+                        merge.resolve(existing, view, kind, keys);
                     }
                 }
             });
@@ -615,19 +487,29 @@ impl<'a> Merge<'_> {
         }
     }
 
-    /// Two volumes cannot be mounted at one path.
-    fn mounts_another(&self, known: &Node<'a>, given: &Node<'a>) -> bool {
-        let list = self.path.iter().rev().nth(1).map(String::as_str);
-        matches!(list, Some("volumeMounts" | "volumeDevices")) && known.text_of("name") != given.text_of("name")
+    /// Whether another volume is mounted at this path. That is a conflict.
+    fn is_mount_of_another(&mut self, existing: &Node<'a>, wanted: &Node<'a>, path: &str) -> bool {
+        let [.., container, list, _] = self.path.as_slice() else { return false };
+        if !matches!(list.as_str(), "volumeMounts" | "volumeDevices") {
+            return false;
+        }
+        let (existing, wanted) = (existing.text_of("name"), wanted.text_of("name"));
+        if existing == wanted {
+            return false;
+        }
+        let what = format!("the mount at {} in container {}", shown(path), shown(container));
+        let volume = |name: Option<Cow<'_, str>>| shown(&name.unwrap_or_default());
+        let difference = format!(", of the volumes {} and {}", volume(wanted), volume(existing));
+        self.conflict(&what, &difference, "mount one elsewhere");
+        true
     }
 }
 
 /// Whether one image is the other: pulled from a mirror perhaps, or pinned by another webhook.
 fn is_same_image(asked: &Value, pulled: &Value) -> bool {
     let (Some(asked), Some(pulled)) = (asked.as_str(), pulled.as_str()) else { return false };
-    let last = |image: &'_ str| image.rsplit('/').next().unwrap_or_default().to_owned();
     let pulled = if asked.contains('@') { pulled } else { pulled.split('@').next().unwrap_or_default() };
-    last(asked) == last(pulled)
+    asked.rsplit('/').next() == pulled.rsplit('/').next()
 }
 
 fn name_of(view: View<'_>) -> &str {
@@ -657,9 +539,8 @@ fn place(items: &[Entry<'_>], placement: &Placement, earlier: &Status) -> usize 
     }
 }
 
-/// What the API server leaves out of what it hands on, because it says no more than nothing: the next call would give it
-/// once more.
-fn is_dropped(field: &str, view: View<'_>) -> bool {
+/// Whether the API server omits a field, because it says no more than nothing: the next call would add it once more.
+fn is_omitted(field: &str, view: View<'_>) -> bool {
     match view.value() {
         Some(Value::String(text)) => text.is_empty(),
         Some(Value::Bool(false)) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
@@ -673,7 +554,7 @@ fn is_dropped(field: &str, view: View<'_>) -> bool {
 }
 
 fn is_default(field: &str, node: &Node<'_>) -> bool {
-    let by_text =
-        DEFAULTS.iter().any(|(name, default)| *name == field && node.string().is_some_and(|is| is == *default));
-    by_text || field == "enableServiceLinks" && node.to_value() == true
+    let text = node.string();
+    DEFAULTS.iter().any(|(name, default)| *name == field && text.as_deref() == Some(default))
+        || field == "enableServiceLinks" && node.to_value() == true
 }

@@ -1,6 +1,8 @@
-//! What a pod can come out as before any template was merged, and sentences put together.
+//! What a pod and each of its templates can come out as, and sentences put together.
 
+use super::status::Record;
 use crate::decision::{Decision, Outcome, Patch, Reason, Subject, Warning};
+use crate::names::OnError;
 use crate::text::shown;
 
 /// Why something cannot be done, in one sentence for the user.
@@ -21,6 +23,27 @@ impl Refusal {
     }
 }
 
+/// The result of a template that was asked for.
+#[derive(Clone)]
+pub(super) enum TemplateOutcome {
+    /// It is in the pod now, and this is what it added.
+    Injected(Box<Record>),
+    /// An earlier call injected it, and nothing is missing.
+    AlreadyInjected,
+    /// An earlier call injected it, and the template or its parameters have changed since.
+    Stale,
+    /// It adds nothing, for this reason.
+    Skipped(Reason),
+    /// It cannot be applied, and this is what happens to the pod.
+    Failed(Refusal, OnError),
+}
+
+impl TemplateOutcome {
+    pub(super) fn record(&self) -> Option<&Record> {
+        if let TemplateOutcome::Injected(record) = self { Some(record) } else { None }
+    }
+}
+
 /// A decision that adds nothing.
 pub(super) fn untouched(outcome: Outcome, reason: Reason, subject: Subject) -> Decision {
     Decision {
@@ -36,25 +59,52 @@ pub(super) fn untouched(outcome: Outcome, reason: Reason, subject: Subject) -> D
 
 /// The pod is refused, and gets nothing of what was ready for it.
 pub(super) fn denied(mut decision: Decision, problems: &[Refusal]) -> Decision {
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    decision.message = Some(join(&messages));
+    decision.message = Some(join(problems.iter().map(|problem| &problem.message)));
     decision.templates.retain(|template| template.outcome != Outcome::Injected);
     decision.outcome = Outcome::Denied;
     decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);
     decision
 }
 
-/// Warnings that tell of no template that was left out.
+/// Warnings that are not about a template that was skipped.
 pub(super) fn advice(texts: Vec<String>) -> Vec<Warning> {
     texts.into_iter().map(|text| Warning { text, skipped: None }).collect()
 }
 
-/// Several things that are wrong as one sentence; nobody reads more than a few.
-pub(super) fn join<T: ToString>(wrong: &[T]) -> String {
+/// The first few of many sentences: nobody reads more.
+#[derive(Debug, Default)]
+pub(super) struct Few {
+    sentences: Vec<String>,
+    more: usize,
+}
+
+impl Few {
     const MOST: usize = 8;
-    let mut sentences: Vec<_> = wrong.iter().take(MOST).map(ToString::to_string).collect();
-    if wrong.len() > MOST {
-        sentences.push(format!("and {} more", wrong.len() - MOST));
+
+    pub(super) fn push(&mut self, sentence: impl FnOnce() -> String) {
+        if self.sentences.len() < Few::MOST {
+            self.sentences.push(sentence());
+        } else {
+            self.more += 1;
+        }
     }
-    sentences.join("; ")
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sentences.is_empty()
+    }
+
+    pub(super) fn join(&self, separator: &str) -> String {
+        let mut text = self.sentences.join(separator);
+        if self.more > 0 {
+            text += &format!("{separator}and {} more", self.more);
+        }
+        text
+    }
+}
+
+/// Several problems as one sentence.
+pub(super) fn join(problems: impl IntoIterator<Item: ToString>) -> String {
+    let mut few = Few::default();
+    problems.into_iter().for_each(|problem| few.push(|| problem.to_string()));
+    few.join("; ")
 }

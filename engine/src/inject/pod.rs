@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::iter;
 
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -18,10 +19,12 @@ use crate::template::Parameters;
 
 /// A pod whose outermost members were read.
 pub(super) struct Pod<'a> {
-    opened: &'a Opened<'a>,
+    metadata: Option<&'a Object<'a>>,
     spec: &'a Object<'a>,
+    /// The other members.
+    rest: &'a [(Cow<'a, str>, &'a RawValue)],
     labels: Object<'a>,
-    annotations: Object<'a>,
+    pub(super) annotations: Object<'a>,
 }
 
 /// A container, its name, and the list that it is in.
@@ -38,23 +41,25 @@ impl<'a> Pod<'a> {
     ///
     /// With the reason, if it is not shaped like a pod or has more labels or annotations than are read.
     pub(super) fn read(opened: &'a Opened<'a>) -> Result<Pod<'a>, Reason> {
-        let part = |name: &str| match opened.metadata.as_ref().and_then(|metadata| metadata.get(name)) {
+        let Opened { metadata, spec, rest } = opened;
+        let map = |name: &str| match metadata.as_ref().and_then(|metadata| metadata.get(name)) {
             Some(raw) if are_bounded(iter::once(raw)) => Object::parse(raw).ok_or(Reason::MalformedReview),
             Some(_) => Err(Reason::TooLarge),
             None => Ok(Object::default()),
         };
-        let spec = opened.spec.as_ref().ok_or(Reason::MalformedReview)?;
-        Ok(Pod { labels: part("labels")?, annotations: part("annotations")?, spec, opened })
+        Ok(Pod {
+            metadata: metadata.as_ref(),
+            spec: spec.as_ref().ok_or(Reason::MalformedReview)?,
+            rest,
+            labels: map("labels")?,
+            annotations: map("annotations")?,
+        })
     }
 
-    fn metadata_text(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.opened.metadata.as_ref()?.string(name).filter(|text| !text.is_empty())
-    }
-
-    /// The values of `metadata` and `spec`, and the other members.
+    /// The members of `metadata` and `spec`, and the other members.
     fn members(&self) -> impl Iterator<Item = &'a RawValue> + Clone {
-        let Opened { metadata, rest, .. } = self.opened;
-        metadata.iter().chain([self.spec]).flat_map(Object::values).chain(rest.iter().map(|(_, raw)| *raw))
+        let opened = self.metadata.into_iter().chain([self.spec]);
+        opened.flat_map(|object| &object.members).chain(self.rest).map(|(_, raw)| *raw)
     }
 
     /// About how many bytes its text has.
@@ -72,7 +77,7 @@ impl<'a> Pod<'a> {
         if !are_bounded(self.members()) {
             return Err(too_many_values());
         }
-        let others = self.annotations().filter(|(key, _)| key != STATUS && key != OUTCOME);
+        let others = self.annotations.members.iter().filter(|(key, _)| key != STATUS && key != OUTCOME);
         let bytes = others.map(|(key, value)| key.len() + object::string(value).map_or(0, |text| text.len())).sum();
         if bytes > MAX_ANNOTATIONS {
             return Err(format!(
@@ -83,7 +88,7 @@ impl<'a> Pod<'a> {
         Ok(bytes)
     }
 
-    /// The containers of both lists; nothing if they are no containers.
+    /// The containers of both lists; `None` if they are no containers.
     pub(super) fn containers(&self) -> Option<Vec<Container<'a>>> {
         let mut all = Vec::new();
         for list in ["initContainers", "containers"] {
@@ -97,50 +102,49 @@ impl<'a> Pod<'a> {
 
     /// The pod as a draft to which nothing was added yet. What was opened for the review is not opened again.
     pub(super) fn draft(&self, containers: &[Container<'a>]) -> Node<'a> {
-        let rest = self.opened.rest.iter().map(|(name, raw)| (name.clone(), Entry::kept(Node::Raw(raw))));
-        let mut members: Vec<_> = rest.collect();
         let mut spec = opened(self.spec);
         for (name, entry) in &mut spec {
             // A list that is null is not there: Go writes an empty one so.
             let is_null = matches!(entry.node, Node::Raw(raw) if raw.get() == "null");
             if !is_null && (name == "containers" || name == "initContainers") {
                 let list = containers.iter().filter(|container| container.list == *name);
-                let items = list.map(|container| Entry::kept(Node::Object(opened(&container.members))));
+                let items = list.map(|container| Entry::existing(Node::Object(opened(&container.members))));
                 entry.node = Node::List(items.collect());
             }
         }
-        if let Some(metadata) = &self.opened.metadata {
-            members.push(("metadata".into(), Entry::kept(Node::Object(opened(metadata)))));
+        let rest = self.rest.iter().map(|(name, raw)| (name.clone(), Node::Raw(raw)));
+        let metadata = self.metadata.map(|metadata| ("metadata".into(), Node::Object(opened(metadata))));
+        let members = rest.chain(metadata).chain([("spec".into(), Node::Object(spec))]);
+        Node::Object(members.map(|(name, node)| (name, Entry::existing(node))).collect())
+    }
+
+    /// The object whose members are read in place: `metadata` or `spec`.
+    fn opened(&self, name: &str) -> Option<&'a Object<'a>> {
+        match name {
+            "metadata" => self.metadata,
+            "spec" => Some(self.spec),
+            _ => None,
         }
-        members.push(("spec".into(), Entry::kept(Node::Object(spec))));
-        Node::Object(members)
     }
 
     /// How much text is read to find a value: of a member of `metadata` or `spec`, all of it.
     fn scanned(&self, path: &[String]) -> usize {
-        let members = match path.first().map(String::as_str) {
-            Some("metadata") => self.opened.metadata.as_ref(),
-            Some("spec") => Some(self.spec),
-            _ => None,
-        };
-        let member = members.zip(path.get(1)).and_then(|(members, name)| members.get(name));
-        member.map_or(0, |raw| raw.get().len())
+        let [first, name, ..] = path else { return 0 };
+        self.opened(first).and_then(|object| object.get(name)).map_or(0, |raw| raw.get().len())
     }
 
     /// A value of the pod, by the names that lead to it.
     fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
         let Some((first, rest)) = path.split_first() else {
-            return Some(owned(&self.draft(&self.containers()?).to_value()));
+            return Some(owned(&self.draft(&self.containers()?)));
         };
-        let members = match first.as_str() {
-            "metadata" => self.opened.metadata.as_ref()?,
-            "spec" => self.spec,
-            other => {
-                let raw = self.opened.rest.iter().find(|(name, _)| name == other).map(|(_, raw)| *raw)?;
-                return find(raw, rest).map(Cow::Borrowed);
+        match self.opened(first) {
+            Some(object) => find_in(object, rest),
+            None => {
+                let (_, raw) = self.rest.iter().find(|(name, _)| name == first)?;
+                find(raw, rest).map(Cow::Borrowed)
             }
-        };
-        find_in(members, rest)
+        }
     }
 
     pub(super) fn label(&self, key: &str) -> Option<Cow<'a, str>> {
@@ -151,13 +155,8 @@ impl<'a> Pod<'a> {
         self.annotations.string(key)
     }
 
-    /// Every annotation, its value as JSON.
-    pub(super) fn annotations(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
-        self.annotations.members()
-    }
-
     pub(super) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.annotations.names()
+        self.annotations.members.iter().map(|(key, _)| key.as_ref())
     }
 
     pub(super) fn uses_host_network(&self) -> bool {
@@ -170,8 +169,8 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn subject(&self, review: &Review<'_>) -> Subject {
-        let text = |name: &str| self.metadata_text(name);
-        let owners = self.opened.metadata.as_ref().and_then(|metadata| metadata.get("ownerReferences"));
+        let text = |name: &str| self.metadata?.string(name).filter(|text| !text.is_empty());
+        let owners = self.metadata.and_then(|metadata| metadata.get("ownerReferences"));
         let owners = owners.and_then(object::list).unwrap_or_default();
         let controller = owners
             .into_iter()
@@ -195,8 +194,9 @@ pub(super) fn too_many_values() -> String {
     format!("the pod has more than {MAX_VALUES} fields and list items; make it smaller")
 }
 
-/// What the expressions of one template see.
-pub(super) struct Seen<'a> {
+/// What the expressions of one template can read; CEL's word for it.
+#[derive(Clone, Copy)]
+pub(super) struct Activation<'a> {
     pub(super) pod: &'a Pod<'a>,
     /// What Pillion added before: expressions do not see it, so that a second call sees what the first saw.
     pub(super) status: &'a Status,
@@ -225,12 +225,12 @@ impl Default for Budget {
     }
 }
 
-/// Takes so much from what is left. When that is not enough all of it stays: the templates behind may need less.
+/// Takes an amount from what is left. Nothing is taken when that is not enough: later templates may need less.
 fn take(left: &Cell<usize>, amount: usize) -> Option<()> {
     left.get().checked_sub(amount).map(|rest| left.set(rest))
 }
 
-impl Variables for Seen<'_> {
+impl Variables for Activation<'_> {
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
         if root == Root::Params {
             return self.parameters.has(root, path);
@@ -242,19 +242,18 @@ impl Variables for Seen<'_> {
 
     fn begin_evaluation(&self) -> Result<(), Failure> {
         take(&self.budget.evaluations, 1).ok_or_else(|| {
-            let message = format!(
+            Failure::Limit(format!(
                 "the pod's templates evaluate more than {MAX_EVALUATIONS} expressions and app entries, each counted for \
                  every container"
-            );
-            Failure::Limit(message)
+            ))
         })
     }
 
     fn spend(&self, bytes: usize) -> Result<(), Failure> {
         take(&self.budget.work, bytes).ok_or_else(|| {
             Failure::Limit(format!(
-                "the pod's templates work on more than {MAX_WORK} bytes altogether, where \
-                                                   each step through a list counts as {STEP}"
+                "the pod's templates work on more than {MAX_WORK} bytes altogether, where each step through a list counts \
+                 as {STEP}"
             ))
         })
     }
@@ -264,19 +263,19 @@ impl Variables for Seen<'_> {
             Root::Params => self.parameters.lookup(root, path),
             Root::NamespaceObject => match self.namespace.known() {
                 Some(known) => Ok(find(&known.object, path).map(Cow::Borrowed)),
-                None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name.as_str().into()))),
+                None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name))),
                 None => Err(Failure::UnknownNamespace),
             },
             Root::Container => {
                 let Some(container) = self.container else { return Ok(None) };
                 self.spend(path.first().and_then(|name| container.members.get(name)).map_or(0, |raw| raw.get().len()))?;
                 let place = ["spec", container.list, &container.name];
-                Ok(self.without_added(&place, path, find_in(&container.members, path)))
+                Ok(find_in(&container.members, path).and_then(|raw| self.without_added(&place, path, raw)))
             }
             Root::Pod => {
                 self.spend(self.pod.scanned(path))?;
-                let found = self.without_added(&[], path, self.pod.find(path));
-                // An API server leaves empty maps out; nobody should have to ask for each.
+                let found = self.pod.find(path).and_then(|raw| self.without_added(&[], path, raw));
+                // An API server omits empty maps; nobody should have to ask for each.
                 let is_map =
                     path.len() == 2 && path[0] == "metadata" && (path[1] == "labels" || path[1] == "annotations");
                 Ok(found.or_else(|| is_map.then(|| owned(&Value::Object(Default::default())))))
@@ -285,14 +284,9 @@ impl Variables for Seen<'_> {
     }
 }
 
-impl<'a> Seen<'a> {
-    fn without_added(
-        &self,
-        place: &[&str],
-        path: &[String],
-        raw: Option<Cow<'a, RawValue>>,
-    ) -> Option<Cow<'a, RawValue>> {
-        let raw = raw?;
+impl<'a> Activation<'a> {
+    /// A value without what earlier calls added; `place` and `path` lead to it from the pod's root.
+    fn without_added(&self, place: &[&str], path: &[String], raw: Cow<'a, RawValue>) -> Option<Cow<'a, RawValue>> {
         if self.status.is_empty() {
             return Some(raw);
         }
@@ -303,13 +297,13 @@ impl<'a> Seen<'a> {
 
 fn find_in<'a>(members: &Object<'a>, path: &[String]) -> Option<Cow<'a, RawValue>> {
     match path.split_first() {
-        None => Some(owned(&Node::Object(opened(members)).to_value())),
+        None => Some(owned(&Node::Object(opened(members)))),
         Some((name, path)) => find(members.get(name)?, path).map(Cow::Borrowed),
     }
 }
 
-fn owned<'b>(value: &Value) -> Cow<'b, RawValue> {
-    Cow::Owned(to_raw_value(value).expect("a JSON value is JSON"))
+fn owned<'b>(value: &impl Serialize) -> Cow<'b, RawValue> {
+    Cow::Owned(to_raw_value(value).expect("what came from JSON is JSON"))
 }
 
 fn find<'a>(raw: &'a RawValue, path: &[String]) -> Option<&'a RawValue> {

@@ -14,6 +14,8 @@ pub(super) struct Room {
     bytes: usize,
     /// Bytes of annotations, where the status stands.
     annotations: usize,
+    /// Whether it was not enough for something.
+    pub(super) is_exceeded: bool,
 }
 
 impl Room {
@@ -26,34 +28,35 @@ impl Room {
             entries: MAX_ENTRIES.saturating_sub(earlier.entries()),
             bytes: MAX_ADDED,
             annotations: MAX_ANNOTATIONS.saturating_sub(OUTCOME + annotations + earlier.bytes()),
+            is_exceeded: false,
         }
     }
 
-    /// What is left beside the names in a record that is new.
-    pub(super) fn without_names_of(self, record: &Record) -> Room {
-        Room { annotations: self.annotations.saturating_sub(record.bytes_of_names()), ..self }
+    /// Takes the names in a new record.
+    pub(super) fn take_names_of(&mut self, record: &Record) {
+        self.annotations = self.annotations.saturating_sub(record.bytes_of_names());
     }
 
-    /// What is left beside a value of so many bytes; nothing if there is not enough.
-    pub(super) fn without_value(self, value: usize) -> Option<Room> {
-        Some(Room { bytes: self.bytes.checked_sub(value)?, ..self })
+    /// Takes a value of so many bytes. The answer is false once there is not enough.
+    pub(super) fn take_value(&mut self, value: usize) -> bool {
+        self.take(0, value, 0)
     }
 
-    /// What is left beside an entry and the value of so many bytes that it stands for; nothing if there is not enough.
-    pub(super) fn without(self, entry: &str, value: usize) -> Option<Room> {
-        let annotated = if entry.starts_with("/metadata/annotations/") { entry.len() + value } else { 0 };
+    /// Takes the value of so many bytes at a place, and the entry for it unless that is recorded already.
+    pub(super) fn take_entry(&mut self, place: &str, value: usize, is_recorded: bool) -> bool {
         // Between quotes, and behind a comma.
-        let recorded = entry.len() + 3;
-        Some(Room {
-            entries: self.entries.checked_sub(1)?,
-            annotations: self.annotations.checked_sub(recorded + annotated)?,
-            ..self.without_value(value)?
-        })
+        let (entries, recorded) = if is_recorded { (0, 0) } else { (1, place.len() + 3) };
+        let annotated = if place.starts_with("/metadata/annotations/") { place.len() + value } else { 0 };
+        self.take(entries, value, recorded + annotated)
     }
 
-    /// The same for an entry that is recorded already.
-    pub(super) fn without_recorded(self, entry: &str, value: usize) -> Option<Room> {
-        let one_more = Room { entries: self.entries + 1, annotations: self.annotations + entry.len() + 3, ..self };
-        one_more.without(entry, value)
+    fn take(&mut self, entries: usize, bytes: usize, annotations: usize) -> bool {
+        self.is_exceeded |= entries > self.entries || bytes > self.bytes || annotations > self.annotations;
+        if !self.is_exceeded {
+            self.entries -= entries;
+            self.bytes -= bytes;
+            self.annotations -= annotations;
+        }
+        !self.is_exceeded
     }
 }

@@ -340,7 +340,8 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
 
 /// The bytes of the parameters that a pod and its namespace set.
 fn parameter_bytes(pod: &Pod<'_>, namespace: &Namespace) -> usize {
-    let by_pod = pod.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, value)| value.get().len());
+    let by_pod = pod.annotations.members.iter().filter(|(key, _)| key.contains(PARAMETERS));
+    let by_pod = by_pod.map(|(_, value)| value.get().len());
     let by_namespace = namespace.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, it)| it.len());
     by_pod.sum::<usize>() + by_namespace.sum::<usize>()
 }

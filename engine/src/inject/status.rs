@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::decision::{Outcome, Reason};
-use crate::draft::{escape, key_of, pointer, tokens};
+use crate::draft::{is_empty, key_of, push_token, tokens};
 use crate::schema::{Schema, Type};
 use crate::text::shown;
 
@@ -42,7 +42,7 @@ pub(super) struct Status {
     /// Which record speaks of an addition, as read from the pod.
     #[serde(skip)]
     owners: BTreeMap<String, usize>,
-    /// Why templates were left out in an earlier call.
+    /// Why templates were skipped in an earlier call.
     #[serde(skip)]
     failures: BTreeMap<String, Reason>,
 }
@@ -80,13 +80,6 @@ impl Record {
     pub(super) fn entries(&self) -> usize {
         self.added.len() + self.replaced.len() + self.overridden.len()
     }
-
-    /// What was missing and came back is recorded once.
-    pub(super) fn without_repetitions(mut self) -> Record {
-        let mut seen = HashSet::new();
-        self.added.retain(|added| seen.insert(added.clone()));
-        self
-    }
 }
 
 impl Status {
@@ -95,12 +88,15 @@ impl Status {
         let annotation = annotation.filter(|text| text.len() <= MAX_ANNOTATIONS);
         let mut status: Status = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let words = outcome.unwrap_or_default().split(',').take(MAX_TEMPLATES).filter_map(|word| word.split_once('='));
-        let failure =
-            |word: &str| Reason::ALL.iter().find(|it| it.as_str() == word && it.outcomes().contains(&Outcome::Error));
-        status.failures = words.filter_map(|(name, word)| Some((name.to_owned(), *failure(word)?))).collect();
+        let failures = words.filter_map(|(name, word)| {
+            let reason = Reason::ALL.iter().find(|it| it.as_str() == word && it.outcomes().contains(&Outcome::Error));
+            Some((name.to_owned(), *reason?))
+        });
+        status.failures = failures.collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
-            record.replaced.retain(|(replaced, _)| can_be_added(replaced));
+            // Only fields of the spec itself are replaced.
+            record.replaced.retain(|(replaced, _)| can_be_added(replaced) && replaced.matches('/').count() == 2);
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
@@ -113,12 +109,12 @@ impl Status {
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        let entries = |record: &Record| -> usize {
-            let places =
-                record.added.iter().chain(&record.overridden).chain(record.replaced.iter().map(|(place, _)| place));
-            places.map(|place| place.len() + 3).sum()
+        let of_record = |record: &Record| -> usize {
+            let replaced = record.replaced.iter().map(|(place, _)| place);
+            let places = record.added.iter().chain(&record.overridden).chain(replaced);
+            record.bytes_of_names() + places.map(|place| place.len() + 3).sum::<usize>()
         };
-        self.templates.iter().map(|record| record.bytes_of_names() + entries(record)).sum()
+        self.templates.iter().map(of_record).sum()
     }
 
     /// How much is recorded.
@@ -127,10 +123,9 @@ impl Status {
     }
 
     fn index(&mut self) {
-        let additions = |(at, record): (usize, &Record)| {
-            record.added.iter().map(move |added| (added.clone(), at)).collect::<Vec<_>>()
-        };
-        self.owners = self.templates.iter().enumerate().flat_map(additions).collect();
+        let records = self.templates.iter().enumerate();
+        self.owners =
+            records.flat_map(|(at, record)| record.added.iter().map(move |added| (added.clone(), at))).collect();
     }
 
     /// Forgets containers of which `is_brought` does not know, by template, list and name.
@@ -150,8 +145,10 @@ impl Status {
         self.templates.is_empty()
     }
 
-    /// Puts a record in place of the template's earlier one.
-    pub(super) fn put(&mut self, record: Record) {
+    /// Puts a record in place of the template's earlier one. What was missing and came back is recorded once.
+    pub(super) fn put(&mut self, mut record: Record) {
+        let mut seen = HashSet::new();
+        record.added.retain(|added| seen.insert(added.clone()));
         self.templates.retain(|known| known.name != record.name);
         self.templates.push(record);
     }
@@ -168,7 +165,7 @@ impl Status {
         added.filter_map(|added| added.strip_prefix("/spec/volumes/")).map(str::to_owned).collect()
     }
 
-    /// Why an earlier call left a template out.
+    /// Why an earlier call skipped a template.
     pub(super) fn failure(&self, template: &str) -> Option<Reason> {
         self.failures.get(template).copied().filter(|_| !self.is_empty())
     }
@@ -180,25 +177,24 @@ impl Status {
 
     /// A value of the pod as it was before anything was added. `place` names it from the pod's root.
     pub(super) fn without_added<'a>(&self, place: &[&str], raw: Cow<'a, RawValue>) -> Option<Cow<'a, RawValue>> {
-        let around = (1..=place.len()).map(|length| pointer(place[..length].iter().copied()));
-        if around.into_iter().any(|pointer| self.owners.contains_key(&pointer)) {
-            return None;
+        let (mut here, mut kind) = (String::new(), &Schema::get().pod);
+        for token in place {
+            push_token(&mut here, token);
+            if self.owners.contains_key(&here) {
+                return None;
+            }
+            kind = kind.child(token)?;
         }
         let parse = || serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
         let mut value = None;
-        let kind = kind_of(place)?;
-        let mut here = pointer(place.iter().copied());
         if self.added_below(&here) {
-            self.take_out(value.insert(parse()), kind, &mut here);
+            self.remove_added(value.insert(parse()), kind, &mut here);
         }
         // The first to replace something knows what the pod had.
         for (replaced, before) in self.templates.iter().rev().flat_map(|record| &record.replaced) {
-            match replaced.strip_prefix(&here) {
-                Some("") => value = Some(before.clone()),
-                Some(path) if path.starts_with('/') => {
-                    restore(value.get_or_insert_with(parse), kind, &tokens(path), before);
-                }
-                _ => {}
+            let inner = replaced.strip_prefix(&here);
+            if let Some(field) = inner.and_then(|inner| value.get_or_insert_with(parse).pointer_mut(inner)) {
+                *field = before.clone();
             }
         }
         // What only held additions was not there before.
@@ -206,7 +202,7 @@ impl Status {
             return None;
         }
         // Our own two annotations are additions, too, though not recorded as such.
-        if place.first() == Some(&"metadata") || place.is_empty() {
+        if place.first().is_none_or(|first| *first == "metadata") {
             let whole = value.get_or_insert_with(parse);
             let annotations = match place {
                 [] => whole.pointer_mut("/metadata/annotations"),
@@ -219,10 +215,7 @@ impl Status {
                 annotations.retain(|key, _| key != STATUS && key != OUTCOME);
             }
         }
-        Some(match value {
-            Some(value) => Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON")),
-            None => raw,
-        })
+        Some(value.map_or(raw, |value| Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON"))))
     }
 
     /// Whether something was added below a place.
@@ -231,16 +224,15 @@ impl Status {
         self.owners.range(inside.clone()..).next().is_some_and(|(added, _)| added.starts_with(&inside))
     }
 
-    /// Takes out what was added below a place, and what that leaves empty: an API server has no empty lists. Each part is
-    /// looked at once, however much a status records.
-    fn take_out(&self, value: &mut Value, kind: &Type, place: &mut String) {
+    /// Removes what was added below a place, and what that leaves empty: an API server has no empty lists. Each part is
+    /// visited once, however much a status records.
+    fn remove_added(&self, value: &mut Value, kind: &Type, place: &mut String) {
         let length = place.len();
         let mut was_added = |token: &str, part: &mut Value| {
             place.truncate(length);
-            place.push('/');
-            escape(token, place);
+            push_token(place, token);
             if let Some(inner) = kind.child(token).filter(|_| self.added_below(place)) {
-                self.take_out(part, inner, place);
+                self.remove_added(part, inner, place);
             }
             self.owners.contains_key(place.as_str())
         };
@@ -262,8 +254,7 @@ impl Status {
 /// Whether a template can have added what is there: never a pod as a whole, nor all of its containers.
 fn can_be_added(pointer: &str) -> bool {
     let tokens = tokens(pointer);
-    let part = tokens.iter().map(String::as_str).collect::<Vec<_>>();
-    match part.as_slice() {
+    match tokens.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["metadata", "labels" | "annotations", _] => true,
         ["spec", "containers" | "initContainers" | "volumes"] => false,
         ["spec", _, ..] => true,
@@ -284,35 +275,4 @@ pub(super) fn place_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String 
         kind = kind.and_then(|kind| kind.child(&token));
     }
     place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
-}
-
-/// The type of a place: each name is a field, a map's key, or the key of a list's item.
-fn kind_of(place: &[&str]) -> Option<&'static Type> {
-    place.iter().try_fold(&Schema::get().pod, |kind, name| kind.child(name))
-}
-
-fn find<'v>(value: &'v mut Value, kind: &Type, token: &str) -> Option<&'v mut Value> {
-    match (kind, value) {
-        (Type::List { keys, .. }, Value::Array(items)) => items.iter_mut().find(|item| key_of(item, keys) == token),
-        (_, Value::Object(members)) => members.get_mut(token),
-        _ => None,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        _ => false,
-    }
-}
-
-fn restore(value: &mut Value, kind: &Type, path: &[String], before: &Value) {
-    let mut at = Some((value, kind));
-    for token in path {
-        at = at.and_then(|(value, kind)| Some((find(value, kind, token)?, kind.child(token)?)));
-    }
-    if let Some((value, _)) = at {
-        *value = before.clone();
-    }
 }

@@ -199,7 +199,7 @@ fn every_problem_of_a_parameter_names_annotation_value_and_rule() {
 }
 
 #[test]
-fn an_unknown_template_is_refused_with_the_nearest_name_or_left_out() {
+fn an_unknown_template_is_refused_with_the_nearest_name_or_skipped() {
     let mut pod = pod();
     pod["metadata"]["annotations"]["pillion.dev/templates"] = "lgo".into();
     let decision = decide(&catalog(LOG), &pod);
@@ -216,7 +216,7 @@ fn an_unknown_template_is_refused_with_the_nearest_name_or_left_out() {
     assert_eq!(decision.outcome, Outcome::Injected);
     assert_eq!(
         response::warnings(&decision),
-        ["left out: pillion.dev/templates asks for \"lgo\", and there is no such template; did you mean log?"]
+        ["skipped: pillion.dev/templates asks for \"lgo\", and there is no such template; did you mean log?"]
     );
     let pod = applied(&pod, &decision);
     assert_eq!(pod["metadata"]["annotations"]["pillion.dev/outcome"], "lgo=unknown_template,log=injected");

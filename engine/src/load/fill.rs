@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::fragment::{Fragment, Shape, Values, View};
+use crate::fragment::{Fragment, Shape, View};
 use crate::template::diagnostics::Diagnostics;
 use crate::template::part::{Hole, RenderError};
 use crate::template::{Parameter, Parameters, Template};
 use crate::yaml::{self, Node};
 
-/// How many parameters that can be left out are tried alone.
+/// How many parameters that can be omitted are tried alone.
 const MAX_ALONE: usize = 8;
 
 /// The parts of a template that end up in a pod, each value where it was written.
@@ -29,7 +29,7 @@ pub(super) fn sample_sets(template: &Template) -> Vec<Parameters> {
     sets.into_iter().filter(|set| may_apply(template, set)).collect()
 }
 
-/// Each of the parameters that can be left out alone.
+/// Each of the parameters that can be omitted, each alone.
 pub(super) fn single_sets(template: &Template) -> Vec<Parameters> {
     let optional = template.parameters.iter().filter(|it| it.optional && it.default.is_none());
     let sets = optional.take(MAX_ALONE).map(|it| parameters_with(template, Some(&it.name)));
@@ -51,7 +51,7 @@ fn parameters_with(template: &Template, wanted: Option<&str>) -> Parameters {
 
 impl Source {
     /// The same with what these parameters make of it. Holes that read a pod stay, and so do those of parameters of which
-    /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are left
+    /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are
     /// out. A hole that can never fit is found now rather than by a pod.
     pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
         let fill = Fill::new(template, set);
@@ -80,7 +80,7 @@ impl Source {
     }
 }
 
-/// The value of each hole: nothing if it is not filled in, `null` if it is left out.
+/// The value of each hole: nothing if it is not filled in, `null` if it is omitted.
 type Filling = Vec<Option<Value>>;
 
 struct Fill<'t> {
@@ -109,7 +109,7 @@ impl<'t> Fill<'t> {
             return None;
         }
         match hole.fill(self.set, self.set) {
-            Ok(fragment) if !reads(&self.unknown) => Some(View::new(&fragment, Values::NONE).to_value()),
+            Ok(fragment) if !reads(&self.unknown) => Some(View::new(&fragment, &[], &[]).to_value()),
             Ok(_) => None,
             Err(error) => {
                 let (place, message) = match error {
@@ -150,7 +150,7 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
         }
         _ => return Some(node.clone()),
     };
-    let is_emptied = !fragment.stays && is_empty(&value) && !is_empty(&node.value);
+    let is_emptied = !fragment.may_be_empty && is_empty(&value) && !is_empty(&node.value);
     (!is_emptied).then_some(Node { value, position: node.position })
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
-use crate::draft::{self, as_key, default_key};
+use crate::draft::{self, join_keys};
 use crate::expression::pieces;
 use crate::fragment::View;
 use crate::object::{self, Object};
@@ -167,7 +167,7 @@ impl<'t> Tree<'t> {
                 view.members().map(|(name, view)| member(name.into(), self.with(Node::View(view)))).collect()
             }
             Node::Text(raw) => {
-                let members = Object::parse(raw).map(Object::into_members).unwrap_or_default();
+                let members = Object::parse(raw).unwrap_or_default().members;
                 members.into_iter().map(|(name, raw)| member(name, self.with(Node::Text(raw)))).collect()
             }
             Node::Opened(draft::Node::Object(members)) => members
@@ -296,12 +296,11 @@ impl<'t> Tree<'t> {
 
     /// How an item of a list is called by its keys: `8080/TCP`.
     pub(crate) fn key(self, keys: &[String]) -> String {
-        let part = |key: &String| match self.get(key).map(Tree::kind) {
-            Some(Kind::String(text)) => as_key(key, &text).to_owned(),
-            Some(Kind::Number(number)) => number.to_string(),
-            _ => default_key(key).to_owned(),
-        };
-        keys.iter().map(part).collect::<Vec<_>>().join("/")
+        join_keys(keys, |key| match self.get(key)?.kind() {
+            Kind::String(text) => Some(text),
+            Kind::Number(number) => Some(number.to_string().into()),
+            _ => None,
+        })
     }
 
     pub(crate) fn is_true(self, name: &str) -> bool {

@@ -8,7 +8,7 @@ use super::normalize::normalize;
 use super::parameter::Parameters;
 use crate::expression::pieces::{Piece, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
-use crate::fragment::{Fragment, Shape, Values, View, size};
+use crate::fragment::{Fragment, Shape, View, size};
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
 use crate::rules::table::NO_RULES;
@@ -61,31 +61,31 @@ impl Compiler<'_> {
     pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
         match (&node.value, kind) {
             (yaml::Value::String(text), _) => match split(text).as_deref() {
-                Ok([Piece::Text(text)]) => Fragment::scalar(text.as_str().into()),
+                Ok([Piece::Text(text)]) => Fragment::new(Shape::Scalar(text.as_str().into())),
                 Ok(pieces) => self.hole(node, pieces, kind, place),
                 Err(message) => self.wrong(node, place, message),
             },
             (yaml::Value::Object(members), _) => {
                 let there = members.iter().filter(|(_, node)| node.value != yaml::Value::Null);
                 let members = there.filter_map(|(key, node)| {
-                    let fragment = self.compile(node, kind.child(&key.name)?, &place.member(&key.name));
+                    let mut fragment = self.compile(node, kind.child(&key.name)?, &place.member(&key.name));
                     // An emptyDir says something by being there, whatever nulls leave in it.
-                    let stays = key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
-                    Some((key.name.as_str().into(), Fragment { stays, ..fragment }))
+                    fragment.may_be_empty = key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
+                    Some((key.name.as_str().into(), fragment))
                 });
-                Fragment::object(members.collect())
+                Fragment::new(Shape::Object(members.collect()))
             }
             (yaml::Value::List(items), Type::List { item, .. }) => {
                 let there = items.iter().enumerate().filter(|(_, node)| node.value != yaml::Value::Null);
-                Fragment::list(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect())
+                Fragment::new(Shape::List(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect()))
             }
-            _ => Fragment::scalar(node.to_json()),
+            _ => Fragment::new(Shape::Scalar(node.to_json())),
         }
     }
 
     fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
         self.diagnostics.add(node.position, place.to_string(), message);
-        Fragment::nothing()
+        Fragment::filled(Value::Null)
     }
 
     fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, place: &Place<'_>) -> Fragment {
@@ -102,7 +102,7 @@ impl Compiler<'_> {
             Ok(parts) => {
                 let place = place.to_string().trim_start_matches("spec.pod.").to_owned();
                 self.holes.push(Hole { parts, kind, place, position: node.position });
-                Fragment::hole(self.holes.len() - 1)
+                Fragment::new(Shape::Hole(self.holes.len() - 1))
             }
             Err(error) => self.wrong(node, place, error),
         }
@@ -166,14 +166,14 @@ impl Hole {
             }
         };
         if value.is_null() {
-            return Ok(Fragment::nothing());
+            return Ok(Fragment::filled(Value::Null));
         }
         variables.spend(size(&value)).map_err(|failure| self.failed(self.source(), failure))?;
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
         let fragment = Fragment::filled(value);
-        let given = Tree::view(View::new(&fragment, Values::NONE));
+        let given = Tree::view(View::new(&fragment, &[], &[]));
         Walk::new(&NO_RULES, &mut report).value(given, self.kind, &place);
         match report.into_violations().into_iter().next() {
             Some(Violation { place, message, .. }) => Err(RenderError::WrongType { place, message }),
