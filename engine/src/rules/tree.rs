@@ -303,6 +303,11 @@ impl<'t> Tree<'t> {
         })
     }
 
+    /// Whether its text holds another text; true if only opening it would tell.
+    pub(crate) fn mentions(self, text: &str) -> bool {
+        if let Node::Text(raw) = self.node { raw.get().contains(text) } else { true }
+    }
+
     pub(crate) fn is_true(self, name: &str) -> bool {
         self.get(name).is_some_and(|value| matches!(value.kind(), Kind::Bool(true)))
     }

@@ -3,7 +3,7 @@
 use serde_json::Number;
 
 use super::report::{Place, Report};
-use super::row::Rules;
+use super::row::{Must, Rules};
 use super::tree::{Kind, Tree};
 use crate::quantity::parse_quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
@@ -107,7 +107,11 @@ impl<'r> Walk<'r> {
     /// Judges a value by the rows for a field; for an object as a whole that is the empty one.
     fn rows(&mut self, object: &Object, field: &str, value: Tree<'_>, place: &Place<'_>) {
         for (_, row) in self.rules.of(object).iter().filter(|(of, _)| *of == field) {
-            row.must.judge(self.report, value, place);
+            // Lists are merged by their keys, so that no two items of one have the same.
+            let is_merged = |by: &str| !value.is_new() && object.keys(field).iter().any(|key| key == by);
+            if !matches!(row.must, Must::DifferIn(by) if is_merged(by)) {
+                row.must.judge(self.report, value, place);
+            }
         }
     }
 
