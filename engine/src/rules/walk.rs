@@ -23,14 +23,14 @@ impl<'r> Walk<'r> {
 
     /// Judges a value of a type.
     pub(crate) fn value(&mut self, value: Tree<'_>, kind: &Type, place: &Place<'_>) {
-        if !value.is_touched() || value.is_fixed() {
+        if value.is_fixed() {
             return;
         }
         match (kind, value.kind()) {
             (_, Kind::Unknown | Kind::Null) => {}
             (Type::Object(object), Kind::Object) => self.object(value, object, place),
             (Type::Map(kind), Kind::Object) => {
-                for member in value.members() {
+                for member in value.touched_members() {
                     let place = place.member(&member.name);
                     self.is_expression(&member.name, member.position, &place);
                     self.value(member.value, kind, &place);
