@@ -2,27 +2,31 @@
 //!
 //! What has no hole is serialized once, when the template is loaded.
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// A part of a pod. Its holes are numbered in a list beside it.
-#[derive(Debug)]
+/// A part of a pod. Its holes are numbered in a list beside it. What does not vary is shared by its copies.
+#[derive(Clone, Debug)]
 pub(crate) struct Fragment {
     pub(crate) shape: Shape,
-    /// The JSON, when nothing in it varies.
-    fixed: Option<Box<RawValue>>,
+    /// Whether nothing in it varies.
+    is_fixed: bool,
+    /// The JSON of such an object or list.
+    json: Option<Arc<RawValue>>,
     /// Whether it is added even if nulls leave nothing in it: an emptyDir says something by being there.
     pub(crate) may_be_empty: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Shape {
     Scalar(Value),
     /// The number of a hole.
     Hole(usize),
-    Object(Vec<(Box<str>, Fragment)>),
-    List(Vec<Fragment>),
+    Object(Arc<[(Box<str>, Fragment)]>),
+    List(Arc<[Fragment]>),
 }
 
 impl Fragment {
@@ -31,12 +35,12 @@ impl Fragment {
         let is_fixed = match &shape {
             Shape::Scalar(_) => true,
             Shape::Hole(_) => false,
-            Shape::Object(members) => members.iter().all(|(_, fragment)| fragment.fixed.is_some()),
-            Shape::List(items) => items.iter().all(|fragment| fragment.fixed.is_some()),
+            Shape::Object(members) => members.iter().all(|(_, fragment)| fragment.is_fixed),
+            Shape::List(items) => items.iter().all(|fragment| fragment.is_fixed),
         };
-        let mut fragment = Fragment { shape, fixed: None, may_be_empty: false };
-        if is_fixed {
-            fragment.fixed = to_raw_value(&View::new(&fragment, &[], &[])).ok();
+        let mut fragment = Fragment { shape, is_fixed, json: None, may_be_empty: false };
+        if is_fixed && !matches!(fragment.shape, Shape::Scalar(_)) {
+            fragment.json = to_raw_value(&View::new(&fragment, &[], &[])).ok().map(Arc::from);
         }
         fragment
     }
@@ -51,7 +55,7 @@ impl Fragment {
             Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
             scalar => Shape::Scalar(scalar),
         };
-        Fragment { shape, fixed: None, may_be_empty: false }
+        Fragment { shape, is_fixed: false, json: None, may_be_empty: false }
     }
 
     /// The names of a list's items, as far as they do not vary.
@@ -172,7 +176,7 @@ impl<'a> View<'a> {
 
     /// Whether nothing in it varies: then it was checked when the template was loaded.
     pub(crate) fn is_fixed(self) -> bool {
-        self.fragment.fixed.is_some()
+        self.fragment.is_fixed
     }
 
     pub(crate) fn is_object(self) -> bool {
@@ -201,8 +205,8 @@ impl<'a> View<'a> {
 
     /// About how many bytes its JSON takes.
     pub(crate) fn size(self) -> usize {
-        match (&self.fragment.fixed, self.value()) {
-            (Some(fixed), _) => fixed.get().len(),
+        match (&self.fragment.json, self.value()) {
+            (Some(json), _) => json.get().len(),
             (None, Some(Value::String(text))) => text.len() + 2,
             (None, Some(_)) => 8,
             (None, None) if self.is_list() => 2 + self.items().map(|item| item.size() + 1).sum::<usize>(),
@@ -210,8 +214,11 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The same fragment without holes: what does not vary any more is checked and serialized once.
+    /// The same fragment without holes: what does not vary any more is serialized once.
     pub(crate) fn resolve(self) -> Fragment {
+        if self.is_fixed() {
+            return self.fragment.clone();
+        }
         Fragment::new(match self.value() {
             Some(value) => Shape::Scalar(value.clone()),
             None if self.is_list() => Shape::List(self.items().map(View::resolve).collect()),
@@ -231,8 +238,8 @@ impl<'a> View<'a> {
 
 impl Serialize for View<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (&self.fragment.fixed, self.value()) {
-            (Some(fixed), _) => fixed.serialize(serializer),
+        match (&self.fragment.json, self.value()) {
+            (Some(json), _) => json.serialize(serializer),
             (None, Some(value)) => value.serialize(serializer),
             (None, None) if self.is_list() => serializer.collect_seq(self.items()),
             (None, None) => serializer.collect_map(self.members()),

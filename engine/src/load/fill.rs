@@ -145,7 +145,7 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
             yaml::Value::Object(there.collect())
         }
         (Shape::List(fragments), yaml::Value::List(items)) => {
-            let there = items.iter().filter(|node| node.value != yaml::Value::Null).zip(fragments);
+            let there = items.iter().filter(|node| node.value != yaml::Value::Null).zip(fragments.iter());
             yaml::Value::List(there.filter_map(|(node, fragment)| filled(node, fragment, values)).collect())
         }
         _ => return Some(node.clone()),

@@ -276,7 +276,7 @@ impl Parameter {
         // A parameter of a wrong type is declared all the same.
         let kind = declared.unwrap_or(Kind::String);
         let settable = [("Pod", SettableBy::Pod), ("Namespace", SettableBy::Namespace), ("Nobody", SettableBy::Nobody)];
-        let parameter = Parameter {
+        let mut parameter = Parameter {
             default: fields.get("default").map(|node| kind.value(node)),
             example: fields.get("example").map(|node| kind.value(node)),
             optional: fields.boolean("optional").unwrap_or_default(),
@@ -302,6 +302,10 @@ impl Parameter {
         }
         if parameter.settable_by == SettableBy::Nobody && parameter.default.is_none() && !parameter.optional {
             fields.wrong_field("settableBy", "is Nobody, so the parameter needs a default");
+        }
+        // A compiled pattern takes more memory than all else, and most are never asked for again.
+        if let Some((_, compiled)) = &mut parameter.rules.pattern {
+            compiled.take();
         }
         Some(parameter)
     }
