@@ -836,6 +836,16 @@ fn a_container_with_two_names_for_one_port_does_not_clash_with_itself() {
 }
 
 #[test]
+fn what_an_entry_with_a_condition_adds_by_default_is_judged_at_review() {
+    let spec = "parameters: [{name: it, type: string, default: 'A=B'}]\n\
+                app: [{containers: [\"*\"], when: has(container.ports), env: [{name: \"${{ params.it }}\", value: b}]}]";
+    let mut pod = asking("a");
+    pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80}]);
+    let said = decide(&catalog(&template("a", spec)), &pod).message.expect("a message");
+    assert!(said.contains("env[A=B].name must be printable ASCII without ="), "{said}");
+}
+
+#[test]
 fn shares_are_written_as_a_list() {
     let spec = "parameters: [{name: it, type: list, default: [data]}]\nshares: \"${{ params.it }}\"\n\
                 app: [{containers: [\"*\"], env: [{name: A, value: b}]}]";

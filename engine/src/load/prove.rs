@@ -60,12 +60,13 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     add(diagnostics, always.into_iter().cloned());
     let of_defaults =
         template.defaults.as_ref().and_then(|it| filled.iter().position(|(_, set)| set.0 == it.parameters.0));
-    if let Some(defaults) = &mut template.defaults
-        && of_defaults.is_none_or(|at| !found[at].is_empty())
-    {
+    let judged = of_defaults.filter(|at| found[*at].is_empty()).map(|at| &filled[at].0.app);
+    if let Some(defaults) = &mut template.defaults {
         // What was filled in beforehand is not judged again at review.
-        defaults.pod = None;
-        defaults.app.iter_mut().for_each(|entry| *entry = None);
+        defaults.pod.take_if(|_| judged.is_none());
+        for (at, entry) in defaults.app.iter_mut().enumerate() {
+            entry.take_if(|_| !judged.is_some_and(|app| app.iter().any(|(number, _)| *number == at)));
+        }
     }
     let sometimes = sometimes.into_iter().cloned().map(|violation| Violation {
         message: format!("{}, for some values of the optional parameters", violation.message),
