@@ -42,8 +42,8 @@ pub(super) struct Volumes<'t> {
 impl<'t> Parts<'t> {
     pub(crate) fn of(spec: Tree<'t>) -> Parts<'t> {
         let of_list = |list: &'static str| {
-            let items = spec.get(list).map(Tree::touched_items).unwrap_or_default();
-            items.into_iter().map(move |(at, tree)| Container { list, at, tree })
+            let items = spec.get(list).into_iter().flat_map(Tree::touched_items);
+            items.map(move |(at, tree)| Container { list, at, tree })
         };
         let touched = ["initContainers", "containers"].into_iter().flat_map(of_list).collect();
         Parts { spec, touched, shares: Tree::NOTHING, hidden: None, volumes: OnceCell::new() }

@@ -181,16 +181,8 @@ impl<'t> Tree<'t> {
     }
 
     /// The members of an object of which anything is judged.
-    pub(crate) fn touched_members(self) -> Vec<Member<'t>> {
-        match self.node {
-            Node::Opened(draft::Node::Object(members)) if !self.is_new => members
-                .iter()
-                .map(|(name, entry)| (name, Tree::of_draft(&entry.node, entry.is_ours())))
-                .filter(|(_, value)| value.is_touched())
-                .map(|(name, value)| Member { name: Cow::Borrowed(&**name), position: Position::default(), value })
-                .collect(),
-            _ => self.members(),
-        }
+    pub(crate) fn touched_members(self) -> impl Iterator<Item = Member<'t>> {
+        self.members().into_iter().filter(|member| member.value.is_touched())
     }
 
     /// The items of a list; none of anything else.
@@ -210,14 +202,8 @@ impl<'t> Tree<'t> {
     }
 
     /// The items of a list of which anything is judged, with their numbers.
-    pub(crate) fn touched_items(self) -> Vec<(usize, Tree<'t>)> {
-        match self.node {
-            Node::Opened(draft::Node::List(items)) if !self.is_new => {
-                let items = items.iter().map(|entry| Tree::of_draft(&entry.node, entry.is_ours())).enumerate();
-                items.filter(|(_, item)| item.is_touched()).collect()
-            }
-            _ => self.items().into_iter().enumerate().collect(),
-        }
+    pub(crate) fn touched_items(self) -> impl Iterator<Item = (usize, Tree<'t>)> {
+        self.items().into_iter().enumerate().filter(|(_, item)| item.is_touched())
     }
 
     /// A member that is there, not `null`, and of which anything is judged.
