@@ -17,7 +17,7 @@ pub fn accepted(text: &str) -> Vec<Template> {
     load::read(text, "fuzz.yaml").into_iter().flatten().collect()
 }
 
-/// A catalog of these templates, which are left out of pods that they do not fit.
+/// A catalog of these templates, which are skipped for pods that they do not fit.
 pub fn catalog(templates: impl IntoIterator<Item = Template>) -> Catalog {
     let mut catalog = Catalog::new(OnError::Skip);
     templates.into_iter().for_each(|template| catalog.insert(template.into()));
