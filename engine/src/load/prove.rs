@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 use super::advise;
 use super::fill::{Source, sample_sets, single_sets};
 use crate::draft::as_key;
 use crate::expression::Expression;
+use crate::fragment::{Fragment, View};
 use crate::rules::Violation;
 use crate::rules::across;
 use crate::rules::parts::Parts;
@@ -60,12 +62,12 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     add(diagnostics, always.into_iter().cloned());
     let of_defaults =
         template.defaults.as_ref().and_then(|it| filled.iter().position(|(_, set)| set.0 == it.parameters.0));
-    if let Some(defaults) = &mut template.defaults
-        && of_defaults.is_none_or(|at| !found[at].is_empty())
-    {
+    if let Some(defaults) = &mut template.defaults {
         // What was filled in beforehand is not judged again at review.
-        defaults.pod = None;
-        defaults.app.iter_mut().for_each(|entry| *entry = None);
+        defaults.pod.take_if(|_| of_defaults.is_none_or(|at| !found[at].is_empty()));
+        for entry in &mut defaults.app {
+            entry.take_if(|fragment| !is_right_for_a_container(fragment));
+        }
     }
     let sometimes = sometimes.into_iter().cloned().map(|violation| Violation {
         message: format!("{}, for some values of the optional parameters", violation.message),
@@ -106,6 +108,14 @@ fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
         across::judge_mounts(&mut report, Tree::written(entry), &Place::root("spec.app").index(*at), &parts);
     }
     report.into_violations()
+}
+
+/// Whether what an entry of `app` gives is right by itself, whatever its condition is.
+fn is_right_for_a_container(fragment: &Fragment) -> bool {
+    let json = to_raw_value(&View::new(fragment, &[], &[])).expect("a fragment is JSON");
+    let mut report = Report::default();
+    Walk::new(&OF_TEMPLATES, &mut report).fields(Tree::whole(&json), Schema::get().container, &Place::root(""));
+    report.into_violations().is_empty()
 }
 
 /// Conditions must give true or false.
