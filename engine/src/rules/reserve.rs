@@ -36,17 +36,18 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
         }
     }
     let containers: Vec<_> = containers.iter().map(Reservation::of).collect();
+    let (all, own) = (most_reserved(&containers, true), most_reserved(&containers, false));
     // Where the pod only limits, the API server takes what its containers request for the pod's request.
     let mut all_allowed = limits.clone();
     all_allowed.extend(requests.clone());
     for (resource, (allowed, is_new)) in all_allowed {
         // Tenths add up to a little more than they should.
         let exceeds = |sum: f64| sum > allowed * (1.0 + 1e-9);
-        let (all, own) = (most_reserved(&containers, &resource, true), most_reserved(&containers, &resource, false));
+        let of = |most: &BTreeMap<&str, f64>| most.get(&*resource).copied().unwrap_or_default();
         // What is too much without the templates is the pod's own fault.
         let is_limit = limits.get(&resource).is_some_and(|(_, is_new)| *is_new);
-        if exceeds(all) && (is_new || is_limit || !exceeds(own)) {
-            let all = (all * 1e6).round() / 1e6;
+        if exceeds(of(&all)) && (is_new || is_limit || !exceeds(of(&own))) {
+            let all = (of(&all) * 1e6).round() / 1e6;
             let kind = if requests.contains_key(&resource) { "requests" } else { "limits" };
             let Some(written) = of_pod.get(kind).and_then(|amounts| amounts.get(&resource)) else { continue };
             let message =
@@ -74,17 +75,19 @@ impl Reservation {
     }
 }
 
-/// The most that is reserved at any time: sidecars stay while each init container runs, and then beside the app.
-/// Source: k8s.io/component-helpers resource/helpers.go.
-fn most_reserved(containers: &[Reservation], resource: &str, with_new: bool) -> f64 {
-    let (mut running, mut most) = (0.0_f64, 0.0_f64);
-    for container in containers {
-        let amount = container.amounts.get(resource).filter(|(_, is_new)| with_new || !is_new);
-        let amount = amount.map_or(0.0, |(amount, _)| *amount);
-        most = most.max(running + amount);
-        if !container.ends {
-            running += amount;
+/// The most of each resource that is reserved at any time: sidecars stay while each init container runs, and then beside
+/// the app. Source: k8s.io/component-helpers resource/helpers.go.
+fn most_reserved(containers: &[Reservation], with_new: bool) -> BTreeMap<&str, f64> {
+    let (mut running, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for Reservation { ends, amounts } in containers {
+        for (resource, (amount, _)) in amounts.iter().filter(|(_, (_, is_new))| with_new || !is_new) {
+            let running: &mut f64 = running.entry(&**resource).or_default();
+            let most: &mut f64 = most.entry(&**resource).or_default();
+            *most = most.max(*running + amount);
+            if !ends {
+                *running += amount;
+            }
         }
     }
-    most.max(running)
+    most
 }
