@@ -276,7 +276,7 @@ fn what_should_be_better_about_a_template_is_said_once() {
     command.arg("inject").arg("--templates").arg(folder.path()).args(["-f", "-"]);
     let ran = run(command, &format!("{pod}---\n{pod}"));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let said = "securityContext.privileged is true, which the baseline Pod Security level does not allow";
+    let said = "securityContext.privileged must not be true, as the baseline Pod Security level asks";
     assert_eq!(ran.stderr.matches(said).count(), 1, "{}", ran.stderr);
 }
 
