@@ -6,7 +6,7 @@ use crate::expression::Expression;
 use crate::fragment::{Fragment, Shape, View};
 use crate::template::diagnostics::Diagnostics;
 use crate::template::part::{Hole, RenderError};
-use crate::template::{Parameter, Parameters, Template};
+use crate::template::{Parameter, Parameters, Template, WithoutPod};
 use crate::yaml::{self, Node};
 
 /// How many parameters that can be omitted are tried alone.
@@ -40,7 +40,7 @@ pub(super) fn single_sets(template: &Template) -> Vec<Parameters> {
 /// Whether the guard lets a template be applied with these parameters, or asks for more than them.
 fn may_apply(template: &Template, set: &Parameters) -> bool {
     let guard = template.when.as_ref().filter(|when| when.reads_only_parameters());
-    guard.is_none_or(|guard| guard.holds(set) != Ok(false))
+    guard.is_none_or(|guard| guard.holds(&WithoutPod::new(set)) != Ok(false))
 }
 
 /// All that must be given or have a default, and this one.
@@ -55,8 +55,9 @@ impl Source {
     /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are
     /// out. A hole that can never fit is found now rather than by a pod.
     pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
+        let variables = WithoutPod::new(set);
         let values = |holes: &[Hole], prefix: &str| -> Filling {
-            holes.iter().map(|hole| value(diagnostics, template, set, hole, prefix)).collect()
+            holes.iter().map(|hole| value(diagnostics, template, &variables, hole, prefix)).collect()
         };
         let of_pod = values(&template.pod.holes, "spec.pod.");
         let parts = self.pod.members().iter().filter_map(|(key, node)| {
@@ -70,11 +71,11 @@ impl Source {
         let shares = template.pod.shares.as_ref().and_then(|fragment| filled(&self.shares, fragment, &of_pod));
         let app = self.app.iter().filter_map(|(at, node)| {
             let entry = &template.app[*at];
-            let applies = |when: &Expression| when.reads_only_parameters() && when.holds(set) == Ok(true);
+            let applies = |when: &Expression| when.reads_only_parameters() && when.holds(&variables) == Ok(true);
             entry.when.as_ref().is_none_or(applies).then_some(())?;
             Some((*at, filled(node, &entry.container, &values(&entry.holes, ""))?))
         });
-        Source { pod, shares: shares.unwrap_or_else(|| Node::from(Value::Null)), app: app.collect() }
+        Source { pod, shares: shares.unwrap_or_default(), app: app.collect() }
     }
 }
 
@@ -84,7 +85,7 @@ type Filling = Vec<Option<Value>>;
 fn value(
     diagnostics: &Diagnostics<'_>,
     template: &Template,
-    set: &Parameters,
+    variables: &WithoutPod<'_>,
     hole: &Hole,
     prefix: &str,
 ) -> Option<Value> {
@@ -95,7 +96,7 @@ fn value(
     if !hole.reads_only_parameters() || reads_unknown(Parameter::shows_its_type) {
         return None;
     }
-    let (place, message) = match hole.fill(set, set) {
+    let (place, message) = match hole.fill(variables, variables.parameters) {
         // Where nobody wrote down what a value looks like, no rule can be broken before a pod gives one.
         Ok(_) if reads_unknown(Parameter::has_sample) => return None,
         Ok(fragment) => return Some(View::new(&fragment, &[], &[]).to_value()),

@@ -20,14 +20,14 @@ use crate::rules::walk::Walk;
 use crate::schema::Schema;
 use crate::template::diagnostics::{Diagnostic, Diagnostics};
 use crate::template::parse::Parsed;
-use crate::template::{Parameters, Template};
+use crate::template::{Parameters, Template, WithoutPod};
 use crate::text::shown;
 use crate::yaml::Node;
 
 /// Proves as much of a template as can be proven without a pod. What is wrong with it goes to the diagnostics.
 pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let Parsed { mut template, spec, app } = parsed;
-    let part = |name: &str| spec.get(name).cloned().unwrap_or_else(|| Node::from(Value::Null));
+    let part = |name: &str| spec.get(name).cloned().unwrap_or_default();
     let source = Source { pod: part("pod"), shares: part("shares"), app: app.into_iter().enumerate().collect() };
     let mut report = Report::default();
     judge_own_names(&mut report, &spec);
@@ -120,24 +120,25 @@ fn is_right_for_a_container(fragment: &Fragment) -> bool {
 
 /// Conditions must give true or false.
 fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: &Parameters) {
+    let variables = WithoutPod::new(set);
     let app = spec.get("app").map(Node::items).unwrap_or_default();
     let of_app = template.app.iter().zip(app).enumerate();
     let of_app = of_app.map(|(at, (entry, node))| (Some(at), entry.when.as_ref(), node.get("when")));
     for (at, when, node) in of_app.chain([(None, template.when.as_ref(), spec.get("when"))]) {
         let (Some(when), Some(node)) = (when, node) else { continue };
-        let Some(message) = why_no_condition(when, template, set) else { continue };
+        let Some(message) = why_no_condition(when, template, &variables) else { continue };
         let (root, app) = (Place::root("spec"), Place::root("spec.app"));
         let entry = at.map(|at| app.index(at));
         report.add(&entry.unwrap_or(root).member("when"), Tree::written(node), message);
     }
 }
 
-fn why_no_condition(when: &Expression, template: &Template, set: &Parameters) -> Option<String> {
+fn why_no_condition(when: &Expression, template: &Template, variables: &WithoutPod<'_>) -> Option<String> {
     let is_unknown = template.parameters.iter().any(|it| !it.has_sample() && when.reads_parameter(&it.name));
     if !when.reads_only_parameters() || is_unknown {
         return (!when.can_be_boolean()).then(|| "must give true or false".to_owned());
     }
-    match when.evaluate(set) {
+    match when.evaluate(variables) {
         Ok(Value::Bool(_)) => None,
         Ok(value) => Some(format!("must give true or false, not {}", Kind::of(&value).name())),
         Err(failure) => Some(format!("fails with defaults and examples: {failure}")),

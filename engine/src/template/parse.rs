@@ -307,6 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn a_template_whose_expressions_would_take_long_is_refused() {
+        let (list, labels) = (
+            many(900, |_| "1".to_owned()),
+            many(100, |at| format!("l{at}: \"${{{{ string(params.list.map(x, x).size()) }}}}\"")),
+        );
+        let spec = format!(
+            "{{parameters: [{{name: list, type: list, default: [{list}]}}], pod: {{metadata: {{labels: {{{labels}}}}}}}}}"
+        );
+        assert!(problems(&spec).contains("work on more than 16777216 bytes"), "{}", problems(&spec));
+    }
+
+    #[test]
     fn a_regular_expression_that_would_take_much_memory_is_refused() {
         let large = "{parameters: [{name: p, type: string, default: x, pattern: '^\\w{1,180}$'}], pod: {metadata: {labels: {a: b}}}}";
         assert!(problems(large).contains("exceeds size limit"), "{}", problems(large));
