@@ -18,7 +18,7 @@ use crate::rules::table::OF_TEMPLATES;
 use crate::rules::tree::{Kind, Tree};
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
-use crate::template::diagnostics::{Diagnostic, Diagnostics};
+use crate::template::diagnostics::Diagnostics;
 use crate::template::parse::Parsed;
 use crate::template::{Parameters, Template, WithoutPod};
 use crate::text::shown;
@@ -31,8 +31,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let source = Source { pod: part("pod"), shares: part("shares"), app: app.into_iter().enumerate().collect() };
     let mut report = Report::default();
     judge_own_names(&mut report, &spec);
-    let written = judge(report, &source);
-    add(diagnostics, written);
+    add(diagnostics, judge(report, &source));
     if !diagnostics.is_clean() {
         return template;
     }
@@ -75,14 +74,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     });
     let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
     let warnings = advice.into_iter().chain(sometimes);
-    template.warnings = warnings
-        .map(|Violation { position, place, message }| Diagnostic {
-            file: diagnostics.file.to_owned(),
-            position,
-            path: place,
-            message,
-        })
-        .collect();
+    template.warnings = warnings.map(|it| diagnostics.diagnostic(it.position, it.place, it.message)).collect();
     template
 }
 
