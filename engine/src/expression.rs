@@ -23,7 +23,7 @@ use kube_cel::KubeCelExt;
 use kube_cel::cel::parser::Expression as Tree;
 use kube_cel::cel::{Context, ExecutionError, Value};
 
-pub(crate) use cost::STEP;
+pub(crate) use cost::{MAX_WORK, STEP};
 pub(crate) use typing::Scope;
 pub(crate) use variables::{Failure, Root, Variables};
 

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TemplateName(String);
 
-const NOT_A_DNS_LABEL: &str =
+/// What [`is_dns_label`] asks for, in words.
+pub(crate) const DNS_LABEL: &str =
     "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit";
 
 impl TemplateName {
@@ -24,7 +25,7 @@ impl FromStr for TemplateName {
     type Err = &'static str;
 
     fn from_str(name: &str) -> Result<Self, &'static str> {
-        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(NOT_A_DNS_LABEL) }
+        if is_dns_label(name) { Ok(TemplateName(name.to_owned())) } else { Err(DNS_LABEL) }
     }
 }
 

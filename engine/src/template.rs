@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 pub use self::diagnostics::Diagnostic;
-pub(crate) use self::parameter::{Parameter, Parameters};
+pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
 use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
@@ -155,10 +155,11 @@ impl Template {
         let default = |it: &Parameter| it.default.clone().or(it.optional.then_some(Value::Null));
         let parameters = self.parameters.iter().map(|it| Some((it.name.clone(), default(it)?)));
         let Some(parameters) = parameters.collect::<Option<_>>().map(Parameters) else { return self };
+        let variables = WithoutPod::new(&parameters);
         let values = |holes: &[Hole]| {
             let is_known = holes.iter().all(Hole::reads_only_parameters);
             // What cannot be rendered is reported to the pod that asks for it.
-            if is_known { fill(holes, |_| true, &parameters, &parameters).ok() } else { None }
+            if is_known { fill(holes, |_| true, &variables, &parameters).ok() } else { None }
         };
         let pod = values(&self.pod.holes).map(|values| {
             let resolve = |fragment| View::new(fragment, &[], &values).resolve();

@@ -21,7 +21,7 @@ pub struct Position {
 }
 
 /// A value and where it was written.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(from = "Spanned<Value>")]
 pub struct Node {
     /// What was written.
@@ -31,9 +31,10 @@ pub struct Node {
 }
 
 /// The values of YAML's JSON schema.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// `null`, `~`, or nothing at all.
+    #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),

@@ -15,6 +15,8 @@ const MAX_GROWN: u64 = 4 << 20;
 const MAX_STEPS: u64 = 1 << 20;
 /// A step counts as so many bytes of what one review may work on, so that all its evaluations take half a second.
 pub(crate) const STEP: u64 = 8;
+/// What the expressions of one review may work on, in bytes of input and of results.
+pub(crate) const MAX_WORK: usize = 16 << 20;
 /// The steps that one use of a regular expression counts as.
 const REGEX_STEPS: u64 = 200;
 

@@ -13,7 +13,7 @@ use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::{Owner, Reason, Subject};
 use crate::draft::{Entry, Node, opened};
-use crate::expression::{Failure, Root, STEP, Variables};
+use crate::expression::{Failure, MAX_WORK, Root, STEP, Variables};
 use crate::object::{self, MAX_VALUES, Object, Opened, are_bounded};
 use crate::template::Parameters;
 
@@ -209,8 +209,6 @@ pub(super) struct Activation<'a> {
 /// The evaluations of one review: the expressions of its templates, for each container again, and as often an entry of
 /// `app` is filled in.
 const MAX_EVALUATIONS: usize = 65_536;
-/// What the expressions of one review may work on, in bytes of input and of results.
-const MAX_WORK: usize = 16 << 20;
 
 /// What the expressions of one review may still do.
 pub(super) struct Budget {
@@ -233,7 +231,7 @@ fn take(left: &Cell<usize>, amount: usize) -> Option<()> {
 impl Variables for Activation<'_> {
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
         if root == Root::Params {
-            return self.parameters.has(root, path);
+            return Ok(self.parameters.has(path));
         }
         // Every pod has metadata and a spec, and they need not be put together to know it.
         let is_whole = root == Root::Pod && path.len() == 1 && (path[0] == "metadata" || path[0] == "spec");
@@ -260,7 +258,7 @@ impl Variables for Activation<'_> {
 
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
         match root {
-            Root::Params => self.parameters.lookup(root, path),
+            Root::Params => Ok(self.parameters.lookup(path)),
             Root::NamespaceObject => match self.namespace.known() {
                 Some(known) => Ok(find(&known.object, path).map(Cow::Borrowed)),
                 None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name))),

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use crate::expression::Expression;
 use crate::fragment::{Fragment, Shape, View};
 use crate::template::diagnostics::Diagnostics;
 use crate::template::part::{Hole, RenderError};
-use crate::template::{Parameter, Parameters, Template};
+use crate::template::{Parameter, Parameters, Template, WithoutPod};
 use crate::yaml::{self, Node};
 
 /// How many parameters that can be omitted are tried alone.
@@ -39,7 +40,7 @@ pub(super) fn single_sets(template: &Template) -> Vec<Parameters> {
 /// Whether the guard lets a template be applied with these parameters, or asks for more than them.
 fn may_apply(template: &Template, set: &Parameters) -> bool {
     let guard = template.when.as_ref().filter(|when| when.reads_only_parameters());
-    guard.is_none_or(|guard| guard.holds(set) != Ok(false))
+    guard.is_none_or(|guard| guard.holds(&WithoutPod::new(set)) != Ok(false))
 }
 
 /// All that must be given or have a default, and this one.
@@ -54,77 +55,59 @@ impl Source {
     /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are
     /// out. A hole that can never fit is found now rather than by a pod.
     pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
-        let fill = Fill::new(template, set);
-        let values = fill.values(diagnostics, &template.pod.holes, "spec.pod.");
-        let part = |node: &Node, name: &str, fragment: &Option<Fragment>| match (node.get(name), fragment) {
-            (Some(node), Some(fragment)) => filled(node, fragment, &values),
-            _ => None,
+        let variables = WithoutPod::new(set);
+        let values = |holes: &[Hole], prefix: &str| -> Filling {
+            holes.iter().map(|hole| value(diagnostics, template, &variables, hole, prefix)).collect()
         };
-        let members = [("metadata", &template.pod.metadata), ("spec", &template.pod.spec)];
-        let members = members.into_iter().filter_map(|(name, fragment)| {
-            let yaml::Value::Object(members) = &self.pod.value else { return None };
-            let (key, _) = members.iter().find(|(key, _)| key.name == name)?;
-            Some((key.clone(), part(&self.pod, name, fragment)?))
+        let of_pod = values(&template.pod.holes, "spec.pod.");
+        let parts = self.pod.members().iter().filter_map(|(key, node)| {
+            let fragment = match key.name.as_str() {
+                "metadata" => template.pod.metadata.as_ref()?,
+                _ => template.pod.spec.as_ref()?,
+            };
+            Some((key.clone(), filled(node, fragment, &of_pod)?))
         });
-        let pod = Node { value: yaml::Value::Object(members.collect()), position: self.pod.position };
-        let shares = template.pod.shares.as_ref().and_then(|fragment| filled(&self.shares, fragment, &values));
+        let pod = Node { value: yaml::Value::Object(parts.collect()), position: self.pod.position };
+        let shares = template.pod.shares.as_ref().and_then(|fragment| filled(&self.shares, fragment, &of_pod));
         let app = self.app.iter().filter_map(|(at, node)| {
             let entry = &template.app[*at];
-            let holds =
-                |when: &crate::expression::Expression| when.reads_only_parameters() && when.holds(set) == Ok(true);
-            entry.when.as_ref().is_none_or(holds).then_some(())?;
-            let values = fill.values(diagnostics, &entry.holes, "");
-            Some((*at, filled(node, &entry.container, &values)?))
+            let applies = |when: &Expression| when.reads_only_parameters() && when.holds(&variables) == Ok(true);
+            entry.when.as_ref().is_none_or(applies).then_some(())?;
+            Some((*at, filled(node, &entry.container, &values(&entry.holes, ""))?))
         });
-        Source { pod, shares: shares.unwrap_or_else(|| Node::from(Value::Null)), app: app.collect() }
+        Source { pod, shares: shares.unwrap_or_default(), app: app.collect() }
     }
 }
 
 /// The value of each hole: nothing if it is not filled in, `null` if it is omitted.
 type Filling = Vec<Option<Value>>;
 
-struct Fill<'t> {
-    set: &'t Parameters,
-    /// The parameters of which a sample does not even show the type.
-    untyped: Vec<&'t str>,
-    /// Those of which nobody wrote down what a value looks like: no rule can be broken by them before a pod gives one.
-    unknown: Vec<&'t str>,
-}
-
-impl<'t> Fill<'t> {
-    fn new(template: &'t Template, set: &'t Parameters) -> Fill<'t> {
-        let without = |is_known: fn(&Parameter) -> bool| {
-            template.parameters.iter().filter(|it| !is_known(it)).map(|it| it.name.as_str()).collect()
-        };
-        Fill { set, untyped: without(Parameter::shows_its_type), unknown: without(Parameter::has_sample) }
+fn value(
+    diagnostics: &Diagnostics<'_>,
+    template: &Template,
+    variables: &WithoutPod<'_>,
+    hole: &Hole,
+    prefix: &str,
+) -> Option<Value> {
+    let reads_unknown = |is_known: fn(&Parameter) -> bool| {
+        template.parameters.iter().any(|it| !is_known(it) && hole.reads_parameter(&it.name))
+    };
+    // Of some parameters a sample does not even show the type.
+    if !hole.reads_only_parameters() || reads_unknown(Parameter::shows_its_type) {
+        return None;
     }
-
-    fn values(&self, diagnostics: &Diagnostics<'_>, holes: &[Hole], prefix: &str) -> Filling {
-        holes.iter().map(|hole| self.value(diagnostics, hole, prefix)).collect()
-    }
-
-    fn value(&self, diagnostics: &Diagnostics<'_>, hole: &Hole, prefix: &str) -> Option<Value> {
-        let reads = |names: &[&str]| names.iter().any(|name| hole.reads_parameter(name));
-        if !hole.reads_only_parameters() || reads(&self.untyped) {
-            return None;
+    let (place, message) = match hole.fill(variables, variables.parameters) {
+        // Where nobody wrote down what a value looks like, no rule can be broken before a pod gives one.
+        Ok(_) if reads_unknown(Parameter::has_sample) => return None,
+        Ok(fragment) => return Some(View::new(&fragment, &[], &[]).to_value()),
+        Err(RenderError::WrongType { place, message }) => (place, message),
+        Err(RenderError::Expression { place, source, failure }) => {
+            (place, format!("has an expression, {source}, that fails: {failure}"))
         }
-        match hole.fill(self.set, self.set) {
-            Ok(fragment) if !reads(&self.unknown) => Some(View::new(&fragment, &[], &[]).to_value()),
-            Ok(_) => None,
-            Err(error) => {
-                let (place, message) = match error {
-                    RenderError::WrongType { place, message } => (place, message),
-                    RenderError::Expression { place, source, failure } => {
-                        (place, format!("has an expression, {source}, that fails: {failure}"))
-                    }
-                };
-                let prefix = if place.starts_with("spec.shares") { "" } else { prefix };
-                let message = format!("filled with defaults and examples {message}");
-                diagnostics.add(hole.position, format!("{prefix}{place}"), message);
-                None
-            }
-        }
-    }
+    };
+    let prefix = if place.starts_with("spec.shares") { "" } else { prefix };
+    diagnostics.add(hole.position, format!("{prefix}{place}"), format!("filled with defaults and examples {message}"));
+    None
 }
 
 /// A node with its holes filled in; nothing if `null` leaves nothing of it.

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 use super::advise;
 use super::fill::{Source, sample_sets, single_sets};
 use crate::draft::as_key;
 use crate::expression::Expression;
+use crate::fragment::{Fragment, View};
 use crate::rules::Violation;
 use crate::rules::across;
 use crate::rules::parts::Parts;
@@ -16,21 +18,20 @@ use crate::rules::table::OF_TEMPLATES;
 use crate::rules::tree::{Kind, Tree};
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
-use crate::template::diagnostics::{Diagnostic, Diagnostics};
+use crate::template::diagnostics::Diagnostics;
 use crate::template::parse::Parsed;
-use crate::template::{Parameters, Template};
+use crate::template::{Parameters, Template, WithoutPod};
 use crate::text::shown;
 use crate::yaml::Node;
 
 /// Proves as much of a template as can be proven without a pod. What is wrong with it goes to the diagnostics.
 pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let Parsed { mut template, spec, app } = parsed;
-    let part = |name: &str| spec.get(name).cloned().unwrap_or_else(|| Node::from(Value::Null));
+    let part = |name: &str| spec.get(name).cloned().unwrap_or_default();
     let source = Source { pod: part("pod"), shares: part("shares"), app: app.into_iter().enumerate().collect() };
     let mut report = Report::default();
     judge_own_names(&mut report, &spec);
-    let written = judge(report, &source);
-    add(diagnostics, written);
+    add(diagnostics, judge(report, &source));
     if !diagnostics.is_clean() {
         return template;
     }
@@ -60,12 +61,11 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     add(diagnostics, always.into_iter().cloned());
     let of_defaults =
         template.defaults.as_ref().and_then(|it| filled.iter().position(|(_, set)| set.0 == it.parameters.0));
-    let judged = of_defaults.filter(|at| found[*at].is_empty()).map(|at| &filled[at].0.app);
     if let Some(defaults) = &mut template.defaults {
         // What was filled in beforehand is not judged again at review.
-        defaults.pod.take_if(|_| judged.is_none());
-        for (at, entry) in defaults.app.iter_mut().enumerate() {
-            entry.take_if(|_| !judged.is_some_and(|app| app.iter().any(|(number, _)| *number == at)));
+        defaults.pod.take_if(|_| of_defaults.is_none_or(|at| !found[at].is_empty()));
+        for entry in &mut defaults.app {
+            entry.take_if(|fragment| !is_right_for_a_container(fragment));
         }
     }
     let sometimes = sometimes.into_iter().cloned().map(|violation| Violation {
@@ -74,14 +74,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     });
     let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
     let warnings = advice.into_iter().chain(sometimes);
-    template.warnings = warnings
-        .map(|Violation { position, place, message }| Diagnostic {
-            file: diagnostics.file.to_owned(),
-            position,
-            path: place,
-            message,
-        })
-        .collect();
+    template.warnings = warnings.map(|it| diagnostics.diagnostic(it.position, it.place, it.message)).collect();
     template
 }
 
@@ -109,26 +102,35 @@ fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
     report.into_violations()
 }
 
+/// Whether what an entry of `app` gives is right by itself, whatever its condition is.
+fn is_right_for_a_container(fragment: &Fragment) -> bool {
+    let json = to_raw_value(&View::new(fragment, &[], &[])).expect("a fragment is JSON");
+    let mut report = Report::default();
+    Walk::new(&OF_TEMPLATES, &mut report).fields(Tree::whole(&json), Schema::get().container, &Place::root(""));
+    report.into_violations().is_empty()
+}
+
 /// Conditions must give true or false.
 fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: &Parameters) {
+    let variables = WithoutPod::new(set);
     let app = spec.get("app").map(Node::items).unwrap_or_default();
     let of_app = template.app.iter().zip(app).enumerate();
     let of_app = of_app.map(|(at, (entry, node))| (Some(at), entry.when.as_ref(), node.get("when")));
     for (at, when, node) in of_app.chain([(None, template.when.as_ref(), spec.get("when"))]) {
         let (Some(when), Some(node)) = (when, node) else { continue };
-        let Some(message) = why_no_condition(when, template, set) else { continue };
+        let Some(message) = why_no_condition(when, template, &variables) else { continue };
         let (root, app) = (Place::root("spec"), Place::root("spec.app"));
         let entry = at.map(|at| app.index(at));
         report.add(&entry.unwrap_or(root).member("when"), Tree::written(node), message);
     }
 }
 
-fn why_no_condition(when: &Expression, template: &Template, set: &Parameters) -> Option<String> {
+fn why_no_condition(when: &Expression, template: &Template, variables: &WithoutPod<'_>) -> Option<String> {
     let is_unknown = template.parameters.iter().any(|it| !it.has_sample() && when.reads_parameter(&it.name));
     if !when.reads_only_parameters() || is_unknown {
         return (!when.can_be_boolean()).then(|| "must give true or false".to_owned());
     }
-    match when.evaluate(set) {
+    match when.evaluate(variables) {
         Ok(Value::Bool(_)) => None,
         Ok(value) => Some(format!("must give true or false, not {}", Kind::of(&value).name())),
         Err(failure) => Some(format!("fails with defaults and examples: {failure}")),

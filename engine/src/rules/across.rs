@@ -111,7 +111,9 @@ pub(crate) fn judge_mounts(report: &mut Report, container: Tree<'_>, place: &Pla
             let Some((volume, name)) = mount.get("name").and_then(|it| Some((it, it.string()?))) else { continue };
             let volumes = parts.volumes();
             if !volumes.is_open && !volumes.names.contains(&name) {
-                let hint = did_you_mean(nearest(&name, volumes.names.iter().map(|name| &**name)));
+                // Of a pod there can be ten thousands, and as many mounts.
+                let known = parts.spec.is_written().then_some(&volumes.names).into_iter().flatten();
+                let hint = did_you_mean(nearest(&name, known.map(|name| &**name)));
                 let message = format!(
                     "is {}, and there is no volume of that name: bring it in volumes, or list it in shares if the pod \
                      has it{hint}",

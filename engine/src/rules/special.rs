@@ -1,9 +1,10 @@
 //! The rules about a single part of a pod that no row can say by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::parts::PROBES;
 use super::report::{Place, Report};
+use super::reserve::amounts;
 use super::row::one_of;
 use super::tree::{Kind, Member, Tree};
 use crate::names::{is_label_value, is_port_name, is_qualified_name, reserved_key};
@@ -192,10 +193,8 @@ pub(super) fn resource(report: &mut Report, resource: Tree<'_>, place: &Place<'_
     let Some(text) = resource.string() else { return };
     let name = text.strip_prefix("limits.").or(text.strip_prefix("requests.")).unwrap_or_default();
     if !RESOURCES.contains(&name) && !name.starts_with("hugepages-") {
-        let hint = did_you_mean(nearest(
-            &text,
-            ["limits.cpu", "limits.memory", "requests.cpu", "requests.memory"].into_iter(),
-        ));
+        let known = ["limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+        let hint = did_you_mean(nearest(&text, known.into_iter()));
         let message = format!("is \"{}\", and must be such as limits.memory or requests.cpu{hint}", shown(&text));
         report.add(place, resource, message);
     }
@@ -250,21 +249,6 @@ pub(super) fn volume_source(report: &mut Report, volume: Tree<'_>, place: &Place
     }
 }
 
-/// An amount of `requests` or `limits`.
-struct Amount {
-    /// Nothing if it cannot be read.
-    value: Option<f64>,
-    is_new: bool,
-}
-
-/// The amounts of `requests` or `limits`.
-fn amounts(resources: Tree<'_>, kind: &str) -> BTreeMap<String, Amount> {
-    let amounts = resources.get(kind).map(Tree::members).unwrap_or_default();
-    let amount =
-        |it: Member<'_>| (it.name.into_owned(), Amount { value: it.value.amount(), is_new: it.value.is_new() });
-    amounts.into_iter().map(amount).collect()
-}
-
 /// Requests and limits of a container or of a pod.
 pub(super) fn resources(report: &mut Report, resources: Tree<'_>, place: &Place<'_>) {
     for kind in ["requests", "limits"] {
@@ -276,15 +260,13 @@ pub(super) fn resources(report: &mut Report, resources: Tree<'_>, place: &Place<
         }
     }
     let (requests, limits) = (amounts(resources, "requests"), amounts(resources, "limits"));
-    let names: BTreeSet<&String> = requests.keys().chain(limits.keys()).collect();
+    let names: BTreeSet<_> = requests.keys().chain(limits.keys()).collect();
     for name in names {
         let (request, limit) = (requests.get(name), limits.get(name));
-        let both = [request, limit];
-        let mut there = both.iter().flatten();
-        if !there.clone().any(|it| it.is_new) || there.any(|it| it.value.is_none()) {
+        if ![request, limit].into_iter().flatten().any(|(_, is_new)| *is_new) {
             continue;
         }
-        let [request, limit] = both.map(|it| it.and_then(|it| it.value));
+        let (request, limit) = (request.map(|(amount, _)| amount), limit.map(|(amount, _)| amount));
         let resource = shown(name);
         if request.zip(limit).is_some_and(|(request, limit)| request > limit) {
             report.add(place, resources, format!("would request more {resource} than the limit allows"));

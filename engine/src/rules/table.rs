@@ -8,14 +8,10 @@ use super::row::Must::*;
 use super::row::{Must, Row, Rules, row};
 use super::special;
 use crate::names::{
-    is_data_key, is_dns_label, is_dns_subdomain, is_env_name, is_header_name, is_ip, is_port_name, is_qualified_name,
-    is_sysctl,
+    DNS_LABEL, is_data_key, is_dns_label, is_dns_subdomain, is_env_name, is_header_name, is_ip, is_port_name,
+    is_qualified_name, is_sysctl,
 };
 
-const DNS_LABEL: Must = BeNamed(
-    is_dns_label,
-    "must be a DNS label: at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit",
-);
 const OBJECT: Must =
     BeNamed(is_dns_subdomain, "must be the name of an object: lower-case letters, digits, '-' and '.'");
 const DATA_KEY: Must = BeNamed(is_data_key, "must be letters, digits, '-', '_' and '.'");
@@ -51,7 +47,7 @@ pub(super) const API: &[Row] = &[
     row(&["TopologySpreadConstraint"], &["maxSkew"], BeWithin(1, i64::MAX)),
     row(&["TopologySpreadConstraint"], &["topologyKey"], BeFilled),
 
-    row(&["Container"], &["name"], DNS_LABEL),
+    row(&["Container"], &["name"], BeNamed(is_dns_label, DNS_LABEL)),
     row(&["Container"], &["image"], BeNamed(|it| it.trim() == it, "must be the name of an image")),
     row(&["Container"], &["ports"], DifferIn("name")),
     row(&["Container"], &["volumeMounts"], DifferIn("mountPath")),
@@ -100,7 +96,7 @@ pub(super) const API: &[Row] = &[
     row(&["Sysctl"], &["name"], Be(is_sysctl, "must be the name of a sysctl")),
     row(&["SeccompProfile", "AppArmorProfile"], &[""], Pass(special::profile, "must have localhostProfile with type: Localhost, and with no other")),
 
-    row(&["Volume"], &["name"], DNS_LABEL),
+    row(&["Volume"], &["name"], BeNamed(is_dns_label, DNS_LABEL)),
     row(&["Volume"], &[""], Pass(special::volume_source, "must have one source")),
     row(&["ConfigMapVolumeSource", "ConfigMapProjection", "SecretProjection"], &["name"], OBJECT),
     row(&["SecretVolumeSource"], &["secretName"], OBJECT),

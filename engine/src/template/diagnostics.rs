@@ -44,8 +44,12 @@ impl<'a> Diagnostics<'a> {
     }
 
     pub(crate) fn add(&self, position: Position, path: impl Into<String>, message: impl Into<String>) {
-        let (file, path, message) = (self.file.to_owned(), path.into(), message.into());
-        self.found.borrow_mut().push(Diagnostic { file, position, path, message });
+        self.found.borrow_mut().push(self.diagnostic(position, path.into(), message.into()));
+    }
+
+    /// Something about the document that is not collected.
+    pub(crate) fn diagnostic(&self, position: Position, path: String, message: String) -> Diagnostic {
+        Diagnostic { file: self.file.to_owned(), position, path, message }
     }
 
     pub(crate) fn is_clean(&self) -> bool {

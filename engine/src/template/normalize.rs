@@ -50,7 +50,7 @@ pub(super) fn normalize(value: Value, kind: &Type, place: &Place<'_>, report: &m
                 }
                 None => (name, value),
             });
-            normalized.filter(|(_, value)| !value.is_null() || matches!(kind, Type::Map(_))).collect()
+            normalized.filter(|(_, value)| !value.is_null()).collect()
         }
         (_, value) => value,
     }

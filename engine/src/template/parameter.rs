@@ -4,6 +4,7 @@
 //! refused with the rule that it breaks.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use regex::Regex;
@@ -11,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
 use super::diagnostics::Fields;
-use crate::expression::{Failure, Root, Variables};
+use crate::expression::{Failure, MAX_WORK, Root, Variables};
 use crate::names::regex;
 use crate::quantity::{parse_duration, parse_quantity};
 use crate::yaml::Node;
@@ -78,22 +79,42 @@ impl Parameters {
         let (name, path) = path.split_first()?;
         path.iter().try_fold(self.get(name), |value, name| value.get(name))
     }
+
+    pub(crate) fn lookup(&self, path: &[String]) -> Option<Cow<'_, RawValue>> {
+        self.at(path).map(|value| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON")))
+    }
+
+    pub(crate) fn has(&self, path: &[String]) -> bool {
+        // An omitted parameter is not there, though its value is `null`.
+        path.is_empty() || self.at(path).is_some_and(|value| !value.is_null())
+    }
 }
 
-/// Expressions that read only parameters can be evaluated without a pod.
-impl Variables for Parameters {
+/// Parameters alone: what reads nothing else can be evaluated without a pod, as far as it does not keep a server busy.
+pub(crate) struct WithoutPod<'p> {
+    pub(crate) parameters: &'p Parameters,
+    work: Cell<usize>,
+}
+
+impl<'p> WithoutPod<'p> {
+    pub(crate) fn new(parameters: &'p Parameters) -> WithoutPod<'p> {
+        WithoutPod { parameters, work: Cell::new(MAX_WORK) }
+    }
+}
+
+impl Variables for WithoutPod<'_> {
     fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
-        let value = if root == Root::Params { self.at(path) } else { None };
-        Ok(value.map(|value| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON"))))
+        Ok(if root == Root::Params { self.parameters.lookup(path) } else { None })
     }
 
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {
-        // An omitted parameter is not there, though its value is `null`.
-        let is_there = || path.is_empty() || self.at(path).is_some_and(|value| !value.is_null());
-        Ok(root == Root::Params && is_there())
+        Ok(root == Root::Params && self.parameters.has(path))
     }
 
-    fn spend(&self, _: usize) -> Result<(), Failure> {
+    fn spend(&self, bytes: usize) -> Result<(), Failure> {
+        let limit =
+            || Failure::Limit(format!("the template's expressions work on more than {MAX_WORK} bytes altogether"));
+        self.work.set(self.work.get().checked_sub(bytes).ok_or_else(limit)?);
         Ok(())
     }
 }

@@ -12,8 +12,10 @@ use crate::text::shown;
 use crate::yaml::{Key, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
-/// The most parameters, app entries, containers and volumes that a template may have, of each.
+/// The most parameters, app entries, containers, volumes and shares that a template may have, of each.
 const MAX_ITEMS: usize = 64;
+/// The most names of containers in all entries of `app`.
+const MAX_NAMES: usize = 256;
 /// The most values that may stand in a template, objects and lists included.
 const MAX_VALUES: usize = 10_000;
 
@@ -66,9 +68,13 @@ pub(crate) fn document(diagnostics: &Diagnostics<'_>, node: &Node) -> Option<Par
 fn report_size(diagnostics: &Diagnostics<'_>, spec: &Node) {
     let count = |node: Option<&Node>, list: &str| node.and_then(|node| node.get(list)).map_or(0, |it| it.items().len());
     let pod = spec.get("pod").and_then(|pod| pod.get("spec"));
+    let entries = spec.get("app").map(Node::items).unwrap_or_default().iter();
+    let names = entries.map(|entry| count(Some(entry), "containers") + count(Some(entry), "initContainers")).sum();
     for (what, number, most) in [
         ("parameters", count(Some(spec), "parameters"), MAX_ITEMS),
         ("entries of app", count(Some(spec), "app"), MAX_ITEMS),
+        ("names of containers in app", names, MAX_NAMES),
+        ("shares", count(Some(spec), "shares"), MAX_ITEMS),
         ("containers", count(pod, "initContainers") + count(pod, "containers"), MAX_ITEMS),
         ("volumes", count(pod, "volumes"), MAX_ITEMS),
         ("values", spec.size(), MAX_VALUES),
@@ -285,13 +291,31 @@ mod tests {
         let parameters = many(65, |at| format!("{{name: p{at}, type: string, default: x}}"));
         let containers = many(3000, |at| format!("{{name: c{at}, image: i}}"));
         let labels = many(10_000, |at| format!("l{at}: x"));
+        let words = many(257, |at| format!("w{at}"));
         for (spec, problem) in [
             (format!("{{parameters: [{parameters}]}}"), "has 65 parameters, and 64 are allowed"),
             (format!("{{pod: {{spec: {{containers: [{containers}]}}}}}}"), "has 3000 containers, and 64 are allowed"),
+            (format!("{{shares: [{words}]}}"), "has 257 shares, and 64 are allowed"),
+            (
+                format!("{{app: [{{containers: [{words}]}}]}}"),
+                "has 257 names of containers in app, and 256 are allowed",
+            ),
             (format!("{{pod: {{metadata: {{labels: {{{labels}}}}}}}}}"), "values, and 10000 are allowed"),
         ] {
             assert!(problems(&spec).contains(problem), "{}", problems(&spec));
         }
+    }
+
+    #[test]
+    fn a_template_whose_expressions_would_take_long_is_refused() {
+        let (list, labels) = (
+            many(900, |_| "1".to_owned()),
+            many(100, |at| format!("l{at}: \"${{{{ string(params.list.map(x, x).size()) }}}}\"")),
+        );
+        let spec = format!(
+            "{{parameters: [{{name: list, type: list, default: [{list}]}}], pod: {{metadata: {{labels: {{{labels}}}}}}}}}"
+        );
+        assert!(problems(&spec).contains("work on more than 16777216 bytes"), "{}", problems(&spec));
     }
 
     #[test]
