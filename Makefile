@@ -30,6 +30,7 @@ lint: ## Check format and lints
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	cargo check --locked --workspace
+	@.ci/lines > /dev/null
 
 audit: $(CARGO_DENY) ## Check what we depend on: licences, sources, bans, advisories
 	$(CARGO_DENY) --locked check bans licenses sources

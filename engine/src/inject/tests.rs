@@ -845,6 +845,63 @@ fn what_an_entry_with_a_condition_adds_by_default_is_judged_at_review() {
     assert!(said.contains("env[A=B].name must be printable ASCII without ="), "{said}");
 }
 
+/// What is wrong with a template of this spec.
+fn problems(spec: &str) -> Vec<String> {
+    match load::read(&template("a", spec), "test.yaml").remove(0) {
+        Ok(_) => Vec::new(),
+        Err(refused) => refused.problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn a_fault_behind_an_item_that_can_be_omitted_is_one_fault_at_its_own_number() {
+    let spec = r#"parameters: [{name: opt, type: string, optional: true, example: x}, {name: p, type: string, default: "../x"}]
+pod: {spec: {volumes: [{name: v, emptyDir: {}}]}}
+app:
+  - containers: ["*"]
+    volumeMounts:
+      - "${{ params.opt == null ? null : {'name': 'v', 'mountPath': '/o'} }}"
+      - {name: v, mountPath: /d, subPath: "${{ params.p }}"}"#;
+    let problems = problems(spec);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("spec.app[0].volumeMounts[1].subPath must lead to"), "{problems:?}");
+}
+
+#[test]
+fn what_an_api_server_takes_is_taken() {
+    let sidecar = |fields: &str| {
+        format!("pod: {{spec: {{initContainers: [{{name: x, image: \"x:1\", restartPolicy: Always, {fields}}}]}}}}")
+    };
+    for spec in [
+        "pod: {spec: {volumes: [{name: tmp, emptyDir: }]}}".to_owned(),
+        sidecar("resources: {requests: {kubernetes.io/batch-cpu: 500m}, limits: {kubernetes.io/batch-cpu: 1500m}}"),
+        sidecar(
+            "readinessProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: \"${{ has(pod.spec.os) ? 1 : null }}\"}",
+        ),
+        "pod: {spec: {tolerations: [{key: a, operator: Exists, tolerationSeconds: \"${{ has(pod.spec.os) ? 1 : null }}\"}]}}"
+            .to_owned(),
+    ] {
+        assert_eq!(problems(&spec), [""; 0], "{spec}");
+    }
+    let empty = sidecar("livenessProbe: {exec: {command: [~]}}");
+    assert!(problems(&empty)[0].contains("livenessProbe.exec lacks command"), "{:?}", problems(&empty));
+}
+
+#[test]
+fn what_an_expression_gave_is_not_repeated_where_it_names_nothing() {
+    for spec in [
+        "pod: {spec: {hostAliases: [{ip: \"${{ params.it }}\", hostnames: [a]}]}}",
+        "pod: {spec: {containers: [{name: x, image: \"x:1\", resizePolicy: \
+         [{resourceName: \"${{ params.it }}\", restartPolicy: NotRequired}]}]}}",
+    ] {
+        let mut pod = asking("a");
+        pod["metadata"]["annotations"]["a.pillion.dev/it"] = "s3cret".into();
+        let spec = format!("parameters: [{{name: it, type: string}}]\n{spec}");
+        let said = decide(&catalog(&template("a", &spec)), &pod).message.expect("a message");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+}
+
 #[test]
 fn shares_are_written_as_a_list() {
     let spec = "parameters: [{name: it, type: list, default: [data]}]\nshares: \"${{ params.it }}\"\n\

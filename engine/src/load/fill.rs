@@ -96,9 +96,10 @@ fn value(
     if !hole.reads_only_parameters() || reads_unknown(Parameter::shows_its_type) {
         return None;
     }
+    let is_made_up = |it: &Parameter| hole.reads_parameter(&it.name) && !it.shows(variables.parameters.get(&it.name));
     let (place, message) = match hole.fill(variables, variables.parameters) {
         // Where nobody wrote down what a value looks like, no rule can be broken before a pod gives one.
-        Ok(_) if reads_unknown(Parameter::has_sample) => return None,
+        Ok(_) if template.parameters.iter().any(is_made_up) => return None,
         Ok(fragment) => return Some(View::new(&fragment, &[], &[]).to_value()),
         Err(RenderError::WrongType { place, message }) => (place, message),
         Err(RenderError::Expression { place, source, failure }) => {
@@ -128,8 +129,14 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
             yaml::Value::Object(there.collect())
         }
         (Shape::List(fragments), yaml::Value::List(items)) => {
-            let there = items.iter().filter(|node| node.value != yaml::Value::Null).zip(fragments.iter());
-            yaml::Value::List(there.filter_map(|(node, fragment)| filled(node, fragment, values)).collect())
+            // What is omitted keeps its place, so that the items behind it keep their numbers.
+            let mut fragments = fragments.iter();
+            let item = |node: &Node| {
+                let fragment = if node.value == yaml::Value::Null { None } else { fragments.next() };
+                let item = fragment.and_then(|fragment| filled(node, fragment, values));
+                item.unwrap_or(Node { value: yaml::Value::Null, position: node.position })
+            };
+            yaml::Value::List(items.iter().map(item).collect())
         }
         _ => return Some(node.clone()),
     };
@@ -139,7 +146,7 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
 
 fn is_empty(value: &yaml::Value) -> bool {
     match value {
-        yaml::Value::List(items) => items.is_empty(),
+        yaml::Value::List(items) => items.iter().all(|item| item.value == yaml::Value::Null),
         yaml::Value::Object(members) => members.is_empty(),
         _ => false,
     }

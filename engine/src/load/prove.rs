@@ -169,8 +169,12 @@ fn judge_app(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
                     };
                     let (known, first) = taken.entry((list, value.clone())).or_insert_with(|| (what.to_string(), *at));
                     if *known != what.to_string() {
-                        let (value, what) = (shown(&value), what.to_string());
-                        let message = format!("gives {key} {value} to {what}, and spec.app[{first}] to {known}");
+                        let value = shown(&value);
+                        let message = if list == "ports" {
+                            format!("names port {what} {value}, and spec.app[{first}] names port {known} so")
+                        } else {
+                            format!("mounts {what} at {value}, and spec.app[{first}] mounts {known} there")
+                        };
                         let (root, entry) = (Place::root("spec.app"), *at);
                         report.add(&root.index(entry).member(list).index(index), item, message);
                     }

@@ -131,7 +131,8 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     // A template can only give a pod more time than it has.
     let least = if parts.spec.is_written() { DEFAULT_GRACE_PERIOD } else { i64::MIN };
     let period = parts.spec.get("terminationGracePeriodSeconds");
-    let period = period.map_or(DEFAULT_GRACE_PERIOD, |it| it.integer().unwrap_or(i64::MAX)).max(least);
+    let period =
+        period.map_or(DEFAULT_GRACE_PERIOD, |it| it.integer().filter(|it| *it >= 0).unwrap_or(i64::MAX)).max(least);
     for container in &parts.touched {
         for (hook, handler) in container.hooks() {
             let seconds = handler.get("sleep").and_then(|sleep| sleep.get("seconds"));
@@ -156,7 +157,7 @@ fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
         let requests = resources.get("requests").map(Tree::members).unwrap_or_default();
         for request in requests.iter().filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
             if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {
-                let message = format!("must limit {} to just what they request of it", shown(&request.name));
+                let message = format!("needs a limit for {} that equals the request", shown(&request.name));
                 report.add(&place.member("resources"), resources, message);
             }
         }

@@ -23,6 +23,9 @@ impl fmt::Display for Violation {
     }
 }
 
+/// The keys of lists by which people know their items.
+const TELLING: [&str; 4] = ["name", "mountPath", "devicePath", "containerPort"];
+
 /// Where a walk is. It becomes text only when something is wrong there.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'p> {
@@ -66,7 +69,9 @@ impl fmt::Display for Place<'_> {
         let is_first = self.above.is_none_or(|above| above.above.is_none() && matches!(above.step, Step::Name("")));
         match self.step {
             Step::Item(index, item, keys) => match item.key(keys) {
-                key if key.is_empty() || item.is_written() => write!(formatter, "[{index}]"),
+                key if key.is_empty() || item.is_written() || !keys.iter().any(|key| TELLING.contains(&&**key)) => {
+                    write!(formatter, "[{index}]")
+                }
                 key => write!(formatter, "[{}]", shown(&key)),
             },
             Step::Name(name) if self.above.is_none() => formatter.write_str(name),
@@ -90,6 +95,11 @@ impl Report {
 
     pub(crate) fn add_at(&mut self, place: &Place<'_>, position: Position, message: impl Into<String>) {
         self.0.push(Violation { position, place: place.to_string(), message: message.into() });
+    }
+
+    /// How much is wrong so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn into_violations(self) -> Vec<Violation> {

@@ -110,14 +110,16 @@ impl Must {
             (Must::BeNamed(is_right, _), Kind::String(text)) => !text.is_empty() && !is_right(&text),
             (Must::BeOneOf(words), Kind::String(text)) if !words.contains(&&*text) => {
                 let hint = did_you_mean(nearest(&text, words.iter().copied()));
-                return Some(format!("is \"{}\", and {}{hint}", shown(&text), self.sentence()));
+                // What an expression gave is not repeated: it may be a secret.
+                let is = if value.is_written() { format!("is \"{}\", and ", shown(&text)) } else { String::new() };
+                return Some(format!("{is}{}{hint}", self.sentence()));
             }
             (Must::BeWithin(low, high), Kind::Number(number)) => {
                 number.as_i64().is_some_and(|number| !(*low..=*high).contains(&number))
             }
             (Must::NotBeNegative, _) => value.amount().is_some_and(|amount| amount < 0.0),
             (Must::NotBeTrue, Kind::Bool(value)) => value,
-            (Must::HaveAtMost(most), Kind::List) => value.items().len() > *most,
+            (Must::HaveAtMost(most), Kind::List) => value.items().iter().filter(|item| !item.is_null()).count() > *most,
             (Must::HaveOneOf(names), _) => return one_of(value, names),
             (Must::NotHaveBoth(one, other), _) => [one, other]
                 .into_iter()

@@ -85,14 +85,26 @@ pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Plac
         report.add(place, toleration, "without a key needs operator: Exists");
     }
     if !key.is_empty() && !is_qualified_name(&key) {
-        report.add(&place.member("key"), toleration, "is no key that a taint can have");
+        report.add(
+            &place.member("key"),
+            toleration.get("key").unwrap_or(toleration),
+            "is no key that a taint can have",
+        );
     }
     if exists && !value.is_empty() {
-        report.add(&place.member("value"), toleration, "must not stand beside operator: Exists");
+        report.add(
+            &place.member("value"),
+            toleration.get("value").unwrap_or(toleration),
+            "must not stand beside operator: Exists",
+        );
     } else if !is_label_value(&value) {
-        report.add(&place.member("value"), toleration, "is no value that a taint can have");
+        report.add(
+            &place.member("value"),
+            toleration.get("value").unwrap_or(toleration),
+            "is no value that a taint can have",
+        );
     }
-    if let Some(seconds) = toleration.get("tolerationSeconds")
+    if let Some(seconds) = toleration.get("tolerationSeconds").filter(|seconds| !seconds.is_unknown())
         && toleration.text("effect") != "NoExecute"
         && !toleration.is_unknown_at("effect")
     {
@@ -144,7 +156,7 @@ pub(super) fn one_success(report: &mut Report, probe: Tree<'_>, place: &Place<'_
 }
 
 pub(super) fn no_grace_period(report: &mut Report, probe: Tree<'_>, place: &Place<'_>) {
-    if let Some(period) = probe.get("terminationGracePeriodSeconds").filter(|it| it.is_new()) {
+    if let Some(period) = probe.get("terminationGracePeriodSeconds").filter(|it| it.is_new() && !it.is_unknown()) {
         let message = "must not be set in a readinessProbe, which ends nothing";
         report.add(&place.member("terminationGracePeriodSeconds"), period, message);
     }
@@ -242,7 +254,7 @@ pub(super) fn volume_source(report: &mut Report, volume: Tree<'_>, place: &Place
     sources.retain(|source| *source != "name");
     // Those that people use come first, for the message.
     sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
-    if volume.members().len() > 1
+    if volume.members().iter().filter(|member| !member.value.is_null()).count() > 1
         && let Some(message) = one_of(volume, &sources)
     {
         report.add(place, volume, message);
@@ -282,9 +294,9 @@ pub(super) fn resources(report: &mut Report, resources: Tree<'_>, place: &Place<
     }
 }
 
-/// What cannot be shared out among containers.
+/// What cannot be shared out among containers. Source: kubernetes pkg/apis/core/helper, IsOvercommitAllowed.
 pub(super) fn is_had_in_whole(resource: &str) -> bool {
-    resource.contains('/') || resource.starts_with("hugepages-")
+    resource.starts_with("hugepages-") || resource.contains('/') && !resource.contains("kubernetes.io/")
 }
 
 fn judge_amount(report: &mut Report, Member { name, position, value }: &Member<'_>, place: &Place<'_>) {

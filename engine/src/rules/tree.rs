@@ -226,7 +226,7 @@ impl<'t> Tree<'t> {
         (!value.is_null()).then_some(value)
     }
 
-    fn is_null(self) -> bool {
+    pub(super) fn is_null(self) -> bool {
         match self.node {
             Node::Written(node) => node.value == yaml::Value::Null,
             Node::Text(raw) => raw.get() == "null",
@@ -253,7 +253,7 @@ impl<'t> Tree<'t> {
     pub(crate) fn is_empty(self) -> bool {
         match self.kind() {
             Kind::String(text) => text.is_empty(),
-            Kind::List => self.items().is_empty(),
+            Kind::List => self.items().into_iter().all(Tree::is_null),
             _ => false,
         }
     }

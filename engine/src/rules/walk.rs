@@ -95,7 +95,12 @@ impl<'r> Walk<'r> {
             if value.is_fixed() || matches!(value.kind(), Kind::Null) {
                 continue;
             }
+            let before = self.report.len();
             self.value(value, kind, place);
+            // Of a value of the wrong type nothing more can be said.
+            if matches!(kind, Type::Scalar(_)) && self.report.len() > before {
+                continue;
+            }
             let is_choice = matches!(kind, Type::Scalar(scalar) if !scalar.allowed.is_empty());
             if is_choice && value.is_empty() && object.required.iter().any(|required| required == name) {
                 self.report.add(place, value, "must not be empty");

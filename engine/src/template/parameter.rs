@@ -280,6 +280,11 @@ impl Parameter {
         self.shown().is_some() || self.optional || self.kind == Kind::Boolean
     }
 
+    /// Whether a value that is tried is one that the template shows, and not made up.
+    pub(crate) fn shows(&self, tried: &Value) -> bool {
+        self.shown().is_some() || self.kind == Kind::Boolean || tried.is_null()
+    }
+
     /// Whether its sample shows at least of what type a value is.
     pub(crate) fn shows_its_type(&self) -> bool {
         self.has_sample() || !matches!(self.kind, Kind::String | Kind::Object | Kind::List)
