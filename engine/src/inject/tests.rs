@@ -868,6 +868,14 @@ app:
 }
 
 #[test]
+fn a_default_that_looks_like_an_expression_is_judged_as_the_text_that_it_is() {
+    let spec =
+        "parameters: [{name: p, type: string, default: 'a${{b'}]\npod: {metadata: {labels: {a: \"${{ params.p }}\"}}}";
+    let problems = problems(spec);
+    assert!(problems[0].contains("labels.a is \"a${{b\", which is no label's value"), "{problems:?}");
+}
+
+#[test]
 fn what_an_api_server_takes_is_taken() {
     let sidecar = |fields: &str| {
         format!("pod: {{spec: {{initContainers: [{{name: x, image: \"x:1\", restartPolicy: Always, {fields}}}]}}}}")

@@ -53,7 +53,7 @@ fn parameters_with(template: &Template, wanted: Option<&str>) -> Parameters {
 impl Source {
     /// The same with what these parameters make of it. Holes that read a pod stay, and so do those of parameters of which
     /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are
-    /// out. A hole that can never fit is found now rather than by a pod.
+    /// omitted. A hole that can never fit is found now rather than by a pod.
     pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
         let variables = WithoutPod::new(set);
         let values = |holes: &[Hole], prefix: &str| -> Filling {
@@ -117,7 +117,7 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
         (Shape::Hole(at), _) => match &values[*at] {
             None => return Some(node.clone()),
             Some(Value::Null) => return None,
-            Some(value) => return Some(Node::written_at(value.clone(), node.position)),
+            Some(value) => return Some(Node::written_at(as_data(value), node.position)),
         },
         (Shape::Object(fragments), yaml::Value::Object(members)) => {
             // Both are in the order of the file.
@@ -142,6 +142,16 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
     };
     let is_emptied = !fragment.may_be_empty && is_empty(&value) && !is_empty(&node.value);
     (!is_emptied).then_some(Node { value, position: node.position })
+}
+
+/// A value in which nothing is taken for an expression.
+fn as_data(value: &Value) -> Value {
+    match value {
+        Value::String(text) => text.replace("${{", "$${{").into(),
+        Value::Array(items) => items.iter().map(as_data).collect(),
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), as_data(value))).collect(),
+        scalar => scalar.clone(),
+    }
 }
 
 fn is_empty(value: &yaml::Value) -> bool {
