@@ -73,7 +73,7 @@ fn broken() -> Vec<(String, Value, &'static str)> {
     let of_container = [
         ("name", json!("Web"), ".name must be a DNS label"),
         ("image", json!(""), " lacks image"),
-        ("image", json!(" web:1"), ".image must be the name of an image"),
+        ("image", json!(" web:1"), ".image must not begin or end with whitespace"),
         ("ports/1/name", json!("http"), ".ports[1].name is http a second time"),
         ("ports/0/containerPort", json!(0), ".ports[0/TCP].containerPort must be between 1 and 65535"),
         ("ports/0/hostPort", json!(70_000), ".ports[80/TCP].hostPort must be between"),

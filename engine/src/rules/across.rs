@@ -77,21 +77,23 @@ fn judge_restarts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 }
 
 fn judge_what_ends(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    const MESSAGE: &str = "must not be set on an init container that ends: make it a native sidecar with restartPolicy: \
-                           Always, or skip it with when";
+    const OF_THE_TEMPLATE: &str = "must not be set on an init container that ends: make it a native sidecar with \
+                                   restartPolicy: Always, or leave it out";
+    const OF_THE_POD: &str = "must not be set on an init container that ends: skip it with when";
     for container in parts.varying().filter(|container| container.ends()) {
+        let message = if container.tree.is_new() { OF_THE_TEMPLATE } else { OF_THE_POD };
         container.at(place, |place| {
             let probes = PROBES.iter().filter_map(|probe| Some((probe, container.tree.get(probe)?)));
             for (probe, value) in probes.filter(|(_, value)| value.is_new()) {
-                report.add(&place.member(probe), value, MESSAGE);
+                report.add(&place.member(probe), value, message);
             }
             let lifecycle =
                 container.tree.get("lifecycle").filter(|it| it.is_new() && container.hooks().next().is_none());
             if let Some(lifecycle) = lifecycle {
-                report.add(&place.member("lifecycle"), lifecycle, MESSAGE);
+                report.add(&place.member("lifecycle"), lifecycle, message);
             }
             for (hook, value) in container.hooks().filter(|(_, value)| value.is_new()) {
-                report.add(&place.member("lifecycle").member(hook), value, MESSAGE);
+                report.add(&place.member("lifecycle").member(hook), value, message);
             }
         });
     }

@@ -48,7 +48,7 @@ pub(super) const API: &[Row] = &[
     row(&["TopologySpreadConstraint"], &["topologyKey"], BeFilled),
 
     row(&["Container"], &["name"], BeNamed(is_dns_label, DNS_LABEL)),
-    row(&["Container"], &["image"], BeNamed(|it| it.trim() == it, "must be the name of an image")),
+    row(&["Container"], &["image"], BeNamed(|it| it.trim() == it, "must not begin or end with whitespace")),
     row(&["Container"], &["ports"], DifferIn("name")),
     row(&["Container"], &["volumeMounts"], DifferIn("mountPath")),
     row(&["Container"], &["volumeDevices"], DifferIn("devicePath")),
@@ -97,7 +97,7 @@ pub(super) const API: &[Row] = &[
     row(&["SeccompProfile", "AppArmorProfile"], &[""], Pass(special::profile, "must have localhostProfile with type: Localhost, and with no other")),
 
     row(&["Volume"], &["name"], BeNamed(is_dns_label, DNS_LABEL)),
-    row(&["Volume"], &[""], Pass(special::volume_source, "must have one source")),
+    row(&["Volume"], &[""], Pass(special::volume_source, "must have at most one source")),
     row(&["ConfigMapVolumeSource", "ConfigMapProjection", "SecretProjection"], &["name"], OBJECT),
     row(&["SecretVolumeSource"], &["secretName"], OBJECT),
     row(&["ConfigMapVolumeSource", "SecretVolumeSource", "DownwardAPIVolumeSource", "ProjectedVolumeSource"], &["defaultMode"], BeWithin(0, 0o777)),
