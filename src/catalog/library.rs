@@ -305,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn of_many_problems_of_a_template_the_first_are_told_and_how_many_more_there_are() {
+        let fields: String = (0..20).map(|at| format!("f{at}: x\n  ")).collect();
+        let many = template("one", "first").replace("pod:", &format!("{fields}pod:"));
+        let loaded = Library::default().load_texts(&[("a.yaml", &many)]);
+        let [told @ .., last] = loaded.problems.as_slice() else { panic!("nothing is told") };
+        let named = |(at, problem): (usize, &String)| problem.contains(&format!("spec.f{at} is not a field"));
+        assert!(told.len() == MAX_PROBLEMS && told.iter().enumerate().all(named), "{told:?}");
+        assert_eq!(last, "a.yaml: and 12 more");
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_read_keeps_its_last_known_good_templates() {
         let mut library = Library::default();
         library.load_texts(&[("templates/a.yaml", &template("one", "first"))]);
