@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod bad_input;
+mod before;
 mod cache;
 mod chart;
 mod cluster;

@@ -1,0 +1,75 @@
+//! The text of an expression: its limits, because the crate's parser calls itself for each bracket and operator, and the
+//! parser's messages.
+
+use std::panic::catch_unwind;
+
+use kube_cel::cel::parser::{Expression as Tree, Parser};
+
+/// The longest source. The crate's parser needs stack in proportion to it.
+const MAX_SOURCE: usize = 1024;
+/// How deep brackets may nest. Each level takes the parser some twenty calls.
+const MAX_BRACKETS: usize = 16;
+/// How deep the tree may be. Each operator in a row is a level.
+pub(super) const MAX_DEPTH: usize = 48;
+
+pub(super) fn parse(source: &str) -> Result<Tree, String> {
+    if source.len() > MAX_SOURCE {
+        return Err(format!("an expression may have {MAX_SOURCE} bytes, and this one has {}", source.len()));
+    }
+    if source.trim().is_empty() {
+        return Err("it is empty".into());
+    }
+    if deepest_bracket(source) > MAX_BRACKETS {
+        return Err(format!("brackets may nest {MAX_BRACKETS} deep"));
+    }
+    let parser = || Parser::new().enable_optional_syntax(true).max_recursion_depth(MAX_DEPTH as u16).parse(source);
+    // It panics on some texts that it cannot read, such as a lone quote.
+    match catch_unwind(parser) {
+        Ok(Ok(tree)) => Ok(tree),
+        Ok(Err(errors)) => Err(parse_error(&errors.to_string())),
+        Err(_) => Err("syntax error".into()),
+    }
+}
+
+/// How deep brackets nest; an unclosed one is left to the parser.
+fn deepest_bracket(source: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for (_, character) in outside_strings(source) {
+        match character {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// The characters of a source that are not in its strings, and where they are.
+pub(super) fn outside_strings(source: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut quote, mut escaped) = (None, false);
+    source.char_indices().filter(move |&(_, character)| {
+        match (quote, character) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if character == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, _) => return true,
+        }
+        false
+    })
+}
+
+/// The first of the parser's messages, without the place in the source.
+fn parse_error(message: &str) -> String {
+    let first = message.lines().find(|line| line.starts_with("ERROR")).or(message.lines().next()).unwrap_or_default();
+    let reason = first.rsplit_once("Syntax error: ").map_or(first, |(_, reason)| reason);
+    if reason.contains("input '<EOF>'") {
+        return "it ends too early".into();
+    }
+    if let Some(text) = reason.strip_prefix("token recognition error at: ") {
+        return format!("syntax error at {text}");
+    }
+    format!("syntax error: {}", reason.split_once(" expecting ").map_or(reason, |(input, _)| input))
+}

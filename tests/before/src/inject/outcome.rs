@@ -1,0 +1,110 @@
+//! What a pod and each of its templates can come out as, and sentences put together.
+
+use super::status::Record;
+use crate::decision::{Decision, Outcome, Patch, Reason, Subject, Warning};
+use crate::names::OnError;
+use crate::text::shown;
+
+/// Why something cannot be done, in one sentence for the user.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, message: String) -> Refusal {
+        Refusal { reason, message }
+    }
+
+    /// The same, saying for which container of the pod.
+    pub(super) fn of_container(self, name: &str) -> Refusal {
+        Refusal { message: format!("{} (for container {})", self.message, shown(name)), ..self }
+    }
+}
+
+/// The result of a template that was asked for.
+#[derive(Clone)]
+pub(super) enum TemplateOutcome {
+    /// It is in the pod now, and this is what it added.
+    Injected(Box<Record>),
+    /// An earlier call injected it, and nothing is missing.
+    AlreadyInjected,
+    /// An earlier call injected it, and the template or its parameters have changed since.
+    Stale,
+    /// It adds nothing, for this reason.
+    Skipped(Reason),
+    /// It cannot be applied, and this is what happens to the pod.
+    Failed(Refusal, OnError),
+}
+
+impl TemplateOutcome {
+    pub(super) fn record(&self) -> Option<&Record> {
+        if let TemplateOutcome::Injected(record) = self { Some(record) } else { None }
+    }
+}
+
+/// A decision that adds nothing.
+pub(super) fn untouched(outcome: Outcome, reason: Reason, subject: Subject) -> Decision {
+    Decision {
+        outcome,
+        reason,
+        message: None,
+        subject,
+        templates: Vec::new(),
+        warnings: Vec::new(),
+        patch: Patch::empty(),
+    }
+}
+
+/// The pod is refused, and gets nothing of what was ready for it.
+pub(super) fn denied(mut decision: Decision, problems: &[Refusal]) -> Decision {
+    decision.message = Some(join(problems.iter().map(|problem| &problem.message)));
+    decision.templates.retain(|template| template.outcome != Outcome::Injected);
+    decision.outcome = Outcome::Denied;
+    decision.reason = problems.first().map_or(Reason::InternalError, |problem| problem.reason);
+    decision
+}
+
+/// Warnings that are not about a template that was skipped.
+pub(super) fn advice(texts: Vec<String>) -> Vec<Warning> {
+    texts.into_iter().map(|text| Warning { text, skipped: None }).collect()
+}
+
+/// The first few of many sentences: nobody reads more.
+#[derive(Debug, Default)]
+pub(super) struct Few {
+    sentences: Vec<String>,
+    more: usize,
+}
+
+impl Few {
+    const MOST: usize = 8;
+
+    pub(super) fn push(&mut self, sentence: impl FnOnce() -> String) {
+        if self.sentences.len() < Few::MOST {
+            self.sentences.push(sentence());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sentences.is_empty()
+    }
+
+    pub(super) fn join(&self, separator: &str) -> String {
+        let mut text = self.sentences.join(separator);
+        if self.more > 0 {
+            text += &format!("{separator}and {} more", self.more);
+        }
+        text
+    }
+}
+
+/// Several problems as one sentence.
+pub(super) fn join(problems: impl IntoIterator<Item: ToString>) -> String {
+    let mut few = Few::default();
+    problems.into_iter().for_each(|problem| few.push(|| problem.to_string()));
+    few.join("; ")
+}

@@ -1,0 +1,166 @@
+//! What a template adds to one pod: its parts, with the values of their holes.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::outcome::{Refusal, join};
+use super::pod::{Activation, Container};
+use super::select;
+use crate::decision::Reason;
+use crate::expression::{Failure, Variables as _};
+use crate::fragment::{Fragment, View};
+use crate::template::part::{Hole, RenderError, fill};
+use crate::template::{AppEntry, Parameters, PodPart, Template};
+use crate::text::{excerpt, shown};
+
+/// What a template adds to one pod.
+pub(super) struct Rendered<'a> {
+    pub(super) template: &'a Template,
+    /// Of the template and its parameters.
+    pub(super) digest: Cow<'a, str>,
+    pub(super) pod: &'a PodPart,
+    values: Vec<(usize, Fragment)>,
+    pub(super) app: Vec<RenderedApp<'a>>,
+    /// Whether the namespace requires the template.
+    pub(super) required: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+/// What one of the pod's own containers gets from an entry of `app`.
+pub(super) struct RenderedApp<'a> {
+    pub(super) container: &'a Container<'a>,
+    fragment: &'a Fragment,
+    /// The values of holes that all containers share.
+    shared: Option<Rc<[(usize, Fragment)]>>,
+    own: Vec<(usize, Fragment)>,
+    pub(super) overrides: bool,
+}
+
+impl Rendered<'_> {
+    /// A part of [`Rendered::pod`] with its values.
+    pub(super) fn view<'s>(&'s self, part: &'s Option<Fragment>) -> Option<View<'s>> {
+        part.as_ref().map(|fragment| View::new(fragment, &[], &self.values))
+    }
+
+    /// Whether the conditions of all its parts left nothing to add.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pod.metadata.is_none() && self.pod.spec.is_none() && self.app.is_empty()
+    }
+}
+
+impl RenderedApp<'_> {
+    pub(super) fn view(&self) -> View<'_> {
+        View::new(self.fragment, self.shared.as_deref().unwrap_or_default(), &self.own)
+    }
+}
+
+/// The values of all holes; `None` if the template's guard does not hold. `own` are the containers that no template added.
+pub(super) fn render<'a>(
+    template: &'a Template,
+    parameters: &Cow<'a, Parameters>,
+    digest: Cow<'a, str>,
+    own: &[&'a Container<'a>],
+    activation: &Activation<'_>,
+) -> Result<Option<Rendered<'a>>, Refusal> {
+    if let Some(when) = &template.when {
+        let holds = when.holds(activation);
+        if !holds.map_err(|failure| expression_problem(template, "when".into(), &when.source, failure))? {
+            return Ok(None);
+        }
+    }
+    let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
+    let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
+    let values =
+        fill(&pod.holes, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
+    let required = select::is_required(activation.namespace, template.name.as_str());
+    let mut rendered = Rendered { template, digest, pod, values, app: Vec::new(), required, warnings: Vec::new() };
+    let earlier = activation.status.record(template.name.as_str());
+    let earlier = earlier.filter(|record| record.digest == rendered.digest);
+    let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
+    for (at, entry) in template.app.iter().enumerate() {
+        let mut named = own.iter().copied().filter(|it| entry.names(it.list, &it.name)).peekable();
+        if named.peek().is_none() {
+            let warning = format!("template \"{}\": app[{at}] names no container of this pod", template.name);
+            rendered.warnings.push(warning);
+        }
+        // What was overridden once comes back with the API server's defaults in it, and would never look done.
+        let containers = named.filter(|it| !(entry.overrides && seen_before.contains(&*it.name)));
+        let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
+        render_entry(&mut rendered, at, entry, resolved, containers, activation)?;
+    }
+    Ok(Some(rendered))
+}
+
+/// What an entry of `app` adds to each of these containers. `resolved` is the entry without holes, if that was possible
+/// when the template was loaded.
+fn render_entry<'a>(
+    rendered: &mut Rendered<'a>,
+    at: usize,
+    entry: &'a AppEntry,
+    resolved: Option<&'a Fragment>,
+    containers: impl Iterator<Item = &'a Container<'a>>,
+    activation: &Activation<'_>,
+) -> Result<(), Refusal> {
+    let template = rendered.template;
+    // What reads nothing but parameters is evaluated once.
+    let (mut holds, mut shared) = (None, None);
+    for container in containers {
+        let activation = Activation { container: Some(container), ..*activation };
+        // An entry without an expression costs something, too.
+        activation.begin_evaluation().map_err(|limit| {
+            Refusal::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name))
+        })?;
+        if let Some(when) = &entry.when {
+            let result = match holds {
+                Some(holds) if when.reads_only_parameters() => Ok(holds),
+                _ => when.holds(&activation),
+            };
+            let result = result.map_err(|failure| {
+                let place = format!("app[{at}].when of {}", shown(&container.name));
+                expression_problem(template, place, &when.source, failure)
+            })?;
+            holds = Some(result);
+            if !result {
+                continue;
+            }
+        }
+        let fill = |wanted: fn(&Hole) -> bool| {
+            fill(&entry.holes, wanted, &activation, activation.parameters)
+                .map_err(|errors| render_problem(template, errors).of_container(&container.name))
+        };
+        let (fragment, own) = match resolved {
+            Some(fragment) => (fragment, Vec::new()),
+            None => {
+                if shared.is_none() {
+                    shared = Some(fill(Hole::reads_only_parameters)?.into());
+                }
+                (&entry.container, fill(|hole| !hole.reads_only_parameters())?)
+            }
+        };
+        let shared = shared.clone();
+        rendered.app.push(RenderedApp { container, fragment, shared, own, overrides: entry.overrides });
+    }
+    Ok(())
+}
+
+fn expression_problem(template: &Template, place: String, source: &str, failure: Failure) -> Refusal {
+    render_problem(template, vec![RenderError::Expression { place, source: source.into(), failure }])
+}
+
+/// Why holes have no value, as one problem: the reason is that of the first.
+fn render_problem(template: &Template, errors: Vec<RenderError>) -> Refusal {
+    let reason = errors.first().map_or(Reason::InternalError, |error| match error {
+        RenderError::Expression { failure: Failure::Failed(_), .. } => Reason::ExpressionFailed,
+        RenderError::Expression { failure: Failure::Limit(_), .. } => Reason::ExpressionLimit,
+        RenderError::Expression { failure: Failure::UnknownNamespace, .. } => Reason::UnknownNamespace,
+        RenderError::WrongType { .. } => Reason::InvalidResult,
+    });
+    let sentences = errors.iter().map(|error| match error {
+        RenderError::Expression { place, source, failure } => {
+            format!("{place}: the expression {} failed: {failure}", excerpt(source))
+        }
+        RenderError::WrongType { place, message } => format!("{place} {message}"),
+    });
+    Refusal::new(reason, format!("template \"{}\": {}", template.name, join(sentences)))
+}

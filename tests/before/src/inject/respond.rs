@@ -1,0 +1,118 @@
+//! From the outcomes of the templates to the decision: outcome, message, warnings, and what is recorded on the pod.
+
+use super::outcome::{Refusal, TemplateOutcome, advice, denied};
+use super::pod::Pod;
+use super::select;
+use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
+use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
+use crate::draft::Node;
+use crate::names::{OnError, TemplateName};
+use crate::rules::ports::port_clashes;
+use crate::rules::tree::Tree;
+
+/// Completes a decision.
+pub(super) fn respond(
+    pod: &Pod<'_>,
+    names: &[String],
+    outcomes: Vec<TemplateOutcome>,
+    earlier: &Status,
+    mut draft: Node<'_>,
+    mut decision: Decision,
+) -> Decision {
+    let mut words = Vec::with_capacity(names.len());
+    let mut status = earlier.clone();
+    let mut denials = Vec::new();
+    for (name, outcome) in names.iter().zip(outcomes) {
+        let is_done = matches!(outcome, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale);
+        if matches!(outcome, TemplateOutcome::Stale) {
+            let text =
+                "was injected in another version or with other parameters: create the pod anew from its workload";
+            decision.warnings.push(Warning { text: format!("template \"{name}\" {text}"), skipped: None });
+        }
+        let (outcome, reason, message) = match outcome {
+            TemplateOutcome::Injected(record) => {
+                status.put(*record);
+                (Outcome::Injected, Reason::Injected, None)
+            }
+            TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale => {
+                (Outcome::Skipped, Reason::AlreadyInjected, None)
+            }
+            TemplateOutcome::Skipped(reason) => (Outcome::Skipped, reason, None),
+            TemplateOutcome::Failed(problem, OnError::Deny) => {
+                denials.push(problem.clone());
+                (Outcome::Denied, problem.reason, Some(problem.message))
+            }
+            TemplateOutcome::Failed(Refusal { reason, message }, OnError::Skip) => {
+                decision.warnings.push(Warning { text: format!("skipped: {message}"), skipped: Some(reason) });
+                (Outcome::Error, reason, Some(message))
+            }
+        };
+        // What is no name cannot stand among names.
+        let Ok(name) = name.parse::<TemplateName>() else {
+            (decision.outcome, decision.reason) = (outcome, reason);
+            continue;
+        };
+        let word = match outcome {
+            // What an earlier call injected keeps the word of that call.
+            _ if is_done => Reason::Injected,
+            // What was added since can give another reason to skip it, and would do so in every call.
+            Outcome::Error => earlier.failure(name.as_str()).unwrap_or(reason),
+            _ => reason,
+        };
+        words.push(format!("{name}={word}"));
+        decision.templates.push(TemplateDecision { name, outcome, reason, message });
+    }
+    if denials.is_empty() {
+        decision.warnings.extend(advice(Tree::merged(&draft).get("spec").map(port_clashes).unwrap_or_default()));
+    }
+    decision.warnings.extend(advice(select::stray_keys(pod, names)));
+    if !denials.is_empty() {
+        return denied(decision, &denials);
+    }
+    if !words.is_empty() {
+        set_annotation(&mut draft, OUTCOME, words.join(","));
+        if status != *earlier {
+            status.version = env!("CARGO_PKG_VERSION").to_owned();
+            set_annotation(&mut draft, STATUS, serde_json::to_string(&status).expect("a status is plain data"));
+        }
+    }
+    if let Err(message) = check_annotations(&mut draft) {
+        return denied(decision, &[Refusal::new(Reason::InvalidResult, message)]);
+    }
+    let first = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
+    if let Some(template) = first(Outcome::Injected).or(first(Outcome::Error)).or(decision.templates.first()) {
+        (decision.outcome, decision.reason) = (template.outcome, template.reason);
+    }
+    decision.message = first(Outcome::Error).and_then(|template| template.message.clone());
+    decision.patch = draft.patch();
+    decision
+}
+
+fn set_annotation(draft: &mut Node<'_>, key: &'static str, value: String) {
+    let Some(metadata) = draft.member_or("metadata", Node::Object(Vec::new())) else { return };
+    let Some(annotations) = metadata.node.member_or("annotations", Node::Object(Vec::new())) else { return };
+    match annotations.node.member(key) {
+        Some(entry) if entry.node.string().is_some_and(|known| known == value) => {}
+        Some(entry) => entry.replace(Node::Value(value.into())),
+        None => annotations.node.add(key, Node::Value(value.into())),
+    }
+}
+
+/// Whether the annotations are no larger than Kubernetes allows. What is too large without the templates is the pod's own
+/// fault.
+fn check_annotations(draft: &mut Node<'_>) -> Result<(), String> {
+    let annotations = draft.member("metadata").and_then(|metadata| metadata.node.member("annotations"));
+    let Some(members) = annotations.and_then(|annotations| annotations.node.members()) else { return Ok(()) };
+    let (mut size, mut own_size) = (0, 0);
+    for (key, entry) in members {
+        let bytes = key.len() + entry.node.string().map_or(0, |value| value.len());
+        size += bytes;
+        if !entry.is_ours() {
+            own_size += bytes;
+        }
+    }
+    if size > MAX_ANNOTATIONS && own_size <= MAX_ANNOTATIONS {
+        return Err(format!("metadata.annotations would have {size} bytes, and {MAX_ANNOTATIONS} are allowed"));
+    }
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! Which templates a pod asks for, which of them it may have, and with which parameters.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::outcome::{Refusal, advice, untouched};
+use super::pod::{self, Container, Pod};
+use super::status::{MAX_TEMPLATES, OUTCOME, STATUS};
+use crate::admission::{API_VERSION, Operation, Review};
+use crate::catalog::{Catalog, Details, Namespace};
+use crate::decision::{Decision, Outcome, Reason, Subject};
+use crate::names::{MIRROR, OnError, TemplateName};
+use crate::template::parameter::SettableBy;
+use crate::template::{Parameter, Parameters, Template};
+use crate::text::{did_you_mean, nearest, shown};
+
+const INJECT: &str = "pillion.dev/inject";
+const TEMPLATES: &str = "pillion.dev/templates";
+const REQUIRED: &str = "pillion.dev/required-templates";
+const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
+const PARAMETERS: &str = ".pillion.dev/";
+
+/// The most wrong keys that are named. One is enough to see what is wrong.
+const MAX_WRONG_KEYS: usize = 8;
+
+/// The most containers of a pod that asks for templates: each template's `app` is rendered for each of them.
+const MAX_CONTAINERS: usize = 256;
+
+/// The values and expressions of all templates and parameters, times the containers, that take up to two milliseconds.
+const MAX_QUICK_WEIGHT: usize = 10_000;
+/// The bytes of a pod whose items an expression may go through quickly. Some take the square of their number.
+const MAX_QUICK_LOOP: usize = 4096;
+/// The bytes that expressions read quickly, if each reads all of the pod.
+const MAX_QUICK_READING: usize = 2 << 20;
+
+/// Refuses a pod whose review has more than `max_bytes`, so that it was not read. It may ask for templates, or its
+/// namespace may require some, and it must not start without them unnoticed.
+pub fn refuse_unread(review: &Review<'_>, max_bytes: usize) -> Decision {
+    let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    match other_than_a_new_pod(review) {
+        Some(reason) => untouched(Outcome::Skipped, reason, subject),
+        None => too_large(
+            subject,
+            format!(
+                "the review of this pod has more than {max_bytes} bytes as JSON, which is all that this server takes \
+                 (--max-body-bytes); make the pod smaller"
+            ),
+        ),
+    }
+}
+
+fn too_large(subject: Subject, message: String) -> Decision {
+    Decision { message: Some(message), ..untouched(Outcome::Denied, Reason::TooLarge, subject) }
+}
+
+/// Why a review is about something else than a pod that is being created.
+fn other_than_a_new_pod(review: &Review<'_>) -> Option<Reason> {
+    let request = &review.request;
+    let kind = &request.kind;
+    if review.api_version != API_VERSION {
+        Some(Reason::UnsupportedVersion)
+    } else if (&*kind.group, &*kind.version, &*kind.kind) != ("", "v1", "Pod") {
+        Some(Reason::NotAPod)
+    } else if request.sub_resource.as_deref().is_some_and(|name| !name.is_empty()) {
+        Some(Reason::Subresource)
+    } else if review.operation() != Operation::Create {
+        Some(Reason::NotACreate)
+    } else {
+        None
+    }
+}
+
+/// Which templates a pod asks for. [`Selection::respond`] goes on from there.
+///
+/// # Errors
+///
+/// With the decision, if no template is to be applied.
+pub fn select<'a>(
+    catalog: &Catalog,
+    namespace: &'a Namespace,
+    review: &'a Review<'a>,
+) -> Result<Selection<'a>, Box<Decision>> {
+    let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
+    if let Some(reason) = other_than_a_new_pod(review) {
+        return Err(untouched(Outcome::Skipped, reason, subject).into());
+    }
+    let pod = match review.request.object.0.as_ref().ok_or(Reason::MalformedReview).and_then(Pod::read) {
+        Ok(pod) => pod,
+        Err(Reason::TooLarge) => return Err(too_large(subject, pod::too_many_values()).into()),
+        Err(reason) => return Err(untouched(Outcome::Error, reason, subject).into()),
+    };
+    let subject = pod.subject(review);
+    if let Details::Unavailable(why) = &namespace.details {
+        let outcome = if catalog.on_error == OnError::Deny { Outcome::Denied } else { Outcome::Error };
+        let decision = untouched(outcome, Reason::UnknownNamespace, subject);
+        return Err(Decision { message: Some(why.clone()), warnings: advice(vec![why.clone()]), ..decision }.into());
+    }
+    let names = match requested(&pod, namespace) {
+        Ok(names) => names,
+        Err(Reason::TooLarge) => {
+            let message = format!("the pod and its namespace ask for more than {MAX_TEMPLATES} templates");
+            return Err(too_large(subject, message).into());
+        }
+        Err(reason) => {
+            let warnings = advice(stray_keys(&pod, &[]));
+            return Err(Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }.into());
+        }
+    };
+    let annotation_bytes = match pod.check_size() {
+        Ok(annotation_bytes) => annotation_bytes,
+        Err(message) => return Err(too_large(subject, message).into()),
+    };
+    match pod.containers() {
+        Some(containers) if containers.len() > MAX_CONTAINERS => {
+            let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
+            Err(too_large(subject, message).into())
+        }
+        Some(containers) => Ok(Selection { namespace, pod, containers, names, subject, annotation_bytes }),
+        None => Err(untouched(Outcome::Error, Reason::MalformedReview, subject).into()),
+    }
+}
+
+/// A pod and the names of the templates that it asks for.
+pub struct Selection<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) pod: Pod<'a>,
+    pub(super) containers: Vec<Container<'a>>,
+    pub(super) names: Vec<String>,
+    pub(super) subject: Subject,
+    /// The bytes of the pod's annotations without ours.
+    pub(super) annotation_bytes: usize,
+}
+
+impl Selection<'_> {
+    /// The names of templates that the catalog does not know.
+    pub fn unknown(&self, catalog: &Catalog) -> Vec<TemplateName> {
+        let is_unknown = |name: &&String| catalog.find(name, &self.namespace.name).is_none();
+        self.names.iter().filter(is_unknown).filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Whether it may take milliseconds and much memory to respond: large templates or parameters for many containers, or
+    /// expressions that read much of the pod or go through its items.
+    pub fn is_heavy(&self, catalog: &Catalog) -> bool {
+        // A value takes some 30 bytes in a parameter, too.
+        let mut weight = parameter_bytes(&self.pod, self.namespace) / 32;
+        let (mut reads, mut loops) = (0, false);
+        for template in self.names.iter().filter_map(|name| catalog.template(name, &self.namespace.name)) {
+            weight += template.weight;
+            reads += template.reads;
+            loops |= template.loops;
+        }
+        let (times, length) = (1 + self.containers.len(), self.pod.length());
+        weight * times > MAX_QUICK_WEIGHT
+            || loops && length > MAX_QUICK_LOOP
+            || reads.saturating_mul(times).saturating_mul(length) > MAX_QUICK_READING
+    }
+}
+
+/// The templates that a pod asks for, or why it gets none.
+fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<String>, Reason> {
+    if pod.annotation(MIRROR).is_some() {
+        return Err(Reason::MirrorPod);
+    }
+    let opted_out =
+        [pod.label(INJECT), pod.annotation(INJECT)].iter().flatten().any(|it| it == "disabled" || it == "false");
+    let required = required(namespace);
+    let by_namespace = namespace.annotation(TEMPLATES).unwrap_or_default();
+    let by_pod = pod.annotation(TEMPLATES);
+    let lists = match by_pod.as_deref() {
+        _ if opted_out => [required, "", ""],
+        // One `+` makes the whole list an addition, so that `+a,b` does not drop what the namespace gives.
+        Some(list) if list.split(',').any(|name| name.trim().starts_with('+')) => [required, by_namespace, list],
+        Some(list) => [required, list, ""],
+        None => [required, by_namespace, ""],
+    };
+    let mut names: Vec<String> = Vec::new();
+    for name in lists.into_iter().flat_map(names_of) {
+        if !name.is_empty() && names.len() <= MAX_TEMPLATES && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    match names.len() {
+        0 if opted_out => Err(Reason::PodOptedOut),
+        0 => Err(Reason::NoTemplatesRequested),
+        1..=MAX_TEMPLATES => Ok(names),
+        _ => Err(Reason::TooLarge),
+    }
+}
+
+/// The names in a list, without the `+` of additions.
+fn names_of(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(|name| name.trim().trim_start_matches('+').trim_start())
+}
+
+/// The list of the templates that the namespace requires: no pod can drop them.
+pub(super) fn required(namespace: &Namespace) -> &str {
+    namespace.annotation(REQUIRED).unwrap_or_default()
+}
+
+pub(super) fn is_required(namespace: &Namespace, name: &str) -> bool {
+    names_of(required(namespace)).any(|required| required == name)
+}
+
+/// The template of a name. `hints` says for how many unknown names the nearest may still be looked for.
+pub(super) fn find<'c>(
+    catalog: &'c Catalog,
+    namespace: &Namespace,
+    pod: &Pod<'_>,
+    name: &str,
+    hints: &Cell<usize>,
+) -> Result<&'c Arc<Template>, Refusal> {
+    match catalog.find(name, &namespace.name) {
+        Some(Ok(template)) => Ok(template),
+        Some(Err(why)) => {
+            let message = format!("template \"{name}\" was refused when it was loaded: {why}");
+            Err(Refusal::new(Reason::InvalidTemplate, message))
+        }
+        None => {
+            let near = if hints.get() > 0 { catalog.nearest(name, &namespace.name) } else { None };
+            hints.set(hints.get().saturating_sub(1));
+            let asker = if is_required(namespace, name) {
+                format!("the namespace's {REQUIRED}")
+            } else if pod.annotation(TEMPLATES).is_some_and(|list| names_of(&list).any(|it| it == name)) {
+                TEMPLATES.to_owned()
+            } else {
+                format!("the namespace's {TEMPLATES}")
+            };
+            let hint = match near {
+                Some(_) => did_you_mean(near),
+                None => "; correct the annotation, or add the template".into(),
+            };
+            let message = format!("{asker} asks for \"{}\", and there is no such template{hint}", shown(name));
+            Err(Refusal::new(Reason::UnknownTemplate, message))
+        }
+    }
+}
+
+/// Whether a template admits this namespace.
+pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Refusal> {
+    let Some(selector) = &template.namespace_selector else { return Ok(()) };
+    let (name, namespace_name) = (&template.name, &namespace.name);
+    let (reason, message) = match namespace.known() {
+        Some(known) if selector.matches(&known.labels) => return Ok(()),
+        Some(_) => (
+            Reason::TemplateNotAllowed,
+            format!("template \"{name}\" is not for namespace {namespace_name}; ask its owner to admit it"),
+        ),
+        None => (
+            Reason::UnknownNamespace,
+            format!(
+                "template \"{name}\" chooses namespaces by labels, and this server does not know those of \
+                 {namespace_name}; use a template without namespaceSelector"
+            ),
+        ),
+    };
+    Err(Refusal::new(reason, message))
+}
+
+/// Whether a template is for pods like this one.
+pub(super) fn suits(template: &Template, pod: &Pod<'_>) -> Result<(), Reason> {
+    if !template.os.iter().any(|os| *os == pod.os()) {
+        Err(Reason::UnsupportedOs)
+    } else if pod.uses_host_network() && !template.host_network {
+        Err(Reason::HostNetwork)
+    } else {
+        Ok(())
+    }
+}
+
+/// The values of a template's parameters: the pod's annotation, else the namespace's, else the default. Borrowed when
+/// nobody has set one. A refusal has the first reason, and names everything that is wrong.
+pub(super) fn parameters<'t>(
+    template: &'t Template,
+    pod: &Pod<'_>,
+    namespace: &Namespace,
+) -> Result<Cow<'t, Parameters>, Refusal> {
+    let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
+    let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", key));
+    let set = by_pod.chain(by_namespace).filter_map(|(whose, key)| {
+        Some((whose, key, key.strip_prefix(template.name.as_str())?.strip_prefix(PARAMETERS)?))
+    });
+    let mut set = set.peekable();
+    if let Some(defaults) = template.defaults.as_ref().filter(|_| set.peek().is_none()) {
+        return Ok(Cow::Borrowed(&defaults.parameters));
+    }
+    let mut refusals = Vec::new();
+    for (whose, key, name) in
+        set.filter(|(.., name)| !template.parameters.iter().any(|known| known.name == *name)).take(MAX_WRONG_KEYS)
+    {
+        let hint = did_you_mean(nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())));
+        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(key));
+        refusals.push(Refusal::new(Reason::UnknownParameter, message));
+    }
+    let mut values = Vec::with_capacity(template.parameters.len());
+    for parameter in &template.parameters {
+        match value(template, parameter, pod, namespace) {
+            Ok(value) => values.push((parameter.name.clone(), value)),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    let Some(first) = refusals.first() else { return Ok(Cow::Owned(Parameters(values))) };
+    let messages: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
+    Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; "))))
+}
+
+fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Refusal> {
+    let Parameter { name, settable_by, .. } = parameter;
+    let refused = |reason, message| Err(Refusal::new(reason, format!("parameter {name} {message}")));
+    let key = format!("{}{PARAMETERS}{name}", template.name);
+    let (text, whose) = match (pod.annotation(&key), namespace.annotation(&key)) {
+        (Some(text), _) if *settable_by == SettableBy::Pod => (text, "the annotation"),
+        (Some(_), _) => {
+            let who = if *settable_by == SettableBy::Namespace { "on its namespace" } else { "in the template" };
+            let message = format!("cannot be set on a pod, only {who}; remove the annotation {key}");
+            return refused(Reason::ParameterNotSettable, message);
+        }
+        (None, Some(_)) if *settable_by == SettableBy::Nobody => {
+            let message = format!("cannot be set; remove the namespace's annotation {key}");
+            return refused(Reason::ParameterNotSettable, message);
+        }
+        (None, Some(text)) => (Cow::Borrowed(text), "the namespace's annotation"),
+        (None, None) => match &parameter.default {
+            Some(default) => return Ok(default.clone()),
+            None if parameter.optional => return Ok(Value::Null),
+            None => {
+                let whom = if *settable_by == SettableBy::Pod { "pod" } else { "namespace" };
+                let message = format!("has no default; set the annotation {key} on the {whom}");
+                return refused(Reason::MissingParameter, message);
+            }
+        },
+    };
+    parameter.read(&text).or_else(|rule| {
+        let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(&text)) };
+        refused(Reason::InvalidParameter, format!("{rule} but {whose} {key} {is}"))
+    })
+}
+
+/// The bytes of the parameters that a pod and its namespace set.
+fn parameter_bytes(pod: &Pod<'_>, namespace: &Namespace) -> usize {
+    let by_pod = pod.annotations.members.iter().filter(|(key, _)| key.contains(PARAMETERS));
+    let by_pod = by_pod.map(|(_, value)| value.get().len());
+    let by_namespace = namespace.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, it)| it.len());
+    by_pod.sum::<usize>() + by_namespace.sum::<usize>()
+}
+
+/// Warnings about Pillion's keys on a pod that have no effect: probably mistakes. `chosen` are its templates.
+pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for value in [pod.label(INJECT), pod.annotation(INJECT)].into_iter().flatten() {
+        if !["enabled", "true", "disabled", "false"].contains(&&*value) {
+            warnings.push(format!("{INJECT} is \"{}\", which means nothing; to opt out, say disabled", shown(&value)));
+        }
+    }
+    if pod.label(TEMPLATES).is_some() {
+        warnings.push(format!("{TEMPLATES} is a label of this pod; it counts as an annotation alone"));
+    }
+    if pod.annotation(REQUIRED).is_some() {
+        warnings.push(format!("{REQUIRED} is an annotation of this pod; it counts on a namespace alone"));
+    }
+    let stray = pod.annotation_keys().filter_map(|key| match key.split_once(PARAMETERS) {
+        Some((name, _)) => chosen.iter().all(|chosen| chosen != name).then(|| {
+            let hint = did_you_mean(nearest(name, chosen.iter().map(String::as_str)));
+            format!("annotation {} is for a template that was not asked for{hint}", shown(key))
+        }),
+        None => (key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&key)).then(|| {
+            let hint = did_you_mean(nearest(key, OWN_KEYS.into_iter()));
+            format!("annotation {} means nothing to Pillion{hint}", shown(key))
+        }),
+    });
+    warnings.extend(stray.take(MAX_WRONG_KEYS - warnings.len()));
+    warnings
+}

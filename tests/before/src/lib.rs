@@ -1,0 +1,50 @@
+//! The decisions of Pillion: a pure function from templates, a namespace and an AdmissionReview to a JSON patch.
+//!
+//! ```text
+//! admission   parse the envelope; the pod's members stay text until someone asks for them
+//!     │
+//!     ▼
+//! inject      select: opt-out? which templates? allowed here?            ─▶ skipped / denied + reason
+//!     │       for each template, in order, against the draft:
+//!     │         render: parameters checked, expressions evaluated        ─▶ partial pod
+//!     │         merge:  additions to the draft, or                       ─▶ conflict
+//!     │         rules:  would the API server accept it?                  ─▶ invalid_result
+//!     ▼
+//! response    the draft as JSON patch, outcome and reason of every template, warnings
+//! ```
+//!
+//! [`review`] knows no clock, no network and no client. The server, every command, the benchmarks and the fuzzers call
+//! it, so they cannot disagree. What it depends on is compiled beforehand: [`load`] takes files to templates that were
+//! judged by the [`rules`], and [`catalog`] holds those in force.
+
+// From the ground up: each imports only what stands above it in this list.
+mod names;
+mod quantity;
+mod text;
+pub mod yaml;
+
+pub mod decision;
+mod schema;
+
+mod expression;
+mod object;
+
+mod fragment;
+
+mod draft;
+
+pub mod rules;
+
+pub mod admission;
+
+pub mod response;
+
+pub mod template;
+
+pub mod catalog;
+
+mod inject;
+
+pub mod load;
+
+pub use inject::{Selection, refuse_unread, review, select};

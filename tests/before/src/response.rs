@@ -1,0 +1,158 @@
+//! The answer to a review, as an API server takes it. kube's own types write a patch as a list of numbers, not in base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::admission::Review;
+use crate::decision::{Decision, Outcome};
+
+/// The longest warning that the API server does not truncate, and the most that it takes of all together, in characters.
+/// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
+const MAX_WARNING: usize = 120;
+const MAX_WARNINGS: usize = 4096;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'a str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<AuditAnnotations>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    code: u16,
+    reason: &'static str,
+    message: &'a str,
+}
+
+/// The API server puts the webhook's name before each key.
+#[derive(Serialize)]
+struct AuditAnnotations {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+/// The answer to a review, as JSON. It is addressed in the version in which the review came.
+pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
+    let response = Response {
+        uid: review.uid(),
+        allowed: decision.allowed(),
+        status: (!decision.allowed()).then(|| Status {
+            code: 403,
+            reason: "Forbidden",
+            message: decision.message.as_deref().unwrap_or(decision.reason.sentence()),
+        }),
+        patch_type: (!decision.patch.is_empty()).then_some("JSONPatch"),
+        warnings: warnings(decision),
+        // An API server that calls again keeps those of the first call, and logs a warning for each that differs.
+        audit_annotations: matches!(decision.outcome, Outcome::Injected | Outcome::Denied)
+            .then(|| AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() }),
+    };
+    let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
+    let mut json = serde_json::to_string(&answer).expect("strings and booleans are always JSON");
+    if !decision.patch.is_empty() {
+        // By far the longest part, and base64 needs no escapes: it goes in behind the response's last field.
+        json.reserve(decision.patch.json.len() * 3 / 2);
+        json.truncate(json.len() - "}}".len());
+        json.push_str(r#","patch":""#);
+        STANDARD.encode_string(&decision.patch.json, &mut json);
+        json.push_str(r#""}}"#);
+    }
+    json.into_bytes()
+}
+
+/// A decision's warnings, broken between words into pieces that the API server does not truncate.
+pub fn warnings(decision: &Decision) -> Vec<String> {
+    let mut pieces = Vec::with_capacity(decision.warnings.len());
+    for warning in &decision.warnings {
+        let mut piece = String::new();
+        for word in warning.text.split(' ') {
+            // A word that is too long by itself is somebody's value.
+            let word: String = word.chars().take(MAX_WARNING).collect();
+            if !piece.is_empty() && piece.chars().count() + 1 + word.chars().count() > MAX_WARNING {
+                pieces.push(std::mem::take(&mut piece));
+            }
+            if !piece.is_empty() {
+                piece.push(' ');
+            }
+            piece.push_str(&word);
+        }
+        pieces.push(piece);
+    }
+    let mut left = MAX_WARNINGS;
+    pieces.retain(|piece| {
+        left = left.saturating_sub(piece.chars().count());
+        left > 0
+    });
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::decision::{Patch, Reason, Subject};
+
+    #[test]
+    fn a_patch_goes_out_in_base64() {
+        let review =
+            Review::parse(br#"{"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1"}}"#).expect("a review");
+        let decision = Decision {
+            outcome: Outcome::Injected,
+            reason: Reason::Injected,
+            message: None,
+            subject: Subject::default(),
+            templates: Vec::new(),
+            warnings: Vec::new(),
+            patch: Patch { operations: 1, json: "[{}]".into() },
+        };
+        let answer: serde_json::Value = serde_json::from_slice(&response(&review, &decision)).expect("JSON");
+        assert_eq!(answer["response"]["uid"], "1");
+        assert_eq!(answer["response"]["patchType"], "JSONPatch");
+        assert_eq!(answer["response"]["patch"], "W3t9XQ==");
+        assert!(answer["response"].get("status").is_none());
+        assert_eq!(answer["response"]["auditAnnotations"], json!({"outcome": "injected", "reason": "injected"}));
+    }
+
+    #[test]
+    fn only_what_adds_something_or_refuses_the_pod_is_in_the_audit_log() {
+        let review = br#"{"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1"}}"#;
+        let review = Review::parse(review).expect("a review");
+        let audited = |outcome, reason| {
+            let decision = Decision {
+                outcome,
+                reason,
+                message: None,
+                subject: Subject::default(),
+                templates: Vec::new(),
+                warnings: Vec::new(),
+                patch: Patch::empty(),
+            };
+            let answer: Value = serde_json::from_slice(&response(&review, &decision)).expect("JSON");
+            answer["response"].get("auditAnnotations").cloned()
+        };
+        assert_eq!(audited(Outcome::Skipped, Reason::AlreadyInjected), None);
+        assert_eq!(audited(Outcome::Skipped, Reason::GuardFalse), None);
+        assert_eq!(audited(Outcome::Error, Reason::Conflict), None);
+        let refused = Some(json!({"outcome": "denied", "reason": "conflict"}));
+        assert_eq!(audited(Outcome::Denied, Reason::Conflict), refused);
+    }
+}

@@ -1,0 +1,98 @@
+//! What an API server accepts in a pod, and what Pillion accepts in a template.
+//!
+//! Each rule stands once. One [`walk`] goes over a value and its type and judges types, enumerations and required fields,
+//! and whatever the rows of a [`table`] say of a single part. What parts keep or break together is [`across`]. All of them go
+//! over a [`tree`], be it a template as it was written, with its positions, or a pod with what templates brought: only that
+//! is judged then, and only as far as it varies from pod to pod.
+
+pub(crate) mod across;
+pub(crate) mod parts;
+pub(crate) mod ports;
+pub(crate) mod report;
+mod reserve;
+pub(crate) mod row;
+pub(crate) mod security;
+mod special;
+pub(crate) mod table;
+pub(crate) mod tree;
+pub(crate) mod walk;
+
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use self::parts::Parts;
+pub use self::report::Violation;
+use self::report::{Place, Report};
+use self::tree::Tree;
+use self::walk::Walk;
+use crate::schema::Schema;
+
+/// Whose rules they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// Kubernetes' rules about a single part of a pod.
+    Parts,
+    /// Its rules about parts together.
+    Across,
+    /// What Pillion asks of a template beside that.
+    Template,
+    /// What the *baseline* level of Pod Security asks.
+    Baseline,
+}
+
+/// A rule as the page of rules shows it.
+#[derive(Debug)]
+pub struct Description {
+    /// Whose it is.
+    pub group: Group,
+    /// What it is about, such as `Container.image`; empty for a rule about parts together.
+    pub of: String,
+    /// What must be.
+    pub must: String,
+}
+
+/// Every rule.
+pub fn descriptions() -> Vec<Description> {
+    let tables =
+        [(Group::Parts, table::API), (Group::Template, table::TEMPLATE), (Group::Baseline, security::BASELINE)];
+    let of_rows = tables.into_iter().flat_map(|(group, rows)| {
+        rows.iter().map(move |row| Description { group, of: row.of(), must: row.must.sentence() })
+    });
+    let across = across::ACROSS.iter();
+    let across =
+        across.map(|(must, _)| Description { group: Group::Across, of: String::new(), must: (*must).to_owned() });
+    of_rows.chain(across).collect()
+}
+
+/// Everything in a whole pod that an API server would refuse, as far as the rules know.
+pub fn violations(pod: &RawValue) -> Vec<Violation> {
+    let pod = Tree::whole(pod);
+    let mut report = Report::default();
+    let mut walk = Walk::new(&table::OF_PODS, &mut report);
+    for name in ["metadata", "spec"] {
+        let part = pod.get(name).unwrap_or(Tree::NOTHING);
+        walk.value(part, Schema::get().pod().field(name), &Place::root(name));
+    }
+    if let Some(spec) = pod.get("spec") {
+        across::judge(&mut report, &Parts::of(spec), &Place::root("spec"));
+    }
+    report.into_violations()
+}
+
+/// What is wrong with what templates brought into a pod. Volumes that are `hidden` count as not there.
+pub(crate) fn violations_of_templates(pod: Tree<'_>, hidden: &HashSet<String>) -> Vec<Violation> {
+    let mut report = Report::default();
+    Walk::new(&table::OF_TEMPLATES, &mut report).partial_pod(pod, &Place::root(""));
+    if let Some(spec) = pod.get("spec") {
+        across::judge(&mut report, &Parts::of(spec).without(hidden), &Place::root("spec"));
+    }
+    let mut violations = report.into_violations();
+    // As everywhere in messages about a pod.
+    for violation in &mut violations {
+        if let Some(place) = violation.place.strip_prefix("spec.") {
+            violation.place = place.to_owned();
+        }
+    }
+    violations
+}

@@ -1,0 +1,110 @@
+//! The parts of a pod that rules compare: its containers, and the names of its volumes.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashSet;
+
+use super::report::Place;
+use super::tree::Tree;
+use crate::schema::Schema;
+
+/// The fields of a container that hold a probe.
+pub(super) const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readinessProbe"];
+/// The fields of a container's `lifecycle` that hold what is run when it starts or stops.
+pub(super) const HOOKS: [&str; 2] = ["postStart", "preStop"];
+
+/// A pod's `spec`, taken apart as far as a rule asks for it.
+pub(crate) struct Parts<'t> {
+    pub(super) spec: Tree<'t>,
+    /// The containers in which something is judged.
+    pub(super) touched: Vec<Container<'t>>,
+    /// Names of volumes that count as there.
+    shares: Tree<'t>,
+    /// Names of volumes that count as not there.
+    hidden: Option<&'t HashSet<String>>,
+    volumes: OnceCell<Volumes<'t>>,
+}
+
+/// A container, or another item of a list with a name.
+pub(super) struct Container<'t> {
+    pub(super) list: &'static str,
+    at: usize,
+    pub(super) tree: Tree<'t>,
+}
+
+/// The names that a mount can give.
+pub(super) struct Volumes<'t> {
+    pub(super) names: HashSet<Cow<'t, str>>,
+    /// Whether an expression gives one of them, so that no name can be called wrong.
+    pub(super) is_open: bool,
+}
+
+impl<'t> Parts<'t> {
+    pub(crate) fn of(spec: Tree<'t>) -> Parts<'t> {
+        let of_list = |list: &'static str| {
+            let items = spec.get(list).into_iter().flat_map(Tree::touched_items);
+            items.map(move |(at, tree)| Container { list, at, tree })
+        };
+        let touched = ["initContainers", "containers"].into_iter().flat_map(of_list).collect();
+        Parts { spec, touched, shares: Tree::NOTHING, hidden: None, volumes: OnceCell::new() }
+    }
+
+    pub(crate) fn with_shares(self, shares: Tree<'t>) -> Parts<'t> {
+        Parts { shares, ..self }
+    }
+
+    pub(crate) fn without(self, hidden: &'t HashSet<String>) -> Parts<'t> {
+        Parts { hidden: Some(hidden), ..self }
+    }
+
+    /// Those of which not everything was judged when a template was loaded.
+    pub(super) fn varying(&self) -> impl Iterator<Item = &Container<'t>> {
+        self.touched.iter().filter(|container| !container.tree.is_fixed())
+    }
+
+    pub(super) fn volumes(&self) -> &Volumes<'t> {
+        self.volumes.get_or_init(|| {
+            let (volumes, shares) = (self.spec.list("volumes"), self.shares.items());
+            let is_open = self.spec.is_unknown_at("volumes")
+                || volumes.iter().any(|volume| volume.is_unknown() || volume.is_unknown_at("name"))
+                || shares.iter().any(|name| name.is_unknown());
+            let names = volumes.iter().map(|volume| volume.text("name"));
+            let names = names.chain(shares.into_iter().filter_map(Tree::string));
+            let is_hidden = |name: &str| self.hidden.is_some_and(|hidden| hidden.contains(name));
+            Volumes { names: names.filter(|name| !is_hidden(name)).collect(), is_open }
+        })
+    }
+}
+
+/// The containers of both lists, in the order in which they start.
+pub(super) fn containers(spec: Tree<'_>) -> impl Iterator<Item = Container<'_>> {
+    ["initContainers", "containers"].into_iter().flat_map(move |list| named(spec, list))
+}
+
+/// The items of a list of the spec.
+pub(super) fn named<'t>(spec: Tree<'t>, list: &'static str) -> impl Iterator<Item = Container<'t>> {
+    spec.list(list).into_iter().enumerate().map(move |(at, tree)| Container { list, at, tree })
+}
+
+impl<'t> Container<'t> {
+    pub(super) fn name(&self) -> Cow<'t, str> {
+        self.tree.text("name")
+    }
+
+    /// Whether it is an init container that ends before the next one starts.
+    pub(super) fn ends(&self) -> bool {
+        let policy = if self.list == "initContainers" { self.tree.get("restartPolicy") } else { return false };
+        !policy.is_some_and(|it| it.is_unknown() || it.string().as_deref() == Some("Always"))
+    }
+
+    /// What is run when it starts or stops, by field.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = (&'static str, Tree<'t>)> {
+        let lifecycle = self.tree.touched("lifecycle");
+        HOOKS.into_iter().filter_map(move |hook| Some((hook, lifecycle?.get(hook)?)))
+    }
+
+    /// Goes on with its place.
+    pub(super) fn at(&self, place: &Place<'_>, judge: impl FnOnce(&Place<'_>)) {
+        judge(&place.member(self.list).item(self.at, self.tree, Schema::get().spec.keys(self.list)));
+    }
+}

@@ -1,0 +1,103 @@
+//! Ports, which all containers of a pod share.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+
+use super::parts::{Container, Parts, named};
+use super::report::{Place, Report};
+use super::tree::Tree;
+use crate::text::shown;
+
+/// The most ports that are looked for in the text of another container's.
+const MAX_SOUGHT: usize = 16;
+
+/// A port that a container declares.
+struct Port<'t> {
+    number: i64,
+    protocol: Cow<'t, str>,
+    host: i64,
+    /// The node's address that `host` is of.
+    address: Cow<'t, str>,
+    tree: Tree<'t>,
+}
+
+fn ports(container: Tree<'_>) -> impl Iterator<Item = Port<'_>> {
+    let number = |port: Tree<'_>, field: &str| port.get(field).and_then(Tree::integer).unwrap_or_default();
+    container.list("ports").into_iter().map(move |tree| Port {
+        number: number(tree, "containerPort"),
+        protocol: tree.get("protocol").and_then(Tree::string).unwrap_or("TCP".into()),
+        host: number(tree, "hostPort"),
+        address: tree.text("hostIP"),
+        tree,
+    })
+}
+
+/// Source: kubernetes pkg/apis/core/validation, checkHostPortConflicts.
+pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    // On the node's network each port is one of the node's.
+    let on_host = parts.spec.is_true("hostNetwork");
+    let host = |port: &Port<'_>| if on_host && port.host == 0 { port.number } else { port.host };
+    let brings_one = |container: &Container<'_>| {
+        container.tree.touched("ports").is_some()
+            && ports(container.tree).any(|port| port.tree.is_new() && host(&port) > 0)
+    };
+    if !parts.touched.iter().any(|container| container.list == "containers" && brings_one(container)) {
+        return;
+    }
+    let mut taken = HashSet::new();
+    // The pod's own come first, so that a port that is asked for twice is the template's.
+    for is_new in [false, true] {
+        for container in named(parts.spec, "containers") {
+            for port in ports(container.tree).filter(|port| port.tree.is_new() == is_new && host(port) > 0) {
+                let host = host(&port);
+                if !taken.insert((host, port.protocol, port.address)) && is_new {
+                    container.at(place, |place| {
+                        let message = format!("ask for the node's port {host}, which another container has");
+                        report.add(&place.member("ports"), port.tree, message);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Two containers that run side by side with one port, where a template brought one of them: most likely the second
+/// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
+pub(crate) fn port_clashes(spec: Tree<'_>) -> Vec<String> {
+    // Regular containers come first.
+    let side_by_side = || {
+        let sidecars = named(spec, "initContainers").filter(|container| !container.ends());
+        named(spec, "containers").chain(sidecars)
+    };
+    let clash = |(number, protocol): &(i64, Cow<'_, str>), one: &str, other: &str| {
+        let (one, other, protocol) = (shown(one), shown(other), shown(protocol));
+        format!("{one} and {other} both have port {number}/{protocol}: one of them may fail to start")
+    };
+    // The first container that a template brought with a port.
+    let mut first: BTreeMap<(i64, Cow<'_, str>), Cow<'_, str>> = BTreeMap::new();
+    let mut clashes = Vec::new();
+    for container in side_by_side().filter(|container| container.tree.is_new()) {
+        for port in ports(container.tree) {
+            let key = (port.number, port.protocol);
+            match first.get(&key) {
+                Some(first) if *first != container.name() => clashes.push(clash(&key, first, &container.name())),
+                Some(_) => {}
+                None => drop(first.insert(key, container.name())),
+            }
+        }
+    }
+    if first.is_empty() {
+        return clashes;
+    }
+    // Most containers have none of these ports, and need not be read to see it.
+    let numbers: Vec<_> = first.keys().take(MAX_SOUGHT).map(|(number, _)| number.to_string()).collect();
+    let mentions = |ports: Tree<'_>| first.len() > MAX_SOUGHT || numbers.iter().any(|number| ports.mentions(number));
+    let own = side_by_side().filter(|container| !container.tree.is_new());
+    for container in own.filter(|container| container.tree.get("ports").is_some_and(mentions)) {
+        for port in ports(container.tree) {
+            let key = (port.number, port.protocol);
+            clashes.extend(first.get(&key).map(|other| clash(&key, &container.name(), other)));
+        }
+    }
+    clashes
+}

@@ -1,0 +1,108 @@
+//! What an API server would not accept, and where.
+
+use std::fmt;
+
+use super::tree::Tree;
+use crate::text::shown;
+use crate::yaml::Position;
+
+/// One thing that an API server would not accept.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Violation {
+    /// Where it was written, if in a template.
+    pub(crate) position: Position,
+    /// Where, such as `initContainers[proxy].ports[0]`.
+    pub(crate) place: String,
+    /// A predicate: `must be between 1 and 65535`.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.place, self.message)
+    }
+}
+
+/// The keys of lists by which people know their items.
+const TELLING: [&str; 4] = ["name", "mountPath", "devicePath", "containerPort"];
+
+/// Where a walk is. It becomes text only when something is wrong there.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'p> {
+    above: Option<&'p Place<'p>>,
+    step: Step<'p>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Name(&'p str),
+    Item(usize, Tree<'p>, &'p [String]),
+}
+
+impl<'p> Place<'p> {
+    /// Where a walk begins: `spec.pod`, or nothing.
+    pub(crate) fn root(path: &'p str) -> Place<'p> {
+        Place { above: None, step: Step::Name(path) }
+    }
+
+    /// A field or a map's key.
+    pub(crate) fn member(&'p self, name: &'p str) -> Place<'p> {
+        Place { above: Some(self), step: Step::Name(name) }
+    }
+
+    /// A list's item: in a template by its number, as its author counts it; in a pod by its keys, which say more.
+    pub(crate) fn item(&'p self, index: usize, item: Tree<'p>, keys: &'p [String]) -> Place<'p> {
+        Place { above: Some(self), step: Step::Item(index, item, keys) }
+    }
+
+    /// The same, for an item without keys.
+    pub(crate) fn index(&'p self, index: usize) -> Place<'p> {
+        Place { above: Some(self), step: Step::Item(index, Tree::NOTHING, &[]) }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(above) = self.above {
+            above.fmt(formatter)?;
+        }
+        let is_first = self.above.is_none_or(|above| above.above.is_none() && matches!(above.step, Step::Name("")));
+        match self.step {
+            Step::Item(index, item, keys) => match item.key(keys) {
+                key if key.is_empty() || item.is_written() || !keys.iter().any(|key| TELLING.contains(&&**key)) => {
+                    write!(formatter, "[{index}]")
+                }
+                key => write!(formatter, "[{}]", shown(&key)),
+            },
+            Step::Name(name) if self.above.is_none() => formatter.write_str(name),
+            // A label's key holds dots itself.
+            Step::Name(name) if name.contains(['.', '/']) => write!(formatter, "[{}]", shown(name)),
+            Step::Name(name) if is_first => formatter.write_str(&shown(name)),
+            Step::Name(name) => write!(formatter, ".{}", shown(name)),
+        }
+    }
+}
+
+/// Collects what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Vec<Violation>);
+
+impl Report {
+    /// Something is wrong with a value.
+    pub(crate) fn add(&mut self, place: &Place<'_>, value: Tree<'_>, message: impl Into<String>) {
+        self.add_at(place, value.position(), message);
+    }
+
+    pub(crate) fn add_at(&mut self, place: &Place<'_>, position: Position, message: impl Into<String>) {
+        self.0.push(Violation { position, place: place.to_string(), message: message.into() });
+    }
+
+    /// How much is wrong so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn into_violations(self) -> Vec<Violation> {
+        self.0
+    }
+}

@@ -1,0 +1,78 @@
+//! What containers reserve and may use, in a pod that says so for itself as a whole.
+//! Source: KEP-2837, and kubernetes pkg/apis/core/validation, validatePodResources.
+
+use std::collections::BTreeMap;
+
+use super::parts::{self, Parts};
+use super::report::{Place, Report};
+use super::tree::Tree;
+use crate::text::shown;
+
+/// What is requested or allowed of each resource, and whether it is judged.
+type Amounts = BTreeMap<String, (f64, bool)>;
+
+/// The amounts of `requests` or `limits`, as far as they can be read.
+pub(super) fn amounts(resources: Tree<'_>, kind: &str) -> Amounts {
+    let members = resources.get(kind).map(Tree::members).unwrap_or_default().into_iter();
+    members.filter_map(|it| Some((it.name.into_owned(), (it.value.amount()?, it.value.is_new())))).collect()
+}
+
+/// Compares what containers ask for with `spec.resources`.
+pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let Some(of_pod) = parts.spec.get("resources") else { return };
+    let (requests, limits) = (amounts(of_pod, "requests"), amounts(of_pod, "limits"));
+    let mut containers = Vec::new();
+    for container in parts::containers(parts.spec) {
+        let Some(resources) = container.tree.get("resources") else { continue };
+        let mut reserved = amounts(resources, "limits");
+        for (name, (limit, is_new)) in &reserved {
+            if limits.get(name).is_some_and(|(most, of_pod)| (*is_new || *of_pod) && limit > most) {
+                let message = format!("allow more {} than spec.resources.limits of the pod", shown(name));
+                container.at(place, |place| {
+                    report.add(&place.member("resources").member("limits"), resources, message);
+                });
+            }
+        }
+        // Its limit, where it requests nothing.
+        reserved.extend(amounts(resources, "requests"));
+        containers.push((container.ends(), reserved));
+    }
+    let (all, own) = (most_reserved(&containers, true), most_reserved(&containers, false));
+    // Where the pod only limits, the API server takes what its containers request for the pod's request.
+    let mut all_allowed = limits.clone();
+    all_allowed.extend(requests.clone());
+    for (resource, (allowed, is_new)) in all_allowed {
+        // Tenths add up to a little more than they should.
+        let exceeds = |sum: f64| sum > allowed * (1.0 + 1e-9);
+        let of = |most: &BTreeMap<&str, f64>| most.get(&*resource).copied().unwrap_or_default();
+        // What is too much without the templates is the pod's own fault.
+        let is_limit = limits.get(&resource).is_some_and(|(_, is_new)| *is_new);
+        if exceeds(of(&all)) && (is_new || is_limit || !exceeds(of(&own))) {
+            let all = (of(&all) * 1e6).round() / 1e6;
+            let kind = if requests.contains_key(&resource) { "requests" } else { "limits" };
+            let Some(written) = of_pod.get(kind).and_then(|amounts| amounts.get(&resource)) else { continue };
+            let message =
+                format!("is {written} for the whole pod, and with the templates its containers would request {all}");
+            let place = place.member("resources");
+            let place = place.member(kind);
+            report.add(&place.member(&resource), written, message);
+        }
+    }
+}
+
+/// The most of each resource that is reserved at any time: sidecars stay while each init container runs, and then beside
+/// the app. With each container stands whether it ends. Source: k8s.io/component-helpers resource/helpers.go.
+fn most_reserved(containers: &[(bool, Amounts)], with_new: bool) -> BTreeMap<&str, f64> {
+    let (mut running, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for (ends, amounts) in containers {
+        for (resource, (amount, _)) in amounts.iter().filter(|(_, (_, is_new))| with_new || !is_new) {
+            let running: &mut f64 = running.entry(&**resource).or_default();
+            let most: &mut f64 = most.entry(&**resource).or_default();
+            *most = most.max(*running + amount);
+            if !ends {
+                *running += amount;
+            }
+        }
+    }
+    most
+}

@@ -1,0 +1,185 @@
+//! What a rule about a single part of a pod can say.
+
+use std::collections::BTreeSet;
+
+use super::report::{Place, Report};
+use super::tree::{Kind, Tree};
+use crate::schema::{Object, Schema};
+use crate::text::{did_you_mean, nearest, shown};
+
+/// A rule about fields, or about objects as a whole.
+pub(crate) struct Row {
+    /// What Kubernetes calls the objects' types.
+    pub(crate) of: &'static [&'static str],
+    /// The fields; empty for an object as a whole.
+    pub(crate) fields: &'static [&'static str],
+    pub(crate) must: Must,
+}
+
+impl Row {
+    /// What it is about: `ConfigMapEnvSource.name, SecretEnvSource.name`.
+    pub(crate) fn of(&self) -> String {
+        let place = |of: &str, field: &str| if field.is_empty() { of.to_owned() } else { format!("{of}.{field}") };
+        let places = self.of.iter().flat_map(|of| self.fields.iter().map(move |field| place(of, field)));
+        places.collect::<Vec<_>>().join(", ")
+    }
+}
+
+pub(crate) const fn row(of: &'static [&'static str], fields: &'static [&'static str], must: Must) -> Row {
+    Row { of, fields, must }
+}
+
+/// What must be. Of a list each item must, unless the rule is about the list.
+pub(crate) enum Must {
+    /// A text of a kind, and the sentence that says so.
+    Be(fn(&str) -> bool, &'static str),
+    /// The same, and it must be there and not be empty.
+    BeNamed(fn(&str) -> bool, &'static str),
+    /// There, and not empty.
+    BeFilled,
+    BeOneOf(&'static [&'static str]),
+    /// A number between these two.
+    BeWithin(i64, i64),
+    /// A number or an amount.
+    NotBeNegative,
+    NotBeTrue,
+    /// Never there, and the sentence that says why.
+    NotBeSet(&'static str),
+    /// A list with no two items that have one value in a field.
+    DifferIn(&'static str),
+    HaveAtMost(usize),
+    /// An object with exactly one of these members.
+    HaveOneOf(&'static [&'static str]),
+    NotHaveBoth(&'static str, &'static str),
+    /// Whatever a function asks for, and what that is.
+    Pass(fn(&mut Report, Tree<'_>, &Place<'_>), &'static str),
+}
+
+/// The rows of a table by the types that they are about.
+pub(crate) struct Rules(Vec<Vec<(&'static str, &'static Row)>>);
+
+impl Rules {
+    /// Finds the type of each row once.
+    pub(crate) fn link(tables: &[&'static [Row]]) -> Rules {
+        let rows = || tables.iter().copied().flatten();
+        let of = |object: &&Object| {
+            let rows = rows().filter(|row| row.of.contains(&object.name.as_str()));
+            rows.flat_map(|row| row.fields.iter().map(move |field| (*field, row))).collect()
+        };
+        Rules(Schema::get().objects.iter().map(of).collect())
+    }
+
+    /// The fields that there are rules for, and the rules; an object as a whole is the empty field.
+    pub(crate) fn of(&self, object: &Object) -> &[(&'static str, &'static Row)] {
+        &self.0[object.number]
+    }
+}
+
+impl Must {
+    /// Whether something must be there and hold something.
+    pub(crate) fn be_filled(&self) -> bool {
+        matches!(self, Must::BeFilled | Must::BeNamed(..))
+    }
+
+    /// Judges what is new in a value.
+    pub(crate) fn judge(&self, report: &mut Report, value: Tree<'_>, place: &Place<'_>) {
+        match self {
+            // Whatever an expression may give, it must not be there.
+            Must::NotBeSet(message) if value.is_new() => report.add(place, value, *message),
+            _ if value.is_unknown() => {}
+            Must::Pass(function, _) => function(report, value, place),
+            Must::DifferIn(field) => differ(report, value, place, field),
+            Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) if matches!(value.kind(), Kind::List) => {
+                for (at, item) in value.items().into_iter().enumerate() {
+                    self.judge(report, item, &place.index(at));
+                }
+            }
+            _ => {
+                if let Some(message) = self.why_broken_by(value).filter(|_| value.is_new() && !value.is_fixed()) {
+                    report.add(place, value, message);
+                }
+            }
+        }
+    }
+
+    /// Why a value does not hold what it must.
+    fn why_broken_by(&self, value: Tree<'_>) -> Option<String> {
+        let is_broken = match (self, value.kind()) {
+            (Must::Be(is_right, _), Kind::String(text)) => !is_right(&text),
+            // That it is empty is said elsewhere.
+            (Must::BeNamed(is_right, _), Kind::String(text)) => !text.is_empty() && !is_right(&text),
+            (Must::BeOneOf(words), Kind::String(text)) if !words.contains(&&*text) => {
+                let hint = did_you_mean(nearest(&text, words.iter().copied()));
+                // What an expression gave is not repeated: it may be a secret.
+                let is = if value.is_written() { format!("is \"{}\", and ", shown(&text)) } else { String::new() };
+                return Some(format!("{is}{}{hint}", self.sentence()));
+            }
+            (Must::BeWithin(low, high), Kind::Number(number)) => {
+                number.as_i64().is_some_and(|number| !(*low..=*high).contains(&number))
+            }
+            (Must::NotBeNegative, _) => value.amount().is_some_and(|amount| amount < 0.0),
+            (Must::NotBeTrue, Kind::Bool(value)) => value,
+            (Must::HaveAtMost(most), Kind::List) => value.items().iter().filter(|item| !item.is_null()).count() > *most,
+            (Must::HaveOneOf(names), _) => return one_of(value, names),
+            (Must::NotHaveBoth(one, other), _) => [one, other]
+                .into_iter()
+                .all(|name| value.get(name).is_some_and(|it| !it.is_unknown() && !it.is_empty())),
+            _ => false,
+        };
+        is_broken.then(|| self.sentence())
+    }
+
+    /// What must be, in words.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Must::Be(_, sentence) | Must::BeNamed(_, sentence) | Must::NotBeSet(sentence) | Must::Pass(_, sentence) => {
+                (*sentence).to_owned()
+            }
+            Must::BeFilled => "must be there, and not be empty".to_owned(),
+            Must::BeOneOf(words) => {
+                let words: Vec<_> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+                format!("must be one of {}", words.join(", "))
+            }
+            Must::BeWithin(0, 0o777) => "must be between 0 and 0777".to_owned(),
+            Must::BeWithin(0, 0) => "must be 0".to_owned(),
+            Must::BeWithin(low, i64::MAX) => format!("must be at least {low}"),
+            Must::BeWithin(low, high) => format!("must be between {low} and {high}"),
+            Must::NotBeNegative => "must not be negative".to_owned(),
+            Must::NotBeTrue => "must not be true".to_owned(),
+            Must::DifferIn(field) => format!("must have no {field} twice"),
+            Must::HaveAtMost(most) => format!("must have at most {most} items"),
+            Must::HaveOneOf(names) => format!("must have one of {}", names.join(", ")),
+            Must::NotHaveBoth(one, other) => format!("must not have both {one} and {other}"),
+        }
+    }
+}
+
+/// Of these members exactly one must be there.
+pub(crate) fn one_of(value: Tree<'_>, names: &[&str]) -> Option<String> {
+    let there = names.iter().copied().filter(|name| value.get(name).is_some());
+    // What an expression may leave out does not count against the others.
+    let (unknown, known): (Vec<_>, Vec<_>) = there.partition(|name| value.is_unknown_at(name));
+    match known.as_slice() {
+        [_] => None,
+        [] if !unknown.is_empty() => None,
+        [] if names.len() <= 6 => Some(format!("must have one of {}", names.join(", "))),
+        [] => Some(format!("must have one of {} and the like", names[..4].join(", "))),
+        _ => Some(format!("has {}, and only one of them may be there", known.join(" and "))),
+    }
+}
+
+/// Items of a list must differ in a field. The pod's own come first, so that what stands twice is the template's.
+fn differ(report: &mut Report, list: Tree<'_>, place: &Place<'_>, field: &str) {
+    let mut items: Vec<_> = list.items().into_iter().enumerate().collect();
+    items.sort_by_key(|(_, item)| item.is_new());
+    let mut seen = BTreeSet::new();
+    for (at, item) in items {
+        let Some(value) = item.get(field) else { continue };
+        if let Some(text) = value.string().filter(|text| !text.is_empty())
+            && !seen.insert(text.clone())
+            && item.is_new()
+        {
+            report.add(&place.index(at).member(field), value, format!("is {} a second time", shown(&text)));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The walk over a value and its type: types, enumerations, required fields, and the rows of a table.
+
+use serde_json::Number;
+
+use super::report::{Place, Report};
+use super::row::{Must, Rules};
+use super::tree::{Kind, Tree};
+use crate::quantity::parse_quantity;
+use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
+use crate::text::{article, did_you_mean, nearest, shown};
+use crate::yaml::Position;
+
+/// Goes through values and judges what is new in them.
+pub(crate) struct Walk<'r> {
+    rules: &'r Rules,
+    report: &'r mut Report,
+}
+
+impl<'r> Walk<'r> {
+    pub(crate) fn new(rules: &'r Rules, report: &'r mut Report) -> Walk<'r> {
+        Walk { rules, report }
+    }
+
+    /// Judges a value of a type.
+    pub(crate) fn value(&mut self, value: Tree<'_>, kind: &Type, place: &Place<'_>) {
+        if value.is_fixed() {
+            return;
+        }
+        match (kind, value.kind()) {
+            (_, Kind::Unknown | Kind::Null) => {}
+            (Type::Object(object), Kind::Object) => self.object(value, object, place),
+            (Type::Map(kind), Kind::Object) => {
+                for member in value.touched_members() {
+                    let place = place.member(&member.name);
+                    self.is_expression(&member.name, member.position, &place);
+                    self.value(member.value, kind, &place);
+                }
+            }
+            (Type::List { item, keys }, Kind::List) => {
+                for (at, value) in value.touched_items() {
+                    self.value(value, item, &place.item(at, value, keys));
+                }
+            }
+            (Type::Scalar(scalar), kind) => {
+                if let Some(message) = mismatch(value, &kind, scalar) {
+                    self.report.add(place, value, message);
+                }
+            }
+            (kind, other) => self.report.add(place, value, format!("must be {}, not {}", expected(kind), other.name())),
+        }
+    }
+
+    /// Judges all of an object.
+    pub(crate) fn object(&mut self, value: Tree<'_>, object: &Object, place: &Place<'_>) {
+        self.fields(value, object, place);
+        let rows = self.rules.of(object);
+        if value.is_new() {
+            let filled = rows.iter().filter(|(_, row)| row.must.be_filled()).map(|(field, _)| *field);
+            let empty = filled.clone().filter(|field| value.get(field).is_none_or(Tree::is_empty));
+            let required = object.required.iter().map(String::as_str);
+            let required = required.filter(|field| !filled.clone().any(|filled| filled == *field));
+            for field in required.filter(|field| value.get(field).is_none()).chain(empty) {
+                self.report.add(place, value, format!("lacks {field}"));
+            }
+        }
+        self.rows(object, "", value, place);
+    }
+
+    /// Judges a part of a pod that is to be merged into others: it need not have what a whole one must have.
+    pub(crate) fn partial_pod(&mut self, pod: Tree<'_>, place: &Place<'_>) {
+        let Schema { metadata, spec, .. } = *Schema::get();
+        for (name, object) in [("metadata", metadata), ("spec", spec)] {
+            let Some(part) = pod.get(name) else { continue };
+            let place = place.member(name);
+            match part.kind() {
+                Kind::Object => self.fields(part, object, &place),
+                _ => self.value(part, Schema::get().pod().field(name), &place),
+            }
+            self.rows(Schema::get().pod(), name, part, &place);
+        }
+    }
+
+    /// Judges the fields that an object has, each by itself.
+    pub(crate) fn fields(&mut self, value: Tree<'_>, object: &Object, place: &Place<'_>) {
+        for member in value.touched_members() {
+            let (name, value, place) = (&*member.name, member.value, &place.member(&member.name));
+            let Some(kind) = object.fields.get(name) else {
+                if !self.is_expression(name, member.position, place) {
+                    let hint = did_you_mean(object.nearest(name));
+                    let message = format!("is not a field of {}{hint}", article(&object.name));
+                    self.report.add_at(place, member.position, message);
+                }
+                continue;
+            };
+            if value.is_fixed() || matches!(value.kind(), Kind::Null) {
+                continue;
+            }
+            let before = self.report.len();
+            self.value(value, kind, place);
+            // Of a value of the wrong type nothing more can be said.
+            if matches!(kind, Type::Scalar(_)) && self.report.len() > before {
+                continue;
+            }
+            let is_choice = matches!(kind, Type::Scalar(scalar) if !scalar.allowed.is_empty());
+            if is_choice && value.is_empty() && object.required.iter().any(|required| required == name) {
+                self.report.add(place, value, "must not be empty");
+            }
+            self.rows(object, name, value, place);
+        }
+    }
+
+    /// Judges a value by the rows for a field; for an object as a whole that is the empty one.
+    fn rows(&mut self, object: &Object, field: &str, value: Tree<'_>, place: &Place<'_>) {
+        for (_, row) in self.rules.of(object).iter().filter(|(of, _)| *of == field) {
+            // Lists are merged by their keys, so that no two items of one have the same.
+            let is_merged = |by: &str| !value.is_new() && object.keys(field).iter().any(|key| key == by);
+            if !matches!(row.must, Must::DifferIn(by) if is_merged(by)) {
+                row.must.judge(self.report, value, place);
+            }
+        }
+    }
+
+    /// Says that a key holds an expression, if it does.
+    fn is_expression(&mut self, key: &str, position: Position, place: &Place<'_>) -> bool {
+        let is_expression = key.contains("${{");
+        if is_expression {
+            self.report.add_at(place, position, "is a key, and a key cannot hold an expression");
+        }
+        is_expression
+    }
+}
+
+/// What is wrong with a value that stands where a scalar belongs.
+fn mismatch(value: Tree<'_>, kind: &Kind<'_>, scalar: &Scalar) -> Option<String> {
+    let is_int32 = |number: &Number| number.as_i64().is_some_and(|number| i32::try_from(number).is_ok());
+    let is_right = match (scalar.kind, kind) {
+        // For nothing the API server fills in its default.
+        (ScalarKind::String, Kind::String(text)) => {
+            text.is_empty() || scalar.allowed.is_empty() || scalar.allowed.iter().any(|allowed| allowed == text)
+        }
+        (ScalarKind::Int32 | ScalarKind::IntOrString, Kind::Number(number)) => is_int32(number),
+        (ScalarKind::Int64, Kind::Number(number)) => number.is_i64(),
+        (ScalarKind::Quantity, Kind::String(text)) => parse_quantity(text).is_some(),
+        (ScalarKind::Boolean, Kind::Bool(_))
+        | (ScalarKind::Quantity, Kind::Number(_))
+        | (ScalarKind::IntOrString, Kind::String(_))
+        | (ScalarKind::Any, _) => true,
+        _ => false,
+    };
+    if is_right {
+        return None;
+    }
+    let wanted = expected_scalar(scalar.kind);
+    Some(match kind {
+        Kind::String(text) if !scalar.allowed.is_empty() => {
+            let hint = did_you_mean(nearest(text, scalar.allowed.iter().map(String::as_str)));
+            let allowed: Vec<_> = scalar.allowed.iter().filter(|word| !word.is_empty()).map(String::as_str).collect();
+            format!("must be one of {}{hint}", allowed.join(", "))
+        }
+        Kind::Number(number) if scalar.kind == ScalarKind::String => {
+            format!("must be a string, not {number}; quote it")
+        }
+        Kind::Bool(it) if scalar.kind == ScalarKind::String => format!("must be a string, not {it}; quote it"),
+        Kind::Number(_) if matches!(scalar.kind, ScalarKind::Int32 | ScalarKind::IntOrString) => {
+            "must be an integer of 32 bits".into()
+        }
+        // What an expression gave is not repeated: it may be a secret.
+        Kind::String(text) if value.is_written() => {
+            let hint = if text.contains('{') { "; an expression is written ${{ }}" } else { "" };
+            format!("must be {wanted}, not \"{}\"{hint}", shown(text))
+        }
+        other => format!("must be {wanted}, not {}", other.name()),
+    })
+}
+
+/// What a type is called in messages.
+pub(crate) fn expected(kind: &Type) -> &'static str {
+    match kind {
+        Type::Scalar(scalar) => expected_scalar(scalar.kind),
+        Type::Object(_) | Type::Map(_) => "an object",
+        Type::List { .. } => "a list",
+    }
+}
+
+fn expected_scalar(kind: ScalarKind) -> &'static str {
+    match kind {
+        ScalarKind::String => "a string",
+        ScalarKind::Int32 | ScalarKind::Int64 => "an integer",
+        ScalarKind::Boolean => "true or false",
+        ScalarKind::Quantity => "a quantity such as 500m or 64Mi",
+        ScalarKind::IntOrString => "an integer or a string",
+        ScalarKind::Any => "a value",
+    }
+}

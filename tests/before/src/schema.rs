@@ -1,0 +1,219 @@
+//! What a pod may hold: types, required fields, enumerations and merge keys.
+//!
+//! `schema.json` is trimmed from the OpenAPI document of a real API server by `make schema`, and a test fails when it is
+//! stale. Its references are resolved when it is first used.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::text::nearest;
+
+/// The type of a field or of a list's item, as far as Kubernetes publishes it.
+#[derive(Debug)]
+pub(crate) enum Type {
+    /// A value without members.
+    Scalar(Scalar),
+    /// An object of a named type.
+    Object(&'static Object),
+    /// A list and its merge keys, if Kubernetes publishes any.
+    List { item: Box<Type>, keys: Vec<String> },
+    /// An object whose keys the user chooses, such as labels.
+    Map(Box<Type>),
+}
+
+/// A value without members.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Scalar {
+    #[serde(rename = "type")]
+    pub(crate) kind: ScalarKind,
+    /// The values allowed; empty if all are.
+    #[serde(rename = "enum", default)]
+    pub(crate) allowed: Vec<String>,
+}
+
+/// The kinds of scalars that a pod knows.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ScalarKind {
+    String,
+    Int32,
+    Int64,
+    Boolean,
+    /// A quantity such as `500m` or `64Mi`; a plain number is one too.
+    Quantity,
+    /// A port's number or name, or the like.
+    IntOrString,
+    Any,
+}
+
+/// The fields of a named type.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// What Kubernetes calls it: `Container`.
+    pub(crate) name: String,
+    pub(crate) fields: BTreeMap<String, Type>,
+    /// The fields that must be there.
+    pub(crate) required: Vec<String>,
+    /// Its place in [`Schema::objects`].
+    pub(crate) number: usize,
+}
+
+/// The named types that a pod is made of.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    pub(crate) pod: Type,
+    pub(crate) metadata: &'static Object,
+    pub(crate) spec: &'static Object,
+    pub(crate) container: &'static Object,
+    pub(crate) volume: &'static Object,
+    /// All of them.
+    pub(crate) objects: Vec<&'static Object>,
+}
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let published = serde_json::from_str(include_str!("schema.json")).expect("the committed schema is valid JSON");
+    let mut linker = Linker { published, objects: Vec::new() };
+    let pod = linker.object("Pod");
+    let spec = pod.field("spec").object();
+    Schema {
+        pod: Type::Object(pod),
+        metadata: pod.field("metadata").object(),
+        spec,
+        container: spec.item("containers").object(),
+        volume: spec.item("volumes").object(),
+        objects: linker.objects,
+    }
+});
+
+impl Schema {
+    pub(crate) fn get() -> &'static Schema {
+        &SCHEMA
+    }
+
+    /// The type of a pod.
+    pub(crate) fn pod(&self) -> &'static Object {
+        self.pod.object()
+    }
+}
+
+impl Type {
+    /// The type of a field, of a map's values, or of a list's items.
+    pub(crate) fn child(&self, name: &str) -> Option<&Type> {
+        match self {
+            Type::Object(object) => object.fields.get(name),
+            Type::Map(value) => Some(value),
+            Type::List { item, .. } => Some(item),
+            Type::Scalar(_) => None,
+        }
+    }
+
+    /// Panics if it is no object: callers name constants.
+    fn object(&self) -> &'static Object {
+        match self {
+            Type::Object(object) => object,
+            other => unreachable!("{other:?} is an object"),
+        }
+    }
+}
+
+impl Object {
+    /// The type of a field. It panics if there is none: names come from the schema itself or are constants.
+    pub(crate) fn field(&self, name: &str) -> &Type {
+        self.fields.get(name).expect("every field that is named is part of the schema")
+    }
+
+    /// The type of the items of a field that is a list. It panics as [`Object::field`] does.
+    pub(crate) fn item(&self, name: &str) -> &Type {
+        match self.field(name) {
+            Type::List { item, .. } => item,
+            other => unreachable!("{other:?} is a list"),
+        }
+    }
+
+    /// The fields that tell the items of a list apart. It panics as [`Object::field`] does.
+    pub(crate) fn keys(&self, name: &str) -> &[String] {
+        match self.field(name) {
+            Type::List { keys, .. } => keys,
+            other => unreachable!("{other:?} is a list"),
+        }
+    }
+
+    /// The field whose name is nearest to a wrong one, if one is near.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.fields.keys().map(String::as_str))
+    }
+}
+
+/// A type as `schema.json` has it, where objects are named.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Published {
+    Scalar(Scalar),
+    Ref {
+        #[serde(rename = "ref")]
+        name: String,
+    },
+    List {
+        list: Box<Published>,
+        #[serde(default)]
+        keys: Vec<String>,
+    },
+    Map {
+        map: Box<Published>,
+    },
+}
+
+#[derive(Deserialize)]
+struct PublishedObject {
+    fields: BTreeMap<String, Published>,
+    #[serde(default)]
+    required: Vec<String>,
+}
+
+/// Resolves names. No type holds itself, so each is complete before another refers to it.
+struct Linker {
+    published: BTreeMap<String, PublishedObject>,
+    objects: Vec<&'static Object>,
+}
+
+impl Linker {
+    fn object(&mut self, name: &str) -> &'static Object {
+        if let Some(object) = self.objects.iter().find(|object| object.name == name) {
+            return object;
+        }
+        let PublishedObject { fields, required } = self.published.remove(name).expect("every named type is published");
+        let fields = fields.into_iter().map(|(field, kind)| (field, self.resolve(kind))).collect();
+        let object = Object { name: name.to_owned(), fields, required, number: self.objects.len() };
+        self.objects.push(Box::leak(Box::new(object)));
+        self.objects[self.objects.len() - 1]
+    }
+
+    fn resolve(&mut self, kind: Published) -> Type {
+        match kind {
+            Published::Scalar(scalar) => Type::Scalar(scalar),
+            Published::Ref { name } => Type::Object(self.object(&name)),
+            Published::List { list, keys } => Type::List { item: Box::new(self.resolve(*list)), keys },
+            Published::Map { map } => Type::Map(Box::new(self.resolve(*map))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merge_keys_are_those_that_kubernetes_publishes() {
+        let keys = |object: &'static Object, field| match object.field(field) {
+            Type::List { keys, .. } => keys.clone(),
+            other => panic!("{field} is not a list but {other:?}"),
+        };
+        let Schema { spec, container, .. } = *Schema::get();
+        assert_eq!(keys(spec, "initContainers"), ["name"]);
+        assert_eq!(keys(container, "ports"), ["containerPort", "protocol"]);
+        assert_eq!(keys(container, "volumeMounts"), ["mountPath"]);
+        assert_eq!(keys(spec, "tolerations"), Vec::<String>::new());
+    }
+}

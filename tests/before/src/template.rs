@@ -1,0 +1,185 @@
+//! A template is a pod with holes: what it adds, to which containers, under which conditions.
+//!
+//! There is one path for files and for custom resources, and no way to have a [`Template`] that was not checked: every
+//! field and every expression is known to be right for some pod, and only what a single pod can tell is left for the
+//! review.
+
+pub(crate) mod diagnostics;
+mod normalize;
+pub(crate) mod parameter;
+pub(crate) mod parse;
+pub(crate) mod part;
+mod selector;
+pub(crate) mod token;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+pub use self::diagnostics::Diagnostic;
+pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
+use self::part::{Hole, fill};
+pub(crate) use self::selector::Selector;
+use crate::expression::Expression;
+use crate::fragment::{Fragment, View, write_json};
+use crate::names::digest;
+pub use crate::names::{OnError, TemplateName};
+
+/// A template that was accepted.
+#[derive(Debug)]
+pub struct Template {
+    /// Its name.
+    pub name: TemplateName,
+    /// What it is for, in its author's words.
+    pub description: String,
+    /// A short hash of all of it.
+    pub digest: String,
+    /// The only namespace of an `InjectionTemplate`.
+    pub namespace: Option<String>,
+    /// Whether a namespace may have its own template of this name.
+    pub allows_shadowing: bool,
+    /// What should be better about it, and does not keep it from being used.
+    pub warnings: Vec<Diagnostic>,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) when: Option<Expression>,
+    pub(crate) namespace_selector: Option<Selector>,
+    pub(crate) on_error: Option<OnError>,
+    pub(crate) placement: Placement,
+    /// The operating systems of pods that it is for.
+    pub(crate) os: Vec<String>,
+    pub(crate) host_network: bool,
+    /// How many values and expressions stand in its `spec`.
+    pub(crate) weight: usize,
+    /// How many of the expressions read more than parameters.
+    pub(crate) reads: usize,
+    /// Whether an expression goes through the items of something.
+    pub(crate) loops: bool,
+    pub(crate) pod: PodPart,
+    pub(crate) app: Vec<AppEntry>,
+    /// What a pod that sets no parameter gets, if every parameter is optional or has a default.
+    pub(crate) defaults: Option<Defaults>,
+}
+
+/// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
+#[derive(Debug)]
+pub(crate) struct Defaults {
+    pub(crate) parameters: Parameters,
+    pub(crate) digest: String,
+    /// Without holes; nothing if a hole reads more than parameters.
+    pub(crate) pod: Option<PodPart>,
+    /// The same for each entry of `app`.
+    pub(crate) app: Vec<Option<Fragment>>,
+}
+
+/// Where added init containers go.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Placement {
+    /// Before the pod's own, so that these can use them.
+    #[default]
+    BeforeInit,
+    AfterInit,
+    Before(String),
+    After(String),
+}
+
+/// What the pod as a whole receives.
+#[derive(Debug, Default)]
+pub(crate) struct PodPart {
+    pub(crate) metadata: Option<Fragment>,
+    pub(crate) spec: Option<Fragment>,
+    /// The names of volumes that may be there already, from the pod or from another template.
+    pub(crate) shares: Option<Fragment>,
+    pub(crate) holes: Vec<Hole>,
+}
+
+impl PodPart {
+    /// Whether an expression makes a field of a container of something else than parameters.
+    pub(crate) fn varies_with_pod(&self, list: &str, name: &str, field: &str) -> bool {
+        let holes = self.spec.iter().flat_map(|spec| spec.holes_of(list, name, field));
+        holes.into_iter().any(|at| !self.holes[at].reads_only_parameters())
+    }
+}
+
+/// What the pod's own containers receive.
+#[derive(Debug)]
+pub(crate) struct AppEntry {
+    /// The lists and names of the containers that it is for.
+    globs: Vec<(&'static str, Glob)>,
+    pub(crate) when: Option<Expression>,
+    /// Whether the template's values win over the pod's.
+    pub(crate) overrides: bool,
+    pub(crate) container: Fragment,
+    pub(crate) holes: Vec<Hole>,
+}
+
+impl AppEntry {
+    /// Whether it is for a container of that list and name.
+    pub(crate) fn names(&self, list: &str, container: &str) -> bool {
+        self.globs.iter().any(|(of, glob)| *of == list && glob.matches(container))
+    }
+}
+
+/// A container's name, in which `*` stands for any text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Glob(String);
+
+impl Glob {
+    fn matches(&self, name: &str) -> bool {
+        let Some((first, rest)) = self.0.split_once('*') else { return self.0 == name };
+        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+        let Some(mut inner) = name.strip_prefix(first).and_then(|name| name.strip_suffix(last)) else { return false };
+        middle.split('*').all(|part| match inner.find(part) {
+            Some(at) => {
+                inner = &inner[at + part.len()..];
+                true
+            }
+            None => false,
+        })
+    }
+}
+
+impl Template {
+    /// What tells this template with these parameters from any other.
+    pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
+        let mut values = Vec::new();
+        for (name, value) in &parameters.0 {
+            values.extend_from_slice(name.as_bytes());
+            values.push(b'=');
+            write_json(&mut values, value);
+            values.push(b'\n');
+        }
+        digest(&[self.digest.as_bytes(), &values])
+    }
+
+    fn with_defaults(mut self) -> Template {
+        let default = |it: &Parameter| it.default.clone().or(it.optional.then_some(Value::Null));
+        let parameters = self.parameters.iter().map(|it| Some((it.name.clone(), default(it)?)));
+        let Some(parameters) = parameters.collect::<Option<_>>().map(Parameters) else { return self };
+        let variables = WithoutPod::new(&parameters);
+        let values = |holes: &[Hole]| {
+            let is_known = holes.iter().all(Hole::reads_only_parameters);
+            // What cannot be rendered is reported to the pod that asks for it.
+            if is_known { fill(holes, |_| true, &variables, &parameters).ok() } else { None }
+        };
+        let pod = values(&self.pod.holes).map(|values| {
+            let resolve = |fragment| View::new(fragment, &[], &values).resolve();
+            PodPart {
+                metadata: self.pod.metadata.as_ref().map(resolve),
+                spec: self.pod.spec.as_ref().map(resolve),
+                shares: self.pod.shares.as_ref().map(resolve),
+                holes: Vec::new(),
+            }
+        });
+        let entry =
+            |entry: &AppEntry| values(&entry.holes).map(|values| View::new(&entry.container, &[], &values).resolve());
+        let app = self.app.iter().map(entry).collect();
+        self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
+        self
+    }
+
+    /// Containers that entries of `app` are for: the list and a name of each.
+    pub(crate) fn sample_containers(&self) -> BTreeSet<(&'static str, String)> {
+        let globs = self.app.iter().flat_map(|entry| &entry.globs);
+        globs.map(|(list, glob)| (*list, glob.0.replace('*', "app"))).collect()
+    }
+}

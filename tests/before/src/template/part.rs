@@ -1,0 +1,231 @@
+//! What a template gives, compiled once: what has no hole is serialized, and each hole knows what its place in a pod must
+//! hold. So a review evaluates the holes and judges their values, and nothing else.
+
+use serde_json::Value;
+
+use super::diagnostics::Diagnostics;
+use super::normalize::normalize;
+use super::parameter::Parameters;
+use crate::expression::pieces::{Piece, split};
+use crate::expression::{Expression, Failure, Scope, Variables};
+use crate::fragment::{Fragment, Shape, View, size};
+use crate::rules::Violation;
+use crate::rules::report::{Place, Report};
+use crate::rules::table::NO_RULES;
+use crate::rules::tree::{Kind, Tree};
+use crate::rules::walk::{Walk, expected};
+use crate::schema::Type;
+use crate::yaml::{self, Node, Position};
+
+/// A place that expressions fill.
+#[derive(Debug)]
+pub(crate) struct Hole {
+    parts: Vec<Part>,
+    kind: &'static Type,
+    /// Where it is, for messages: `initContainers[0].image`.
+    place: String,
+    /// The same in its file.
+    pub(crate) position: Position,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    /// `params.NAME` alone, by far the most frequent: it needs no evaluation.
+    Parameter(String),
+    Expression(Box<Expression>),
+}
+
+/// Why a fragment could not be rendered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RenderError {
+    /// An expression gave no value: its place, its source and why.
+    Expression { place: String, source: String, failure: Failure },
+    /// An expression gave a value that its place cannot hold.
+    WrongType { place: String, message: String },
+}
+
+/// What is wrong with an expression in place of what can only hold expressions.
+pub(super) const WRITTEN_OUT: &str = "must be written out; expressions can stand inside of it";
+
+/// Compiles nodes into fragments, and numbers the holes. Whether the nodes are right for their types is for the rules to
+/// say; a part that is not is skipped.
+pub(crate) struct Compiler<'a> {
+    pub(crate) diagnostics: &'a Diagnostics<'a>,
+    pub(crate) scope: &'a Scope<'a>,
+    pub(crate) holes: Vec<Hole>,
+}
+
+impl Compiler<'_> {
+    /// Compiles a value of a type. `null` counts as not there.
+    pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
+        match (&node.value, kind) {
+            (yaml::Value::String(text), _) => match split(text).as_deref() {
+                Ok([Piece::Text(text)]) => Fragment::new(Shape::Scalar(text.as_str().into())),
+                Ok(pieces) => self.hole(node, pieces, kind, place),
+                Err(message) => self.wrong(node, place, message),
+            },
+            (yaml::Value::Object(members), _) => {
+                let there = members.iter().filter(|(_, node)| node.value != yaml::Value::Null);
+                let members = there.filter_map(|(key, node)| {
+                    let mut fragment = self.compile(node, kind.child(&key.name)?, &place.member(&key.name));
+                    // An emptyDir says something by being there, whatever nulls leave in it.
+                    fragment.may_be_empty = key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
+                    Some((key.name.as_str().into(), fragment))
+                });
+                Fragment::new(Shape::Object(members.collect()))
+            }
+            (yaml::Value::List(items), Type::List { item, .. }) => {
+                let there = items.iter().enumerate().filter(|(_, node)| node.value != yaml::Value::Null);
+                Fragment::new(Shape::List(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect()))
+            }
+            _ => Fragment::new(Shape::Scalar(node.to_json())),
+        }
+    }
+
+    fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
+        self.diagnostics.add(node.position, place.to_string(), message);
+        Fragment::filled(Value::Null)
+    }
+
+    fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, place: &Place<'_>) -> Fragment {
+        // What a container holds is judged when the template is loaded.
+        let item = if let Type::List { item, .. } = kind { item } else { kind };
+        if matches!(item, Type::Object(object) if object.name == "Container") {
+            return self.wrong(node, place, WRITTEN_OUT);
+        }
+        if pieces.len() > 1 && !matches!(kind, Type::Scalar(_)) {
+            let message = format!("must be {}, so an expression must stand alone in it", expected(kind));
+            return self.wrong(node, place, message);
+        }
+        match pieces.iter().map(|piece| self.part(piece)).collect() {
+            Ok(parts) => {
+                let place = place.to_string().trim_start_matches("spec.pod.").to_owned();
+                self.holes.push(Hole { parts, kind, place, position: node.position });
+                Fragment::new(Shape::Hole(self.holes.len() - 1))
+            }
+            Err(error) => self.wrong(node, place, error),
+        }
+    }
+
+    fn part(&self, piece: &Piece) -> Result<Part, String> {
+        let source = match piece {
+            Piece::Text(text) => return Ok(Part::Text(text.clone())),
+            Piece::Hole(source) => source,
+        };
+        let named = source.trim().strip_prefix("params.").filter(|name| self.scope.parameters.contains_key(name));
+        if let Some(name) = named {
+            return Ok(Part::Parameter(name.to_owned()));
+        }
+        Expression::compile(source, self.scope)
+            .map(|expression| Part::Expression(Box::new(expression)))
+            .map_err(|error| format!("has a wrong expression, ${{{{{source}}}}}: {error}"))
+    }
+}
+
+impl Hole {
+    /// The expressions in it that need evaluation.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.parts
+            .iter()
+            .filter_map(|part| if let Part::Expression(expression) = part { Some(&**expression) } else { None })
+    }
+
+    /// Whether it has one value for all pods with the same parameters.
+    pub(crate) fn reads_only_parameters(&self) -> bool {
+        self.expressions().all(Expression::reads_only_parameters)
+    }
+
+    /// Whether its value depends on a parameter.
+    pub(crate) fn reads_parameter(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Parameter(parameter) if parameter == name))
+            || self.expressions().any(|expression| expression.reads_parameter(name))
+    }
+
+    /// The value of a hole, checked against its place.
+    ///
+    /// # Errors
+    ///
+    /// When an expression gives no value, or one that the place cannot hold.
+    pub(crate) fn fill(&self, variables: &dyn Variables, parameters: &Parameters) -> Result<Fragment, RenderError> {
+        let value = match self.parts.as_slice() {
+            [part] => self.evaluate(part, variables, parameters)?,
+            parts => {
+                let mut text = String::new();
+                for part in parts {
+                    match self.evaluate(part, variables, parameters)? {
+                        Value::String(part) => text.push_str(&part),
+                        part @ (Value::Number(_) | Value::Bool(_)) => text.push_str(&part.to_string()),
+                        other => {
+                            let message = format!("cannot have {} inside a longer text", Kind::of(&other).name());
+                            return Err(RenderError::WrongType { place: self.place.clone(), message });
+                        }
+                    }
+                }
+                text.into()
+            }
+        };
+        if value.is_null() {
+            return Ok(Fragment::filled(Value::Null));
+        }
+        variables.spend(size(&value)).map_err(|failure| self.failed(self.source(), failure))?;
+        let place = Place::root(&self.place);
+        let mut report = Report::default();
+        let value = normalize(value, self.kind, &place, &mut report);
+        let fragment = Fragment::filled(value);
+        let given = Tree::view(View::new(&fragment, &[], &[]));
+        Walk::new(&NO_RULES, &mut report).value(given, self.kind, &place);
+        match report.into_violations().into_iter().next() {
+            Some(Violation { place, message, .. }) => Err(RenderError::WrongType { place, message }),
+            None => Ok(fragment),
+        }
+    }
+
+    /// What was written there, for messages.
+    fn source(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Parameter(name) => format!("${{{{ params.{name} }}}}"),
+            Part::Expression(expression) => format!("${{{{ {} }}}}", expression.source),
+        });
+        parts.collect()
+    }
+
+    fn evaluate(&self, part: &Part, variables: &dyn Variables, parameters: &Parameters) -> Result<Value, RenderError> {
+        match part {
+            Part::Text(text) => Ok(text.as_str().into()),
+            Part::Parameter(name) => Ok(parameters.get(name).clone()),
+            Part::Expression(expression) => {
+                expression.evaluate(variables).map_err(|failure| self.failed(expression.source.clone(), failure))
+            }
+        }
+    }
+
+    fn failed(&self, source: String, failure: Failure) -> RenderError {
+        RenderError::Expression { place: self.place.clone(), source, failure }
+    }
+}
+
+/// The values of those holes that are wanted, by their numbers and in order of them.
+///
+/// # Errors
+///
+/// With all that fail.
+pub(crate) fn fill(
+    holes: &[Hole],
+    wanted: impl Fn(&Hole) -> bool,
+    variables: &dyn Variables,
+    parameters: &Parameters,
+) -> Result<Vec<(usize, Fragment)>, Vec<RenderError>> {
+    let mut errors = Vec::new();
+    let mut values = Vec::new();
+    for (at, hole) in holes.iter().enumerate().filter(|(_, hole)| wanted(hole)) {
+        match hole.fill(variables, parameters) {
+            Ok(value) => values.push((at, value)),
+            // What is left is not worth the work.
+            Err(error @ RenderError::Expression { failure: Failure::Limit(_), .. }) => return Err(vec![error]),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}

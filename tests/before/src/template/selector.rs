@@ -1,0 +1,86 @@
+//! Label selectors, as Kubernetes has them.
+
+use std::collections::BTreeMap;
+
+use super::diagnostics::Fields;
+use crate::yaml::{Node, Value};
+
+/// Which labels an object must have. An empty selector matches everything.
+#[derive(Debug, Default)]
+pub(crate) struct Selector(Vec<Requirement>);
+
+#[derive(Debug)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+    values: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+impl Requirement {
+    fn parse(fields: &Fields<'_>) -> Option<Requirement> {
+        const OPERATORS: &[(&str, Operator)] = &[
+            ("In", Operator::In),
+            ("NotIn", Operator::NotIn),
+            ("Exists", Operator::Exists),
+            ("DoesNotExist", Operator::DoesNotExist),
+        ];
+        fields.require("operator");
+        let key = fields.required_string("key");
+        let operator = fields.choice("operator", OPERATORS)?;
+        let values = fields.strings("values");
+        let compares = matches!(operator, Operator::In | Operator::NotIn);
+        if compares && values.is_empty() {
+            fields.wrong_field("values", "must have at least one value");
+        } else if !compares && !values.is_empty() {
+            fields.wrong_field("values", "must be empty for this operator");
+        }
+        Some(Requirement { key: key?.to_owned(), operator, values })
+    }
+}
+
+impl Selector {
+    /// Reads the `namespaceSelector` of a template's spec.
+    pub(super) fn parse(spec: &Fields<'_>) -> Option<Selector> {
+        let known = ["matchLabels", "matchExpressions"];
+        let fields = spec.object("namespaceSelector", "a label selector", &known)?;
+        let mut requirements = Vec::new();
+        let labels = fields.get("matchLabels");
+        if labels.is_some_and(|node| !matches!(node.value, Value::Object(_))) {
+            fields.wrong_field("matchLabels", "must be an object");
+        }
+        for (key, value) in labels.map(Node::members).unwrap_or_default() {
+            match value.as_str() {
+                Some(value) => requirements.push(Requirement {
+                    key: key.name.clone(),
+                    operator: Operator::In,
+                    values: vec![value.to_owned()],
+                }),
+                None => fields.wrong_field("matchLabels", "must hold strings; quote them"),
+            }
+        }
+        let known = ["key", "operator", "values"];
+        let expressions = fields.objects("matchExpressions", "a label selector's expression", &known);
+        requirements.extend(expressions.filter_map(|fields| Requirement::parse(&fields)));
+        Some(Selector(requirements))
+    }
+
+    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|requirement| {
+            let value = labels.get(&requirement.key);
+            match requirement.operator {
+                Operator::In => value.is_some_and(|value| requirement.values.contains(value)),
+                Operator::NotIn => value.is_none_or(|value| !requirement.values.contains(value)),
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
+            }
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! Words for messages: the nearest known name, and what others wrote, short enough to be shown.
+
+/// The known name that is most like an unknown one, if it is near enough to be meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
+    const LONGEST: usize = 128;
+    let length = name.chars().count();
+    let distance = |candidate: &str| {
+        if candidate.eq_ignore_ascii_case(name) {
+            return Some(0);
+        }
+        let other = candidate.chars().count();
+        let (shorter, difference) = (length.min(other), length.abs_diff(other));
+        // The beginning of a word, or a word with something behind it: `int` for `integer`.
+        if shorter >= 3 && (candidate.starts_with(name) || name.starts_with(candidate)) {
+            return Some(difference);
+        }
+        // No name is nearer than the difference of the lengths.
+        let near = 1 + shorter / 4;
+        if difference > near { None } else { Some(strsim::osa_distance(name, candidate)).filter(|it| *it <= near) }
+    };
+    known
+        .filter(|candidate| name.len().max(candidate.len()) <= LONGEST)
+        .filter_map(|candidate| Some((distance(candidate)?, candidate)))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// The end of a message about a wrong name.
+pub(crate) fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+/// What somebody else wrote, short enough for a message and without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().count() > LONGEST {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The beginning of an expression, in one line.
+pub(crate) fn excerpt(source: &str) -> String {
+    const LONGEST: usize = 160;
+    let source = one_line(source);
+    match source.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &source[..end]),
+        None => source,
+    }
+}
+
+/// A message of several lines as one.
+pub(crate) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `a Container`, `an EnvVar`.
+pub(crate) fn article(name: &str) -> String {
+    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
