@@ -19,6 +19,8 @@ pub(super) fn by_others(pod: &Json, random: &mut Random) -> Json {
             take_out,
             change_annotation,
             change_container,
+            forge_status,
+            forge_status,
         ]);
         change(&mut pod, random);
     }
@@ -186,4 +188,74 @@ fn change_container(pod: &mut Value, random: &mut Random) {
         ("ports", json!([{"name": "http", "containerPort": 8080}])),
     ]);
     container[field] = value;
+}
+
+/// What somebody writes who wants a status to say something else.
+fn forge_status(pod: &mut Value, random: &mut Random) {
+    let places: Vec<String> = (0..4).map(|_| place(pod, random)).collect();
+    let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) else { return };
+    let asked = annotations.get("pillion.dev/templates").and_then(Value::as_str).unwrap_or("t0");
+    let asked: Vec<String> = asked.split(',').map(|name| name.trim_start_matches('+').to_owned()).collect();
+    let written = annotations.get("pillion.dev/status").and_then(Value::as_str);
+    let mut status: Value = written.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}));
+    let Some(members) = status.as_object_mut() else { return };
+    let records = members.entry("templates").or_insert_with(|| json!([]));
+    let Some(records) = records.as_array_mut() else { return };
+    if records.is_empty() || random.percent(15) {
+        records.push(json!({"name": random.pick(&asked), "digest": "0123456789abcdef"}));
+    }
+    let at = random.below(records.len());
+    let place = random.pick(&places);
+    let lists = ["added", "added", "added", "overridden", "app"];
+    match random.below(10) {
+        0 => records[at]["name"] = random.pick(&asked).into(),
+        1 => records[at]["digest"] = "0123456789abcdef".into(),
+        2 => drop(records.remove(at)),
+        3 => {
+            records[at]["replaced"] = json!([[place, random.pick(&[json!(5), json!("Never"), json!({}), Value::Null])]])
+        }
+        4 | 5 => {
+            let list = records[at].get_mut(random.pick(&lists)).and_then(Value::as_array_mut);
+            if let Some(list) = list.filter(|list| !list.is_empty()) {
+                list.remove(random.below(list.len()));
+            }
+        }
+        _ => {
+            let list = random.pick(&lists);
+            if !records[at][list].is_array() {
+                records[at][list] = json!([]);
+            }
+            if let Some(list) = records[at][list].as_array_mut() {
+                list.extend(places.into_iter().map(Value::from));
+            }
+        }
+    }
+    annotations.insert("pillion.dev/status".into(), status.to_string().into());
+}
+
+/// A pointer to somewhere in a pod, as a status names it, or nearly so.
+fn place(pod: &Value, random: &mut Random) -> String {
+    let (mut pointer, mut here) = (String::new(), pod);
+    for depth in 0.. {
+        let token = match here {
+            Value::Object(members) if !members.is_empty() => {
+                let (name, value) = members.iter().nth(random.below(members.len())).expect("it is below their number");
+                here = value;
+                name.clone()
+            }
+            Value::Array(items) if !items.is_empty() => {
+                here = &items[random.below(items.len())];
+                let text = |name: &str| here.get(name).map(|it| it.to_string().trim_matches('"').to_owned());
+                let port =
+                    text("containerPort").map(|port| format!("{port}/{}", text("protocol").unwrap_or("TCP".into())));
+                text("mountPath").or(port).or_else(|| text("name")).unwrap_or_else(|| here.to_string())
+            }
+            _ => break,
+        };
+        pointer += &format!("/{}", token.replace('~', "~0").replace('/', "~1"));
+        if depth > 1 && random.percent(25) {
+            break;
+        }
+    }
+    if random.percent(5) { format!("{pointer}x") } else { pointer }
 }
