@@ -27,11 +27,7 @@ pub mod decision;
 mod schema;
 
 mod expression;
-mod object;
-
-mod fragment;
-
-mod draft;
+mod json;
 
 pub mod rules;
 

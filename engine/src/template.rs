@@ -21,7 +21,8 @@ pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
 use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
-use crate::fragment::{Fragment, View, write_json};
+use crate::json::Fragment;
+use crate::json::fragment::write_json;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
 
@@ -162,16 +163,15 @@ impl Template {
             if is_known { fill(holes, |_| true, &variables, &parameters).ok() } else { None }
         };
         let pod = values(&self.pod.holes).map(|values| {
-            let resolve = |fragment| View::new(fragment, &[], &values).resolve();
+            let resolve = |part: &Option<Fragment>| part.as_ref()?.resolve(&[&values]);
             PodPart {
-                metadata: self.pod.metadata.as_ref().map(resolve),
-                spec: self.pod.spec.as_ref().map(resolve),
-                shares: self.pod.shares.as_ref().map(resolve),
+                metadata: resolve(&self.pod.metadata),
+                spec: resolve(&self.pod.spec),
+                shares: resolve(&self.pod.shares),
                 holes: Vec::new(),
             }
         });
-        let entry =
-            |entry: &AppEntry| values(&entry.holes).map(|values| View::new(&entry.container, &[], &values).resolve());
+        let entry = |entry: &AppEntry| values(&entry.holes).and_then(|values| entry.container.resolve(&[&values]));
         let app = self.app.iter().map(entry).collect();
         self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
         self

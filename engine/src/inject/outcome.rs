@@ -38,12 +38,6 @@ pub(super) enum TemplateOutcome {
     Failed(Refusal, OnError),
 }
 
-impl TemplateOutcome {
-    pub(super) fn record(&self) -> Option<&Record> {
-        if let TemplateOutcome::Injected(record) = self { Some(record) } else { None }
-    }
-}
-
 /// A decision that adds nothing.
 pub(super) fn untouched(outcome: Outcome, reason: Reason, subject: Subject) -> Decision {
     Decision {

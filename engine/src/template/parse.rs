@@ -219,7 +219,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
             diagnostics.add(node.position, place, WRITTEN_OUT);
             return None;
         }
-        Some(compiler.compile(node, kind, &Place::root(place)))
+        Some(compiler.whole(node, kind, &Place::root(place)))
     };
     PodPart {
         metadata: compile(field("metadata"), schema.pod().field("metadata"), "spec.pod.metadata"),
@@ -258,7 +258,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
     }
     let given = Node { value: Value::Object(given), position: fields.node.position };
     let mut compiler = Compiler { diagnostics: fields.diagnostics, scope, holes: Vec::new() };
-    let container = compiler.compile(&given, Schema::get().spec.item("containers"), &Place::root(&fields.path));
+    let container = compiler.whole(&given, Schema::get().spec.item("containers"), &Place::root(&fields.path));
     let entry = AppEntry {
         globs,
         when: parse_when(fields, scope),

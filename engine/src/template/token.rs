@@ -67,7 +67,7 @@ fn push(node: &mut Node, list: &str, item: serde_json::Value) {
 
 #[cfg(test)]
 mod tests {
-    use crate::fragment::View;
+    use crate::json::View;
     use crate::load::read;
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
                     {serviceAccountToken: false, pod: {spec: {containers: [{name: a, image: a, volumeMounts: null}], \
                     volumes: null}}}}";
         let template = read(text, "a.yaml").remove(0).expect("it is right");
-        let spec = View::new(template.pod.spec.as_ref().expect("a spec"), &[], &[]).to_value();
+        let spec = View::given(template.pod.spec.as_ref().expect("a spec")).to_value();
         assert_eq!(spec["containers"][0]["volumeMounts"][0]["mountPath"], super::TOKEN_PATH);
         assert_eq!(spec["volumes"][0]["name"], "no-token-a");
     }

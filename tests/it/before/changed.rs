@@ -212,7 +212,8 @@ fn forge_status(pod: &mut Value, random: &mut Random) {
         1 => records[at]["digest"] = "0123456789abcdef".into(),
         2 => drop(records.remove(at)),
         3 => {
-            records[at]["replaced"] = json!([[place, random.pick(&[json!(5), json!("Never"), json!({}), Value::Null])]])
+            records[at]["replaced"] =
+                json!([[place, random.pick(&[json!(5), json!("Never"), json!({}), Value::Null])]]);
         }
         4 | 5 => {
             let list = records[at].get_mut(random.pick(&lists)).and_then(Value::as_array_mut);

@@ -86,12 +86,22 @@ impl Driller<'_> {
             }
             9 if self.in_app => self.text(
                 r#"["container.name", "has(container.ports) ? container.ports[0].containerPort : 8080", "container.image",
-                    "container.?workingDir.orValue('/srv')", "container.?env.orValue([]).size()"]"#,
+                    "container.?workingDir.orValue('/srv')", "container.?env.orValue([]).size()",
+                    "container.?volumeMounts.orValue([]).size()", "container.?lifecycle.orValue({}).size()",
+                    "container.?resources.?limits.orValue({}).size()", "container.?ports.orValue([]).size()",
+                    "container.?readinessProbe.?periodSeconds.orValue(0)"]"#,
             ),
             9 | 10 => self.text(
                 r#"["pod.metadata.name", "pod.metadata.labels[?'app'].orValue('none')", "pod.spec.containers.size()",
                     "pod.spec.containers.map(c, c.name)", "namespaceObject.metadata.name", "pod.metadata.labels",
-                    "pod.spec.?volumes.orValue([]).size() > 0", "pod.metadata.annotations[?'example.com/note'].orValue('')"]"#,
+                    "pod.spec.?volumes.orValue([]).size() > 0", "pod.metadata.annotations[?'example.com/note'].orValue('')",
+                    "pod.metadata.annotations.size()", "pod.spec.?initContainers.orValue([]).size()",
+                    "pod.spec.?terminationGracePeriodSeconds.orValue(30)", "pod.spec.?dnsPolicy.orValue('none')",
+                    "pod.spec.?tolerations.orValue([]).size()", "pod.spec.?securityContext.orValue({}).size()",
+                    "pod.spec.?securityContext.?fsGroup.orValue(1)", "pod.metadata.labels.size()",
+                    "pod.metadata.?annotations.orValue({}).size()", "pod.spec.containers[0].?env.orValue([]).size()",
+                    "has(pod.spec.initContainers)", "pod.spec.?nodeSelector.orValue({}).size()",
+                    "pod.spec.?enableServiceLinks.orValue(true)", "pod.metadata.size()", "pod.spec.size()"]"#,
             ),
             11 => {
                 if let Some(text) = value.as_str().filter(|text| text.len() > 1 && text.is_ascii()) {
