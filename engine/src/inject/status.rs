@@ -224,7 +224,7 @@ fn mark<'a>(node: &mut Node<'a>, kind: &Type, depth: usize, marks: &[&Mark<'a>])
         }
         _ => {
             let members = node.members().into_iter().flatten();
-            members.filter(|(_, node)| !node.view().is_null()).for_each(|(name, node)| go_on(name, node));
+            members.filter(|(_, node)| !node.is_null()).for_each(|(name, node)| go_on(name, node));
         }
     }
 }

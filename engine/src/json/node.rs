@@ -8,7 +8,6 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::fragment::{Fragment, Shape, Values, write_json};
 use super::text::{self, Object, Opened};
-use super::view::View;
 
 /// Who brought a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,11 +117,6 @@ impl<'a> Node<'a> {
         Node { change: Change::Added, ..self }
     }
 
-    /// To look at.
-    pub(crate) fn view(&self) -> View<'_> {
-        View::of(self)
-    }
-
     /// Whether this call brought it.
     pub(crate) fn is_new(&self) -> bool {
         matches!(self.by, By::Now(_)) || self.by == By::Pillion && !matches!(self.change, Change::None)
@@ -185,7 +179,7 @@ impl<'a> Node<'a> {
     pub(crate) fn member(&mut self, name: &str) -> Option<&mut Node<'a>> {
         let members = self.members()?;
         let at = members.iter().rposition(|(member, _)| member == name)?;
-        Some(&mut members[at].1).filter(|node| !node.view().is_null())
+        Some(&mut members[at].1).filter(|node| !node.is_null())
     }
 
     /// A member, added if need be. `None` if this is no object.
@@ -208,17 +202,17 @@ impl<'a> Node<'a> {
         self.member(name).and_then(Node::items).map(Vec::as_mut_slice).unwrap_or_default()
     }
 
-    /// Whether this is an object of that name.
-    pub(crate) fn is_named(&self, wanted: &str) -> bool {
-        self.view().get("name").is_some_and(|name| name.is_text(wanted))
-    }
-
     /// The name of an object of the pod.
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
         match self.child("name")?.json {
             Json::Text(raw) => text::string(raw),
             _ => None,
         }
+    }
+
+    /// Go writes a list that is not there so.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.json, Json::Text(raw) if raw.get() == "null")
     }
 
     /// Whether this is an object or list with nothing in it.
@@ -306,7 +300,7 @@ impl<'a> Node<'a> {
             };
         };
         let member = node.child(name)?;
-        if member.view().is_null() { None } else { member.find(path) }
+        if member.is_null() { None } else { member.find(path) }
     }
 
     /// How much text is read to find a value: all of the member of the pod's object that it is in.
@@ -341,7 +335,7 @@ impl<'a> Node<'a> {
             Json::List(items) => items.iter().map(|item| (None, item)).collect(),
             Json::Text(_) | Json::Given(_) => {
                 write_json(json, node);
-                return if node.view().is_null() { Left::Nothing } else { Left::All };
+                return if node.is_null() { Left::Nothing } else { Left::All };
             }
         };
         let is_list = matches!(node.json, Json::List(_));

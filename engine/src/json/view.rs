@@ -53,6 +53,18 @@ pub(crate) struct Member<'t> {
     pub(crate) value: View<'t>,
 }
 
+impl Node<'_> {
+    /// To look at.
+    pub(crate) fn view(&self) -> View<'_> {
+        View::of(self)
+    }
+
+    /// Whether this is an object of that name.
+    pub(crate) fn is_named(&self, wanted: &str) -> bool {
+        self.view().get("name").is_some_and(|name| name.is_text(wanted))
+    }
+}
+
 impl<'t> View<'t> {
     /// What stands for a value that is not there.
     pub(crate) const NOTHING: View<'static> = View::new(Form::Text(RawValue::NULL));
@@ -77,7 +89,7 @@ impl<'t> View<'t> {
     }
 
     /// A part of the tree of a pod: what this call brought is judged.
-    pub(crate) fn of(node: &'t Node<'t>) -> View<'t> {
+    fn of(node: &'t Node<'t>) -> View<'t> {
         let form = match node.json {
             Json::Text(raw) => Form::Text(raw),
             Json::Given(fragment) => Form::Given(fragment),
