@@ -183,9 +183,11 @@ impl<'a> Merge<'_, 'a> {
         if self.overrides {
             let here = path.pointer();
             if self.room.take_entry(&here, given.size(), false) {
-                // Also where both are equal: once the API server has filled in defaults, they are not any more.
+                // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
                 self.record.overridden.push(here);
-                existing.replace(given);
+                if existing.view().to_value() != given.view().to_value() {
+                    existing.replace(given);
+                }
             }
         } else {
             self.keep_existing(existing, given, kind, keys, path);

@@ -57,24 +57,17 @@ impl Fragment {
         fragment
     }
 
-    /// The value of a hole, without nulls and what they leave empty; nothing if nothing is left. It is written once, so it
-    /// is not serialized beforehand.
-    pub(crate) fn filled(value: Value) -> Option<Fragment> {
-        let was_empty = matches!(&value, Value::Object(members) if members.is_empty())
-            || matches!(&value, Value::Array(items) if items.is_empty());
+    /// The value of a hole. It is written once, so it is not serialized beforehand.
+    pub(crate) fn filled(value: Value) -> Fragment {
         let shape = match value {
-            Value::Null => return None,
             Value::Object(members) => {
-                let members = members.into_iter();
-                Shape::Object(
-                    members.filter_map(|(name, value)| Some((name.into(), Fragment::filled(value)?))).collect(),
-                )
+                let members = members.into_iter().map(|(name, value)| (name.into(), Fragment::filled(value)));
+                Shape::Object(members.collect())
             }
-            Value::Array(items) => Shape::List(items.into_iter().filter_map(Fragment::filled).collect()),
+            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
             scalar => Shape::Scalar(scalar),
         };
-        let fragment = Fragment { shape, is_fixed: false, json: None, may_be_empty: false };
-        (was_empty || fragment.value().is_some() || fragment.len() > 0).then_some(fragment)
+        Fragment { shape, is_fixed: false, json: None, may_be_empty: false }
     }
 
     /// The same with its holes filled, serialized; nothing if it is omitted.

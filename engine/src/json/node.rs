@@ -27,7 +27,7 @@ pub(crate) enum Change<'a> {
     /// It came with what it stands in, or in an earlier call.
     None,
     Added,
-    /// It stands in the place of another value, which may be equal.
+    /// It stands in the place of another value.
     Replaced(Box<Node<'a>>),
 }
 

@@ -47,11 +47,7 @@ impl Writer {
         let length = self.path.len();
         match (node.before(), &node.json) {
             (None, _) => self.operation("add", node),
-            (Some(was), _) if !ptr::eq(was, node) => {
-                if was.view().to_value() != node.view().to_value() {
-                    self.operation("replace", node);
-                }
-            }
+            (Some(was), _) if !ptr::eq(was, node) => self.operation("replace", node),
             (_, Json::Object(members)) => {
                 for (name, node) in members.iter().filter(|(_, node)| node.may_be_changed()) {
                     push_token(&mut self.path, name);

@@ -35,7 +35,8 @@ pub(super) fn normalize(value: Value, kind: &Type, place: &Place<'_>, report: &m
         },
         (Type::List { item, .. }, Value::Array(items)) => {
             let there = items.into_iter().filter(|value| !value.is_null()).enumerate();
-            there.map(|(at, value)| normalize(value, item, &place.index(at), report)).collect()
+            let normalized = there.map(|(at, value)| normalize(value, item, &place.index(at), report));
+            normalized.filter(|value| !value.is_null()).collect()
         }
         // What nulls leave empty is not there either.
         (Type::Object(_), Value::Object(members)) if !members.is_empty() && members.values().all(Value::is_null) => {

@@ -183,7 +183,7 @@ impl Hole {
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
-        let fragment = Fragment::filled(value);
+        let fragment = (!value.is_null()).then(|| Fragment::filled(value));
         if let Some(fragment) = &fragment {
             Walk::new(&NO_RULES, &mut report).value(View::given(fragment), self.kind, &place);
         }
