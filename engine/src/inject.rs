@@ -14,7 +14,8 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 
-use self::merge::Owners;
+pub use self::merge::MERGE_RULES;
+use self::merge::{Merged, Owners};
 use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
 use self::path::Path;
 use self::pod::{Activation, Budget, Own, Pod};
@@ -25,7 +26,7 @@ pub use self::select::{Selection, refuse_unread, select};
 use self::status::{OUTCOME, Record, STATUS, Status};
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
-use crate::decision::{Decision, Outcome, Reason};
+use crate::decision::{Decision, Outcome, PlaceDecision, Reason};
 use crate::json::{By, Node};
 use crate::names::OnError;
 use crate::rules::violations_of_templates;
@@ -42,6 +43,15 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
 impl Selection<'_> {
     /// Applies the templates, as far as they can be.
     pub fn respond(self, catalog: &Catalog) -> Decision {
+        self.decide(catalog, false)
+    }
+
+    /// The same, and says of each thing that a template gives what became of it, and why.
+    pub fn explain(self, catalog: &Catalog) -> Decision {
+        self.decide(catalog, true)
+    }
+
+    fn decide(self, catalog: &Catalog, explains: bool) -> Decision {
         let Selection { namespace, pod, tree, names, subject, annotation_bytes, .. } = self;
         let [written, outcome] = [STATUS, OUTCOME].map(|key| pod.annotation(key));
         let is_first = written.is_none() && outcome.is_none();
@@ -68,6 +78,7 @@ impl Selection<'_> {
             room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
             warnings: Vec::new(),
+            explains,
         };
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
@@ -90,16 +101,28 @@ struct Injection<'a> {
     /// The nearest names that may still be looked for.
     hints: Cell<usize>,
     warnings: Vec<String>,
+    /// Whether somebody wants to know what became of each thing that a template gives.
+    explains: bool,
 }
 
 impl<'a> Injection<'a> {
     /// Applies one template, or leaves the pod as it was.
-    fn apply(&mut self, number: u16, cell: &'a OnceCell<Rendered<'a>>, tree: &mut Node<'a>) -> TemplateOutcome {
-        let rendered = self.render(&self.owners.names[usize::from(number)], tree);
+    fn apply(
+        &mut self,
+        number: u16,
+        cell: &'a OnceCell<Rendered<'a>>,
+        tree: &mut Node<'a>,
+    ) -> (TemplateOutcome, Vec<PlaceDecision>) {
+        let name = &self.owners.names[usize::from(number)];
+        let rendered = self.render(name, tree);
         self.owners.placements.push(rendered.as_ref().ok().map(|rendered| &rendered.template.placement));
         match rendered {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
-            Err(outcome) => outcome,
+            Err(outcome) => {
+                let is_done = matches!(outcome, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale);
+                let record = self.owners.status.record(name).filter(|_| is_done && self.explains);
+                (outcome, record.map(merge::places_of).unwrap_or_default())
+            }
         }
     }
 
@@ -187,7 +210,12 @@ impl<'a> Injection<'a> {
     }
 
     /// Merges a template into the pod, or leaves the pod as it was.
-    fn merge(&mut self, number: u16, rendered: &'a Rendered<'a>, tree: &mut Node<'a>) -> TemplateOutcome {
+    fn merge(
+        &mut self,
+        number: u16,
+        rendered: &'a Rendered<'a>,
+        tree: &mut Node<'a>,
+    ) -> (TemplateOutcome, Vec<PlaceDecision>) {
         let Rendered { template, required, .. } = *rendered;
         let name = template.name.as_str();
         self.warnings.extend_from_slice(&rendered.warnings);
@@ -205,34 +233,36 @@ impl<'a> Injection<'a> {
             left.take_names_of(&record);
         }
         let by = By::Now(number);
-        let merged = merge::merge(tree, rendered, by, &self.owners, &mut record, &mut left).and_then(|existing| {
+        let merged = merge::merge(tree, rendered, by, &self.owners, &mut record, &mut left, self.explains);
+        let merged = merged.and_then(|merged| {
             // What the templates behind this one added in an earlier call was not there when this one was merged.
             let later = self.owners.volumes_of_later(number, tree);
             match violations_of_templates(tree.view(), &later).as_slice() {
-                [] => Ok(existing),
+                [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
         });
-        match merged {
-            Ok(existing) if existing.is_empty() => {}
-            Ok(existing) => {
-                let places = existing.join(", ");
-                self.warnings.push(format!("template \"{name}\": the existing value wins at {places}"));
-            }
+        let Merged { existing, places } = match merged {
+            Ok(merged) => merged,
             Err(problem) => {
                 tree.undo(by);
-                return TemplateOutcome::Failed(problem, self.policy(template, required));
+                return (TemplateOutcome::Failed(problem, self.policy(template, required)), Vec::new());
             }
+        };
+        if !existing.is_empty() {
+            let places = existing.join(", ");
+            self.warnings.push(format!("template \"{name}\": the existing value wins at {places}"));
         }
         self.room = left;
-        match earlier {
+        let outcome = match earlier {
             earlier if record.entries() > earlier.map_or(0, Record::entries) => {
                 TemplateOutcome::Injected(Box::new(record))
             }
             Some(_) => TemplateOutcome::AlreadyInjected,
             None if rendered.is_empty() => TemplateOutcome::Skipped(Reason::GuardFalse),
             None => TemplateOutcome::Skipped(Reason::AlreadyInjected),
-        }
+        };
+        (outcome, places)
     }
 
     /// What happens to a pod for which a template cannot be applied. Where the namespace requires it, a problem that the

@@ -43,4 +43,4 @@ mod inject;
 
 pub mod load;
 
-pub use inject::{Selection, refuse_unread, review, select};
+pub use inject::{MERGE_RULES, Selection, refuse_unread, review, select};

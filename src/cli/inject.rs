@@ -244,7 +244,7 @@ impl Injection {
             let names: Vec<&str> = injected.iter().map(|template| template.name.as_str()).collect();
             say(&format!("injected {}", names.join(", ")));
         }
-        for TemplateDecision { name, outcome, reason, message } in others {
+        for TemplateDecision { name, outcome, reason, message, .. } in others {
             // Otherwise it has been reported already.
             if *reason != decision.reason && decision.allowed() {
                 say(&format!("{name}: {}", sentence(*outcome, *reason, message)));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use pillion_engine::MERGE_RULES;
 use pillion_engine::decision::Reason;
 use pillion_engine::rules::{self, Group};
 use serde_json::Value;
@@ -98,6 +99,16 @@ fn the_page_of_rules_is_that_of_the_engine() {
         }
     }
     assert_is_written("docs/rules.md", &page);
+}
+
+#[test]
+fn the_table_of_merging_is_that_of_the_engine() {
+    const HEAD: &str = "| Part | The same when | If the pod has it |\n|---|---|---|\n";
+    let page = fs::read_to_string(root().join("docs/merge.md")).expect("the page is there");
+    let (before, after) = page.split_once(HEAD).expect("it has the table");
+    let (_, after) = after.split_once("\n\n").expect("text follows");
+    let rows = MERGE_RULES.iter().map(|rule| format!("| {} | {} | {} |\n", rule.part, rule.same, rule.then));
+    assert_is_written("docs/merge.md", &format!("{before}{HEAD}{}\n{after}", rows.collect::<String>()));
 }
 
 /// Keeps `<parameter>` from being taken for HTML, and a bar for the end of a cell.

@@ -95,6 +95,9 @@ fn run(folder: &Path, templates: &Path) -> Outcome {
         pillion_engine::review(&catalog, &namespace, &Review::of_pod("shop", &pod))
     };
     let decision = decide(&pod);
+    let mut explained = explain(&catalog, &namespace, &pod);
+    explained.templates.iter_mut().for_each(|template| template.places.clear());
+    assert_eq!(explained, decision, "{}: who asks why gets the same", folder.display());
     let result = applied(&pod, &decision);
     if decision.allowed() {
         let again = decide(&result);
@@ -115,6 +118,13 @@ fn run(folder: &Path, templates: &Path) -> Outcome {
         warnings,
         pod: (result != pod).then_some(result),
     }
+}
+
+fn explain(catalog: &Catalog, namespace: &Namespace, pod: &Value) -> Decision {
+    let pod = to_raw_value(pod).expect("JSON");
+    let review = Review::of_pod("shop", &pod);
+    let selection = pillion_engine::select(catalog, namespace, &review);
+    selection.map_or_else(|decision| *decision, |selection| selection.explain(catalog))
 }
 
 fn catalog(templates: &Path) -> (Catalog, Vec<String>) {

@@ -12,6 +12,7 @@ mod docs;
 mod drain;
 mod events;
 mod examples;
+mod explain;
 mod final_check;
 mod golden;
 mod harness;

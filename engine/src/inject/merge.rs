@@ -3,24 +3,28 @@
 
 mod containers;
 mod contains;
+mod owners;
+mod table;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::value::to_raw_value;
 
 use self::contains::{contains, lacking};
+pub(super) use self::owners::Owners;
+pub use self::table::MERGE_RULES;
+use self::table::rule_at;
 use super::outcome::{Few, Refusal};
-use super::path::Path;
+use super::path::{Path, place_of};
 use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
-use super::status::{Before, MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status};
-use crate::decision::Reason;
+use super::status::{Before, MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
+use crate::decision::{Effect, PlaceDecision, Reason};
 use crate::json::node::Json;
 use crate::json::{By, Kind, Node, View};
 use crate::rules::across::DEFAULT_GRACE_PERIOD;
 use crate::schema::{Object, Schema, Type};
-use crate::template::Placement;
 use crate::text::shown;
 
 /// Objects that are merged field by field; every other object is one value.
@@ -31,51 +35,6 @@ const MERGED: &[&str] =
 /// Source: kubernetes pkg/apis/core/v1/defaults.go.
 const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
-
-/// Whose parts a pod has.
-pub(super) struct Owners<'a> {
-    /// The templates of this call, in order.
-    pub(super) names: &'a [String],
-    /// Those of earlier calls.
-    pub(super) status: &'a Status,
-    /// What these added, and is not there any more.
-    pub(super) missing: HashSet<&'a str>,
-    /// Where the templates of this call put their init containers, as far as they came to it.
-    pub(super) placements: Vec<Option<&'a Placement>>,
-}
-
-impl<'a> Owners<'a> {
-    /// The template that brought something.
-    pub(super) fn name(&self, by: By) -> Option<&'a str> {
-        match by {
-            By::Pod | By::Pillion => None,
-            By::Earlier(number) => Some(&self.status.templates[usize::from(number)].name),
-            By::Now(number) => Some(&self.names[usize::from(number)]),
-        }
-    }
-
-    /// Whether a template added something in an earlier call that is not there any more.
-    fn is_missing(&self, template: &str, pointer: &str) -> bool {
-        self.missing.contains(pointer)
-            && self.status.record(template).is_some_and(|record| record.added.iter().any(|added| added == pointer))
-    }
-
-    /// The names of volumes that templates behind one of this call brought in an earlier one.
-    pub(super) fn volumes_of_later(&self, number: u16, tree: &Node<'_>) -> HashSet<String> {
-        let later = &self.names[usize::from(number) + 1..];
-        let is_later = |node: &&Node<'_>| {
-            matches!(node.by, By::Earlier(_))
-                && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
-        };
-        let volumes = tree.child("spec").and_then(|spec| spec.child("volumes")).map(Node::opened_items);
-        volumes.unwrap_or_default().iter().filter(is_later).map(|node| node.view().text("name").into_owned()).collect()
-    }
-
-    /// Where a template of this call put its init containers.
-    fn placement(&self, by: By) -> Option<&'a Placement> {
-        if let By::Now(number) = by { self.placements[usize::from(number)] } else { None }
-    }
-}
 
 /// Merges one template into a pod.
 struct Merge<'m, 'a> {
@@ -89,10 +48,31 @@ struct Merge<'m, 'a> {
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
+    /// What became of each thing that the template gives, if somebody wants to know.
+    places: Option<Vec<PlaceDecision>>,
 }
 
-/// Merges what a template gives. The result names the places where the existing value wins. What was added is in the
-/// record, and taken from the room; after a failure it is still in the pod.
+/// What came of a merge.
+pub(super) struct Merged {
+    /// Where an existing value wins.
+    pub(super) existing: Few,
+    pub(super) places: Vec<PlaceDecision>,
+}
+
+/// What became of the things that a template gave in an earlier call.
+pub(super) fn places_of(record: &Record) -> Vec<PlaceDecision> {
+    let replaced = record.overridden.iter().chain(record.replaced.iter().map(|(pointer, _)| pointer));
+    let all = record.added.iter().map(|it| (it, Effect::AlreadyThere)).chain(replaced.map(|it| (it, Effect::Replaced)));
+    let places = all.map(|(pointer, effect)| {
+        let tokens = tokens(pointer);
+        let tokens: Vec<_> = tokens.iter().map(String::as_str).collect();
+        PlaceDecision { place: place_of(&tokens), effect, rule: rule_at(&tokens) }
+    });
+    places.collect()
+}
+
+/// Merges what a template gives. What was added is in the record, and taken from the room; after a failure it is still in
+/// the pod.
 ///
 /// # Errors
 ///
@@ -104,7 +84,8 @@ pub(super) fn merge<'a>(
     owners: &Owners<'a>,
     record: &mut Record,
     room: &mut Room,
-) -> Result<Few, Refusal> {
+    explains: bool,
+) -> Result<Merged, Refusal> {
     let mut merge = Merge {
         rendered,
         by,
@@ -114,6 +95,7 @@ pub(super) fn merge<'a>(
         overrides: false,
         conflicts: Few::default(),
         existing: Few::default(),
+        places: explains.then(Vec::new),
     };
     if let Some(given) = rendered.metadata(by)
         && let Some(metadata) = pod.member_or("metadata", || Node::holder(Json::Object(Vec::new()), by))
@@ -128,7 +110,7 @@ pub(super) fn merge<'a>(
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        Ok(merge.existing)
+        Ok(Merged { existing: merge.existing, places: merge.places.unwrap_or_default() })
     }
 }
 
@@ -157,6 +139,13 @@ impl<'a> Merge<'_, 'a> {
         )
     }
 
+    /// Notes what became of something, for who wants to know.
+    fn note(&mut self, path: &Path<'_>, effect: impl FnOnce() -> Effect) {
+        if let Some(places) = &mut self.places {
+            places.push(PlaceDecision { place: path.place(), effect: effect(), rule: rule_at(&path.tokens()) });
+        }
+    }
+
     /// Records an addition.
     fn add(&mut self, given: Node<'a>, path: &Path<'_>) -> Node<'a> {
         let here = path.pointer();
@@ -164,6 +153,7 @@ impl<'a> Merge<'_, 'a> {
         if self.room.take_entry(&here, given.size(), self.owners.is_missing(self.name(), &here)) {
             self.record.added.push(here);
         }
+        self.note(path, || Effect::Added);
         given.added()
     }
 
@@ -174,6 +164,7 @@ impl<'a> Merge<'_, 'a> {
             let before = to_raw_value(existing).expect("what came from JSON is JSON");
             self.record.replaced.push((here, Before(before)));
             existing.replace(given);
+            self.note(path, || Effect::Replaced);
         }
     }
 
@@ -185,7 +176,9 @@ impl<'a> Merge<'_, 'a> {
             if self.room.take_entry(&here, given.size(), false) {
                 // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
                 self.record.overridden.push(here);
-                if existing.view().to_value() != given.view().to_value() {
+                let is_there = existing.view().to_value() == given.view().to_value();
+                self.note(path, || if is_there { Effect::AlreadyThere } else { Effect::Replaced });
+                if !is_there {
                     existing.replace(given);
                 }
             }
@@ -198,12 +191,13 @@ impl<'a> Merge<'_, 'a> {
     /// the pod's own is what everybody expects.
     fn keep_existing(&mut self, existing: &Node<'a>, given: Node<'a>, kind: &Type, keys: &[String], path: &Path<'_>) {
         const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
-        let is_expected = match self.owner(existing.by) {
+        let owner = self.owner(existing.by);
+        let is_expected = match owner {
             Some(owner) => owner == self.name(),
             None => path.tokens().iter().any(|step| FOR_WHO_LACKS_IT.contains(step)),
         };
         // Comparing takes as long as adding.
-        if is_expected || !self.room.take_value(given.size()) {
+        if is_expected && self.places.is_none() || !self.room.take_value(given.size()) {
             return;
         }
         let is_there = match kind {
@@ -213,9 +207,11 @@ impl<'a> Merge<'_, 'a> {
             }
             _ => contains(existing.view(), given.view(), kind),
         };
-        if !is_there {
+        if !is_there && !is_expected {
             self.existing.push(|| path.place());
         }
+        let not_applied = || Effect::NotApplied { of: owner.map(str::to_owned) };
+        self.note(path, || if is_there { Effect::AlreadyThere } else { not_applied() });
     }
 
     /// The two sides of a conflict with what somebody brought, and what a pod's author can do beside `fix`.
@@ -277,7 +273,14 @@ impl<'a> Merge<'_, 'a> {
                 let added = self.add(given, path);
                 spec.push(FIELD.into(), added);
             }
-            _ => {}
+            existing => {
+                let (owner, is_there) = match existing {
+                    Some(existing) => (self.owner(existing.by), existing.view().integer() == Some(wanted)),
+                    None => (None, wanted == DEFAULT_GRACE_PERIOD),
+                };
+                let not_applied = || Effect::NotApplied { of: owner.map(str::to_owned) };
+                self.note(path, || if is_there { Effect::AlreadyThere } else { not_applied() });
+            }
         }
     }
 
@@ -327,7 +330,9 @@ impl<'a> Merge<'_, 'a> {
             None => self.new_field(target, field.clone(), kind, merges, given, path),
             Some(existing) if merges => self.into(existing, kind, given, path),
             Some(existing) if object.name == "PodSpec" && is_default(&field, existing.view()) => {
-                if existing.view().to_value() != given.view().to_value() {
+                if existing.view().to_value() == given.view().to_value() {
+                    self.note(path, || Effect::AlreadyThere);
+                } else {
                     self.replace_field(existing, given, path);
                 }
             }

@@ -38,16 +38,21 @@ impl<'p> Path<'p> {
 
     /// As messages name it: `containers[app].env[NAME]`.
     pub(super) fn place(&self) -> String {
-        let (mut place, mut kind) = (String::new(), Some(&Schema::get().pod));
-        for token in self.tokens() {
-            let token = shown(token);
-            match kind {
-                Some(Type::List { .. } | Type::Map(_) | Type::Scalar(_)) => place += &format!("[{token}]"),
-                _ if place.is_empty() => place.push_str(&token),
-                _ => place += &format!(".{token}"),
-            }
-            kind = kind.and_then(|kind| kind.child(&token));
-        }
-        place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
+        place_of(&self.tokens())
     }
+}
+
+/// The place for messages to which these steps lead.
+pub(super) fn place_of(tokens: &[&str]) -> String {
+    let (mut place, mut kind) = (String::new(), Some(&Schema::get().pod));
+    for token in tokens {
+        let token = shown(token);
+        match kind {
+            Some(Type::List { .. } | Type::Map(_) | Type::Scalar(_)) => place += &format!("[{token}]"),
+            _ if place.is_empty() => place.push_str(&token),
+            _ => place += &format!(".{token}"),
+        }
+        kind = kind.and_then(|kind| kind.child(&token));
+    }
+    place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
 }

@@ -8,7 +8,7 @@ use super::outcome::{Refusal, TemplateOutcome, advice, denied};
 use super::pod::Pod;
 use super::select;
 use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
-use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
+use crate::decision::{Decision, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
 use crate::json::node::Json;
 use crate::json::{By, Node};
 use crate::names::{OnError, TemplateName};
@@ -21,7 +21,7 @@ pub(super) type Annotations = [OnceCell<Box<RawValue>>; 2];
 pub(super) fn respond<'a>(
     pod: &Pod<'_>,
     names: &[String],
-    outcomes: Vec<TemplateOutcome>,
+    outcomes: Vec<(TemplateOutcome, Vec<PlaceDecision>)>,
     earlier: &Status,
     tree: &mut Node<'a>,
     annotations: &'a Annotations,
@@ -30,7 +30,7 @@ pub(super) fn respond<'a>(
     let mut words = Vec::with_capacity(names.len());
     let mut status = earlier.clone();
     let mut denials = Vec::new();
-    for (name, outcome) in names.iter().zip(outcomes) {
+    for (name, (outcome, places)) in names.iter().zip(outcomes) {
         let is_done = matches!(outcome, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale);
         if matches!(outcome, TemplateOutcome::Stale) {
             let text =
@@ -68,7 +68,7 @@ pub(super) fn respond<'a>(
             _ => reason,
         };
         words.push(format!("{name}={word}"));
-        decision.templates.push(TemplateDecision { name, outcome, reason, message });
+        decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
     if denials.is_empty() {
         decision.warnings.extend(advice(tree.view().get("spec").map(port_clashes).unwrap_or_default()));

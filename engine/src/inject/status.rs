@@ -256,6 +256,6 @@ fn can_be_added(pointer: &str) -> bool {
 }
 
 /// The steps of a JSON pointer. Source: RFC 6901.
-fn tokens(pointer: &str) -> Vec<String> {
+pub(super) fn tokens(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }

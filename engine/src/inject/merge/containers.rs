@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::Merge;
 use super::contains::{contains, lacking};
+use crate::decision::Effect;
 use crate::inject::path::Path;
 use crate::json::node::Json;
 use crate::json::{By, Node, View};
@@ -94,6 +95,7 @@ impl<'a> Merge<'_, 'a> {
     ) -> Presence {
         let (is_ours, required) = (self.is_ours(existing.by), self.rendered.required);
         if is_ours && !required {
+            self.note(path, || Effect::AlreadyThere);
             return Presence::There;
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
@@ -112,6 +114,7 @@ impl<'a> Merge<'_, 'a> {
         });
         let is_known = is_ours || self.owner(by).is_none() && lacking.is_empty();
         if in_same_list && is_known && program.is_none() {
+            self.note(path, || Effect::AlreadyThere);
             return Presence::There;
         }
         let difference = match program.or(lacking.first().map(String::as_str)) {
@@ -124,19 +127,21 @@ impl<'a> Merge<'_, 'a> {
 
     fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, has_conflict: bool, path: &Path<'_>) {
         let name = given.view().text("name").into_owned();
-        let holder = || Node::holder(Json::List(Vec::new()), self.by);
+        let (path, holder) = (path.at("volumes"), || Node::holder(Json::List(Vec::new()), self.by));
+        let path = &path.at(&name);
         let Some(items) = spec.member_or("volumes", holder).and_then(Node::items) else { return };
         let Some(existing) = items.iter().find(|item| item.is_named(&name)) else {
-            items.push(self.add(given, &path.at("volumes").at(&name)));
+            items.push(self.add(given, path));
             return;
         };
         let is_same = || contains(existing.view(), given.view(), Schema::get().spec.item("volumes"));
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
         let is_copied = || (is_copy || has_conflict && name.starts_with(NO_TOKEN)) && is_same();
-        if !self.rendered.shares(&name) && !is_ours && !is_copied() {
-            let fix = "rename one, or list it in the template's shares";
-            self.conflict(existing.by, &format!("volume \"{}\"", shown(&name)), "", fix);
+        if self.rendered.shares(&name) || is_ours || is_copied() {
+            return self.note(path, || Effect::AlreadyThere);
         }
+        let fix = "rename one, or list it in the template's shares";
+        self.conflict(existing.by, &format!("volume \"{}\"", shown(&name)), "", fix);
     }
 
     /// Where among the init containers a new one goes: behind what earlier templates put into the same place.
