@@ -28,6 +28,7 @@ use self::engines::{Reviewed, new, old};
 use self::kinds::kind;
 use self::random::Random;
 use self::spoilt::Spoiler;
+use crate::golden::Case;
 use crate::harness::cookbook;
 use crate::harness::json::Json;
 use crate::harness::pods;
@@ -45,16 +46,13 @@ const MAX_SHOWN: usize = 400;
 
 #[test]
 fn every_golden_case_is_decided_as_before() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut comparison = Comparison::default();
     let cookbook = comparison.read_all(cookbook::recipes().iter().map(|recipe| recipe.text.as_str()));
-    for case in fs::read_dir(root.join("tests/golden")).expect("the folder is there").flatten() {
-        let read = |file: &str| fs::read_to_string(case.path().join(file)).ok();
-        let parse = |text: String| serde_saphyr::from_str::<Value>(&text).expect("a case is YAML");
-        let pod = Json::from(&read("pod.yaml").map(parse).expect("a case has a pod"));
-        let namespace = read("namespace.yaml").map_or_else(|| json!("shop"), parse);
-        let own = read("templates.yaml").map(|text| comparison.read(&text));
-        comparison.context = case.path().display().to_string();
+    for case in Case::all() {
+        let pod = Json::from(&case.parse("pod.yaml").expect("a case has a pod"));
+        let namespace = case.parse("namespace.yaml").unwrap_or_else(|| json!("shop"));
+        let own = case.read("templates.yaml").map(|text| comparison.read(&text));
+        comparison.context = case.folder.display().to_string();
         for skips in [false, true] {
             let catalogs = Catalogs::of(own.as_ref().unwrap_or(&cookbook), skips);
             comparison.review_thrice(&catalogs, &namespace, &pod, &mut Random::from(0));

@@ -8,7 +8,8 @@ use std::{env, fs};
 use pillion_engine::MERGE_RULES;
 use pillion_engine::decision::Reason;
 use pillion_engine::rules::{self, Group};
-use serde_json::Value;
+
+use crate::golden::Case;
 
 const REASONS: &str = "\
 # Reason codes
@@ -152,9 +153,8 @@ fn a_reason_stands_beside_no_other_outcome_than_its_page_says() {
 /// The outcomes and reasons of all golden cases, of pods and of templates.
 fn golden_results() -> BTreeSet<(String, String)> {
     let mut results = BTreeSet::new();
-    for case in fs::read_dir(root().join("tests/golden")).expect("the folder is there").flatten() {
-        let text = fs::read_to_string(case.path().join("expected.yaml")).expect("a case has a result");
-        let result: Value = serde_saphyr::from_str(&text).expect("a result is YAML");
+    for case in Case::all() {
+        let result = case.parse("expected.yaml").expect("a case has a result");
         let field = |name: &str| result[name].as_str().expect(name).to_owned();
         results.insert((field("outcome"), field("reason")));
         for (outcome, reason) in result["templates"].as_object().into_iter().flatten().filter_map(|(_, said)| {

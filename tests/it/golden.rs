@@ -1,10 +1,11 @@
-//! Golden cases: each folder of `tests/golden/` holds a pod, templates (the cookbook's where it has none of its own) and
-//! perhaps a namespace, and beside them what comes out. What comes out of each file of `examples/` with the cookbook is in
-//! `examples/injected/`. `UPDATE_GOLDEN=1` writes all of that anew.
+//! Golden cases: each folder of a chapter of `tests/golden/` holds a pod, templates and perhaps a namespace, and beside them
+//! what comes out. Where it has no file of its own the chapter's counts, or else that of all; where there are no templates,
+//! the cookbook's. What comes out of each file of `examples/` with the cookbook is in `examples/injected/`.
+//! `UPDATE_GOLDEN=1` writes all of that anew.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pillion_engine::admission::Review;
 use pillion_engine::catalog::{Catalog, Namespace};
@@ -20,17 +21,12 @@ use crate::harness::cookbook::{self, Example};
 
 #[test]
 fn every_case_comes_out_as_written() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut cases: Vec<_> = fs::read_dir(root.join("tests/golden")).expect("the folder is there").flatten().collect();
-    cases.sort_by_key(fs::DirEntry::path);
+    let cases = Case::all();
     assert!(!cases.is_empty());
     let mut wrong = Vec::new();
     for case in cases {
-        let folder = case.path();
-        let templates = folder.join("templates.yaml");
-        let templates = if templates.exists() { templates } else { root.join("manifests/templates") };
-        let result = serde_saphyr::to_string(&run(&folder, &templates)).expect("a result is plain data");
-        wrong.extend(compare(&folder.join("expected.yaml"), &result));
+        let result = serde_saphyr::to_string(&run(&case)).expect("a result is plain data");
+        wrong.extend(compare(&case.folder.join("expected.yaml"), &result));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -81,15 +77,44 @@ struct Outcome {
     pod: Option<Value>,
 }
 
-fn run(folder: &Path, templates: &Path) -> Outcome {
-    let read = |file: &str| -> Option<Value> {
-        let text = fs::read_to_string(folder.join(file)).ok()?;
-        Some(serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}/{file}: {error}", folder.display())))
-    };
-    let (catalog, refused) = catalog(templates);
-    let pod = read("pod.yaml").expect("a case has a pod");
-    let namespace =
-        read("namespace.yaml").map_or_else(|| Namespace::named("shop"), |object| Namespace::from_object(&object));
+/// The files of one case.
+pub(crate) struct Case {
+    pub(crate) folder: PathBuf,
+}
+
+impl Case {
+    /// Every case, in order.
+    pub(crate) fn all() -> Vec<Case> {
+        let folders = |of: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(of).expect("the folder is there").flatten().map(|entry| entry.path());
+            entries.filter(|path| path.is_dir()).collect()
+        };
+        let chapters = folders(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"));
+        let mut all: Vec<_> = chapters.iter().flat_map(|chapter| folders(chapter)).collect();
+        all.sort();
+        all.into_iter().map(|folder| Case { folder }).collect()
+    }
+
+    /// A file of its own, or else of its chapter or of all.
+    pub(crate) fn read(&self, file: &str) -> Option<String> {
+        self.folder.ancestors().take(3).find_map(|folder| fs::read_to_string(folder.join(file)).ok())
+    }
+
+    /// The same, as data.
+    pub(crate) fn parse(&self, file: &str) -> Option<Value> {
+        let parsed = serde_saphyr::from_str(&self.read(file)?);
+        Some(parsed.unwrap_or_else(|error| panic!("{}/{file}: {error}", self.folder.display())))
+    }
+
+    pub(crate) fn namespace(&self) -> Namespace {
+        self.parse("namespace.yaml").map_or_else(|| Namespace::named("shop"), |object| Namespace::from_object(&object))
+    }
+}
+
+fn run(case: &Case) -> Outcome {
+    let folder = &case.folder;
+    let (catalog, refused) = catalog(case);
+    let (pod, namespace) = (case.parse("pod.yaml").expect("a case has a pod"), case.namespace());
     let decide = |pod: &Value| {
         let pod = to_raw_value(pod).expect("JSON");
         pillion_engine::review(&catalog, &namespace, &Review::of_pod("shop", &pod))
@@ -116,7 +141,7 @@ fn run(folder: &Path, templates: &Path) -> Outcome {
             .map(|it| (it.name.to_string(), format!("{}: {}", it.outcome, it.reason)))
             .collect(),
         warnings,
-        pod: (result != pod).then_some(result),
+        pod: (result != pod).then(|| readable(result, &pod)),
     }
 }
 
@@ -127,17 +152,28 @@ fn explain(catalog: &Catalog, namespace: &Namespace, pod: &Value) -> Decision {
     selection.map_or_else(|decision| *decision, |selection| selection.explain(catalog))
 }
 
-fn catalog(templates: &Path) -> (Catalog, Vec<String>) {
-    let mut files = match fs::read_dir(templates) {
-        Ok(folder) => folder.flatten().map(|file| file.path()).collect(),
-        Err(_) => vec![templates.to_owned()],
+/// A pod with the status that was written on it as a tree. Digests say nothing to a reader.
+fn readable(mut result: Value, pod: &Value) -> Value {
+    const STATUS: &str = "/metadata/annotations/pillion.dev~1status";
+    let was_there = result.pointer(STATUS) == pod.pointer(STATUS);
+    if let Some(status) = result.pointer_mut(STATUS).filter(|_| !was_there) {
+        *status = serde_json::from_str(status.as_str().expect("an annotation is text")).expect("a status is JSON");
+        for record in status["templates"].as_array_mut().into_iter().flatten() {
+            record["digest"] = "<digest>".into();
+        }
+    }
+    result
+}
+
+fn catalog(case: &Case) -> (Catalog, Vec<String>) {
+    let files = match case.read("templates.yaml") {
+        Some(text) => vec![("templates.yaml".to_owned(), text)],
+        None => cookbook::recipes().iter().map(|recipe| (recipe.name.clone(), recipe.text.clone())).collect(),
     };
-    files.sort();
     let mut catalog = Catalog::new(OnError::Deny);
     let mut problems = Vec::new();
-    for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for template in load::read(&fs::read_to_string(&file).expect("a readable file"), &name) {
+    for (file, text) in files {
+        for template in load::read(&text, &file) {
             match template {
                 Ok(template) => catalog.insert(template.into()),
                 Err(refused) => {

@@ -1,8 +1,6 @@
 //! What goes into an answer has bounds, whatever the pod holds, and is the same every time.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use pillion_engine::admission::Review;
@@ -13,6 +11,8 @@ use pillion_engine::response;
 use pillion_engine::template::{OnError, Template};
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
+
+use crate::golden::Case;
 
 type Loaded = Vec<Result<Arc<Template>, Refused>>;
 
@@ -150,25 +150,22 @@ fn a_status_of_300_kb_is_answered_and_does_not_stay() {
 
 #[test]
 fn the_order_in_which_files_are_loaded_does_not_show() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut compared = 0;
-    for case in fs::read_dir(golden).expect("the folder is there").flatten() {
-        let read = |file: &str| fs::read_to_string(case.path().join(file));
-        let Ok(templates) = read("templates.yaml") else { continue };
+    for case in Case::all() {
+        let Some(templates) = case.read("templates.yaml") else { continue };
         let templates = loaded(&templates);
         // Of two documents of one name the order of the files decides.
         let names: HashSet<_> = templates.iter().map(name).collect();
         if names.len() < templates.len() {
             continue;
         }
-        let pod: Value = serde_saphyr::from_str(&read("pod.yaml").expect("a case has a pod")).expect("YAML");
-        let pod = to_raw_value(&pod).expect("JSON");
+        let pod = to_raw_value(&case.parse("pod.yaml").expect("a case has a pod")).expect("JSON");
         let review = Review::of_pod("shop", &pod);
         let answer = |catalog: &Catalog| {
             response::response(&review, &pillion_engine::review(catalog, &Namespace::named("shop"), &review))
         };
         let forwards = answer(&catalog(&templates));
-        assert!(forwards == answer(&catalog(templates.iter().rev())), "{}", case.path().display());
+        assert!(forwards == answer(&catalog(templates.iter().rev())), "{}", case.folder.display());
         compared += 1;
     }
     assert!(compared > 50, "{compared} cases were compared");
