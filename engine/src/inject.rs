@@ -119,8 +119,7 @@ impl<'a> Injection<'a> {
         match rendered {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
             Err(outcome) => {
-                let is_done = matches!(outcome, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale);
-                let record = self.owners.status.record(name).filter(|_| is_done && self.explains);
+                let record = self.owners.status.record(name).filter(|_| outcome.is_done() && self.explains);
                 (outcome, record.map(merge::places_of).unwrap_or_default())
             }
         }
@@ -138,12 +137,15 @@ impl<'a> Injection<'a> {
         let parameters = select::parameters(template, self.pod, self.namespace).map_err(failed)?;
         let digest = match (&parameters, &template.defaults) {
             (Cow::Borrowed(_), Some(defaults)) => Cow::Borrowed(defaults.digest.as_str()),
-            _ => Cow::Owned(template.digest_with(&parameters)),
+            _ => Cow::Owned(parameters.digest()),
         };
         let own = pod::own_containers(tree);
+        let record = self.owners.status.record(name);
+        let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
         if !required {
-            if let Some(outcome) = self.outcome_of_earlier_call(template, &digest, &own, tree) {
+            let outcome = record.and_then(|record| self.outcome_of_earlier_call(template, record, earlier, &own, tree));
+            if let Some(outcome) = outcome {
                 return Err(outcome);
             }
             // What is done costs nothing in a second call, and would leave room for what had none in the first.
@@ -162,26 +164,21 @@ impl<'a> Injection<'a> {
             container: None,
             budget: &self.budget,
         };
-        let earlier = self.earlier_record(name, &digest);
         let rendered =
             render::render(template, &parameters, digest.clone(), &own, earlier, &activation).map_err(failed)?;
         rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
     }
 
-    /// What an earlier call recorded of a template with the same parameters.
-    fn earlier_record(&self, name: &str, digest: &str) -> Option<&'a Record> {
-        self.owners.status.record(name).filter(|record| record.digest == digest)
-    }
-
-    /// The outcome of a template that an earlier call injected. Nothing is added to it once the template has changed.
+    /// The outcome of a template of which an earlier call left a record; `earlier` is that if it is of the same template and
+    /// parameters. Nothing is added once one of them has changed.
     fn outcome_of_earlier_call(
         &self,
         template: &Template,
-        digest: &str,
+        record: &Record,
+        earlier: Option<&Record>,
         own: &[Own<'_, 'a>],
         tree: &Node<'a>,
     ) -> Option<TemplateOutcome> {
-        let record = self.owners.status.record(template.name.as_str())?;
         let is_there = |pointer: &String| !self.owners.missing.contains(&**pointer);
         // What the template brings by itself must be there: a status can be written by anybody.
         let mut brought = Vec::new();
@@ -189,13 +186,13 @@ impl<'a> Injection<'a> {
             let names = template.pod.spec.iter().flat_map(|spec| spec.fixed_names(list));
             brought.extend(names.map(|name| (list, name, Path::root("spec").at(list).at(name).pointer())));
         }
-        if record.digest != digest {
+        if earlier.is_none() {
             let is_there = if brought.is_empty() {
                 !record.added.is_empty() && record.added.iter().all(is_there)
             } else {
                 brought.iter().any(|(.., pointer)| record.added.contains(pointer) && is_there(pointer))
             };
-            return is_there.then_some(TemplateOutcome::Stale);
+            return is_there.then(|| TemplateOutcome::Stale(record.difference(template)));
         }
         let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
         let came_with_pod = |list: &str, name: &str| {
@@ -219,10 +216,11 @@ impl<'a> Injection<'a> {
         let Rendered { template, required, .. } = *rendered;
         let name = template.name.as_str();
         self.warnings.extend_from_slice(&rendered.warnings);
-        let earlier = self.earlier_record(name, &rendered.digest);
+        let earlier = rendered.earlier;
         let mut record = earlier.cloned().unwrap_or_default();
         record.name = name.to_owned();
-        record.digest = rendered.digest.clone().into_owned();
+        record.digest.clone_from(&template.digest);
+        record.parameters = Some(rendered.digest.clone().into_owned());
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {

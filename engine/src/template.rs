@@ -22,7 +22,6 @@ use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
 use crate::json::Fragment;
-use crate::json::fragment::write_json;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
 
@@ -65,6 +64,7 @@ pub struct Template {
 #[derive(Debug)]
 pub(crate) struct Defaults {
     pub(crate) parameters: Parameters,
+    /// Of the parameters.
     pub(crate) digest: String,
     /// Without holes; nothing if a hole reads more than parameters.
     pub(crate) pod: Option<PodPart>,
@@ -140,16 +140,9 @@ impl Glob {
 }
 
 impl Template {
-    /// What tells this template with these parameters from any other.
+    /// What tells this template with these parameters from any other, as a status of Pillion 0.1.0 has it.
     pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
-        let mut values = Vec::new();
-        for (name, value) in &parameters.0 {
-            values.extend_from_slice(name.as_bytes());
-            values.push(b'=');
-            write_json(&mut values, value);
-            values.push(b'\n');
-        }
-        digest(&[self.digest.as_bytes(), &values])
+        digest(&[self.digest.as_bytes(), &parameters.to_bytes()])
     }
 
     fn with_defaults(mut self) -> Template {
@@ -173,7 +166,7 @@ impl Template {
         });
         let entry = |entry: &AppEntry| values(&entry.holes).and_then(|values| entry.container.resolve(&[&values]));
         let app = self.app.iter().map(entry).collect();
-        self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
+        self.defaults = Some(Defaults { digest: parameters.digest(), parameters, pod, app });
         self
     }
 

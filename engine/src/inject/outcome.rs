@@ -30,12 +30,19 @@ pub(super) enum TemplateOutcome {
     Injected(Box<Record>),
     /// An earlier call injected it, and nothing is missing.
     AlreadyInjected,
-    /// An earlier call injected it, and the template or its parameters have changed since.
-    Stale,
+    /// An earlier call injected it so, which is not how it would be injected now.
+    Stale(&'static str),
     /// It adds nothing, for this reason.
     Skipped(Reason),
     /// It cannot be applied, and this is what happens to the pod.
     Failed(Refusal, OnError),
+}
+
+impl TemplateOutcome {
+    /// Whether an earlier call injected it, and there is no more to do.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale(_))
+    }
 }
 
 /// A decision that adds nothing.

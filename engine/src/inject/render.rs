@@ -19,8 +19,10 @@ use crate::text::{excerpt, shown};
 /// What a template adds to one pod.
 pub(super) struct Rendered<'a> {
     pub(super) template: &'a Template,
-    /// Of the template and its parameters.
+    /// Of the parameters.
     pub(super) digest: Cow<'a, str>,
+    /// What an earlier call recorded of the same template with the same parameters.
+    pub(super) earlier: Option<&'a Record>,
     pub(super) pod: &'a PodPart,
     values: Values,
     pub(super) app: Vec<RenderedApp<'a>>,
@@ -77,7 +79,7 @@ pub(super) fn render<'a>(
     parameters: &Cow<'a, Parameters>,
     digest: Cow<'a, str>,
     own: &[Own<'_, 'a>],
-    earlier: Option<&Record>,
+    earlier: Option<&'a Record>,
     activation: &Activation<'_>,
 ) -> Result<Option<Rendered<'a>>, Refusal> {
     if let Some(when) = &template.when {
@@ -91,7 +93,8 @@ pub(super) fn render<'a>(
     let values =
         fill(&pod.holes, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
     let required = select::is_required(activation.namespace, template.name.as_str());
-    let mut rendered = Rendered { template, digest, pod, values, app: Vec::new(), required, warnings: Vec::new() };
+    let (app, warnings) = (Vec::new(), Vec::new());
+    let mut rendered = Rendered { template, digest, earlier, pod, values, app, required, warnings };
     let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
     for (at, entry) in template.app.iter().enumerate() {
         let mut named = own.iter().filter(|it| entry.names(it.list, &it.name)).peekable();

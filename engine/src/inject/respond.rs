@@ -31,18 +31,17 @@ pub(super) fn respond<'a>(
     let mut status = earlier.clone();
     let mut denials = Vec::new();
     for (name, (outcome, places)) in names.iter().zip(outcomes) {
-        let is_done = matches!(outcome, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale);
-        if matches!(outcome, TemplateOutcome::Stale) {
-            let text =
-                "was injected in another version or with other parameters: create the pod anew from its workload";
-            decision.warnings.push(Warning { text: format!("template \"{name}\" {text}"), skipped: None });
+        let is_done = outcome.is_done();
+        if let TemplateOutcome::Stale(how) = outcome {
+            let text = format!("template \"{name}\" was injected {how}: create the pod anew from its workload");
+            decision.warnings.push(Warning { text, skipped: None });
         }
         let (outcome, reason, message) = match outcome {
             TemplateOutcome::Injected(record) => {
                 status.put(*record);
                 (Outcome::Injected, Reason::Injected, None)
             }
-            TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale => {
+            TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale(_) => {
                 (Outcome::Skipped, Reason::AlreadyInjected, None)
             }
             TemplateOutcome::Skipped(reason) => (Outcome::Skipped, reason, None),

@@ -13,6 +13,7 @@ use crate::decision::{Outcome, Reason};
 use crate::json::node::Change;
 use crate::json::{By, Node};
 use crate::schema::{Schema, Type};
+use crate::template::{Parameters, Template};
 
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
@@ -47,9 +48,15 @@ pub(super) struct Status {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Record {
     pub(super) name: String,
-    /// Of the template and its parameters.
+    /// Of the template; in a record without [`Record::parameters`], which Pillion 0.1.0 wrote, of template and parameters.
     #[serde(default)]
     pub(super) digest: String,
+    /// The digest of the parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<String>,
+    /// The image of each container that was added, by the container's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) images: BTreeMap<String, String>,
     /// Where: JSON pointers in which a list's item is named by its key, such as `/spec/volumes/app-logs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) added: Vec<String>,
@@ -62,6 +69,11 @@ pub(super) struct Record {
     /// The pod's own containers, as far as the template has seen them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) app: Vec<String>,
+}
+
+/// About how many bytes of the status the image of a container takes.
+pub(super) fn bytes_of_image(name: &str, image: &str) -> usize {
+    name.len() + image.len() + 6
 }
 
 /// A value as it was before.
@@ -79,8 +91,27 @@ impl Record {
     /// About how many bytes of the status it takes beside its entries.
     pub(super) fn bytes_of_names(&self) -> usize {
         // What JSON needs for its members.
-        const AROUND: usize = 64;
-        AROUND + self.name.len() + self.digest.len() + self.app.iter().map(|name| name.len() + 3).sum::<usize>()
+        const AROUND: usize = 128;
+        let images = self.images.iter().map(|(name, image)| bytes_of_image(name, image));
+        let names = self.app.iter().map(|name| name.len() + 3);
+        AROUND + self.name.len() + images.chain(names).sum::<usize>()
+    }
+
+    /// Whether it is of this template with these parameters, which have this digest.
+    pub(super) fn is_of(&self, template: &Template, parameters: &Parameters, digest: &str) -> bool {
+        match &self.parameters {
+            Some(known) => self.digest == template.digest && known == digest,
+            None => self.digest == template.digest_with(parameters),
+        }
+    }
+
+    /// How it was written that a template was injected, if not as it would be now.
+    pub(super) fn difference(&self, template: &Template) -> &'static str {
+        match &self.parameters {
+            Some(_) if self.digest == template.digest => "with other parameters",
+            Some(_) => "in another version",
+            None => "in another version or with other parameters",
+        }
     }
 
     /// How much was added and changed.

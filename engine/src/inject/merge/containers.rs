@@ -7,6 +7,7 @@ use super::Merge;
 use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
+use crate::inject::status::bytes_of_image;
 use crate::json::node::Json;
 use crate::json::{By, Node, View};
 use crate::schema::Schema;
@@ -80,8 +81,12 @@ impl<'a> Merge<'_, 'a> {
         let holder = || Node::holder(Json::List(Vec::new()), self.by);
         let Some(items) = spec.member_or(list, holder).and_then(Node::items) else { return Presence::New };
         let at = if list == "containers" { items.len() } else { self.place(items).max(*behind) };
+        let image = given.view().text("image").into_owned();
         items.insert(at, self.add(given, &path.at(list).at(&name)));
         *behind = at + 1;
+        if !image.is_empty() && self.room.take_note(bytes_of_image(&name, &image)) {
+            self.record.images.insert(name, image);
+        }
         Presence::New
     }
 
