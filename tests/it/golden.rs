@@ -160,6 +160,9 @@ fn readable(mut result: Value, pod: &Value) -> Value {
         *status = serde_json::from_str(status.as_str().expect("an annotation is text")).expect("a status is JSON");
         for record in status["templates"].as_array_mut().into_iter().flatten() {
             record["digest"] = "<digest>".into();
+            if let Some(parameters) = record.get_mut("parameters") {
+                *parameters = "<digest>".into();
+            }
         }
     }
     result
