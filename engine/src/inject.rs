@@ -1,5 +1,6 @@
 //! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the draft), [`respond`].
 
+mod context;
 mod merge;
 mod outcome;
 mod path;
@@ -9,13 +10,15 @@ mod respond;
 mod room;
 mod select;
 mod status;
+mod token;
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 
+use self::context::Context;
 pub use self::merge::MERGE_RULES;
-use self::merge::{Merged, Owners};
+use self::merge::Merged;
 use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
 use self::path::Path;
 use self::pod::{Activation, Budget, Own, Pod};
@@ -67,18 +70,28 @@ impl Selection<'_> {
         // What templates give stands here, and the tree borrows from it.
         let rendered: Vec<OnceCell<Rendered<'_>>> = names.iter().map(|_| OnceCell::new()).collect();
         let annotations = Annotations::default();
+        // Most templates withhold the token, and then nobody needs to look for it.
+        let mut templates = names.iter().filter_map(|name| catalog.template(name, &namespace.name));
+        let wants_token = templates.any(|template| !template.withholds_token);
+        let token = wants_token.then(|| token::mount_of_token(tree.view())).flatten();
         let mut tree = tree;
         let missing = if is_first { HashSet::new() } else { status.mark(&mut tree) };
         let mut injection = Injection {
             catalog,
             namespace,
             pod: &pod,
-            owners: Owners { names: &names, status: &status, missing, placements: Vec::with_capacity(names.len()) },
+            context: Context {
+                names: &names,
+                status: &status,
+                missing,
+                placements: Vec::with_capacity(names.len()),
+                token: token.as_ref(),
+                explains,
+            },
             budget: Budget::default(),
             room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
             warnings: Vec::new(),
-            explains,
         };
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
@@ -95,14 +108,12 @@ struct Injection<'a> {
     catalog: &'a Catalog,
     namespace: &'a Namespace,
     pod: &'a Pod<'a>,
-    owners: Owners<'a>,
+    context: Context<'a>,
     budget: Budget,
     room: Room,
     /// The nearest names that may still be looked for.
     hints: Cell<usize>,
     warnings: Vec<String>,
-    /// Whether somebody wants to know what became of each thing that a template gives.
-    explains: bool,
 }
 
 impl<'a> Injection<'a> {
@@ -113,13 +124,13 @@ impl<'a> Injection<'a> {
         cell: &'a OnceCell<Rendered<'a>>,
         tree: &mut Node<'a>,
     ) -> (TemplateOutcome, Vec<PlaceDecision>) {
-        let name = &self.owners.names[usize::from(number)];
+        let name = &self.context.names[usize::from(number)];
         let rendered = self.render(name, tree);
-        self.owners.placements.push(rendered.as_ref().ok().map(|rendered| &rendered.template.placement));
+        self.context.placements.push(rendered.as_ref().ok().map(|rendered| &rendered.template.placement));
         match rendered {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
             Err(outcome) => {
-                let record = self.owners.status.record(name).filter(|_| outcome.is_done() && self.explains);
+                let record = self.context.status.record(name).filter(|_| outcome.is_done() && self.context.explains);
                 (outcome, record.map(merge::places_of).unwrap_or_default())
             }
         }
@@ -140,7 +151,7 @@ impl<'a> Injection<'a> {
             _ => Cow::Owned(parameters.digest()),
         };
         let own = pod::own_containers(tree);
-        let record = self.owners.status.record(name);
+        let record = self.context.status.record(name);
         let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
         if !required {
@@ -149,7 +160,7 @@ impl<'a> Injection<'a> {
                 return Err(outcome);
             }
             // What is done costs nothing in a second call, and would leave room for what had none in the first.
-            if let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.owners.status.failure(name) {
+            if let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.context.status.failure(name) {
                 let message = format!(
                     "template \"{name}\" was skipped in an earlier call, as {OUTCOME} says; create the pod anew from its \
                      workload, or remove that annotation"
@@ -179,7 +190,7 @@ impl<'a> Injection<'a> {
         own: &[Own<'_, 'a>],
         tree: &Node<'a>,
     ) -> Option<TemplateOutcome> {
-        let is_there = |pointer: &String| !self.owners.missing.contains(&**pointer);
+        let is_there = |pointer: &String| !self.context.missing.contains(&**pointer);
         // What the template brings by itself must be there: a status can be written by anybody.
         let mut brought = Vec::new();
         for list in ["initContainers", "containers", "volumes"] {
@@ -231,10 +242,10 @@ impl<'a> Injection<'a> {
             left.take_names_of(&record);
         }
         let by = By::Now(number);
-        let merged = merge::merge(tree, rendered, by, &self.owners, &mut record, &mut left, self.explains);
+        let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left);
         let merged = merged.and_then(|merged| {
             // What the templates behind this one added in an earlier call was not there when this one was merged.
-            let later = self.owners.volumes_of_later(number, tree);
+            let later = self.context.volumes_of_later(number, tree);
             match violations_of_templates(tree.view(), &later).as_slice() {
                 [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
@@ -271,7 +282,7 @@ impl<'a> Injection<'a> {
 
     /// The policy for a name that leads to no template: the server's, or `Deny` if a template that was chosen says so.
     fn fallback_policy(&self) -> OnError {
-        let chosen = self.owners.names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
+        let chosen = self.context.names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error }
     }

@@ -10,7 +10,7 @@ pub(crate) mod parameter;
 pub(crate) mod parse;
 pub(crate) mod part;
 mod selector;
-pub(crate) mod token;
+mod token;
 
 use std::collections::BTreeSet;
 
@@ -48,6 +48,8 @@ pub struct Template {
     /// The operating systems of pods that it is for.
     pub(crate) os: Vec<String>,
     pub(crate) host_network: bool,
+    /// Whether its containers get no API token.
+    pub(crate) withholds_token: bool,
     /// How many values and expressions stand in its `spec`.
     pub(crate) weight: usize,
     /// How many of the expressions read more than parameters.

@@ -3,7 +3,6 @@
 
 mod containers;
 mod contains;
-mod owners;
 mod table;
 
 use std::borrow::Cow;
@@ -12,9 +11,10 @@ use std::collections::HashMap;
 use serde_json::value::to_raw_value;
 
 use self::contains::{contains, lacking};
-pub(super) use self::owners::Owners;
+
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
+use super::context::Context;
 use super::outcome::{Few, Refusal};
 use super::path::{Path, place_of};
 use super::render::Rendered;
@@ -40,7 +40,7 @@ const DEFAULTS: &[(&str, &str)] =
 struct Merge<'m, 'a> {
     rendered: &'a Rendered<'a>,
     by: By,
-    owners: &'m Owners<'a>,
+    context: &'m Context<'a>,
     record: &'m mut Record,
     room: &'m mut Room,
     /// Whether the values of the entry of `app` at hand replace the pod's.
@@ -81,21 +81,20 @@ pub(super) fn merge<'a>(
     pod: &mut Node<'a>,
     rendered: &'a Rendered<'a>,
     by: By,
-    owners: &Owners<'a>,
+    context: &Context<'a>,
     record: &mut Record,
     room: &mut Room,
-    explains: bool,
 ) -> Result<Merged, Refusal> {
     let mut merge = Merge {
         rendered,
         by,
-        owners,
+        context,
         record,
         room,
         overrides: false,
         conflicts: Few::default(),
         existing: Few::default(),
-        places: explains.then(Vec::new),
+        places: context.explains.then(Vec::new),
     };
     if let Some(given) = rendered.metadata(by)
         && let Some(metadata) = pod.member_or("metadata", || Node::holder(Json::Object(Vec::new()), by))
@@ -121,12 +120,12 @@ impl<'a> Merge<'_, 'a> {
 
     /// Whether this template brought something in an earlier call.
     fn is_ours(&self, by: By) -> bool {
-        matches!(by, By::Earlier(_)) && self.owners.name(by) == Some(self.name())
+        matches!(by, By::Earlier(_)) && self.context.name(by) == Some(self.name())
     }
 
     /// The template that brought something, unless it is the one at hand.
     fn owner(&self, by: By) -> Option<&'a str> {
-        if by == self.by { None } else { self.owners.name(by) }
+        if by == self.by { None } else { self.context.name(by) }
     }
 
     fn too_large(&self) -> String {
@@ -150,7 +149,7 @@ impl<'a> Merge<'_, 'a> {
     fn add(&mut self, given: Node<'a>, path: &Path<'_>) -> Node<'a> {
         let here = path.pointer();
         // What an earlier call added, and something took out since, is recorded once.
-        if self.room.take_entry(&here, given.size(), self.owners.is_missing(self.name(), &here)) {
+        if self.room.take_entry(&here, given.size(), self.context.is_missing(self.name(), &here)) {
             self.record.added.push(here);
         }
         self.note(path, || Effect::Added);
@@ -217,7 +216,7 @@ impl<'a> Merge<'_, 'a> {
     /// The two sides of a conflict with what somebody brought, and what a pod's author can do beside `fix`.
     fn conflict(&mut self, with: By, what: &str, difference: &str, fix: &str) {
         let template = self.name();
-        let other = match self.owners.name(with) {
+        let other = match self.context.name(with) {
             // The status names the template, but the pod's author wrote it.
             Some(_) if with == self.by => "once more from it".to_owned(),
             Some(other) if other != template => format!("from template \"{}\"", shown(other)),

@@ -57,6 +57,17 @@ impl Fragment {
         fragment
     }
 
+    /// What is known to be right without a template.
+    pub(crate) fn fixed(value: Value) -> Fragment {
+        Fragment::new(match value {
+            Value::Object(members) => {
+                Shape::Object(members.into_iter().map(|(name, value)| (name.into(), Fragment::fixed(value))).collect())
+            }
+            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::fixed).collect()),
+            scalar => Shape::Scalar(scalar),
+        })
+    }
+
     /// The value of a hole. It is written once, so it is not serialized beforehand.
     pub(crate) fn filled(value: Value) -> Fragment {
         let shape = match value {

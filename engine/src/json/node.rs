@@ -107,6 +107,11 @@ impl<'a> Node<'a> {
         (!fragment.is_emptied(left)).then_some(node)
     }
 
+    /// A value without holes that somebody brings.
+    pub(crate) fn given(fragment: &'a Fragment, by: By) -> Node<'a> {
+        Node { by, ..Node::new(Json::Given(fragment)) }
+    }
+
     /// An object or list that is added to hold what is added to it.
     pub(crate) fn holder(json: Json<'a>, by: By) -> Node<'a> {
         Node { by, ..Node::new(json) }.added()

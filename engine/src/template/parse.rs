@@ -117,12 +117,12 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
     if os.iter().any(|os| os != "linux" && os != "windows") {
         fields.wrong_field("os", "must hold linux, windows or both");
     }
-    let mut body = node.clone();
-    if fields.boolean("serviceAccountToken") == Some(false) {
-        token::withhold(diagnostics, &mut body, name.as_str());
+    let pod = node.get("pod");
+    let withholds_token = fields.boolean("serviceAccountToken") == Some(false);
+    if let Some(pod_spec) = pod.and_then(|pod| pod.get("spec")).filter(|_| withholds_token) {
+        token::check(diagnostics, pod_spec);
     }
-    let pod = body.get("pod");
-    let part = parse_pod(diagnostics, pod, body.get("shares"), &scope);
+    let part = parse_pod(diagnostics, pod, node.get("shares"), &scope);
     scope.container = true;
     let known = [APP_ENTRY, APP_FIELDS].concat();
     let entries = fields.objects("app", "an app entry", &known);
@@ -146,6 +146,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         description: fields.string("description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[json.to_string().as_bytes()]),
         host_network,
+        withholds_token,
         weight: node.size() + expressions.len(),
         reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
         loops: expressions.iter().any(|expression| expression.loops()),
@@ -163,7 +164,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         defaults: None,
         warnings: Vec::new(),
     };
-    Parsed { template: template.with_defaults(), spec: body, app: app_nodes }
+    Parsed { template: template.with_defaults(), spec: node.clone(), app: app_nodes }
 }
 
 fn parse_when(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {

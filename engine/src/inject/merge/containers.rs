@@ -8,11 +8,12 @@ use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
+use crate::inject::token::{NO_TOKEN_MOUNT, NO_TOKEN_VOLUME};
 use crate::json::node::Json;
 use crate::json::{By, Node, View};
+use crate::names::{NO_TOKEN, TOKEN_PATH};
 use crate::schema::Schema;
 use crate::template::Placement;
-use crate::template::token::NO_TOKEN;
 use crate::text::shown;
 
 /// What a container runs. Other webhooks may add to a container, but none of them changes these.
@@ -56,7 +57,12 @@ impl<'a> Merge<'_, 'a> {
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
         let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
         for volume in of("volumes") {
-            self.volume(spec, volume, is_copy, found.contains(&Presence::InConflict), path);
+            self.volume(spec, volume, is_copy, path);
+        }
+        let no_token = path.at("volumes").at(NO_TOKEN).pointer();
+        let is_needed = found.contains(&Presence::New) || self.context.is_missing(self.name(), &no_token);
+        if self.rendered.template.withholds_token && is_needed {
+            self.volume(spec, Node::given(&NO_TOKEN_VOLUME, self.by), true, path);
         }
     }
 
@@ -82,12 +88,30 @@ impl<'a> Merge<'_, 'a> {
         let Some(items) = spec.member_or(list, holder).and_then(Node::items) else { return Presence::New };
         let at = if list == "containers" { items.len() } else { self.place(items).max(*behind) };
         let image = given.view().text("image").into_owned();
-        items.insert(at, self.add(given, &path.at(list).at(&name)));
+        let path = path.at(list);
+        let path = &path.at(&name);
+        let mut added = self.add(given, path);
+        self.mount_token(&mut added, path);
+        items.insert(at, added);
         *behind = at + 1;
         if !image.is_empty() && self.room.take_note(bytes_of_image(&name, &image)) {
             self.record.images.insert(name, image);
         }
         Presence::New
+    }
+
+    /// Adds to a new container what stands where its token would be.
+    fn mount_token(&mut self, container: &mut Node<'a>, path: &Path<'_>) {
+        let withholds = self.rendered.template.withholds_token;
+        let Some(mount) = (if withholds { Some(&*NO_TOKEN_MOUNT) } else { self.context.token }) else { return };
+        if container.view().list("volumeMounts").into_iter().any(|it| it.text("mountPath") == TOKEN_PATH) {
+            return;
+        }
+        let holder = || Node::holder(Json::List(Vec::new()), self.by);
+        if let Some(mounts) = container.member_or("volumeMounts", holder).and_then(Node::items) {
+            let mount = Node::given(mount, self.by);
+            mounts.push(if withholds { mount } else { self.add(mount, &path.at("volumeMounts").at(TOKEN_PATH)) });
+        }
     }
 
     /// Compares a container of the pod with the template's of the same name.
@@ -130,7 +154,7 @@ impl<'a> Merge<'_, 'a> {
         Presence::InConflict
     }
 
-    fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, has_conflict: bool, path: &Path<'_>) {
+    fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, path: &Path<'_>) {
         let name = given.view().text("name").into_owned();
         let (path, holder) = (path.at("volumes"), || Node::holder(Json::List(Vec::new()), self.by));
         let path = &path.at(&name);
@@ -141,7 +165,7 @@ impl<'a> Merge<'_, 'a> {
         };
         let is_same = || contains(existing.view(), given.view(), Schema::get().spec.item("volumes"));
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
-        let is_copied = || (is_copy || has_conflict && name.starts_with(NO_TOKEN)) && is_same();
+        let is_copied = || is_copy && is_same();
         if self.rendered.shares(&name) || is_ours || is_copied() {
             return self.note(path, || Effect::AlreadyThere);
         }
@@ -151,7 +175,7 @@ impl<'a> Merge<'_, 'a> {
 
     /// Where among the init containers a new one goes: behind what earlier templates put into the same place.
     fn place(&self, items: &[Node<'_>]) -> usize {
-        let placed = |by: By| self.owners.placement(by);
+        let placed = |by: By| self.context.placement(by);
         let is_in_front = |item: &Node<'_>| match item.by {
             By::Earlier(_) => true,
             by => placed(by).is_some_and(|placement| *placement != Placement::AfterInit),

@@ -36,7 +36,8 @@ pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> boo
 pub(super) fn lacking(existing: View<'_>, wanted: View<'_>, object: &Object) -> Vec<String> {
     let is_lacking = |field: &str, wanted: View<'_>| match (existing.get(field), object.fields.get(field)) {
         (Some(existing), Some(kind)) => !contains(existing, wanted, kind),
-        _ => !wanted.says_nothing(),
+        // An emptyDir says something by being there.
+        _ => field == "emptyDir" || !wanted.says_nothing(),
     };
     let members = wanted.members().into_iter();
     members.filter(|it| is_lacking(&it.name, it.value)).map(|it| it.name.into_owned()).collect()

@@ -1,26 +1,30 @@
-//! Who brought what a pod has.
+//! What a merge depends on beside the pod and the template.
 
 use std::collections::HashSet;
 
-use crate::inject::status::Status;
-use crate::json::{By, Node};
+use super::status::Status;
+use crate::json::{By, Fragment, Node};
 use crate::template::Placement;
 
-/// Whose parts a pod has.
-pub(in crate::inject) struct Owners<'a> {
+/// The call at hand: who brought what the pod has, and what else is added.
+pub(super) struct Context<'a> {
     /// The templates of this call, in order.
-    pub(in crate::inject) names: &'a [String],
+    pub(super) names: &'a [String],
     /// Those of earlier calls.
-    pub(in crate::inject) status: &'a Status,
+    pub(super) status: &'a Status,
     /// What these added, and is not there any more.
-    pub(in crate::inject) missing: HashSet<&'a str>,
+    pub(super) missing: HashSet<&'a str>,
     /// Where the templates of this call put their init containers, as far as they came to it.
-    pub(in crate::inject) placements: Vec<Option<&'a Placement>>,
+    pub(super) placements: Vec<Option<&'a Placement>>,
+    /// The mount that the API server would add to a new container.
+    pub(super) token: Option<&'a Fragment>,
+    /// Whether somebody wants to know what became of each thing that a template gives.
+    pub(super) explains: bool,
 }
 
-impl<'a> Owners<'a> {
+impl<'a> Context<'a> {
     /// The template that brought something.
-    pub(in crate::inject) fn name(&self, by: By) -> Option<&'a str> {
+    pub(super) fn name(&self, by: By) -> Option<&'a str> {
         match by {
             By::Pod | By::Pillion => None,
             By::Earlier(number) => Some(&self.status.templates[usize::from(number)].name),
@@ -35,7 +39,7 @@ impl<'a> Owners<'a> {
     }
 
     /// The names of volumes that templates behind one of this call brought in an earlier one.
-    pub(in crate::inject) fn volumes_of_later(&self, number: u16, tree: &Node<'_>) -> HashSet<String> {
+    pub(super) fn volumes_of_later(&self, number: u16, tree: &Node<'_>) -> HashSet<String> {
         let later = &self.names[usize::from(number) + 1..];
         let is_later = |node: &&Node<'_>| {
             matches!(node.by, By::Earlier(_))
