@@ -169,7 +169,7 @@ impl<'a> Merge<'_, 'a> {
         if self.rendered.shares(&name) || is_ours || is_copied() {
             return self.note(path, || Effect::AlreadyThere);
         }
-        let fix = "rename one, or list it in the template's shares";
+        let fix = if name == NO_TOKEN { "rename the pod's" } else { "rename one, or list it in the template's shares" };
         self.conflict(existing.by, &format!("volume \"{}\"", shown(&name)), "", fix);
     }
 
