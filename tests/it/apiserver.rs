@@ -47,16 +47,17 @@ fn a_pod_gets_its_native_sidecar_with_probe_volume_and_mounts() {
     assert_eq!(sidecar["name"], "log-shipper");
     assert_eq!(sidecar["restartPolicy"], "Always");
     assert_eq!(sidecar["startupProbe"]["httpGet"]["port"], 2020);
-    // The API server mounts the token into what we added only when it calls a second time.
-    assert_eq!(mounts(sidecar), ["/var/log/app", TOKEN]);
     let app = &created["spec"]["containers"][0];
     assert_eq!(mounts(app), [TOKEN, "/var/log/app"]);
+    // With the mount of the token the API server has nothing to add, and does not call again.
+    assert_eq!(mounts(sidecar), ["/var/log/app", TOKEN]);
+    assert_eq!(sidecar["volumeMounts"][1], app["volumeMounts"][0]);
     assert_eq!(app["env"], json!([{"name": "LOG_DIR", "value": "/var/log/app"}]));
     assert!(names(&created, "volumes").contains(&"app-logs"));
     let annotations = &created["metadata"]["annotations"];
     assert_eq!(annotations["pillion.dev/outcome"], "log-shipper=injected");
-    assert_eq!(pillion.requests(), 2.0);
-    assert_eq!(here.calls("pillion"), calls(2));
+    assert_eq!(pillion.requests(), 1.0);
+    assert_eq!(here.calls("pillion"), calls(1));
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn the_pods_of_a_deployment_are_injected() {
     let decision = pillion.logged("owner", &format!("ReplicaSet/{owner}"));
     assert_eq!(decision["name"], format!("{owner}-"));
     assert_eq!(decision["namespace"], "pods-of-a-deployment");
-    assert_eq!(here.calls("pillion"), calls(2));
+    assert_eq!(here.calls("pillion"), calls(1));
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn the_pods_of_a_job_are_injected() {
     let made = here.pod_labelled("app=batch");
     assert_eq!(names(&made, "initContainers"), ["log-shipper"]);
     assert_eq!(pillion.logged("owner", "Job/batch")["outcome"], "injected");
-    assert_eq!(here.calls("pillion"), calls(2));
+    assert_eq!(here.calls("pillion"), calls(1));
 }
 
 #[test]
@@ -189,8 +190,60 @@ fn a_pod_that_was_copied_from_the_cluster_gets_nothing_twice() {
 
     assert_eq!(second["spec"], first["spec"]);
     assert_eq!(second["metadata"]["annotations"], first["metadata"]["annotations"]);
-    // Not even a second call was needed for the second pod.
-    assert_eq!(here.calls("pillion"), calls(3));
+    assert_eq!(here.calls("pillion"), calls(2));
+}
+
+#[test]
+fn a_limit_range_that_fills_in_defaults_makes_the_api_server_call_again() {
+    let pillion = Pillion::start();
+    let Some(here) = namespace_of(&pillion, "limit-range", "Fail") else { return };
+    here.limit_containers();
+
+    let created = here.create_pod(&pod("web", "log-shipper"));
+
+    let sidecar = &created["spec"]["initContainers"][0];
+    assert_eq!(sidecar["resources"]["limits"]["cpu"], "1");
+    assert_eq!(mounts(sidecar), ["/var/log/app", TOKEN]);
+    assert_eq!(here.calls("pillion"), calls(2));
+}
+
+#[test]
+fn no_sidecar_gets_a_token_that_the_service_account_does_not_give() {
+    let pillion = Pillion::start();
+    let Some(here) = namespace_of(&pillion, "no-automount", "Fail") else { return };
+    let account = json!({"metadata": {"name": "quiet"}, "automountServiceAccountToken": false});
+    let created = here.create("v1", "serviceaccounts", &account);
+    assert_eq!(created.status, 201, "{}", created.text());
+    let mut quiet = pod("quiet", "log-shipper");
+    quiet["spec"]["serviceAccountName"] = json!("quiet");
+    // By hand, at the very place.
+    let mut by_hand = quiet.clone();
+    by_hand["metadata"]["name"] = json!("by-hand");
+    by_hand["spec"]["volumes"] =
+        json!([{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]);
+    by_hand["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "token", "mountPath": TOKEN}]);
+
+    for pod in [quiet, by_hand] {
+        let created = here.create_pod(&pod);
+        assert_eq!(mounts(&created["spec"]["initContainers"][0]), ["/var/log/app"], "{pod}");
+    }
+
+    assert_eq!(here.calls("pillion"), calls(2));
+}
+
+#[test]
+fn what_covers_the_token_is_one_volume_and_leaves_nothing_to_add() {
+    let pillion = Setup::new().cookbook("fluent-bit").cookbook("nginx-exporter").start();
+    let Some(here) = namespace_of(&pillion, "covered-token", "Fail") else { return };
+
+    let created = here.create_pod(&pod("web", "fluent-bit,nginx-exporter"));
+
+    for sidecar in created["spec"]["initContainers"].as_array().expect("a list") {
+        let covers = sidecar["volumeMounts"].as_array().into_iter().flatten().find(|it| it["mountPath"] == TOKEN);
+        assert_eq!(covers.expect("a mount")["name"], "pillion-no-token", "{sidecar}");
+    }
+    assert_eq!(names(&created, "volumes").iter().filter(|name| **name == "pillion-no-token").count(), 1);
+    assert_eq!(here.calls("pillion"), calls(1));
 }
 
 #[test]

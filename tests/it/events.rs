@@ -75,6 +75,8 @@ fn stray(name: &str, key: &str) -> Value {
 #[test]
 fn a_stray_key_in_a_deployment_is_an_event_on_its_replica_set() {
     let Some((pillion, here)) = watching("told-of-a-stray-key", DENY) else { return };
+    // Each pod is sent to us twice, and counts once.
+    here.limit_containers();
 
     here.deploy(3, json!({"pillion.dev/templates": "log-shipper", "pillion.dev/templtes": "log-shipper"}));
 
@@ -94,7 +96,6 @@ fn a_stray_key_in_a_deployment_is_an_event_on_its_replica_set() {
     assert_eq!(event["reportingInstance"], "told-of-a-stray-key");
     let note = "annotation pillion.dev/templtes means nothing to Pillion; did you mean pillion.dev/templates?";
     assert_eq!(event["note"], note);
-    // Each pod is sent to us twice, and counts once.
     eventually("both calls of all pods", || (pillion.requests() == 6.0).then_some(()));
     eventually("all pods to be counted", || (here.only_event()["series"]["count"] == 3).then_some(()));
 

@@ -152,6 +152,17 @@ impl Namespace {
         created.json()
     }
 
+    /// Has the API server fill in limits of each container that has none, also of one that a webhook added.
+    #[track_caller]
+    pub(crate) fn limit_containers(&self) {
+        let limits = json!({
+            "metadata": {"name": "defaults"},
+            "spec": {"limits": [{"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1m"}}]}
+        });
+        let created = self.create("v1", "limitranges", &limits);
+        assert_eq!(created.status, 201, "{}", created.text());
+    }
+
     /// The first pod with a label, as soon as a controller has made it.
     #[track_caller]
     pub(crate) fn pod_labelled(&self, label: &str) -> Value {
