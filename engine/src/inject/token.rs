@@ -10,9 +10,7 @@ use serde_json::json;
 use crate::json::{Fragment, Kind, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH, TOKEN_VOLUME};
 
-/// What covers the token of `serviceAccountToken: false`.
-pub(super) static NO_TOKEN_MOUNT: LazyLock<Fragment> =
-    LazyLock::new(|| Fragment::fixed(json!({"name": NO_TOKEN, "mountPath": TOKEN_PATH, "readOnly": true})));
+/// What covers the token with `serviceAccountToken: false`.
 pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
     LazyLock::new(|| Fragment::fixed(json!({"name": NO_TOKEN, "emptyDir": {}})));
 

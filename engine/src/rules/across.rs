@@ -9,6 +9,7 @@ use super::report::{Place, Report};
 use super::special::is_had_in_whole;
 use super::{ports, reserve};
 use crate::json::View;
+use crate::names::NO_TOKEN;
 use crate::schema::Schema;
 use crate::text::{did_you_mean, nearest, shown};
 
@@ -111,6 +112,10 @@ pub(crate) fn judge_mounts(report: &mut Report, container: View<'_>, place: &Pla
         let Some(mounts) = container.touched(list) else { continue };
         for (at, mount) in mounts.touched_items() {
             let Some((volume, name)) = mount.get("name").and_then(|it| Some((it, it.string()?))) else { continue };
+            // It comes with the containers, and is not written in their template.
+            if parts.spec.is_written() && name == NO_TOKEN {
+                continue;
+            }
             let volumes = parts.volumes();
             if !volumes.is_open && !volumes.names.contains(&name) {
                 // Of a pod there can be ten thousands, and as many mounts.

@@ -117,12 +117,13 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
     if os.iter().any(|os| os != "linux" && os != "windows") {
         fields.wrong_field("os", "must hold linux, windows or both");
     }
-    let pod = node.get("pod");
+    let mut body = node.clone();
     let withholds_token = fields.boolean("serviceAccountToken") == Some(false);
-    if let Some(pod_spec) = pod.and_then(|pod| pod.get("spec")).filter(|_| withholds_token) {
-        token::check(diagnostics, pod_spec);
+    if withholds_token {
+        token::withhold(diagnostics, &mut body);
     }
-    let part = parse_pod(diagnostics, pod, node.get("shares"), &scope);
+    let pod = body.get("pod");
+    let part = parse_pod(diagnostics, pod, body.get("shares"), &scope);
     scope.container = true;
     let known = [APP_ENTRY, APP_FIELDS].concat();
     let entries = fields.objects("app", "an app entry", &known);
@@ -164,7 +165,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         defaults: None,
         warnings: Vec::new(),
     };
-    Parsed { template: template.with_defaults(), spec: node.clone(), app: app_nodes }
+    Parsed { template: template.with_defaults(), spec: body, app: app_nodes }
 }
 
 fn parse_when(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {

@@ -8,7 +8,7 @@ use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
-use crate::inject::token::{NO_TOKEN_MOUNT, NO_TOKEN_VOLUME};
+use crate::inject::token::NO_TOKEN_VOLUME;
 use crate::json::node::Json;
 use crate::json::{By, Node, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH};
@@ -100,17 +100,15 @@ impl<'a> Merge<'_, 'a> {
         Presence::New
     }
 
-    /// Adds to a new container what stands where its token would be.
+    /// Adds to a new container the mount of the token, unless something is there.
     fn mount_token(&mut self, container: &mut Node<'a>, path: &Path<'_>) {
-        let withholds = self.rendered.template.withholds_token;
-        let Some(mount) = (if withholds { Some(&*NO_TOKEN_MOUNT) } else { self.context.token }) else { return };
+        let Some(mount) = self.context.token.filter(|_| !self.rendered.template.withholds_token) else { return };
         if container.view().list("volumeMounts").into_iter().any(|it| it.text("mountPath") == TOKEN_PATH) {
             return;
         }
         let holder = || Node::holder(Json::List(Vec::new()), self.by);
         if let Some(mounts) = container.member_or("volumeMounts", holder).and_then(Node::items) {
-            let mount = Node::given(mount, self.by);
-            mounts.push(if withholds { mount } else { self.add(mount, &path.at("volumeMounts").at(TOKEN_PATH)) });
+            mounts.push(self.add(Node::given(mount, self.by), &path.at("volumeMounts").at(TOKEN_PATH)));
         }
     }
 
