@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::object::{Lenient, Opened};
+use crate::json::text::{Lenient, Opened};
 
 /// The only version that is answered.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";

@@ -220,6 +220,46 @@ pub struct TemplateDecision {
     pub reason: Reason,
     /// What, where and what to do, when it could not be applied.
     pub message: Option<String>,
+    /// What became of each thing that it gives, if somebody asked ([`Selection::explain`](crate::Selection::explain)).
+    pub places: Vec<PlaceDecision>,
+}
+
+/// What became of one thing that a template gives a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlaceDecision {
+    /// Where: `containers[app].env[MODE]`.
+    pub place: String,
+    /// What became of it.
+    pub effect: Effect,
+    /// The rule that decided it.
+    pub rule: &'static MergeRule,
+}
+
+/// What became of something that a template gives.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// It was added.
+    Added,
+    /// The pod has it, as the template gives it.
+    AlreadyThere,
+    /// The pod has another value there, which wins.
+    NotApplied {
+        /// The template that brought that value, if it was not the pod itself.
+        of: Option<String>,
+    },
+    /// It stands in the place of the pod's value.
+    Replaced,
+}
+
+/// How a part of a pod and the same part of a template become one.
+#[derive(Debug, Eq, PartialEq)]
+pub struct MergeRule {
+    /// Which part.
+    pub part: &'static str,
+    /// When what the pod has is the same as what the template gives.
+    pub same: &'static str,
+    /// What happens then.
+    pub then: &'static str,
 }
 
 /// A JSON Patch (RFC 6902).

@@ -1,30 +1,37 @@
 //! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the draft), [`respond`].
 
+mod context;
 mod merge;
 mod outcome;
+mod path;
 mod pod;
 mod render;
 mod respond;
 mod room;
 mod select;
 mod status;
+mod token;
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 
+use self::context::Context;
+pub use self::merge::MERGE_RULES;
+use self::merge::Merged;
 use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
-use self::pod::{Activation, Budget, Container, Pod};
+use self::path::Path;
+use self::pod::{Activation, Budget, Own, Pod};
 use self::render::Rendered;
+use self::respond::Annotations;
 use self::room::Room;
 pub use self::select::{Selection, refuse_unread, select};
 use self::status::{OUTCOME, Record, STATUS, Status};
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
-use crate::decision::{Decision, Outcome, Reason};
-use crate::draft::{Node, pointer};
+use crate::decision::{Decision, Outcome, PlaceDecision, Reason};
+use crate::json::{By, Node};
 use crate::names::OnError;
-use crate::rules::tree::Tree;
 use crate::rules::violations_of_templates;
 use crate::template::Template;
 
@@ -39,8 +46,19 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
 impl Selection<'_> {
     /// Applies the templates, as far as they can be.
     pub fn respond(self, catalog: &Catalog) -> Decision {
-        let Selection { namespace, pod, containers, names, subject, annotation_bytes } = self;
-        let mut status = Status::parse(pod.annotation(STATUS).as_deref(), pod.annotation(OUTCOME).as_deref());
+        self.decide(catalog, false)
+    }
+
+    /// The same, and says of each thing that a template gives what became of it, and why.
+    pub fn explain(self, catalog: &Catalog) -> Decision {
+        self.decide(catalog, true)
+    }
+
+    fn decide(self, catalog: &Catalog, explains: bool) -> Decision {
+        let Selection { namespace, pod, tree, names, subject, annotation_bytes, .. } = self;
+        let [written, outcome] = [STATUS, OUTCOME].map(|key| pod.annotation(key));
+        let is_first = written.is_none() && outcome.is_none();
+        let mut status = Status::parse(written.as_deref(), outcome.as_deref());
         if !select::required(namespace).is_empty() {
             // A container of the pod's own must not pass for a template's, and so escape what is required.
             status.keep_containers(|template, list, name| {
@@ -49,40 +67,39 @@ impl Selection<'_> {
                 spec.is_some_and(|spec| spec.may_name(list, name))
             });
         }
-        let mut room = Room::beside(&status, annotation_bytes);
-        let own = containers.iter().filter(|container| {
-            status.is_empty() || status.added_by(&pointer(["spec", container.list, &container.name])).is_none()
-        });
-        let injection = Injection {
+        // What templates give stands here, and the tree borrows from it.
+        let rendered: Vec<OnceCell<Rendered<'_>>> = names.iter().map(|_| OnceCell::new()).collect();
+        let annotations = Annotations::default();
+        // Most templates withhold the token, and then nobody needs to look for it.
+        let mut templates = names.iter().filter_map(|name| catalog.template(name, &namespace.name));
+        let wants_token = templates.any(|template| !template.withholds_token);
+        let token = wants_token.then(|| token::mount_of_token(tree.view())).flatten();
+        let mut tree = tree;
+        let missing = if is_first { HashSet::new() } else { status.mark(&mut tree) };
+        let mut injection = Injection {
             catalog,
             namespace,
             pod: &pod,
-            own: own.collect(),
-            names: &names,
-            status: &status,
+            context: Context {
+                names: &names,
+                status: &status,
+                missing,
+                placements: Vec::with_capacity(names.len()),
+                token: token.as_ref(),
+                explains,
+            },
             budget: Budget::default(),
+            room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
+            warnings: Vec::new(),
         };
-        let mut draft = pod.draft(&containers);
-        let rendered: Vec<_> = names.iter().map(|name| injection.render(name, &mut draft)).collect();
-        // The draft borrows from what was rendered, so it begins only now.
-        let mut draft = draft;
-        let mut outcomes = Vec::with_capacity(names.len());
-        let mut warnings = Vec::new();
-        for rendered in &rendered {
-            outcomes.push(match rendered {
-                Ok(rendered) => {
-                    warnings.extend_from_slice(&rendered.warnings);
-                    injection.merge(rendered, &mut draft, &outcomes, &mut room, &mut warnings)
-                }
-                Err(outcome) => outcome.clone(),
-            });
-        }
+        let outcomes =
+            rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
         let decision = Decision {
-            warnings: advice(warnings),
+            warnings: advice(injection.warnings),
             ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject)
         };
-        respond::respond(&pod, &names, outcomes, &status, draft, decision)
+        respond::respond(&pod, &names, outcomes, &status, &mut tree, &annotations, decision)
     }
 }
 
@@ -91,19 +108,36 @@ struct Injection<'a> {
     catalog: &'a Catalog,
     namespace: &'a Namespace,
     pod: &'a Pod<'a>,
-    /// The pod's containers without those that templates added.
-    own: Vec<&'a Container<'a>>,
-    names: &'a [String],
-    status: &'a Status,
+    context: Context<'a>,
     budget: Budget,
+    room: Room,
     /// The nearest names that may still be looked for.
     hints: Cell<usize>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Injection<'a> {
-    /// What a template adds, as far as that can be known without the other templates; its outcome if it is not to be
-    /// merged.
-    fn render(&self, name: &str, draft: &mut Node<'a>) -> Result<Rendered<'a>, TemplateOutcome> {
+    /// Applies one template, or leaves the pod as it was.
+    fn apply(
+        &mut self,
+        number: u16,
+        cell: &'a OnceCell<Rendered<'a>>,
+        tree: &mut Node<'a>,
+    ) -> (TemplateOutcome, Vec<PlaceDecision>) {
+        let name = &self.context.names[usize::from(number)];
+        let rendered = self.render(name, tree);
+        self.context.placements.push(rendered.as_ref().ok().map(|rendered| &rendered.template.placement));
+        match rendered {
+            Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
+            Err(outcome) => {
+                let record = self.context.status.record(name).filter(|_| outcome.is_done() && self.context.explains);
+                (outcome, record.map(merge::places_of).unwrap_or_default())
+            }
+        }
+    }
+
+    /// What a template gives this pod; its outcome if it is not to be merged.
+    fn render(&self, name: &'a str, tree: &Node<'a>) -> Result<Rendered<'a>, TemplateOutcome> {
         let template = select::find(self.catalog, self.namespace, self.pod, name, &self.hints)
             .map_err(|problem| TemplateOutcome::Failed(problem, self.fallback_policy()))?;
         select::admits(template, self.namespace)
@@ -114,15 +148,19 @@ impl<'a> Injection<'a> {
         let parameters = select::parameters(template, self.pod, self.namespace).map_err(failed)?;
         let digest = match (&parameters, &template.defaults) {
             (Cow::Borrowed(_), Some(defaults)) => Cow::Borrowed(defaults.digest.as_str()),
-            _ => Cow::Owned(template.digest_with(&parameters)),
+            _ => Cow::Owned(parameters.digest()),
         };
+        let own = pod::own_containers(tree);
+        let record = self.context.status.record(name);
+        let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
         if !required {
-            if let Some(outcome) = self.outcome_of_earlier_call(template, &digest, draft) {
+            let outcome = record.and_then(|record| self.outcome_of_earlier_call(template, record, earlier, &own, tree));
+            if let Some(outcome) = outcome {
                 return Err(outcome);
             }
             // What is done costs nothing in a second call, and would leave room for what had none in the first.
-            if let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.status.failure(name) {
+            if let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.context.status.failure(name) {
                 let message = format!(
                     "template \"{name}\" was skipped in an earlier call, as {OUTCOME} says; create the pod anew from its \
                      workload, or remove that annotation"
@@ -131,106 +169,109 @@ impl<'a> Injection<'a> {
             }
         }
         let activation = Activation {
-            pod: self.pod,
-            status: self.status,
+            pod: tree,
             namespace: self.namespace,
             parameters: &parameters,
             container: None,
             budget: &self.budget,
         };
-        let rendered = render::render(template, &parameters, digest, &self.own, &activation).map_err(failed)?;
+        let rendered =
+            render::render(template, &parameters, digest.clone(), &own, earlier, &activation).map_err(failed)?;
         rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
     }
 
-    /// The outcome of a template that an earlier call injected. Nothing is added to it once the template has changed.
+    /// The outcome of a template of which an earlier call left a record; `earlier` is that if it is of the same template and
+    /// parameters. Nothing is added once one of them has changed.
     fn outcome_of_earlier_call(
         &self,
         template: &Template,
-        digest: &str,
-        draft: &mut Node<'a>,
+        record: &Record,
+        earlier: Option<&Record>,
+        own: &[Own<'_, 'a>],
+        tree: &Node<'a>,
     ) -> Option<TemplateOutcome> {
-        let record = self.status.record(template.name.as_str())?;
+        let is_there = |pointer: &String| !self.context.missing.contains(&**pointer);
         // What the template brings by itself must be there: a status can be written by anybody.
         let mut brought = Vec::new();
         for list in ["initContainers", "containers", "volumes"] {
             let names = template.pod.spec.iter().flat_map(|spec| spec.fixed_names(list));
-            brought.extend(names.map(|name| pointer(["spec", list, name])));
+            brought.extend(names.map(|name| (list, name, Path::root("spec").at(list).at(name).pointer())));
         }
-        if record.digest != digest {
+        if earlier.is_none() {
             let is_there = if brought.is_empty() {
-                !record.added.is_empty() && draft.holds(&record.added)
+                !record.added.is_empty() && record.added.iter().all(is_there)
             } else {
-                brought.iter().any(|pointer| record.added.contains(pointer) && draft.holds([pointer]))
+                brought.iter().any(|(.., pointer)| record.added.contains(pointer) && is_there(pointer))
             };
-            return is_there.then_some(TemplateOutcome::Stale);
+            return is_there.then(|| TemplateOutcome::Stale(record.difference(template)));
         }
         let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
+        let came_with_pod = |list: &str, name: &str| {
+            let items = tree.view().get("spec").map(|spec| spec.list(list)).unwrap_or_default();
+            items.into_iter().any(|item| !item.is_new() && item.get("name").is_some_and(|it| it.is_text(name)))
+        };
         let is_done = !record.added.is_empty()
-            && draft.holds(brought.iter().chain(&record.added))
-            && (template.app.is_empty() || self.own.iter().all(|container| seen.contains(&*container.name)));
+            && record.added.iter().all(is_there)
+            && brought.iter().all(|(list, name, pointer)| record.added.contains(pointer) || came_with_pod(list, name))
+            && (template.app.is_empty() || own.iter().all(|container| seen.contains(&*container.name)));
         is_done.then_some(TemplateOutcome::AlreadyInjected)
     }
 
-    /// Merges a template into the draft, or leaves the draft as it was. `before` are the outcomes of the templates before
-    /// it.
-    fn merge<'p>(
-        &self,
-        rendered: &'p Rendered<'a>,
-        draft: &mut Node<'p>,
-        before: &[TemplateOutcome],
-        room: &mut Room,
-        warnings: &mut Vec<String>,
-    ) -> TemplateOutcome
-    where
-        'a: 'p,
-    {
+    /// Merges a template into the pod, or leaves the pod as it was.
+    fn merge(
+        &mut self,
+        number: u16,
+        rendered: &'a Rendered<'a>,
+        tree: &mut Node<'a>,
+    ) -> (TemplateOutcome, Vec<PlaceDecision>) {
         let Rendered { template, required, .. } = *rendered;
         let name = template.name.as_str();
-        let policy = self.policy(template, required);
-        // What the templates behind this one added in an earlier call was not there when this one was merged.
-        let later = &self.names[before.len() + 1..];
-        // Nobody reads the draft after the last template has refused the pod.
-        let unmerged = (policy == OnError::Skip || !later.is_empty()).then(|| draft.clone());
-        let earlier = self.status.record(name).filter(|record| record.digest == rendered.digest);
+        self.warnings.extend_from_slice(&rendered.warnings);
+        let earlier = rendered.earlier;
         let mut record = earlier.cloned().unwrap_or_default();
         record.name = name.to_owned();
-        record.digest = rendered.digest.clone().into_owned();
+        record.digest.clone_from(&template.digest);
+        record.parameters = Some(rendered.digest.clone().into_owned());
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {
-            self.own.iter().map(|container| container.name.clone().into_owned()).collect()
+            pod::own_containers(tree).into_iter().map(|container| container.name.into_owned()).collect()
         };
-        let mut left = *room;
+        let mut left = self.room;
         if earlier.is_none() {
             left.take_names_of(&record);
         }
-        let merged = merge::merge(draft, rendered, self.status, before, &mut record, &mut left).and_then(|existing| {
-            match violations_of_templates(Tree::merged(draft), &self.status.volumes_of(later)).as_slice() {
-                [] => Ok(existing),
+        let by = By::Now(number);
+        let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left);
+        let merged = merged.and_then(|merged| {
+            // What the templates behind this one added in an earlier call was not there when this one was merged.
+            let later = self.context.volumes_of_later(number, tree);
+            match violations_of_templates(tree.view(), &later).as_slice() {
+                [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
         });
-        match merged {
-            Ok(existing) if existing.is_empty() => {}
-            Ok(existing) => {
-                warnings.push(format!("template \"{name}\": the existing value wins at {}", existing.join(", ")));
-            }
+        let Merged { existing, places } = match merged {
+            Ok(merged) => merged,
             Err(problem) => {
-                if let Some(unmerged) = unmerged {
-                    *draft = unmerged;
-                }
-                return TemplateOutcome::Failed(problem, policy);
+                tree.undo(by);
+                return (TemplateOutcome::Failed(problem, self.policy(template, required)), Vec::new());
             }
+        };
+        if !existing.is_empty() {
+            let places = existing.join(", ");
+            self.warnings.push(format!("template \"{name}\": the existing value wins at {places}"));
         }
-        *room = left;
-        match earlier {
+        self.room = left;
+        let outcome = match earlier {
             earlier if record.entries() > earlier.map_or(0, Record::entries) => {
                 TemplateOutcome::Injected(Box::new(record))
             }
             Some(_) => TemplateOutcome::AlreadyInjected,
             None if rendered.is_empty() => TemplateOutcome::Skipped(Reason::GuardFalse),
             None => TemplateOutcome::Skipped(Reason::AlreadyInjected),
-        }
+        };
+        (outcome, places)
     }
 
     /// What happens to a pod for which a template cannot be applied. Where the namespace requires it, a problem that the
@@ -241,7 +282,7 @@ impl<'a> Injection<'a> {
 
     /// The policy for a name that leads to no template: the server's, or `Deny` if a template that was chosen says so.
     fn fallback_policy(&self) -> OnError {
-        let chosen = self.names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
+        let chosen = self.context.names.iter().filter_map(|name| self.catalog.template(name, &self.namespace.name));
         let mut policies = chosen.filter_map(|template| template.on_error);
         if policies.any(|policy| policy == OnError::Deny) { OnError::Deny } else { self.catalog.on_error }
     }

@@ -27,11 +27,7 @@ pub mod decision;
 mod schema;
 
 mod expression;
-mod object;
-
-mod fragment;
-
-mod draft;
+mod json;
 
 pub mod rules;
 
@@ -47,4 +43,4 @@ mod inject;
 
 pub mod load;
 
-pub use inject::{Selection, refuse_unread, review, select};
+pub use inject::{MERGE_RULES, Selection, refuse_unread, review, select};

@@ -2,7 +2,7 @@
 //!
 //! Each rule stands once. One [`walk`] goes over a value and its type and judges types, enumerations and required fields,
 //! and whatever the rows of a [`table`] say of a single part. What parts keep or break together is [`across`]. All of them go
-//! over a [`tree`], be it a template as it was written, with its positions, or a pod with what templates brought: only that
+//! over a [`View`], be it a template as it was written, with its positions, or a pod with what templates brought: only that
 //! is judged then, and only as far as it varies from pod to pod.
 
 pub(crate) mod across;
@@ -14,7 +14,6 @@ pub(crate) mod row;
 pub(crate) mod security;
 mod special;
 pub(crate) mod table;
-pub(crate) mod tree;
 pub(crate) mod walk;
 
 use std::collections::HashSet;
@@ -24,8 +23,8 @@ use serde_json::value::RawValue;
 use self::parts::Parts;
 pub use self::report::Violation;
 use self::report::{Place, Report};
-use self::tree::Tree;
 use self::walk::Walk;
+use crate::json::View;
 use crate::schema::Schema;
 
 /// Whose rules they are.
@@ -67,11 +66,11 @@ pub fn descriptions() -> Vec<Description> {
 
 /// Everything in a whole pod that an API server would refuse, as far as the rules know.
 pub fn violations(pod: &RawValue) -> Vec<Violation> {
-    let pod = Tree::whole(pod);
+    let pod = View::whole(pod);
     let mut report = Report::default();
     let mut walk = Walk::new(&table::OF_PODS, &mut report);
     for name in ["metadata", "spec"] {
-        let part = pod.get(name).unwrap_or(Tree::NOTHING);
+        let part = pod.get(name).unwrap_or(View::NOTHING);
         walk.value(part, Schema::get().pod().field(name), &Place::root(name));
     }
     if let Some(spec) = pod.get("spec") {
@@ -81,7 +80,7 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
 }
 
 /// What is wrong with what templates brought into a pod. Volumes that are `hidden` count as not there.
-pub(crate) fn violations_of_templates(pod: Tree<'_>, hidden: &HashSet<String>) -> Vec<Violation> {
+pub(crate) fn violations_of_templates(pod: View<'_>, hidden: &HashSet<String>) -> Vec<Violation> {
     let mut report = Report::default();
     Walk::new(&table::OF_TEMPLATES, &mut report).partial_pod(pod, &Place::root(""));
     if let Some(spec) = pod.get("spec") {

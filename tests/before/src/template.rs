@@ -10,7 +10,7 @@ pub(crate) mod parameter;
 pub(crate) mod parse;
 pub(crate) mod part;
 mod selector;
-pub(crate) mod token;
+mod token;
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
 use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
-use crate::fragment::{Fragment, View, write_json};
+use crate::json::Fragment;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
 
@@ -48,6 +48,8 @@ pub struct Template {
     /// The operating systems of pods that it is for.
     pub(crate) os: Vec<String>,
     pub(crate) host_network: bool,
+    /// Whether its containers get no API token.
+    pub(crate) withholds_token: bool,
     /// How many values and expressions stand in its `spec`.
     pub(crate) weight: usize,
     /// How many of the expressions read more than parameters.
@@ -64,6 +66,7 @@ pub struct Template {
 #[derive(Debug)]
 pub(crate) struct Defaults {
     pub(crate) parameters: Parameters,
+    /// Of the parameters.
     pub(crate) digest: String,
     /// Without holes; nothing if a hole reads more than parameters.
     pub(crate) pod: Option<PodPart>,
@@ -139,16 +142,9 @@ impl Glob {
 }
 
 impl Template {
-    /// What tells this template with these parameters from any other.
+    /// What tells this template with these parameters from any other, as a status of Pillion 0.1.0 has it.
     pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
-        let mut values = Vec::new();
-        for (name, value) in &parameters.0 {
-            values.extend_from_slice(name.as_bytes());
-            values.push(b'=');
-            write_json(&mut values, value);
-            values.push(b'\n');
-        }
-        digest(&[self.digest.as_bytes(), &values])
+        digest(&[self.digest.as_bytes(), &parameters.to_bytes()])
     }
 
     fn with_defaults(mut self) -> Template {
@@ -162,18 +158,17 @@ impl Template {
             if is_known { fill(holes, |_| true, &variables, &parameters).ok() } else { None }
         };
         let pod = values(&self.pod.holes).map(|values| {
-            let resolve = |fragment| View::new(fragment, &[], &values).resolve();
+            let resolve = |part: &Option<Fragment>| part.as_ref()?.resolve(&[&values]);
             PodPart {
-                metadata: self.pod.metadata.as_ref().map(resolve),
-                spec: self.pod.spec.as_ref().map(resolve),
-                shares: self.pod.shares.as_ref().map(resolve),
+                metadata: resolve(&self.pod.metadata),
+                spec: resolve(&self.pod.spec),
+                shares: resolve(&self.pod.shares),
                 holes: Vec::new(),
             }
         });
-        let entry =
-            |entry: &AppEntry| values(&entry.holes).map(|values| View::new(&entry.container, &[], &values).resolve());
+        let entry = |entry: &AppEntry| values(&entry.holes).and_then(|values| entry.container.resolve(&[&values]));
         let app = self.app.iter().map(entry).collect();
-        self.defaults = Some(Defaults { digest: self.digest_with(&parameters), parameters, pod, app });
+        self.defaults = Some(Defaults { digest: parameters.digest(), parameters, pod, app });
         self
     }
 

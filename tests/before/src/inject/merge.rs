@@ -1,23 +1,28 @@
-//! Merges what one template adds into the draft. Each rule is a row of the table in `docs/merge.md`; where pod and
+//! Merges what one template gives into the pod. Each rule is a row of the table in `docs/merge.md`; where pod and
 //! template disagree and no row decides, that is a conflict.
 
 mod containers;
 mod contains;
+mod table;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::mem;
 
-use serde_json::Value;
+use serde_json::value::to_raw_value;
 
-use self::contains::contains;
-use super::outcome::{Few, Refusal, TemplateOutcome};
+use self::contains::{contains, lacking};
+
+pub use self::table::MERGE_RULES;
+use self::table::rule_at;
+use super::context::Context;
+use super::outcome::{Few, Refusal};
+use super::path::{Path, place_of};
 use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
-use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, Status, place_of};
-use crate::decision::Reason;
-use crate::draft::{Entry, Node, is_empty, pointer};
-use crate::fragment::View;
+use super::status::{Before, MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
+use crate::decision::{Effect, PlaceDecision, Reason};
+use crate::json::node::Json;
+use crate::json::{By, Kind, Node, View};
 use crate::rules::across::DEFAULT_GRACE_PERIOD;
 use crate::schema::{Object, Schema, Type};
 use crate::text::shown;
@@ -31,103 +36,96 @@ const MERGED: &[&str] =
 const DEFAULTS: &[(&str, &str)] =
     &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
 
-/// Merges one template into a draft.
-struct Merge<'s> {
-    rendered: &'s Rendered<'s>,
-    /// What was recorded before: what this template brought then is no conflict now.
-    earlier: &'s Status,
-    /// The outcomes of the templates before this one.
-    before: &'s [TemplateOutcome],
-    record: &'s mut Record,
-    room: &'s mut Room,
+/// Merges one template into a pod.
+struct Merge<'m, 'a> {
+    rendered: &'a Rendered<'a>,
+    by: By,
+    context: &'m Context<'a>,
+    record: &'m mut Record,
+    room: &'m mut Room,
     /// Whether the values of the entry of `app` at hand replace the pod's.
     overrides: bool,
-    path: Vec<String>,
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
+    /// What became of each thing that the template gives, if somebody wants to know.
+    places: Option<Vec<PlaceDecision>>,
 }
 
-/// Merges what a template adds. The result names the places where the existing value wins. What was added is in the
-/// record, and taken from the room. After a failure the draft cannot be used.
+/// What came of a merge.
+pub(super) struct Merged {
+    /// Where an existing value wins.
+    pub(super) existing: Few,
+    pub(super) places: Vec<PlaceDecision>,
+}
+
+/// What became of the things that a template gave in an earlier call.
+pub(super) fn places_of(record: &Record) -> Vec<PlaceDecision> {
+    let replaced = record.overridden.iter().chain(record.replaced.iter().map(|(pointer, _)| pointer));
+    let all = record.added.iter().map(|it| (it, Effect::AlreadyThere)).chain(replaced.map(|it| (it, Effect::Replaced)));
+    let places = all.map(|(pointer, effect)| {
+        let tokens = tokens(pointer);
+        let tokens: Vec<_> = tokens.iter().map(String::as_str).collect();
+        PlaceDecision { place: place_of(&tokens), effect, rule: rule_at(&tokens) }
+    });
+    places.collect()
+}
+
+/// Merges what a template gives. What was added is in the record, and taken from the room; after a failure it is still in
+/// the pod.
 ///
 /// # Errors
 ///
 /// When something conflicts, or when there is not enough room.
 pub(super) fn merge<'a>(
-    draft: &mut Node<'a>,
-    rendered: &'a Rendered<'_>,
-    earlier: &Status,
-    before: &[TemplateOutcome],
+    pod: &mut Node<'a>,
+    rendered: &'a Rendered<'a>,
+    by: By,
+    context: &Context<'a>,
     record: &mut Record,
     room: &mut Room,
-) -> Result<Few, Refusal> {
+) -> Result<Merged, Refusal> {
     let mut merge = Merge {
         rendered,
-        earlier,
-        before,
+        by,
+        context,
         record,
         room,
         overrides: false,
-        path: Vec::new(),
         conflicts: Few::default(),
         existing: Few::default(),
+        places: context.explains.then(Vec::new),
     };
-    if let Some(view) = rendered.view(&rendered.pod.metadata) {
-        merge.at(["metadata"], |merge| {
-            if let Some(entry) = draft.member_or("metadata", Node::Object(Vec::new())) {
-                merge.object(&mut entry.node, view, Schema::get().metadata);
-            }
-        });
+    if let Some(given) = rendered.metadata(by)
+        && let Some(metadata) = pod.member_or("metadata", || Node::holder(Json::Object(Vec::new()), by))
+    {
+        merge.object(metadata, given, Schema::get().metadata, &Path::root("metadata"));
     }
-    if let Some(spec) = draft.member("spec") {
-        merge.at(["spec"], |merge| {
-            if let Some(view) = rendered.view(&rendered.pod.spec) {
-                merge.spec(&mut spec.node, view);
-            }
-            for list in ["initContainers", "containers"] {
-                merge.app(&mut spec.node, list, rendered);
-            }
-        });
+    if let Some(spec) = pod.member("spec") {
+        merge.spec(spec, &Path::root("spec"));
     }
     if merge.room.is_exceeded {
         Err(Refusal::new(Reason::TooLarge, merge.too_large()))
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        Ok(merge.existing)
+        Ok(Merged { existing: merge.existing, places: merge.places.unwrap_or_default() })
     }
 }
 
-impl<'a> Merge<'_> {
-    /// Goes on below the place at hand.
-    fn at<T, const STEPS: usize>(&mut self, steps: [&str; STEPS], run: impl FnOnce(&mut Self) -> T) -> T {
-        let length = self.path.len();
-        self.path.extend(steps.map(str::to_owned));
-        let result = run(self);
-        self.path.truncate(length);
-        result
-    }
-
-    fn here(&self) -> String {
-        pointer(self.path.iter().map(String::as_str))
-    }
-
-    fn name(&self) -> &str {
+impl<'a> Merge<'_, 'a> {
+    fn name(&self) -> &'a str {
         self.rendered.template.name.as_str()
     }
 
-    /// Whether this template added what is at a pointer in an earlier call.
-    fn is_ours(&self, pointer: &str) -> bool {
-        self.earlier.added_by(pointer) == Some(self.name())
+    /// Whether this template brought something in an earlier call.
+    fn is_ours(&self, by: By) -> bool {
+        matches!(by, By::Earlier(_)) && self.context.name(by) == Some(self.name())
     }
 
-    /// Who has what is here: another template or the pod itself.
-    fn owner(&self) -> Option<&str> {
-        let here = self.here();
-        let mut records = self.before.iter().filter_map(TemplateOutcome::record);
-        let now = records.find(|record| record.added.contains(&here)).map(|record| record.name.as_str());
-        now.or_else(|| self.earlier.added_by(&here))
+    /// The template that brought something, unless it is the one at hand.
+    fn owner(&self, by: By) -> Option<&'a str> {
+        if by == self.by { None } else { self.context.name(by) }
     }
 
     fn too_large(&self) -> String {
@@ -140,86 +138,104 @@ impl<'a> Merge<'_> {
         )
     }
 
-    fn added(&mut self, view: View<'a>) {
-        let here = self.here();
-        // What an earlier call added, and something took out since, is recorded once.
-        if self.room.take_entry(&here, view.size(), self.is_ours(&here)) {
-            self.record.added.push(here);
+    /// Notes what became of something, for who wants to know.
+    fn note(&mut self, path: &Path<'_>, effect: impl FnOnce() -> Effect) {
+        if let Some(places) = &mut self.places {
+            places.push(PlaceDecision { place: path.place(), effect: effect(), rule: rule_at(&path.tokens()) });
         }
     }
 
+    /// Records an addition.
+    fn add(&mut self, given: Node<'a>, path: &Path<'_>) -> Node<'a> {
+        let here = path.pointer();
+        // What an earlier call added, and something took out since, is recorded once.
+        if self.room.take_entry(&here, given.size(), self.context.is_missing(self.name(), &here)) {
+            self.record.added.push(here);
+        }
+        self.note(path, || Effect::Added);
+        given.added()
+    }
+
     /// Replaces one of the pod's own fields, and records what it was.
-    fn replace_field(&mut self, existing: &mut Entry<'a>, view: View<'a>) {
-        let here = self.here();
-        if self.room.take_entry(&here, view.size(), false) {
-            self.record.replaced.push((here, existing.node.to_value()));
-            existing.replace(Node::View(view));
+    fn replace_field(&mut self, existing: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
+        let here = path.pointer();
+        if self.room.take_entry(&here, given.size(), false) {
+            let before = to_raw_value(existing).expect("what came from JSON is JSON");
+            self.record.replaced.push((here, Before(before)));
+            existing.replace(given);
+            self.note(path, || Effect::Replaced);
         }
     }
 
     /// Both the pod and the template have a value here: the existing one wins, unless the template overrides it. `keys` are
     /// those of a list's item.
-    fn resolve(&mut self, existing: &mut Entry<'a>, view: View<'a>, kind: &'static Type, keys: &[String]) {
-        if !self.overrides {
-            return self.keep_existing(&existing.node, view, kind, keys);
-        }
-        let here = self.here();
-        if self.room.take_entry(&here, view.size(), false) {
-            // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
-            self.record.overridden.push(here);
-            if existing.node.to_value() != view.to_value() {
-                existing.replace(Node::View(view));
+    fn resolve(&mut self, existing: &mut Node<'a>, given: Node<'a>, kind: &Type, keys: &[String], path: &Path<'_>) {
+        if self.overrides {
+            let here = path.pointer();
+            if self.room.take_entry(&here, given.size(), false) {
+                // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
+                self.record.overridden.push(here);
+                let is_there = existing.view().to_value() == given.view().to_value();
+                self.note(path, || if is_there { Effect::AlreadyThere } else { Effect::Replaced });
+                if !is_there {
+                    existing.replace(given);
+                }
             }
+        } else {
+            self.keep_existing(existing, given, kind, keys, path);
         }
     }
 
     /// Says where the existing value wins over another one. A probe, a port or a resource is given to whoever lacks it, so
     /// the pod's own is what everybody expects.
-    fn keep_existing(&mut self, existing: &Node<'a>, view: View<'a>, kind: &'static Type, keys: &[String]) {
+    fn keep_existing(&mut self, existing: &Node<'a>, given: Node<'a>, kind: &Type, keys: &[String], path: &Path<'_>) {
         const FOR_WHO_LACKS_IT: &[&str] = &["startupProbe", "livenessProbe", "readinessProbe", "ports", "resources"];
-        let is_expected = match self.owner() {
+        let owner = self.owner(existing.by);
+        let is_expected = match owner {
             Some(owner) => owner == self.name(),
-            None => self.path.iter().any(|step| FOR_WHO_LACKS_IT.contains(&step.as_str())),
+            None => path.tokens().iter().any(|step| FOR_WHO_LACKS_IT.contains(step)),
         };
         // Comparing takes as long as adding.
-        if is_expected || !self.room.take_value(view.size()) {
+        if is_expected && self.places.is_none() || !self.room.take_value(given.size()) {
             return;
         }
-        let (existing, mut wanted) = (existing.to_value(), view.to_value());
-        // Keys can be the same and be written otherwise: `/data` and `/data/`.
-        keys.iter().for_each(|key| wanted[key] = existing[key].clone());
-        if !contains(&existing, &wanted, kind) {
-            self.existing.push(|| place_of(self.path.iter().map(String::as_str)));
+        let is_there = match kind {
+            // Keys can be the same and be written otherwise: `/data` and `/data/`.
+            Type::Object(object) if !keys.is_empty() => {
+                lacking(existing.view(), given.view(), object).iter().all(|field| keys.contains(field))
+            }
+            _ => contains(existing.view(), given.view(), kind),
+        };
+        if !is_there && !is_expected {
+            self.existing.push(|| path.place());
         }
+        let not_applied = || Effect::NotApplied { of: owner.map(str::to_owned) };
+        self.note(path, || if is_there { Effect::AlreadyThere } else { not_applied() });
     }
 
-    /// The two sides of a conflict, and what a pod's author can do beside `fix`.
-    fn conflict(&mut self, what: &str, difference: &str, fix: &str) {
-        let mut conflicts = mem::take(&mut self.conflicts);
-        conflicts.push(|| {
-            let template = self.name();
-            let other = match self.owner() {
-                // The status names the template, but the pod's author wrote it.
-                Some(other) if other == template => "from the pod itself".to_owned(),
-                Some(other) => format!("from template \"{}\"", shown(other)),
-                None if self.record.added.contains(&self.here()) => "once more from it".to_owned(),
-                None => "from the pod itself".to_owned(),
-            };
-            let way_out = if self.rendered.required {
-                "; the namespace requires the template"
-            } else {
-                ", or drop the template from pillion.dev/templates"
-            };
-            format!("{what} comes from template \"{template}\" and {other}{difference}; {fix}{way_out}")
-        });
-        self.conflicts = conflicts;
+    /// The two sides of a conflict with what somebody brought, and what a pod's author can do beside `fix`.
+    fn conflict(&mut self, with: By, what: &str, difference: &str, fix: &str) {
+        let template = self.name();
+        let other = match self.context.name(with) {
+            // The status names the template, but the pod's author wrote it.
+            Some(_) if with == self.by => "once more from it".to_owned(),
+            Some(other) if other != template => format!("from template \"{}\"", shown(other)),
+            _ => "from the pod itself".to_owned(),
+        };
+        let way_out = if self.rendered.required {
+            "; the namespace requires the template"
+        } else {
+            ", or drop the template from pillion.dev/templates"
+        };
+        self.conflicts
+            .push(|| format!("{what} comes from template \"{template}\" and {other}{difference}; {fix}{way_out}"));
     }
 
     /// The pod has something here that no API server would take, and nothing can be added to it.
-    fn malformed(&mut self) {
+    fn malformed(&mut self, path: &Path<'_>) {
+        let template = self.name();
         self.conflicts.push(|| {
-            let place = place_of(self.path.iter().map(String::as_str));
-            let template = &self.rendered.template.name;
+            let place = path.place();
             format!(
                 "{place} of the pod is not what Kubernetes has there, and template \"{template}\" adds to it; correct \
                  the pod"
@@ -227,60 +243,80 @@ impl<'a> Merge<'_> {
         });
     }
 
-    fn spec(&mut self, spec: &mut Node<'a>, view: View<'a>) {
-        self.containers_and_volumes(spec, view);
-        for (field, part) in view.members() {
-            match field {
-                "initContainers" | "containers" | "volumes" => {}
-                "terminationGracePeriodSeconds" => self.grace_period(spec, part),
-                field => self.field(spec, Schema::get().spec, field, part),
+    fn spec(&mut self, spec: &mut Node<'a>, path: &Path<'_>) {
+        let given = self.rendered.spec(self.by).map(Node::into_members).unwrap_or_default();
+        let (lists, fields): (Vec<_>, Vec<_>) =
+            given.into_iter().partition(|(field, _)| matches!(&**field, "initContainers" | "containers" | "volumes"));
+        self.containers_and_volumes(spec, lists, path);
+        for (field, given) in fields {
+            match &*field {
+                "terminationGracePeriodSeconds" => self.grace_period(spec, given, path),
+                _ => self.field(spec, Schema::get().spec, field, given, path),
             }
+        }
+        for list in ["initContainers", "containers"] {
+            self.app(spec, list, path);
         }
     }
 
-    fn grace_period(&mut self, spec: &mut Node<'a>, view: View<'a>) {
+    fn grace_period(&mut self, spec: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         const FIELD: &str = "terminationGracePeriodSeconds";
-        self.at([FIELD], |merge| {
-            let wanted = view.value().and_then(Value::as_i64).unwrap_or_default();
-            match spec.member(FIELD) {
-                Some(entry) if entry.node.to_value().as_i64().unwrap_or(DEFAULT_GRACE_PERIOD) < wanted => {
-                    merge.replace_field(entry, view);
-                }
-                // Omitted, it becomes 30: a smaller one would shorten it.
-                None if wanted > DEFAULT_GRACE_PERIOD => {
-                    spec.add(FIELD, Node::View(view));
-                    merge.added(view);
-                }
-                _ => {}
+        let path = &path.at(FIELD);
+        let wanted = given.view().integer().unwrap_or_default();
+        match spec.member(FIELD) {
+            Some(existing) if existing.view().integer().unwrap_or(DEFAULT_GRACE_PERIOD) < wanted => {
+                self.replace_field(existing, given, path);
             }
-        });
+            // Omitted, it becomes 30: a smaller one would shorten it.
+            None if wanted > DEFAULT_GRACE_PERIOD => {
+                let added = self.add(given, path);
+                spec.push(FIELD.into(), added);
+            }
+            existing => {
+                let (owner, is_there) = match existing {
+                    Some(existing) => (self.owner(existing.by), existing.view().integer() == Some(wanted)),
+                    None => (None, wanted == DEFAULT_GRACE_PERIOD),
+                };
+                let not_applied = || Effect::NotApplied { of: owner.map(str::to_owned) };
+                self.note(path, || if is_there { Effect::AlreadyThere } else { not_applied() });
+            }
+        }
     }
 
     /// Adds to the containers of one list what is meant for them.
-    fn app(&mut self, spec: &mut Node<'a>, list: &str, rendered: &'a Rendered<'_>) {
-        for part in rendered.app.iter().filter(|part| part.container.list == list) {
-            let name = &*part.container.name;
-            let items = spec.member(list).and_then(|entry| entry.node.items());
-            let Some(entry) = items.into_iter().flatten().find(|entry| entry.is_named(name)) else { continue };
+    fn app(&mut self, spec: &mut Node<'a>, list: &'static str, path: &Path<'_>) {
+        let path = &path.at(list);
+        let parts = self.rendered.app.iter().filter(|part| part.list == list);
+        for part in parts {
+            let Some(container) = spec.list(list).iter_mut().find(|item| item.is_named(&part.name)) else { continue };
             self.overrides = part.overrides;
-            self.at([list, name], |merge| merge.object(&mut entry.node, part.view(), Schema::get().container));
+            if let Some(given) = part.render(self.by) {
+                self.object(container, given, Schema::get().container, &path.at(&part.name));
+            }
         }
     }
 
-    fn object(&mut self, target: &mut Node<'a>, view: View<'a>, object: &'static Object) {
-        for (field, part) in view.members() {
+    fn object(&mut self, target: &mut Node<'a>, given: Node<'a>, object: &'static Object, path: &Path<'_>) {
+        for (field, given) in given.into_members() {
             if self.room.is_exceeded {
                 return;
             }
-            self.field(target, object, field, part);
+            self.field(target, object, field, given, path);
         }
     }
 
-    fn field(&mut self, target: &mut Node<'a>, object: &'static Object, field: &'a str, view: View<'a>) {
-        if is_omitted(field, view) {
+    fn field(
+        &mut self,
+        target: &mut Node<'a>,
+        object: &'static Object,
+        field: Cow<'a, str>,
+        given: Node<'a>,
+        path: &Path<'_>,
+    ) {
+        if is_omitted(&field, given.view()) {
             return;
         }
-        let kind = object.field(field);
+        let kind = object.field(&field);
         let merges = match kind {
             Type::Object(object) => MERGED.contains(&object.name.as_str()),
             Type::Map(_) => true,
@@ -288,121 +324,132 @@ impl<'a> Merge<'_> {
             Type::List { .. } => matches!(object.name.as_str(), "PodSpec" | "Container" | "PodSecurityContext"),
             Type::Scalar(_) => false,
         };
-        self.at([field], |merge| match target.member(field) {
-            None => merge.new_field(target, field, kind, merges, view),
-            Some(existing) if merges => merge.into(&mut existing.node, kind, view),
-            Some(existing) if object.name == "PodSpec" && is_default(field, &existing.node) => {
-                if existing.node.to_value() != view.to_value() {
-                    merge.replace_field(existing, view);
+        let path = &path.at(&field);
+        match target.member(&field) {
+            None => self.new_field(target, field.clone(), kind, merges, given, path),
+            Some(existing) if merges => self.into(existing, kind, given, path),
+            Some(existing) if object.name == "PodSpec" && is_default(&field, existing.view()) => {
+                if existing.view().to_value() == given.view().to_value() {
+                    self.note(path, || Effect::AlreadyThere);
+                } else {
+                    self.replace_field(existing, given, path);
                 }
             }
-            Some(existing) => merge.resolve(existing, view, kind, &[]),
-        });
+            Some(existing) => self.resolve(existing, given, kind, &[], path),
+        }
     }
 
     /// Adds a field that an object lacks.
-    fn new_field(&mut self, target: &mut Node<'a>, field: &'a str, kind: &'static Type, merges: bool, view: View<'a>) {
-        let Some(members) = target.members() else { return self.malformed() };
-        let mut node = match kind {
-            Type::Map(_) => Node::Object(Vec::new()),
-            Type::List { .. } if merges => Node::List(Vec::new()),
-            _ => Node::View(view),
+    fn new_field(
+        &mut self,
+        target: &mut Node<'a>,
+        field: Cow<'a, str>,
+        kind: &'static Type,
+        merges: bool,
+        given: Node<'a>,
+        path: &Path<'_>,
+    ) {
+        let Some(members) = target.members() else { return self.malformed(path) };
+        let empty = match kind {
+            Type::Map(_) => Some(Json::Object(Vec::new())),
+            Type::List { .. } if merges => Some(Json::List(Vec::new())),
+            _ => None,
         };
-        match node {
-            Node::View(_) => self.added(view),
-            _ => self.into(&mut node, kind, view),
-        }
+        let node = match empty {
+            None => self.add(given, path),
+            Some(json) => {
+                let mut made = Node::holder(json, self.by);
+                self.into(&mut made, kind, given, path);
+                made
+            }
+        };
         // An API server would omit what is empty, and the next call would add it again.
         if !node.is_empty() {
-            members.push((field.into(), Entry::added(node)));
+            members.push((field, node));
         }
     }
 
-    fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>) {
+    fn into(&mut self, target: &mut Node<'a>, kind: &'static Type, given: Node<'a>, path: &Path<'_>) {
         match kind {
-            Type::Object(object) => self.object(target, view, object),
-            Type::Map(value) => self.map(target, value, view),
-            Type::List { item, keys } => self.list(target, item, keys, view),
+            Type::Object(object) => self.object(target, given, object, path),
+            Type::Map(value) => self.map(target, value, given, path),
+            Type::List { item, keys } => self.list(target, item, keys, given, path),
             Type::Scalar(_) => unreachable!("a scalar is not merged into"),
         }
     }
 
-    fn map(&mut self, target: &mut Node<'a>, kind: &'static Type, view: View<'a>) {
+    fn map(&mut self, target: &mut Node<'a>, kind: &Type, given: Node<'a>, path: &Path<'_>) {
         if target.members().is_none() {
-            return self.malformed();
+            return self.malformed(path);
         }
-        for (key, part) in view.members() {
-            self.at([key], |merge| match target.member(key) {
-                Some(existing) => merge.resolve(existing, part, kind, &[]),
+        for (key, given) in given.into_members() {
+            let path = &path.at(&key);
+            match target.member(&key) {
+                Some(existing) => self.resolve(existing, given, kind, &[], path),
                 None => {
-                    target.add(key, Node::View(part));
-                    merge.added(part);
+                    let added = self.add(given, path);
+                    target.push(key.clone(), added);
                 }
-            });
+            }
         }
     }
 
-    fn list(&mut self, target: &mut Node<'a>, kind: &'static Type, keys: &'static [String], view: View<'a>) {
-        let Some(items) = target.items() else { return self.malformed() };
+    fn list(&mut self, target: &mut Node<'a>, kind: &Type, keys: &[String], given: Node<'a>, path: &Path<'_>) {
+        let Some(items) = target.items() else { return self.malformed(path) };
         // Of two variables of one name Kubernetes takes the last.
         let mut known: HashMap<String, usize> =
-            items.iter().enumerate().map(|(at, entry)| (entry.node.key(keys), at)).collect();
-        for view in view.items() {
+            items.iter().enumerate().map(|(at, item)| (item.view().key(keys), at)).collect();
+        for given in given.into_items() {
             if self.room.is_exceeded {
                 return;
             }
-            let node = Node::View(view);
-            let key = node.key(keys);
-            self.at([&*key], |merge| match known.get(&key) {
+            let key = given.view().key(keys);
+            let here = &path.at(&key);
+            match known.get(&key) {
                 None => {
-                    merge.added(view);
-                    items.push(Entry::added(node));
+                    items.push(self.add(given, here));
+                    known.insert(key, items.len() - 1);
                 }
                 Some(&at) => {
                     let existing = &mut items[at];
-                    if !merge.is_mount_of_another(&existing.node, &node, &key) {
-                        merge.resolve(existing, view, kind, keys);
+                    if !self.is_mount_of_another(existing, &given, here) {
+                        self.resolve(existing, given, kind, keys, here);
                     }
                 }
-            });
-            known.entry(key).or_insert(items.len() - 1);
+            }
         }
     }
 
     /// Whether another volume is mounted at this path. That is a conflict.
-    fn is_mount_of_another(&mut self, existing: &Node<'a>, wanted: &Node<'a>, path: &str) -> bool {
-        let [.., container, list, _] = self.path.as_slice() else { return false };
-        if !matches!(list.as_str(), "volumeMounts" | "volumeDevices") {
+    fn is_mount_of_another(&mut self, existing: &Node<'a>, given: &Node<'a>, path: &Path<'_>) -> bool {
+        let tokens = path.tokens();
+        let [.., container, "volumeMounts" | "volumeDevices", at] = tokens.as_slice() else { return false };
+        let [wanted, volume] = [given, existing].map(|mount| mount.view().text("name"));
+        if volume == wanted {
             return false;
         }
-        let (existing, wanted) = (existing.text_of("name"), wanted.text_of("name"));
-        if existing == wanted {
-            return false;
-        }
-        let what = format!("the mount at {} in container {}", shown(path), shown(container));
-        let volume = |name: Option<Cow<'_, str>>| shown(&name.unwrap_or_default());
-        let difference = format!(", of the volumes {} and {}", volume(wanted), volume(existing));
-        self.conflict(&what, &difference, "mount one elsewhere");
+        let what = format!("the mount at {} in container {}", shown(at), shown(container));
+        let difference = format!(", of the volumes {} and {}", shown(&wanted), shown(&volume));
+        self.conflict(existing.by, &what, &difference, "mount one elsewhere");
         true
     }
 }
 
 /// Whether the API server omits a field, because it says no more than nothing: the next call would add it once more.
-fn is_omitted(field: &str, view: View<'_>) -> bool {
-    match view.value() {
-        Some(Value::String(text)) => text.is_empty(),
-        Some(Value::Bool(false)) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
-        Some(_) => false,
-        None if view.is_list() => view.items().next().is_none(),
+fn is_omitted(field: &str, given: View<'_>) -> bool {
+    match given.kind() {
+        Kind::String(text) => text.is_empty(),
+        Kind::Bool(false) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
+        Kind::List => given.items().is_empty(),
         // Of these an empty one means nothing; an emptyDir does.
-        None => {
-            matches!(field, "lifecycle" | "resources") && view.members().all(|(_, part)| is_empty(&part.to_value()))
+        Kind::Object => {
+            matches!(field, "lifecycle" | "resources") && given.members().iter().all(|part| part.value.says_nothing())
         }
+        _ => false,
     }
 }
 
-fn is_default(field: &str, node: &Node<'_>) -> bool {
-    let text = node.string();
-    DEFAULTS.iter().any(|(name, default)| *name == field && text.as_deref() == Some(default))
-        || field == "enableServiceLinks" && node.to_value() == true
+fn is_default(field: &str, value: View<'_>) -> bool {
+    DEFAULTS.iter().any(|(name, default)| *name == field && value.is_text(default))
+        || field == "enableServiceLinks" && matches!(value.kind(), Kind::Bool(true))
 }

@@ -30,8 +30,8 @@ pub(super) enum TemplateOutcome {
     Injected(Box<Record>),
     /// An earlier call injected it, and nothing is missing.
     AlreadyInjected,
-    /// An earlier call injected it, and the template or its parameters have changed since.
-    Stale,
+    /// An earlier call injected it so, which is not how it would be injected now.
+    Stale(&'static str),
     /// It adds nothing, for this reason.
     Skipped(Reason),
     /// It cannot be applied, and this is what happens to the pod.
@@ -39,8 +39,9 @@ pub(super) enum TemplateOutcome {
 }
 
 impl TemplateOutcome {
-    pub(super) fn record(&self) -> Option<&Record> {
-        if let TemplateOutcome::Injected(record) = self { Some(record) } else { None }
+    /// Whether an earlier call injected it, and there is no more to do.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale(_))
     }
 }
 

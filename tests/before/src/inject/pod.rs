@@ -8,30 +8,28 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
+use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS};
 use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::{Owner, Reason, Subject};
-use crate::draft::{Entry, Node, opened};
 use crate::expression::{Failure, MAX_WORK, Root, STEP, Variables};
-use crate::object::{self, MAX_VALUES, Object, Opened, are_bounded};
+use crate::json::text::{self, MAX_VALUES, Object, Opened, are_bounded};
+use crate::json::{By, Node};
 use crate::template::Parameters;
 
-/// A pod whose outermost members were read.
+/// A pod whose labels and annotations were read.
 pub(super) struct Pod<'a> {
-    metadata: Option<&'a Object<'a>>,
+    opened: &'a Opened<'a>,
     spec: &'a Object<'a>,
-    /// The other members.
-    rest: &'a [(Cow<'a, str>, &'a RawValue)],
     labels: Object<'a>,
     pub(super) annotations: Object<'a>,
 }
 
-/// A container, its name, and the list that it is in.
-pub(super) struct Container<'a> {
+/// A container that no template added, its name, and the list that it is in.
+pub(super) struct Own<'n, 'a> {
     pub(super) list: &'static str,
     pub(super) name: Cow<'a, str>,
-    members: Object<'a>,
+    pub(super) node: &'n Node<'a>,
 }
 
 impl<'a> Pod<'a> {
@@ -41,16 +39,14 @@ impl<'a> Pod<'a> {
     ///
     /// With the reason, if it is not shaped like a pod or has more labels or annotations than are read.
     pub(super) fn read(opened: &'a Opened<'a>) -> Result<Pod<'a>, Reason> {
-        let Opened { metadata, spec, rest } = opened;
-        let map = |name: &str| match metadata.as_ref().and_then(|metadata| metadata.get(name)) {
+        let map = |name: &str| match opened.metadata.as_ref().and_then(|metadata| metadata.get(name)) {
             Some(raw) if are_bounded(iter::once(raw)) => Object::parse(raw).ok_or(Reason::MalformedReview),
             Some(_) => Err(Reason::TooLarge),
             None => Ok(Object::default()),
         };
         Ok(Pod {
-            metadata: metadata.as_ref(),
-            spec: spec.as_ref().ok_or(Reason::MalformedReview)?,
-            rest,
+            opened,
+            spec: opened.spec.as_ref().ok_or(Reason::MalformedReview)?,
             labels: map("labels")?,
             annotations: map("annotations")?,
         })
@@ -58,8 +54,8 @@ impl<'a> Pod<'a> {
 
     /// The members of `metadata` and `spec`, and the other members.
     fn members(&self) -> impl Iterator<Item = &'a RawValue> + Clone {
-        let opened = self.metadata.into_iter().chain([self.spec]);
-        opened.flat_map(|object| &object.members).chain(self.rest).map(|(_, raw)| *raw)
+        let objects = self.opened.metadata.iter().chain([self.spec]);
+        objects.flat_map(|object| &object.members).chain(&self.opened.rest).map(|(_, raw)| *raw)
     }
 
     /// About how many bytes its text has.
@@ -78,7 +74,7 @@ impl<'a> Pod<'a> {
             return Err(too_many_values());
         }
         let others = self.annotations.members.iter().filter(|(key, _)| key != STATUS && key != OUTCOME);
-        let bytes = others.map(|(key, value)| key.len() + object::string(value).map_or(0, |text| text.len())).sum();
+        let bytes = others.map(|(key, value)| key.len() + text::string(value).map_or(0, |text| text.len())).sum();
         if bytes > MAX_ANNOTATIONS {
             return Err(format!(
                 "metadata.annotations of the pod have more than {MAX_ANNOTATIONS} bytes, which is all that Kubernetes \
@@ -88,63 +84,18 @@ impl<'a> Pod<'a> {
         Ok(bytes)
     }
 
-    /// The containers of both lists; `None` if they are no containers.
-    pub(super) fn containers(&self) -> Option<Vec<Container<'a>>> {
-        let mut all = Vec::new();
+    /// The pod as a tree, and how many containers it has; `None` if they are no containers.
+    pub(super) fn tree(&self) -> Option<(Node<'a>, usize)> {
+        let mut tree = Node::pod(self.opened);
+        let spec = tree.member("spec")?;
+        let mut count = 0;
         for list in ["initContainers", "containers"] {
-            let Some(raw) = self.spec.get(list) else { continue };
-            for members in object::objects(raw)? {
-                all.push(Container { list, name: members.string("name")?, members });
-            }
+            let Some(list) = spec.member(list) else { continue };
+            let items = list.items()?;
+            count += items.len();
+            items.iter().all(|item| item.name().is_some()).then_some(())?;
         }
-        Some(all)
-    }
-
-    /// The pod as a draft to which nothing was added yet. What was opened for the review is not opened again.
-    pub(super) fn draft(&self, containers: &[Container<'a>]) -> Node<'a> {
-        let mut spec = opened(self.spec);
-        for (name, entry) in &mut spec {
-            // A list that is null is not there: Go writes an empty one so.
-            let is_null = matches!(entry.node, Node::Raw(raw) if raw.get() == "null");
-            if !is_null && (name == "containers" || name == "initContainers") {
-                let list = containers.iter().filter(|container| container.list == *name);
-                let items = list.map(|container| Entry::existing(Node::Object(opened(&container.members))));
-                entry.node = Node::List(items.collect());
-            }
-        }
-        let rest = self.rest.iter().map(|(name, raw)| (name.clone(), Node::Raw(raw)));
-        let metadata = self.metadata.map(|metadata| ("metadata".into(), Node::Object(opened(metadata))));
-        let members = rest.chain(metadata).chain([("spec".into(), Node::Object(spec))]);
-        Node::Object(members.map(|(name, node)| (name, Entry::existing(node))).collect())
-    }
-
-    /// The object whose members are read in place: `metadata` or `spec`.
-    fn opened(&self, name: &str) -> Option<&'a Object<'a>> {
-        match name {
-            "metadata" => self.metadata,
-            "spec" => Some(self.spec),
-            _ => None,
-        }
-    }
-
-    /// How much text is read to find a value: of a member of `metadata` or `spec`, all of it.
-    fn scanned(&self, path: &[String]) -> usize {
-        let [first, name, ..] = path else { return 0 };
-        self.opened(first).and_then(|object| object.get(name)).map_or(0, |raw| raw.get().len())
-    }
-
-    /// A value of the pod, by the names that lead to it.
-    fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
-        let Some((first, rest)) = path.split_first() else {
-            return Some(owned(&self.draft(&self.containers()?)));
-        };
-        match self.opened(first) {
-            Some(object) => find_in(object, rest),
-            None => {
-                let (_, raw) = self.rest.iter().find(|(name, _)| name == first)?;
-                find(raw, rest).map(Cow::Borrowed)
-            }
-        }
+        Some((tree, count))
     }
 
     pub(super) fn label(&self, key: &str) -> Option<Cow<'a, str>> {
@@ -169,9 +120,10 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn subject(&self, review: &Review<'_>) -> Subject {
-        let text = |name: &str| self.metadata?.string(name).filter(|text| !text.is_empty());
-        let owners = self.metadata.and_then(|metadata| metadata.get("ownerReferences"));
-        let owners = owners.and_then(object::list).unwrap_or_default();
+        let metadata = self.opened.metadata.as_ref();
+        let text = |name: &str| metadata?.string(name).filter(|text| !text.is_empty());
+        let owners = metadata.and_then(|metadata| metadata.get("ownerReferences"));
+        let owners = owners.and_then(text::list).unwrap_or_default();
         let controller = owners
             .into_iter()
             .filter_map(Object::parse)
@@ -189,6 +141,16 @@ impl<'a> Pod<'a> {
     }
 }
 
+/// The containers that no template added, in the order of their lists.
+pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> Vec<Own<'n, 'a>> {
+    let of_list = |list: &'static str| {
+        let items = tree.child("spec").and_then(|spec| spec.child(list)).map(Node::opened_items).unwrap_or_default();
+        items.iter().filter_map(move |node| Some(Own { list, name: node.name()?, node }))
+    };
+    let all = ["initContainers", "containers"].into_iter().flat_map(of_list);
+    all.filter(|container| container.node.by == By::Pod).collect()
+}
+
 /// Says that a pod is too large.
 pub(super) fn too_many_values() -> String {
     format!("the pod has more than {MAX_VALUES} fields and list items; make it smaller")
@@ -197,12 +159,11 @@ pub(super) fn too_many_values() -> String {
 /// What the expressions of one template can read; CEL's word for it.
 #[derive(Clone, Copy)]
 pub(super) struct Activation<'a> {
-    pub(super) pod: &'a Pod<'a>,
-    /// What Pillion added before: expressions do not see it, so that a second call sees what the first saw.
-    pub(super) status: &'a Status,
+    /// Expressions do not see what templates added, so that a second call sees what the first saw.
+    pub(super) pod: &'a Node<'a>,
     pub(super) namespace: &'a Namespace,
     pub(super) parameters: &'a Parameters,
-    pub(super) container: Option<&'a Container<'a>>,
+    pub(super) container: Option<&'a Node<'a>>,
     pub(super) budget: &'a Budget,
 }
 
@@ -260,50 +221,31 @@ impl Variables for Activation<'_> {
         match root {
             Root::Params => Ok(self.parameters.lookup(path)),
             Root::NamespaceObject => match self.namespace.known() {
-                Some(known) => Ok(find(&known.object, path).map(Cow::Borrowed)),
+                Some(known) => Ok(text::find(&known.object, path).map(Cow::Borrowed)),
                 None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name))),
                 None => Err(Failure::UnknownNamespace),
             },
             Root::Container => {
                 let Some(container) = self.container else { return Ok(None) };
-                self.spend(path.first().and_then(|name| container.members.get(name)).map_or(0, |raw| raw.get().len()))?;
-                let place = ["spec", container.list, &container.name];
-                Ok(find_in(&container.members, path).and_then(|raw| self.without_added(&place, path, raw)))
+                self.spend(path.first().map_or(0, |name| container.scanned(name)))?;
+                Ok(container.find(path))
             }
             Root::Pod => {
-                self.spend(self.pod.scanned(path))?;
-                let found = self.pod.find(path).and_then(|raw| self.without_added(&[], path, raw));
+                let scanned = match path {
+                    [first, name, ..] => self.pod.child(first).map_or(0, |object| object.scanned(name)),
+                    _ => 0,
+                };
+                self.spend(scanned)?;
                 // An API server omits empty maps; nobody should have to ask for each.
                 let is_map =
                     path.len() == 2 && path[0] == "metadata" && (path[1] == "labels" || path[1] == "annotations");
+                let found = self.pod.find(path);
                 Ok(found.or_else(|| is_map.then(|| owned(&Value::Object(Default::default())))))
             }
         }
     }
 }
 
-impl<'a> Activation<'a> {
-    /// A value without what earlier calls added; `place` and `path` lead to it from the pod's root.
-    fn without_added(&self, place: &[&str], path: &[String], raw: Cow<'a, RawValue>) -> Option<Cow<'a, RawValue>> {
-        if self.status.is_empty() {
-            return Some(raw);
-        }
-        let place: Vec<&str> = place.iter().copied().chain(path.iter().map(String::as_str)).collect();
-        self.status.without_added(&place, raw)
-    }
-}
-
-fn find_in<'a>(members: &Object<'a>, path: &[String]) -> Option<Cow<'a, RawValue>> {
-    match path.split_first() {
-        None => Some(owned(&Node::Object(opened(members)))),
-        Some((name, path)) => find(members.get(name)?, path).map(Cow::Borrowed),
-    }
-}
-
 fn owned<'b>(value: &impl Serialize) -> Cow<'b, RawValue> {
     Cow::Owned(to_raw_value(value).expect("what came from JSON is JSON"))
-}
-
-fn find<'a>(raw: &'a RawValue, path: &[String]) -> Option<&'a RawValue> {
-    path.iter().try_fold(raw, |raw, name| object::member(raw, name).filter(|value| value.get() != "null"))
 }

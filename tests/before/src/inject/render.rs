@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::outcome::{Refusal, join};
-use super::pod::{Activation, Container};
+use super::pod::{Activation, Own};
 use super::select;
+use super::status::Record;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
-use crate::fragment::{Fragment, View};
+use crate::json::fragment::Values;
+use crate::json::{By, Fragment, Node};
 use crate::template::part::{Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, PodPart, Template};
 use crate::text::{excerpt, shown};
@@ -17,10 +19,12 @@ use crate::text::{excerpt, shown};
 /// What a template adds to one pod.
 pub(super) struct Rendered<'a> {
     pub(super) template: &'a Template,
-    /// Of the template and its parameters.
+    /// Of the parameters.
     pub(super) digest: Cow<'a, str>,
+    /// What an earlier call recorded of the same template with the same parameters.
+    pub(super) earlier: Option<&'a Record>,
     pub(super) pod: &'a PodPart,
-    values: Vec<(usize, Fragment)>,
+    values: Values,
     pub(super) app: Vec<RenderedApp<'a>>,
     /// Whether the namespace requires the template.
     pub(super) required: bool,
@@ -29,18 +33,31 @@ pub(super) struct Rendered<'a> {
 
 /// What one of the pod's own containers gets from an entry of `app`.
 pub(super) struct RenderedApp<'a> {
-    pub(super) container: &'a Container<'a>,
+    pub(super) list: &'static str,
+    /// The container's name.
+    pub(super) name: Cow<'a, str>,
     fragment: &'a Fragment,
     /// The values of holes that all containers share.
-    shared: Option<Rc<[(usize, Fragment)]>>,
-    own: Vec<(usize, Fragment)>,
+    shared: Rc<Values>,
+    own: Values,
     pub(super) overrides: bool,
 }
 
-impl Rendered<'_> {
-    /// A part of [`Rendered::pod`] with its values.
-    pub(super) fn view<'s>(&'s self, part: &'s Option<Fragment>) -> Option<View<'s>> {
-        part.as_ref().map(|fragment| View::new(fragment, &[], &self.values))
+impl<'a> Rendered<'a> {
+    /// What it gives a pod's metadata.
+    pub(super) fn metadata(&'a self, by: By) -> Option<Node<'a>> {
+        Node::render(self.pod.metadata.as_ref()?, &[&self.values], by)
+    }
+
+    /// What it gives a pod's spec.
+    pub(super) fn spec(&'a self, by: By) -> Option<Node<'a>> {
+        Node::render(self.pod.spec.as_ref()?, &[&self.values], by)
+    }
+
+    /// Whether a volume may be there already.
+    pub(super) fn shares(&self, volume: &str) -> bool {
+        let names = self.pod.shares.iter().flat_map(Fragment::items);
+        names.filter_map(|name| name.filled_by(&[&self.values])?.value()?.as_str()).any(|name| name == volume)
     }
 
     /// Whether the conditions of all its parts left nothing to add.
@@ -49,18 +66,20 @@ impl Rendered<'_> {
     }
 }
 
-impl RenderedApp<'_> {
-    pub(super) fn view(&self) -> View<'_> {
-        View::new(self.fragment, self.shared.as_deref().unwrap_or_default(), &self.own)
+impl<'a> RenderedApp<'a> {
+    pub(super) fn render(&'a self, by: By) -> Option<Node<'a>> {
+        Node::render(self.fragment, &[&self.own, &self.shared], by)
     }
 }
 
-/// The values of all holes; `None` if the template's guard does not hold. `own` are the containers that no template added.
+/// The values of all holes; `None` if the template's guard does not hold. `own` are the containers that no template
+/// added, and `earlier` is what was recorded of the same template with the same parameters.
 pub(super) fn render<'a>(
     template: &'a Template,
     parameters: &Cow<'a, Parameters>,
     digest: Cow<'a, str>,
-    own: &[&'a Container<'a>],
+    own: &[Own<'_, 'a>],
+    earlier: Option<&'a Record>,
     activation: &Activation<'_>,
 ) -> Result<Option<Rendered<'a>>, Refusal> {
     if let Some(when) = &template.when {
@@ -74,12 +93,11 @@ pub(super) fn render<'a>(
     let values =
         fill(&pod.holes, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
     let required = select::is_required(activation.namespace, template.name.as_str());
-    let mut rendered = Rendered { template, digest, pod, values, app: Vec::new(), required, warnings: Vec::new() };
-    let earlier = activation.status.record(template.name.as_str());
-    let earlier = earlier.filter(|record| record.digest == rendered.digest);
+    let (app, warnings) = (Vec::new(), Vec::new());
+    let mut rendered = Rendered { template, digest, earlier, pod, values, app, required, warnings };
     let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
     for (at, entry) in template.app.iter().enumerate() {
-        let mut named = own.iter().copied().filter(|it| entry.names(it.list, &it.name)).peekable();
+        let mut named = own.iter().filter(|it| entry.names(it.list, &it.name)).peekable();
         if named.peek().is_none() {
             let warning = format!("template \"{}\": app[{at}] names no container of this pod", template.name);
             rendered.warnings.push(warning);
@@ -94,19 +112,19 @@ pub(super) fn render<'a>(
 
 /// What an entry of `app` adds to each of these containers. `resolved` is the entry without holes, if that was possible
 /// when the template was loaded.
-fn render_entry<'a>(
+fn render_entry<'o, 'a: 'o>(
     rendered: &mut Rendered<'a>,
     at: usize,
     entry: &'a AppEntry,
     resolved: Option<&'a Fragment>,
-    containers: impl Iterator<Item = &'a Container<'a>>,
+    containers: impl Iterator<Item = &'o Own<'o, 'a>>,
     activation: &Activation<'_>,
 ) -> Result<(), Refusal> {
     let template = rendered.template;
     // What reads nothing but parameters is evaluated once.
     let (mut holds, mut shared) = (None, None);
     for container in containers {
-        let activation = Activation { container: Some(container), ..*activation };
+        let activation = Activation { container: Some(container.node), ..*activation };
         // An entry without an expression costs something, too.
         activation.begin_evaluation().map_err(|limit| {
             Refusal::new(Reason::ExpressionLimit, format!("template \"{}\": app[{at}]: {limit}", template.name))
@@ -133,13 +151,19 @@ fn render_entry<'a>(
             Some(fragment) => (fragment, Vec::new()),
             None => {
                 if shared.is_none() {
-                    shared = Some(fill(Hole::reads_only_parameters)?.into());
+                    shared = Some(Rc::new(fill(Hole::reads_only_parameters)?));
                 }
                 (&entry.container, fill(|hole| !hole.reads_only_parameters())?)
             }
         };
-        let shared = shared.clone();
-        rendered.app.push(RenderedApp { container, fragment, shared, own, overrides: entry.overrides });
+        rendered.app.push(RenderedApp {
+            list: container.list,
+            name: container.name.clone(),
+            fragment,
+            shared: shared.clone().unwrap_or_default(),
+            own,
+            overrides: entry.overrides,
+        });
     }
     Ok(())
 }

@@ -1,40 +1,47 @@
 //! From the outcomes of the templates to the decision: outcome, message, warnings, and what is recorded on the pod.
 
+use std::cell::OnceCell;
+
+use serde_json::value::{RawValue, to_raw_value};
+
 use super::outcome::{Refusal, TemplateOutcome, advice, denied};
 use super::pod::Pod;
 use super::select;
 use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
-use crate::decision::{Decision, Outcome, Reason, TemplateDecision, Warning};
-use crate::draft::Node;
+use crate::decision::{Decision, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
+use crate::json::node::Json;
+use crate::json::{By, Node};
 use crate::names::{OnError, TemplateName};
 use crate::rules::ports::port_clashes;
-use crate::rules::tree::Tree;
+
+/// The text of our annotations.
+pub(super) type Annotations = [OnceCell<Box<RawValue>>; 2];
 
 /// Completes a decision.
-pub(super) fn respond(
+pub(super) fn respond<'a>(
     pod: &Pod<'_>,
     names: &[String],
-    outcomes: Vec<TemplateOutcome>,
+    outcomes: Vec<(TemplateOutcome, Vec<PlaceDecision>)>,
     earlier: &Status,
-    mut draft: Node<'_>,
+    tree: &mut Node<'a>,
+    annotations: &'a Annotations,
     mut decision: Decision,
 ) -> Decision {
     let mut words = Vec::with_capacity(names.len());
     let mut status = earlier.clone();
     let mut denials = Vec::new();
-    for (name, outcome) in names.iter().zip(outcomes) {
-        let is_done = matches!(outcome, TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale);
-        if matches!(outcome, TemplateOutcome::Stale) {
-            let text =
-                "was injected in another version or with other parameters: create the pod anew from its workload";
-            decision.warnings.push(Warning { text: format!("template \"{name}\" {text}"), skipped: None });
+    for (name, (outcome, places)) in names.iter().zip(outcomes) {
+        let is_done = outcome.is_done();
+        if let TemplateOutcome::Stale(how) = outcome {
+            let text = format!("template \"{name}\" was injected {how}: create the pod anew from its workload");
+            decision.warnings.push(Warning { text, skipped: None });
         }
         let (outcome, reason, message) = match outcome {
             TemplateOutcome::Injected(record) => {
                 status.put(*record);
                 (Outcome::Injected, Reason::Injected, None)
             }
-            TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale => {
+            TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale(_) => {
                 (Outcome::Skipped, Reason::AlreadyInjected, None)
             }
             TemplateOutcome::Skipped(reason) => (Outcome::Skipped, reason, None),
@@ -60,23 +67,25 @@ pub(super) fn respond(
             _ => reason,
         };
         words.push(format!("{name}={word}"));
-        decision.templates.push(TemplateDecision { name, outcome, reason, message });
+        decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
     if denials.is_empty() {
-        decision.warnings.extend(advice(Tree::merged(&draft).get("spec").map(port_clashes).unwrap_or_default()));
+        decision.warnings.extend(advice(tree.view().get("spec").map(port_clashes).unwrap_or_default()));
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {
         return denied(decision, &denials);
     }
     if !words.is_empty() {
-        set_annotation(&mut draft, OUTCOME, words.join(","));
+        let [of_outcome, of_status] = annotations;
+        set_annotation(tree, OUTCOME, of_outcome, &words.join(","));
         if status != *earlier {
-            status.version = env!("CARGO_PKG_VERSION").to_owned();
-            set_annotation(&mut draft, STATUS, serde_json::to_string(&status).expect("a status is plain data"));
+            env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
+            let status = serde_json::to_string(&status).expect("a status is plain data");
+            set_annotation(tree, STATUS, of_status, &status);
         }
     }
-    if let Err(message) = check_annotations(&mut draft) {
+    if let Err(message) = check_annotations(tree) {
         return denied(decision, &[Refusal::new(Reason::InvalidResult, message)]);
     }
     let first = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
@@ -84,30 +93,34 @@ pub(super) fn respond(
         (decision.outcome, decision.reason) = (template.outcome, template.reason);
     }
     decision.message = first(Outcome::Error).and_then(|template| template.message.clone());
-    decision.patch = draft.patch();
+    decision.patch = tree.patch();
     decision
 }
 
-fn set_annotation(draft: &mut Node<'_>, key: &'static str, value: String) {
-    let Some(metadata) = draft.member_or("metadata", Node::Object(Vec::new())) else { return };
-    let Some(annotations) = metadata.node.member_or("annotations", Node::Object(Vec::new())) else { return };
-    match annotations.node.member(key) {
-        Some(entry) if entry.node.string().is_some_and(|known| known == value) => {}
-        Some(entry) => entry.replace(Node::Value(value.into())),
-        None => annotations.node.add(key, Node::Value(value.into())),
+fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, cell: &'a OnceCell<Box<RawValue>>, value: &str) {
+    let holder = || Node::holder(Json::Object(Vec::new()), By::Pillion);
+    let Some(metadata) = tree.member_or("metadata", holder) else { return };
+    let Some(annotations) = metadata.member_or("annotations", holder) else { return };
+    let raw = cell.get_or_init(|| to_raw_value(value).expect("text is JSON"));
+    let mut node = Node::text(raw);
+    node.by = By::Pillion;
+    match annotations.member(key) {
+        Some(known) if known.view().is_text(value) => {}
+        Some(known) => known.replace(node),
+        None => annotations.push(key.into(), node.added()),
     }
 }
 
 /// Whether the annotations are no larger than Kubernetes allows. What is too large without the templates is the pod's own
 /// fault.
-fn check_annotations(draft: &mut Node<'_>) -> Result<(), String> {
-    let annotations = draft.member("metadata").and_then(|metadata| metadata.node.member("annotations"));
-    let Some(members) = annotations.and_then(|annotations| annotations.node.members()) else { return Ok(()) };
+fn check_annotations(tree: &mut Node<'_>) -> Result<(), String> {
+    let annotations = tree.member("metadata").and_then(|metadata| metadata.member("annotations"));
+    let Some(members) = annotations.and_then(Node::members) else { return Ok(()) };
     let (mut size, mut own_size) = (0, 0);
-    for (key, entry) in members {
-        let bytes = key.len() + entry.node.string().map_or(0, |value| value.len());
+    for (key, node) in members {
+        let bytes = key.len() + node.view().string().map_or(0, |value| value.len());
         size += bytes;
-        if !entry.is_ours() {
+        if !node.is_new() {
             own_size += bytes;
         }
     }

@@ -37,6 +37,11 @@ impl Room {
         self.annotations = self.annotations.saturating_sub(record.bytes_of_names());
     }
 
+    /// Takes so many bytes of the status.
+    pub(super) fn take_note(&mut self, bytes: usize) -> bool {
+        self.take(0, 0, bytes)
+    }
+
     /// Takes a value of so many bytes. The answer is false once there is not enough.
     pub(super) fn take_value(&mut self, value: usize) -> bool {
         self.take(0, value, 0)

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::outcome::{Refusal, advice, untouched};
-use super::pod::{self, Container, Pod};
+use super::pod::{self, Pod};
 use super::status::{MAX_TEMPLATES, OUTCOME, STATUS};
 use crate::admission::{API_VERSION, Operation, Review};
 use crate::catalog::{Catalog, Details, Namespace};
 use crate::decision::{Decision, Outcome, Reason, Subject};
+use crate::json::Node;
 use crate::names::{MIRROR, OnError, TemplateName};
 use crate::template::parameter::SettableBy;
 use crate::template::{Parameter, Parameters, Template};
@@ -113,12 +114,14 @@ pub fn select<'a>(
         Ok(annotation_bytes) => annotation_bytes,
         Err(message) => return Err(too_large(subject, message).into()),
     };
-    match pod.containers() {
-        Some(containers) if containers.len() > MAX_CONTAINERS => {
-            let message = format!("the pod has {} containers, and {MAX_CONTAINERS} are allowed", containers.len());
+    match pod.tree() {
+        Some((_, containers)) if containers > MAX_CONTAINERS => {
+            let message = format!("the pod has {containers} containers, and {MAX_CONTAINERS} are allowed");
             Err(too_large(subject, message).into())
         }
-        Some(containers) => Ok(Selection { namespace, pod, containers, names, subject, annotation_bytes }),
+        Some((tree, containers)) => {
+            Ok(Selection { namespace, pod, tree, containers, names, subject, annotation_bytes })
+        }
         None => Err(untouched(Outcome::Error, Reason::MalformedReview, subject).into()),
     }
 }
@@ -127,7 +130,9 @@ pub fn select<'a>(
 pub struct Selection<'a> {
     pub(super) namespace: &'a Namespace,
     pub(super) pod: Pod<'a>,
-    pub(super) containers: Vec<Container<'a>>,
+    pub(super) tree: Node<'a>,
+    /// How many it has.
+    containers: usize,
     pub(super) names: Vec<String>,
     pub(super) subject: Subject,
     /// The bytes of the pod's annotations without ours.
@@ -152,7 +157,7 @@ impl Selection<'_> {
             reads += template.reads;
             loops |= template.loops;
         }
-        let (times, length) = (1 + self.containers.len(), self.pod.length());
+        let (times, length) = (1 + self.containers, self.pod.length());
         weight * times > MAX_QUICK_WEIGHT
             || loops && length > MAX_QUICK_LOOP
             || reads.saturating_mul(times).saturating_mul(length) > MAX_QUICK_READING

@@ -3,17 +3,17 @@
 //! A status is a hint, never a proof: anybody can write one, and a pod can have lost what it speaks of. So each name that
 //! it records is looked for in the pod.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use crate::decision::{Outcome, Reason};
-use crate::draft::{is_empty, key_of, push_token, tokens};
+use crate::json::node::Change;
+use crate::json::{By, Node};
 use crate::schema::{Schema, Type};
-use crate::text::shown;
+use crate::template::{Parameters, Template};
 
 pub(super) const STATUS: &str = "pillion.dev/status";
 pub(super) const OUTCOME: &str = "pillion.dev/outcome";
@@ -39,9 +39,6 @@ pub(super) struct Status {
     pub(super) version: String,
     #[serde(default)]
     pub(super) templates: Vec<Record>,
-    /// Which record speaks of an addition, as read from the pod.
-    #[serde(skip)]
-    owners: BTreeMap<String, usize>,
     /// Why templates were skipped in an earlier call.
     #[serde(skip)]
     failures: BTreeMap<String, Reason>,
@@ -51,15 +48,21 @@ pub(super) struct Status {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Record {
     pub(super) name: String,
-    /// Of the template and its parameters.
+    /// Of the template; in a record without [`Record::parameters`], which Pillion 0.1.0 wrote, of template and parameters.
     #[serde(default)]
     pub(super) digest: String,
+    /// The digest of the parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<String>,
+    /// The image of each container that was added, by the container's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) images: BTreeMap<String, String>,
     /// Where: JSON pointers in which a list's item is named by its key, such as `/spec/volumes/app-logs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) added: Vec<String>,
     /// What was there before, where one of the pod's own fields was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) replaced: Vec<(String, Value)>,
+    pub(super) replaced: Vec<(String, Before)>,
     /// What an entry with `override: true` replaced. What was there is not kept: it may be a secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) overridden: Vec<String>,
@@ -68,17 +71,57 @@ pub(super) struct Record {
     pub(super) app: Vec<String>,
 }
 
+/// About how many bytes of the status the image of a container takes.
+pub(super) fn bytes_of_image(name: &str, image: &str) -> usize {
+    name.len() + image.len() + 6
+}
+
+/// A value as it was before.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(super) struct Before(pub(super) Box<RawValue>);
+
+impl PartialEq for Before {
+    fn eq(&self, other: &Before) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
 impl Record {
     /// About how many bytes of the status it takes beside its entries.
     pub(super) fn bytes_of_names(&self) -> usize {
         // What JSON needs for its members.
-        const AROUND: usize = 64;
-        AROUND + self.name.len() + self.digest.len() + self.app.iter().map(|name| name.len() + 3).sum::<usize>()
+        const AROUND: usize = 128;
+        let images = self.images.iter().map(|(name, image)| bytes_of_image(name, image));
+        let names = self.app.iter().map(|name| name.len() + 3);
+        AROUND + self.name.len() + images.chain(names).sum::<usize>()
+    }
+
+    /// Whether it is of this template with these parameters, which have this digest.
+    pub(super) fn is_of(&self, template: &Template, parameters: &Parameters, digest: &str) -> bool {
+        match &self.parameters {
+            Some(known) => self.digest == template.digest && known == digest,
+            None => self.digest == template.digest_with(parameters),
+        }
+    }
+
+    /// How it was written that a template was injected, if not as it would be now.
+    pub(super) fn difference(&self, template: &Template) -> &'static str {
+        match &self.parameters {
+            Some(_) if self.digest == template.digest => "with other parameters",
+            Some(_) => "in another version",
+            None => "in another version or with other parameters",
+        }
     }
 
     /// How much was added and changed.
     pub(super) fn entries(&self) -> usize {
-        self.added.len() + self.replaced.len() + self.overridden.len()
+        self.places().count()
+    }
+
+    /// Every place that it names.
+    fn places(&self) -> impl Iterator<Item = &String> {
+        self.added.iter().chain(&self.overridden).chain(self.replaced.iter().map(|(place, _)| place))
     }
 }
 
@@ -100,32 +143,18 @@ impl Status {
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
-        if status.entries() > MAX_ENTRIES || replaced > MAX_REPLACED {
-            return Status::default();
-        }
-        status.index();
-        status
+        if status.entries() > MAX_ENTRIES || replaced > MAX_REPLACED { Status::default() } else { status }
     }
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        let of_record = |record: &Record| -> usize {
-            let replaced = record.replaced.iter().map(|(place, _)| place);
-            let places = record.added.iter().chain(&record.overridden).chain(replaced);
-            record.bytes_of_names() + places.map(|place| place.len() + 3).sum::<usize>()
-        };
-        self.templates.iter().map(of_record).sum()
+        let places = self.templates.iter().flat_map(Record::places).map(|place| place.len() + 3);
+        self.templates.iter().map(Record::bytes_of_names).sum::<usize>() + places.sum::<usize>()
     }
 
     /// How much is recorded.
     pub(super) fn entries(&self) -> usize {
-        self.templates.iter().map(Record::entries).sum()
-    }
-
-    fn index(&mut self) {
-        let records = self.templates.iter().enumerate();
-        self.owners =
-            records.flat_map(|(at, record)| record.added.iter().map(move |added| (added.clone(), at))).collect();
+        self.templates.iter().flat_map(Record::places).count()
     }
 
     /// Forgets containers of which `is_brought` does not know, by template, list and name.
@@ -138,7 +167,6 @@ impl Status {
                 _ => true,
             });
         }
-        self.index();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -157,97 +185,93 @@ impl Status {
         self.templates.iter().find(|record| record.name == template)
     }
 
-    /// The volumes that these templates added.
-    pub(super) fn volumes_of(&self, templates: &[String]) -> HashSet<String> {
-        let records = templates.iter().filter_map(|template| self.record(template));
-        let added = records.flat_map(|record| &record.added);
-        // The name of a volume has nothing to escape.
-        added.filter_map(|added| added.strip_prefix("/spec/volumes/")).map(str::to_owned).collect()
-    }
-
     /// Why an earlier call skipped a template.
     pub(super) fn failure(&self, template: &str) -> Option<Reason> {
         self.failures.get(template).copied().filter(|_| !self.is_empty())
     }
 
-    /// The template that added something, if one is recorded for it.
-    pub(super) fn added_by(&self, pointer: &str) -> Option<&str> {
-        self.owners.get(pointer).and_then(|&at| self.templates.get(at)).map(|record| &*record.name)
-    }
-
-    /// A value of the pod as it was before anything was added. `place` names it from the pod's root.
-    pub(super) fn without_added<'a>(&self, place: &[&str], raw: Cow<'a, RawValue>) -> Option<Cow<'a, RawValue>> {
-        let (mut here, mut kind) = (String::new(), &Schema::get().pod);
-        for token in place {
-            push_token(&mut here, token);
-            if self.owners.contains_key(&here) {
-                return None;
-            }
-            kind = kind.child(token)?;
-        }
-        let parse = || serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
-        let mut value = None;
-        if self.added_below(&here) {
-            self.remove_added(value.insert(parse()), kind, &mut here);
-        }
-        // The first to replace something knows what the pod had.
-        for (replaced, before) in self.templates.iter().rev().flat_map(|record| &record.replaced) {
-            let inner = replaced.strip_prefix(&here);
-            if let Some(field) = inner.and_then(|inner| value.get_or_insert_with(parse).pointer_mut(inner)) {
-                *field = before.clone();
-            }
-        }
-        // What only held additions was not there before.
-        if value.as_ref().is_some_and(is_empty) {
-            return None;
-        }
-        // Our own two annotations are additions, too, though not recorded as such.
-        if place.first().is_none_or(|first| *first == "metadata") {
-            let whole = value.get_or_insert_with(parse);
-            let annotations = match place {
-                [] => whole.pointer_mut("/metadata/annotations"),
-                ["metadata"] => whole.get_mut("annotations"),
-                ["metadata", "annotations"] => Some(whole),
-                ["metadata", "annotations", STATUS | OUTCOME] => return None,
-                _ => None,
+    /// Marks in the pod what earlier calls added and replaced. What is recorded as added and is not there comes back.
+    pub(super) fn mark<'a>(&'a self, pod: &mut Node<'a>) -> HashSet<&'a str> {
+        let records = self.templates.iter().zip(0..);
+        let marks = records.flat_map(|(record, number)| {
+            let mark = move |place: &'a str, was| Mark {
+                place,
+                tokens: tokens(place),
+                by: By::Earlier(number),
+                was,
+                is_found: Cell::new(false),
             };
-            if let Some(Value::Object(annotations)) = annotations {
-                annotations.retain(|key, _| key != STATUS && key != OUTCOME);
-            }
-        }
-        Some(value.map_or(raw, |value| Cow::Owned(to_raw_value(&value).expect("a JSON value is JSON"))))
+            let added = record.added.iter().map(move |place| mark(place, None));
+            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(&*was.0))))
+        });
+        let marks: Vec<Mark<'a>> = marks.collect();
+        mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());
+        mark_annotations(pod);
+        marks.iter().filter(|mark| mark.was.is_none() && !mark.is_found.get()).map(|mark| mark.place).collect()
     }
+}
 
-    /// Whether something was added below a place.
-    fn added_below(&self, place: &str) -> bool {
-        let inside = format!("{place}/");
-        self.owners.range(inside.clone()..).next().is_some_and(|(added, _)| added.starts_with(&inside))
-    }
-
-    /// Removes what was added below a place, and what that leaves empty: an API server has no empty lists. Each part is
-    /// visited once, however much a status records.
-    fn remove_added(&self, value: &mut Value, kind: &Type, place: &mut String) {
-        let length = place.len();
-        let mut was_added = |token: &str, part: &mut Value| {
-            place.truncate(length);
-            push_token(place, token);
-            if let Some(inner) = kind.child(token).filter(|_| self.added_below(place)) {
-                self.remove_added(part, inner, place);
-            }
-            self.owners.contains_key(place.as_str())
-        };
-        match (kind, value) {
-            // The item of a list stays, however empty: it was there before.
-            (Type::List { keys, .. }, Value::Array(items)) => {
-                items.retain_mut(|item| !was_added(&key_of(item, keys), item));
-            }
-            (_, Value::Object(members)) => members.retain(|name, part| {
-                let was_empty = is_empty(part);
-                !was_added(name, part) && (was_empty || !is_empty(part))
-            }),
-            _ => {}
+/// Our own two annotations are additions, too.
+fn mark_annotations(pod: &mut Node<'_>) {
+    let annotations = pod.member("metadata").and_then(|metadata| metadata.member("annotations"));
+    for (key, node) in annotations.and_then(Node::members).into_iter().flatten() {
+        if *key == *STATUS || *key == *OUTCOME {
+            node.by = By::Pillion;
         }
-        place.truncate(length);
+    }
+}
+
+/// What one entry of a record says of the pod.
+struct Mark<'a> {
+    place: &'a str,
+    tokens: Vec<String>,
+    by: By,
+    /// What stood there before, if it was replaced.
+    was: Option<&'a RawValue>,
+    is_found: Cell<bool>,
+}
+
+/// Marks what is below a value. Each list and object on the way is gone through once, however many places are in it.
+fn mark<'a>(node: &mut Node<'a>, kind: &Type, depth: usize, marks: &[&Mark<'a>]) {
+    let mut below: HashMap<&str, Vec<&Mark<'a>>> = HashMap::new();
+    for mark in marks {
+        match mark.tokens.get(depth) {
+            Some(token) => below.entry(token).or_default().push(mark),
+            None => mark.put_on(node),
+        }
+    }
+    if below.is_empty() {
+        return;
+    }
+    let go_on = |token: &str, node: &mut Node<'a>| {
+        if let (Some(marks), Some(kind)) = (below.get(token), kind.child(token)) {
+            mark(node, kind, depth + 1, marks);
+        }
+    };
+    match kind {
+        Type::List { keys, .. } => {
+            let items = node.items().into_iter().flatten();
+            items.for_each(|item| go_on(&item.view().key(keys), item));
+        }
+        _ => {
+            let members = node.members().into_iter().flatten();
+            members.filter(|(_, node)| !node.is_null()).for_each(|(name, node)| go_on(name, node));
+        }
+    }
+}
+
+impl<'a> Mark<'a> {
+    fn put_on(&self, node: &mut Node<'a>) {
+        self.is_found.set(true);
+        match self.was {
+            None => node.by = self.by,
+            // The first to replace something knows what the pod had.
+            Some(was) if node.by == By::Pod => {
+                node.change = Change::Replaced(Node::text(was).into());
+                node.by = self.by;
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -262,17 +286,7 @@ fn can_be_added(pointer: &str) -> bool {
     }
 }
 
-/// A place for people: `containers[app].env[NAME]`.
-pub(super) fn place_of<'a>(tokens: impl IntoIterator<Item = &'a str>) -> String {
-    let (mut place, mut kind) = (String::new(), Some(&Schema::get().pod));
-    for token in tokens {
-        let token = shown(token);
-        match kind {
-            Some(Type::List { .. } | Type::Map(_) | Type::Scalar(_)) => place += &format!("[{token}]"),
-            _ if place.is_empty() => place.push_str(&token),
-            _ => place += &format!(".{token}"),
-        }
-        kind = kind.and_then(|kind| kind.child(&token));
-    }
-    place.strip_prefix("spec.").map(str::to_owned).unwrap_or(place)
+/// The steps of a JSON pointer. Source: RFC 6901.
+pub(super) fn tokens(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }

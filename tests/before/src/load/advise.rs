@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::fill::Source;
+use crate::json::View;
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
 use crate::rules::security::BASELINE_LEVEL;
-use crate::rules::tree::Tree;
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
 
 /// Looks at a template that is filled in, of which it is known what is wrong.
 pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violation> {
     let mut report = Report::default();
-    let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod.spec"));
+    let (pod, root) = (View::written(&source.pod), Place::root("spec.pod.spec"));
     for list in ["initContainers", "containers"] {
         let items = pod.get("spec").map(|spec| spec.list(list)).unwrap_or_default();
         for (at, container) in items.into_iter().enumerate() {
@@ -24,7 +24,7 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
     let mut walk = Walk::new(&BASELINE_LEVEL, &mut above);
     walk.partial_pod(pod, &Place::root("spec.pod"));
     for (at, entry) in &source.app {
-        walk.fields(Tree::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
+        walk.fields(View::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }
     // The same walk tells of types once more.
     let above = above.into_violations().into_iter().filter(|violation| !wrong.contains(violation));
@@ -35,12 +35,12 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
     report.into_violations().into_iter().chain(above).collect()
 }
 
-fn advise_container(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
+fn advise_container(report: &mut Report, container: View<'_>, place: &Place<'_>) {
     let resources = container.get("resources");
     let amount = |kind: &str, name: &str| resources.and_then(|it| it.get(kind)?.get(name));
     let is_missing = |name: &&str| amount("requests", name).or(amount("limits", name)).is_none();
     let missing: Vec<_> = ["cpu", "memory"].into_iter().filter(is_missing).collect();
-    if !missing.is_empty() && !resources.is_some_and(Tree::is_unknown) {
+    if !missing.is_empty() && !resources.is_some_and(View::is_unknown) {
         let missing = missing.join(" and no ");
         let message = format!("requests no {missing}, so autoscalers and the scheduler cannot reckon with it");
         report.add(place, container, message);

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::expression::Expression;
-use crate::fragment::{Fragment, Shape, View};
+use crate::json::View;
+use crate::json::fragment::{Fragment, Shape};
 use crate::template::diagnostics::Diagnostics;
 use crate::template::part::{Hole, RenderError};
 use crate::template::{Parameter, Parameters, Template, WithoutPod};
@@ -100,7 +101,7 @@ fn value(
     let (place, message) = match hole.fill(variables, variables.parameters) {
         // Where nobody wrote down what a value looks like, no rule can be broken before a pod gives one.
         Ok(_) if template.parameters.iter().any(is_made_up) => return None,
-        Ok(fragment) => return Some(View::new(&fragment, &[], &[]).to_value()),
+        Ok(fragment) => return Some(fragment.as_ref().map_or(Value::Null, |it| View::given(it).to_value())),
         Err(RenderError::WrongType { place, message }) => (place, message),
         Err(RenderError::Expression { place, source, failure }) => {
             (place, format!("has an expression, {source}, that fails: {failure}"))

@@ -7,15 +7,14 @@ use serde_json::value::to_raw_value;
 
 use super::advise;
 use super::fill::{Source, sample_sets, single_sets};
-use crate::draft::as_key;
 use crate::expression::Expression;
-use crate::fragment::{Fragment, View};
+use crate::json::view::as_key;
+use crate::json::{Fragment, Kind, View};
 use crate::rules::Violation;
 use crate::rules::across;
 use crate::rules::parts::Parts;
 use crate::rules::report::{Place, Report};
 use crate::rules::table::OF_TEMPLATES;
-use crate::rules::tree::{Kind, Tree};
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
 use crate::template::diagnostics::Diagnostics;
@@ -86,27 +85,27 @@ fn add(diagnostics: &Diagnostics<'_>, violations: impl IntoIterator<Item = Viola
 
 /// Everything that is wrong with a template by itself.
 fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
-    let (pod, root) = (Tree::written(&source.pod), Place::root("spec.pod"));
-    let spec = pod.get("spec").unwrap_or(Tree::NOTHING);
-    let parts = Parts::of(spec).with_shares(Tree::written(&source.shares));
+    let (pod, root) = (View::written(&source.pod), Place::root("spec.pod"));
+    let spec = pod.get("spec").unwrap_or(View::NOTHING);
+    let parts = Parts::of(spec).with_shares(View::written(&source.shares));
     let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
     walk.partial_pod(pod, &root);
-    walk.value(Tree::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));
+    walk.value(View::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));
     for (at, entry) in &source.app {
-        walk.fields(Tree::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
+        walk.fields(View::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }
     across::judge(&mut report, &parts, &root.member("spec"));
     for (at, entry) in &source.app {
-        across::judge_mounts(&mut report, Tree::written(entry), &Place::root("spec.app").index(*at), &parts);
+        across::judge_mounts(&mut report, View::written(entry), &Place::root("spec.app").index(*at), &parts);
     }
     report.into_violations()
 }
 
 /// Whether what an entry of `app` gives is right by itself, whatever its condition is.
 fn is_right_for_a_container(fragment: &Fragment) -> bool {
-    let json = to_raw_value(&View::new(fragment, &[], &[])).expect("a fragment is JSON");
+    let json = to_raw_value(fragment).expect("a fragment is JSON");
     let mut report = Report::default();
-    Walk::new(&OF_TEMPLATES, &mut report).fields(Tree::whole(&json), Schema::get().container, &Place::root(""));
+    Walk::new(&OF_TEMPLATES, &mut report).fields(View::whole(&json), Schema::get().container, &Place::root(""));
     report.into_violations().is_empty()
 }
 
@@ -121,7 +120,7 @@ fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: 
         let Some(message) = why_no_condition(when, template, &variables) else { continue };
         let (root, app) = (Place::root("spec"), Place::root("spec.app"));
         let entry = at.map(|at| app.index(at));
-        report.add(&entry.unwrap_or(root).member("when"), Tree::written(node), message);
+        report.add(&entry.unwrap_or(root).member("when"), View::written(node), message);
     }
 }
 
@@ -146,7 +145,7 @@ fn judge_own_names(report: &mut Report, spec: &Node) {
         let names = ["containers", "initContainers"].into_iter().filter_map(|list| entry.get(list));
         for name in names.flat_map(Node::items).filter(|name| name.as_str().is_some_and(|it| own.contains(it))) {
             let message = "names a container that the template brings itself: write it into that container";
-            report.add(&Place::root("spec.app").index(at), Tree::written(name), message);
+            report.add(&Place::root("spec.app").index(at), View::written(name), message);
         }
     }
 }
@@ -162,7 +161,7 @@ fn judge_app(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
         let mut taken = HashMap::new();
         for (at, entry) in app.iter().filter(|(at, _)| template.app[*at].names(list, &name)) {
             for (list, key, other) in KEYS {
-                for (index, item) in Tree::written(entry).list(list).into_iter().enumerate() {
+                for (index, item) in View::written(entry).list(list).into_iter().enumerate() {
                     let value = as_key(key, &item.text(key)).to_owned();
                     let Some(what) = item.get(other).filter(|it| !value.is_empty() && !it.is_unknown()) else {
                         continue;

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use super::parts::{Container, PROBES, Parts, named};
 use super::report::{Place, Report};
 use super::special::is_had_in_whole;
-use super::tree::Tree;
 use super::{ports, reserve};
+use crate::json::View;
+use crate::names::NO_TOKEN;
 use crate::schema::Schema;
 use crate::text::{did_you_mean, nearest, shown};
 
@@ -106,11 +107,15 @@ fn judge_all_mounts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 }
 
 /// What a container mounts must be there.
-pub(crate) fn judge_mounts(report: &mut Report, container: Tree<'_>, place: &Place<'_>, parts: &Parts<'_>) {
+pub(crate) fn judge_mounts(report: &mut Report, container: View<'_>, place: &Place<'_>, parts: &Parts<'_>) {
     for list in ["volumeMounts", "volumeDevices"] {
         let Some(mounts) = container.touched(list) else { continue };
         for (at, mount) in mounts.touched_items() {
             let Some((volume, name)) = mount.get("name").and_then(|it| Some((it, it.string()?))) else { continue };
+            // It comes with the containers, and is not written in their template.
+            if parts.spec.is_written() && name == NO_TOKEN {
+                continue;
+            }
             let volumes = parts.volumes();
             if !volumes.is_open && !volumes.names.contains(&name) {
                 // Of a pod there can be ten thousands, and as many mounts.
@@ -154,9 +159,9 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 
 /// What is had in whole is limited to what is requested of it.
 fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    let mut judge = |owner: Tree<'_>, place: &Place<'_>| {
+    let mut judge = |owner: View<'_>, place: &Place<'_>| {
         let Some(resources) = owner.touched("resources").filter(|it| !it.is_unknown_at("limits")) else { return };
-        let requests = resources.get("requests").map(Tree::members).unwrap_or_default();
+        let requests = resources.get("requests").map(View::members).unwrap_or_default();
         for request in requests.iter().filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
             if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {
                 let message = format!("needs a limit for {} that equals the request", shown(&request.name));
@@ -175,7 +180,7 @@ fn judge_dns(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let servers =
         parts.spec.get("dnsConfig").and_then(|it| if it.is_unknown() { Some(it) } else { it.get("nameservers") });
     let policy = parts.spec.get("dnsPolicy").filter(|it| it.is_new() && it.string().as_deref() == Some("None"));
-    if let Some(policy) = policy.filter(|_| servers.is_none_or(Tree::is_empty)) {
+    if let Some(policy) = policy.filter(|_| servers.is_none_or(View::is_empty)) {
         report.add(&place.member("dnsPolicy"), policy, "is None, which needs dnsConfig.nameservers");
     }
 }
@@ -195,7 +200,7 @@ fn judge_os(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let Some(os) = spec.get("os").filter(|_| !spec.is_written()).map(|os| os.text("name")) else { return };
     let (fields, security): (&[&str], &[&str]) =
         if os == "windows" { (LINUX, LINUX_SECURITY) } else { (&[], &["windowsOptions"]) };
-    let mut refuse = |owner: Option<Tree<'_>>, fields: &[&str], place: &Place<'_>| {
+    let mut refuse = |owner: Option<View<'_>>, fields: &[&str], place: &Place<'_>| {
         for (field, value) in fields.iter().filter_map(|field| Some((field, owner?.get(field)?))) {
             if value.is_new() {
                 report.add(&place.member(field), value, format!("must not be set for a pod of {}", shown(&os)));

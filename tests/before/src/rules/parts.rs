@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use super::report::Place;
-use super::tree::Tree;
+use crate::json::View;
 use crate::schema::Schema;
 
 /// The fields of a container that hold a probe.
@@ -15,11 +15,11 @@ pub(super) const HOOKS: [&str; 2] = ["postStart", "preStop"];
 
 /// A pod's `spec`, taken apart as far as a rule asks for it.
 pub(crate) struct Parts<'t> {
-    pub(super) spec: Tree<'t>,
+    pub(super) spec: View<'t>,
     /// The containers in which something is judged.
     pub(super) touched: Vec<Container<'t>>,
     /// Names of volumes that count as there.
-    shares: Tree<'t>,
+    shares: View<'t>,
     /// Names of volumes that count as not there.
     hidden: Option<&'t HashSet<String>>,
     volumes: OnceCell<Volumes<'t>>,
@@ -29,7 +29,7 @@ pub(crate) struct Parts<'t> {
 pub(super) struct Container<'t> {
     pub(super) list: &'static str,
     at: usize,
-    pub(super) tree: Tree<'t>,
+    pub(super) tree: View<'t>,
 }
 
 /// The names that a mount can give.
@@ -40,16 +40,16 @@ pub(super) struct Volumes<'t> {
 }
 
 impl<'t> Parts<'t> {
-    pub(crate) fn of(spec: Tree<'t>) -> Parts<'t> {
+    pub(crate) fn of(spec: View<'t>) -> Parts<'t> {
         let of_list = |list: &'static str| {
-            let items = spec.get(list).into_iter().flat_map(Tree::touched_items);
+            let items = spec.get(list).into_iter().flat_map(View::touched_items);
             items.map(move |(at, tree)| Container { list, at, tree })
         };
         let touched = ["initContainers", "containers"].into_iter().flat_map(of_list).collect();
-        Parts { spec, touched, shares: Tree::NOTHING, hidden: None, volumes: OnceCell::new() }
+        Parts { spec, touched, shares: View::NOTHING, hidden: None, volumes: OnceCell::new() }
     }
 
-    pub(crate) fn with_shares(self, shares: Tree<'t>) -> Parts<'t> {
+    pub(crate) fn with_shares(self, shares: View<'t>) -> Parts<'t> {
         Parts { shares, ..self }
     }
 
@@ -69,7 +69,7 @@ impl<'t> Parts<'t> {
                 || volumes.iter().any(|volume| volume.is_unknown() || volume.is_unknown_at("name"))
                 || shares.iter().any(|name| name.is_unknown());
             let names = volumes.iter().map(|volume| volume.text("name"));
-            let names = names.chain(shares.into_iter().filter_map(Tree::string));
+            let names = names.chain(shares.into_iter().filter_map(View::string));
             let is_hidden = |name: &str| self.hidden.is_some_and(|hidden| hidden.contains(name));
             Volumes { names: names.filter(|name| !is_hidden(name)).collect(), is_open }
         })
@@ -77,12 +77,12 @@ impl<'t> Parts<'t> {
 }
 
 /// The containers of both lists, in the order in which they start.
-pub(super) fn containers(spec: Tree<'_>) -> impl Iterator<Item = Container<'_>> {
+pub(super) fn containers(spec: View<'_>) -> impl Iterator<Item = Container<'_>> {
     ["initContainers", "containers"].into_iter().flat_map(move |list| named(spec, list))
 }
 
 /// The items of a list of the spec.
-pub(super) fn named<'t>(spec: Tree<'t>, list: &'static str) -> impl Iterator<Item = Container<'t>> {
+pub(super) fn named<'t>(spec: View<'t>, list: &'static str) -> impl Iterator<Item = Container<'t>> {
     spec.list(list).into_iter().enumerate().map(move |(at, tree)| Container { list, at, tree })
 }
 
@@ -98,7 +98,7 @@ impl<'t> Container<'t> {
     }
 
     /// What is run when it starts or stops, by field.
-    pub(super) fn hooks(&self) -> impl Iterator<Item = (&'static str, Tree<'t>)> {
+    pub(super) fn hooks(&self) -> impl Iterator<Item = (&'static str, View<'t>)> {
         let lifecycle = self.tree.touched("lifecycle");
         HOOKS.into_iter().filter_map(move |hook| Some((hook, lifecycle?.get(hook)?)))
     }

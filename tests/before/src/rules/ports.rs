@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::parts::{Container, Parts, named};
 use super::report::{Place, Report};
-use super::tree::Tree;
+use crate::json::View;
 use crate::text::shown;
 
 /// The most ports that are looked for in the text of another container's.
@@ -18,14 +18,14 @@ struct Port<'t> {
     host: i64,
     /// The node's address that `host` is of.
     address: Cow<'t, str>,
-    tree: Tree<'t>,
+    tree: View<'t>,
 }
 
-fn ports(container: Tree<'_>) -> impl Iterator<Item = Port<'_>> {
-    let number = |port: Tree<'_>, field: &str| port.get(field).and_then(Tree::integer).unwrap_or_default();
+fn ports(container: View<'_>) -> impl Iterator<Item = Port<'_>> {
+    let number = |port: View<'_>, field: &str| port.get(field).and_then(View::integer).unwrap_or_default();
     container.list("ports").into_iter().map(move |tree| Port {
         number: number(tree, "containerPort"),
-        protocol: tree.get("protocol").and_then(Tree::string).unwrap_or("TCP".into()),
+        protocol: tree.get("protocol").and_then(View::string).unwrap_or("TCP".into()),
         host: number(tree, "hostPort"),
         address: tree.text("hostIP"),
         tree,
@@ -63,7 +63,7 @@ pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &P
 
 /// Two containers that run side by side with one port, where a template brought one of them: most likely the second
 /// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
-pub(crate) fn port_clashes(spec: Tree<'_>) -> Vec<String> {
+pub(crate) fn port_clashes(spec: View<'_>) -> Vec<String> {
     // Regular containers come first.
     let side_by_side = || {
         let sidecars = named(spec, "initContainers").filter(|container| !container.ends());
@@ -91,7 +91,7 @@ pub(crate) fn port_clashes(spec: Tree<'_>) -> Vec<String> {
     }
     // Most containers have none of these ports, and need not be read to see it.
     let numbers: Vec<_> = first.keys().take(MAX_SOUGHT).map(|(number, _)| number.to_string()).collect();
-    let mentions = |ports: Tree<'_>| first.len() > MAX_SOUGHT || numbers.iter().any(|number| ports.mentions(number));
+    let mentions = |ports: View<'_>| first.len() > MAX_SOUGHT || numbers.iter().any(|number| ports.mentions(number));
     let own = side_by_side().filter(|container| !container.tree.is_new());
     for container in own.filter(|container| container.tree.get("ports").is_some_and(mentions)) {
         for port in ports(container.tree) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::tree::Tree;
+use crate::json::View;
 use crate::text::shown;
 use crate::yaml::Position;
 
@@ -36,7 +36,7 @@ pub(crate) struct Place<'p> {
 #[derive(Clone, Copy)]
 enum Step<'p> {
     Name(&'p str),
-    Item(usize, Tree<'p>, &'p [String]),
+    Item(usize, View<'p>, &'p [String]),
 }
 
 impl<'p> Place<'p> {
@@ -51,13 +51,13 @@ impl<'p> Place<'p> {
     }
 
     /// A list's item: in a template by its number, as its author counts it; in a pod by its keys, which say more.
-    pub(crate) fn item(&'p self, index: usize, item: Tree<'p>, keys: &'p [String]) -> Place<'p> {
+    pub(crate) fn item(&'p self, index: usize, item: View<'p>, keys: &'p [String]) -> Place<'p> {
         Place { above: Some(self), step: Step::Item(index, item, keys) }
     }
 
     /// The same, for an item without keys.
     pub(crate) fn index(&'p self, index: usize) -> Place<'p> {
-        Place { above: Some(self), step: Step::Item(index, Tree::NOTHING, &[]) }
+        Place { above: Some(self), step: Step::Item(index, View::NOTHING, &[]) }
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Report(Vec<Violation>);
 
 impl Report {
     /// Something is wrong with a value.
-    pub(crate) fn add(&mut self, place: &Place<'_>, value: Tree<'_>, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, place: &Place<'_>, value: View<'_>, message: impl Into<String>) {
         self.add_at(place, value.position(), message);
     }
 

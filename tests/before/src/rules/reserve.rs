@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use super::parts::{self, Parts};
 use super::report::{Place, Report};
-use super::tree::Tree;
+use crate::json::View;
 use crate::text::shown;
 
 /// What is requested or allowed of each resource, and whether it is judged.
 type Amounts = BTreeMap<String, (f64, bool)>;
 
 /// The amounts of `requests` or `limits`, as far as they can be read.
-pub(super) fn amounts(resources: Tree<'_>, kind: &str) -> Amounts {
-    let members = resources.get(kind).map(Tree::members).unwrap_or_default().into_iter();
+pub(super) fn amounts(resources: View<'_>, kind: &str) -> Amounts {
+    let members = resources.get(kind).map(View::members).unwrap_or_default().into_iter();
     members.filter_map(|it| Some((it.name.into_owned(), (it.value.amount()?, it.value.is_new())))).collect()
 }
 

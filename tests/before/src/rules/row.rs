@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::report::{Place, Report};
-use super::tree::{Kind, Tree};
+use crate::json::{Kind, View};
 use crate::schema::{Object, Schema};
 use crate::text::{did_you_mean, nearest, shown};
 
@@ -52,7 +52,7 @@ pub(crate) enum Must {
     HaveOneOf(&'static [&'static str]),
     NotHaveBoth(&'static str, &'static str),
     /// Whatever a function asks for, and what that is.
-    Pass(fn(&mut Report, Tree<'_>, &Place<'_>), &'static str),
+    Pass(fn(&mut Report, View<'_>, &Place<'_>), &'static str),
 }
 
 /// The rows of a table by the types that they are about.
@@ -82,7 +82,7 @@ impl Must {
     }
 
     /// Judges what is new in a value.
-    pub(crate) fn judge(&self, report: &mut Report, value: Tree<'_>, place: &Place<'_>) {
+    pub(crate) fn judge(&self, report: &mut Report, value: View<'_>, place: &Place<'_>) {
         match self {
             // Whatever an expression may give, it must not be there.
             Must::NotBeSet(message) if value.is_new() => report.add(place, value, *message),
@@ -103,7 +103,7 @@ impl Must {
     }
 
     /// Why a value does not hold what it must.
-    fn why_broken_by(&self, value: Tree<'_>) -> Option<String> {
+    fn why_broken_by(&self, value: View<'_>) -> Option<String> {
         let is_broken = match (self, value.kind()) {
             (Must::Be(is_right, _), Kind::String(text)) => !is_right(&text),
             // That it is empty is said elsewhere.
@@ -155,7 +155,7 @@ impl Must {
 }
 
 /// Of these members exactly one must be there.
-pub(crate) fn one_of(value: Tree<'_>, names: &[&str]) -> Option<String> {
+pub(crate) fn one_of(value: View<'_>, names: &[&str]) -> Option<String> {
     let there = names.iter().copied().filter(|name| value.get(name).is_some());
     // What an expression may leave out does not count against the others.
     let (unknown, known): (Vec<_>, Vec<_>) = there.partition(|name| value.is_unknown_at(name));
@@ -169,7 +169,7 @@ pub(crate) fn one_of(value: Tree<'_>, names: &[&str]) -> Option<String> {
 }
 
 /// Items of a list must differ in a field. The pod's own come first, so that what stands twice is the template's.
-fn differ(report: &mut Report, list: Tree<'_>, place: &Place<'_>, field: &str) {
+fn differ(report: &mut Report, list: View<'_>, place: &Place<'_>, field: &str) {
     let mut items: Vec<_> = list.items().into_iter().enumerate().collect();
     items.sort_by_key(|(_, item)| item.is_new());
     let mut seen = BTreeSet::new();

@@ -6,7 +6,7 @@ use super::parts::PROBES;
 use super::report::{Place, Report};
 use super::reserve::amounts;
 use super::row::one_of;
-use super::tree::{Kind, Member, Tree};
+use crate::json::{Kind, Member, View};
 use crate::names::{is_label_value, is_port_name, is_qualified_name, reserved_key};
 use crate::schema::Schema;
 use crate::text::{did_you_mean, nearest, shown};
@@ -25,11 +25,11 @@ const FIELDS_OF_FILES: &[&str] =
     &["metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"];
 
 /// The members of a map that are judged and were not when their template was loaded.
-fn new_members(map: Tree<'_>) -> impl Iterator<Item = Member<'_>> {
+fn new_members(map: View<'_>) -> impl Iterator<Item = Member<'_>> {
     map.members().into_iter().filter(|member| member.value.is_new() && !member.value.is_fixed())
 }
 
-pub(super) fn labels(report: &mut Report, labels: Tree<'_>, place: &Place<'_>) {
+pub(super) fn labels(report: &mut Report, labels: View<'_>, place: &Place<'_>) {
     for Member { name, position, value } in new_members(labels) {
         let place = place.member(&name);
         judge_key(report, &name, &place, position);
@@ -39,7 +39,7 @@ pub(super) fn labels(report: &mut Report, labels: Tree<'_>, place: &Place<'_>) {
     }
 }
 
-pub(super) fn annotations(report: &mut Report, annotations: Tree<'_>, place: &Place<'_>) {
+pub(super) fn annotations(report: &mut Report, annotations: View<'_>, place: &Place<'_>) {
     for Member { name, position, .. } in new_members(annotations) {
         // The API server takes capitals here.
         judge_key(report, &name.to_lowercase(), &place.member(&name), position);
@@ -55,7 +55,7 @@ fn judge_key(report: &mut Report, key: &str, place: &Place<'_>, position: Positi
 }
 
 /// What a template's metadata may hold.
-pub(super) fn template_metadata(report: &mut Report, metadata: Tree<'_>, place: &Place<'_>) {
+pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: &Place<'_>) {
     for Member { name: map, position, value } in metadata.members().into_iter().filter(|it| it.value.is_touched()) {
         let place = place.member(&map);
         // What is no field at all is said elsewhere.
@@ -70,7 +70,7 @@ pub(super) fn template_metadata(report: &mut Report, metadata: Tree<'_>, place: 
     }
 }
 
-pub(super) fn node_selector(report: &mut Report, selector: Tree<'_>, place: &Place<'_>) {
+pub(super) fn node_selector(report: &mut Report, selector: View<'_>, place: &Place<'_>) {
     for Member { name, value, .. } in new_members(selector) {
         if !is_qualified_name(&name) || value.string().is_some_and(|text| !is_label_value(&text)) {
             report.add(&place.member(&name), value, "is no label that a node can have");
@@ -78,7 +78,7 @@ pub(super) fn node_selector(report: &mut Report, selector: Tree<'_>, place: &Pla
     }
 }
 
-pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Place<'_>) {
+pub(super) fn toleration(report: &mut Report, toleration: View<'_>, place: &Place<'_>) {
     let (key, value) = (toleration.text("key"), toleration.text("value"));
     let exists = toleration.text("operator") == "Exists";
     if key.is_empty() && !exists && !toleration.is_unknown_at("key") && !toleration.is_unknown_at("operator") {
@@ -112,12 +112,12 @@ pub(super) fn toleration(report: &mut Report, toleration: Tree<'_>, place: &Plac
     }
 }
 
-pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
+pub(super) fn mount_propagation(report: &mut Report, container: View<'_>, place: &Place<'_>) {
     let Some(mounts) = container.touched("volumeMounts") else { return };
     for (at, mount) in mounts.touched_items() {
         let Some(value) = mount.get("mountPropagation") else { continue };
         let context = container.get("securityContext");
-        let may_be = |it: Tree<'_>| it.is_unknown() || it.is_unknown_at("privileged") || it.is_true("privileged");
+        let may_be = |it: View<'_>| it.is_unknown() || it.is_unknown_at("privileged") || it.is_true("privileged");
         if value.string().as_deref() == Some("Bidirectional") && !context.is_some_and(may_be) {
             let place = place.member("volumeMounts");
             let message = "can only be Bidirectional in a privileged container";
@@ -127,7 +127,7 @@ pub(super) fn mount_propagation(report: &mut Report, container: Tree<'_>, place:
 }
 
 /// A port that a probe names must be one of its container's. The API server does not ask, and the probe never succeeds.
-pub(super) fn named_ports(report: &mut Report, container: Tree<'_>, place: &Place<'_>) {
+pub(super) fn named_ports(report: &mut Report, container: View<'_>, place: &Place<'_>) {
     for probe in PROBES {
         let Some(value) = container.get(probe).filter(|it| it.is_new()) else { continue };
         for action in ["httpGet", "tcpSocket"] {
@@ -149,35 +149,35 @@ pub(super) fn named_ports(report: &mut Report, container: Tree<'_>, place: &Plac
 }
 
 /// A probe that ends or starts its container.
-pub(super) fn one_success(report: &mut Report, probe: Tree<'_>, place: &Place<'_>) {
+pub(super) fn one_success(report: &mut Report, probe: View<'_>, place: &Place<'_>) {
     if let Some(threshold) = probe.get("successThreshold").filter(|it| it.is_new() && it.integer() > Some(1)) {
         report.add(&place.member("successThreshold"), threshold, "must be 1 in a startupProbe or livenessProbe");
     }
 }
 
-pub(super) fn no_grace_period(report: &mut Report, probe: Tree<'_>, place: &Place<'_>) {
+pub(super) fn no_grace_period(report: &mut Report, probe: View<'_>, place: &Place<'_>) {
     if let Some(period) = probe.get("terminationGracePeriodSeconds").filter(|it| it.is_new() && !it.is_unknown()) {
         let message = "must not be set in a readinessProbe, which ends nothing";
         report.add(&place.member("terminationGracePeriodSeconds"), period, message);
     }
 }
 
-pub(super) fn one_value(report: &mut Report, variable: Tree<'_>, place: &Place<'_>) {
+pub(super) fn one_value(report: &mut Report, variable: View<'_>, place: &Place<'_>) {
     let source = variable.get("valueFrom").filter(|it| !it.is_unknown());
     if let Some(source) = source.filter(|_| !variable.text("value").is_empty()) {
         report.add(&place.member("valueFrom"), source, "must not stand beside value");
     }
 }
 
-pub(super) fn field_of_variable(report: &mut Report, reference: Tree<'_>, place: &Place<'_>) {
+pub(super) fn field_of_variable(report: &mut Report, reference: View<'_>, place: &Place<'_>) {
     judge_field(report, reference, place, FIELDS_OF_VARIABLES);
 }
 
-pub(super) fn field_of_file(report: &mut Report, reference: Tree<'_>, place: &Place<'_>) {
+pub(super) fn field_of_file(report: &mut Report, reference: View<'_>, place: &Place<'_>) {
     judge_field(report, reference, place, FIELDS_OF_FILES);
 }
 
-fn judge_field(report: &mut Report, reference: Tree<'_>, place: &Place<'_>, allowed: &[&str]) {
+fn judge_field(report: &mut Report, reference: View<'_>, place: &Place<'_>, allowed: &[&str]) {
     const KEYS: [&str; 2] = ["metadata.labels['KEY']", "metadata.annotations['KEY']"];
     let Some((field, path)) = reference.get("fieldPath").and_then(|field| Some((field, field.string()?))) else {
         return;
@@ -194,14 +194,14 @@ fn judge_field(report: &mut Report, reference: Tree<'_>, place: &Place<'_>, allo
 }
 
 /// A file shows an amount of a container that it must name.
-pub(super) fn container_of_file(report: &mut Report, reference: Tree<'_>, place: &Place<'_>) {
-    if reference.get("containerName").is_none_or(Tree::is_empty) {
+pub(super) fn container_of_file(report: &mut Report, reference: View<'_>, place: &Place<'_>) {
+    if reference.get("containerName").is_none_or(View::is_empty) {
         report.add(place, reference, "lacks containerName");
     }
 }
 
 /// An amount of a container, such as `limits.memory`.
-pub(super) fn resource(report: &mut Report, resource: Tree<'_>, place: &Place<'_>) {
+pub(super) fn resource(report: &mut Report, resource: View<'_>, place: &Place<'_>) {
     let Some(text) = resource.string() else { return };
     let name = text.strip_prefix("limits.").or(text.strip_prefix("requests.")).unwrap_or_default();
     if !RESOURCES.contains(&name) && !name.starts_with("hugepages-") {
@@ -212,7 +212,7 @@ pub(super) fn resource(report: &mut Report, resource: Tree<'_>, place: &Place<'_
     }
 }
 
-pub(super) fn recursive_read_only(report: &mut Report, mount: Tree<'_>, place: &Place<'_>) {
+pub(super) fn recursive_read_only(report: &mut Report, mount: View<'_>, place: &Place<'_>) {
     if let Some(value) = mount.get("recursiveReadOnly")
         && value.string().as_deref() == Some("Enabled")
         && !mount.is_true("readOnly")
@@ -222,7 +222,7 @@ pub(super) fn recursive_read_only(report: &mut Report, mount: Tree<'_>, place: &
     }
 }
 
-pub(super) fn escalation(report: &mut Report, context: Tree<'_>, place: &Place<'_>) {
+pub(super) fn escalation(report: &mut Report, context: View<'_>, place: &Place<'_>) {
     let added = context.get("capabilities").map(|it| it.list("add")).unwrap_or_default();
     let is_admin = added.iter().any(|capability| capability.string().as_deref() == Some("CAP_SYS_ADMIN"));
     let escalation = context.get("allowPrivilegeEscalation");
@@ -235,7 +235,7 @@ pub(super) fn escalation(report: &mut Report, context: Tree<'_>, place: &Place<'
 }
 
 /// A seccomp or AppArmor profile.
-pub(super) fn profile(report: &mut Report, profile: Tree<'_>, place: &Place<'_>) {
+pub(super) fn profile(report: &mut Report, profile: View<'_>, place: &Place<'_>) {
     if profile.is_unknown_at("type") || profile.is_unknown_at("localhostProfile") {
         return;
     }
@@ -249,7 +249,7 @@ pub(super) fn profile(report: &mut Report, profile: Tree<'_>, place: &Place<'_>)
 }
 
 /// Of the fields of a volume one says where it comes from; without any it is an emptyDir.
-pub(super) fn volume_source(report: &mut Report, volume: Tree<'_>, place: &Place<'_>) {
+pub(super) fn volume_source(report: &mut Report, volume: View<'_>, place: &Place<'_>) {
     let mut sources: Vec<_> = Schema::get().volume.fields.keys().map(String::as_str).collect();
     sources.retain(|source| *source != "name");
     // Those that people use come first, for the message.
@@ -262,10 +262,10 @@ pub(super) fn volume_source(report: &mut Report, volume: Tree<'_>, place: &Place
 }
 
 /// Requests and limits of a container or of a pod.
-pub(super) fn resources(report: &mut Report, resources: Tree<'_>, place: &Place<'_>) {
+pub(super) fn resources(report: &mut Report, resources: View<'_>, place: &Place<'_>) {
     for kind in ["requests", "limits"] {
         let place = place.member(kind);
-        for amount in resources.get(kind).map(Tree::members).unwrap_or_default() {
+        for amount in resources.get(kind).map(View::members).unwrap_or_default() {
             if amount.value.is_new() {
                 judge_amount(report, &amount, &place.member(&amount.name));
             }

@@ -8,8 +8,8 @@ use super::row::Must::*;
 use super::row::{Must, Row, Rules, row};
 use super::special;
 use crate::names::{
-    DNS_LABEL, is_data_key, is_dns_label, is_dns_subdomain, is_env_name, is_header_name, is_ip, is_port_name,
-    is_qualified_name, is_sysctl,
+    DNS_LABEL, NO_TOKEN, TOKEN_VOLUME, is_data_key, is_dns_label, is_dns_subdomain, is_env_name, is_header_name, is_ip,
+    is_port_name, is_qualified_name, is_sysctl,
 };
 
 const OBJECT: Must =
@@ -123,7 +123,8 @@ pub(super) const TEMPLATE: &[Row] = &[
     row(&["Pod"], &["metadata"], Pass(special::template_metadata, "must have labels and annotations only, and none that Pillion, the kubelet or a controller owns")),
     row(&["PodSpec"], &["ephemeralContainers", "nodeName", "os", "priority", "priorityClassName", "preemptionPolicy", "runtimeClassName", "overhead", "serviceAccount", "serviceAccountName", "automountServiceAccountToken"], NotBeSet(DECIDED)),
     // Source: kubernetes plugin/pkg/admission/serviceaccount.
-    row(&["Volume"], &["name"], Be(|it| !it.starts_with("kube-api-access-"), "must not begin with kube-api-access-, which the API server keeps for itself")),
+    row(&["Volume"], &["name"], Be(|it| !it.starts_with(TOKEN_VOLUME), "must not begin with kube-api-access-, which the API server keeps for itself")),
+    row(&["Volume"], &["name"], Be(|it| it != NO_TOKEN, "must not be pillion-no-token, which serviceAccountToken: false brings")),
 ];
 
 /// What an API server asks of each part of a pod.

@@ -4,7 +4,7 @@ use serde_json::Number;
 
 use super::report::{Place, Report};
 use super::row::{Must, Rules};
-use super::tree::{Kind, Tree};
+use crate::json::{Kind, View};
 use crate::quantity::parse_quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
 use crate::text::{article, did_you_mean, nearest, shown};
@@ -22,7 +22,7 @@ impl<'r> Walk<'r> {
     }
 
     /// Judges a value of a type.
-    pub(crate) fn value(&mut self, value: Tree<'_>, kind: &Type, place: &Place<'_>) {
+    pub(crate) fn value(&mut self, value: View<'_>, kind: &Type, place: &Place<'_>) {
         if value.is_fixed() {
             return;
         }
@@ -51,12 +51,12 @@ impl<'r> Walk<'r> {
     }
 
     /// Judges all of an object.
-    pub(crate) fn object(&mut self, value: Tree<'_>, object: &Object, place: &Place<'_>) {
+    pub(crate) fn object(&mut self, value: View<'_>, object: &Object, place: &Place<'_>) {
         self.fields(value, object, place);
         let rows = self.rules.of(object);
         if value.is_new() {
             let filled = rows.iter().filter(|(_, row)| row.must.be_filled()).map(|(field, _)| *field);
-            let empty = filled.clone().filter(|field| value.get(field).is_none_or(Tree::is_empty));
+            let empty = filled.clone().filter(|field| value.get(field).is_none_or(View::is_empty));
             let required = object.required.iter().map(String::as_str);
             let required = required.filter(|field| !filled.clone().any(|filled| filled == *field));
             for field in required.filter(|field| value.get(field).is_none()).chain(empty) {
@@ -67,7 +67,7 @@ impl<'r> Walk<'r> {
     }
 
     /// Judges a part of a pod that is to be merged into others: it need not have what a whole one must have.
-    pub(crate) fn partial_pod(&mut self, pod: Tree<'_>, place: &Place<'_>) {
+    pub(crate) fn partial_pod(&mut self, pod: View<'_>, place: &Place<'_>) {
         let Schema { metadata, spec, .. } = *Schema::get();
         for (name, object) in [("metadata", metadata), ("spec", spec)] {
             let Some(part) = pod.get(name) else { continue };
@@ -81,7 +81,7 @@ impl<'r> Walk<'r> {
     }
 
     /// Judges the fields that an object has, each by itself.
-    pub(crate) fn fields(&mut self, value: Tree<'_>, object: &Object, place: &Place<'_>) {
+    pub(crate) fn fields(&mut self, value: View<'_>, object: &Object, place: &Place<'_>) {
         for member in value.touched_members() {
             let (name, value, place) = (&*member.name, member.value, &place.member(&member.name));
             let Some(kind) = object.fields.get(name) else {
@@ -110,7 +110,7 @@ impl<'r> Walk<'r> {
     }
 
     /// Judges a value by the rows for a field; for an object as a whole that is the empty one.
-    fn rows(&mut self, object: &Object, field: &str, value: Tree<'_>, place: &Place<'_>) {
+    fn rows(&mut self, object: &Object, field: &str, value: View<'_>, place: &Place<'_>) {
         for (_, row) in self.rules.of(object).iter().filter(|(of, _)| *of == field) {
             // Lists are merged by their keys, so that no two items of one have the same.
             let is_merged = |by: &str| !value.is_new() && object.keys(field).iter().any(|key| key == by);
@@ -131,7 +131,7 @@ impl<'r> Walk<'r> {
 }
 
 /// What is wrong with a value that stands where a scalar belongs.
-fn mismatch(value: Tree<'_>, kind: &Kind<'_>, scalar: &Scalar) -> Option<String> {
+fn mismatch(value: View<'_>, kind: &Kind<'_>, scalar: &Scalar) -> Option<String> {
     let is_int32 = |number: &Number| number.as_i64().is_some_and(|number| i32::try_from(number).is_ok());
     let is_right = match (scalar.kind, kind) {
         // For nothing the API server fills in its default.

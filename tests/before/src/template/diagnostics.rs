@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::rules::tree::Kind;
+use crate::json::Kind;
 use crate::text::{did_you_mean, nearest};
 use crate::yaml::{Node, Position, Value};
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Number, Value};
 
+use crate::json::View;
 use crate::rules::report::{Place, Report};
-use crate::rules::tree::Tree;
 use crate::schema::{ScalarKind, Type};
 
 /// The longest value that a hole may take in a pod. A pod has at most 1.5 MB in etcd.
@@ -18,13 +18,13 @@ pub(super) fn normalize(value: Value, kind: &Type, place: &Place<'_>, report: &m
     let items = value.as_array().map(Vec::len).or(value.as_object().map(serde_json::Map::len)).unwrap_or_default();
     if items > MAX_ITEMS {
         let message = format!("would have {items} items, and {MAX_ITEMS} are allowed");
-        report.add(place, Tree::NOTHING, message);
+        report.add(place, View::NOTHING, message);
         return Value::Null;
     }
     match (kind, value) {
         (Type::Scalar(scalar), value) => match (scalar.kind, value) {
             (ScalarKind::String | ScalarKind::IntOrString, Value::String(text)) if text.len() > MAX_TEXT => {
-                report.add(place, Tree::NOTHING, format!("may have {MAX_TEXT} bytes"));
+                report.add(place, View::NOTHING, format!("may have {MAX_TEXT} bytes"));
                 Value::Null
             }
             (ScalarKind::String, value @ (Value::Number(_) | Value::Bool(_))) => value.to_string().into(),
@@ -35,7 +35,8 @@ pub(super) fn normalize(value: Value, kind: &Type, place: &Place<'_>, report: &m
         },
         (Type::List { item, .. }, Value::Array(items)) => {
             let there = items.into_iter().filter(|value| !value.is_null()).enumerate();
-            there.map(|(at, value)| normalize(value, item, &place.index(at), report)).collect()
+            let normalized = there.map(|(at, value)| normalize(value, item, &place.index(at), report));
+            normalized.filter(|value| !value.is_null()).collect()
         }
         // What nulls leave empty is not there either.
         (Type::Object(_), Value::Object(members)) if !members.is_empty() && members.values().all(Value::is_null) => {

@@ -13,7 +13,8 @@ use serde_json::{Number, Value};
 
 use super::diagnostics::Fields;
 use crate::expression::{Failure, MAX_WORK, Root, Variables};
-use crate::names::regex;
+use crate::json::fragment::write_json;
+use crate::names::{digest, regex};
 use crate::quantity::{parse_duration, parse_quantity};
 use crate::yaml::Node;
 
@@ -71,6 +72,22 @@ pub(super) const FIELDS: &[&str] = &[
 pub(crate) struct Parameters(pub(crate) Vec<(String, Value)>);
 
 impl Parameters {
+    /// What tells them from any other values.
+    pub(crate) fn digest(&self) -> String {
+        digest(&[&self.to_bytes()])
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (name, value) in &self.0 {
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.push(b'=');
+            write_json(&mut bytes, value);
+            bytes.push(b'\n');
+        }
+        bytes
+    }
+
     pub(crate) fn get(&self, name: &str) -> &Value {
         self.0.iter().find(|(parameter, _)| parameter == name).map_or(&Value::Null, |(_, value)| value)
     }

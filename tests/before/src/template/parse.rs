@@ -118,8 +118,9 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         fields.wrong_field("os", "must hold linux, windows or both");
     }
     let mut body = node.clone();
-    if fields.boolean("serviceAccountToken") == Some(false) {
-        token::withhold(diagnostics, &mut body, name.as_str());
+    let withholds_token = fields.boolean("serviceAccountToken") == Some(false);
+    if withholds_token {
+        token::withhold(diagnostics, &mut body);
     }
     let pod = body.get("pod");
     let part = parse_pod(diagnostics, pod, body.get("shares"), &scope);
@@ -146,6 +147,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         description: fields.string("description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[json.to_string().as_bytes()]),
         host_network,
+        withholds_token,
         weight: node.size() + expressions.len(),
         reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
         loops: expressions.iter().any(|expression| expression.loops()),
@@ -219,7 +221,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
             diagnostics.add(node.position, place, WRITTEN_OUT);
             return None;
         }
-        Some(compiler.compile(node, kind, &Place::root(place)))
+        Some(compiler.whole(node, kind, &Place::root(place)))
     };
     PodPart {
         metadata: compile(field("metadata"), schema.pod().field("metadata"), "spec.pod.metadata"),
@@ -258,7 +260,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
     }
     let given = Node { value: Value::Object(given), position: fields.node.position };
     let mut compiler = Compiler { diagnostics: fields.diagnostics, scope, holes: Vec::new() };
-    let container = compiler.compile(&given, Schema::get().spec.item("containers"), &Place::root(&fields.path));
+    let container = compiler.whole(&given, Schema::get().spec.item("containers"), &Place::root(&fields.path));
     let entry = AppEntry {
         globs,
         when: parse_when(fields, scope),

@@ -8,11 +8,11 @@ use super::normalize::normalize;
 use super::parameter::Parameters;
 use crate::expression::pieces::{Piece, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
-use crate::fragment::{Fragment, Shape, View, size};
+use crate::json::fragment::{Fragment, Shape, Values, size};
+use crate::json::{Kind, View};
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
 use crate::rules::table::NO_RULES;
-use crate::rules::tree::{Kind, Tree};
 use crate::rules::walk::{Walk, expected};
 use crate::schema::Type;
 use crate::yaml::{self, Node, Position};
@@ -57,6 +57,13 @@ pub(crate) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
+    /// Compiles a part that is there whatever is in it.
+    pub(crate) fn whole(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
+        let mut fragment = self.compile(node, kind, place);
+        fragment.may_be_empty = true;
+        fragment
+    }
+
     /// Compiles a value of a type. `null` counts as not there.
     pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
         match (&node.value, kind) {
@@ -85,7 +92,7 @@ impl Compiler<'_> {
 
     fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
         self.diagnostics.add(node.position, place.to_string(), message);
-        Fragment::filled(Value::Null)
+        Fragment::new(Shape::Scalar(Value::Null))
     }
 
     fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, place: &Place<'_>) -> Fragment {
@@ -147,7 +154,11 @@ impl Hole {
     /// # Errors
     ///
     /// When an expression gives no value, or one that the place cannot hold.
-    pub(crate) fn fill(&self, variables: &dyn Variables, parameters: &Parameters) -> Result<Fragment, RenderError> {
+    pub(crate) fn fill(
+        &self,
+        variables: &dyn Variables,
+        parameters: &Parameters,
+    ) -> Result<Option<Fragment>, RenderError> {
         let value = match self.parts.as_slice() {
             [part] => self.evaluate(part, variables, parameters)?,
             parts => {
@@ -166,15 +177,16 @@ impl Hole {
             }
         };
         if value.is_null() {
-            return Ok(Fragment::filled(Value::Null));
+            return Ok(None);
         }
         variables.spend(size(&value)).map_err(|failure| self.failed(self.source(), failure))?;
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
-        let fragment = Fragment::filled(value);
-        let given = Tree::view(View::new(&fragment, &[], &[]));
-        Walk::new(&NO_RULES, &mut report).value(given, self.kind, &place);
+        let fragment = (!value.is_null()).then(|| Fragment::filled(value));
+        if let Some(fragment) = &fragment {
+            Walk::new(&NO_RULES, &mut report).value(View::given(fragment), self.kind, &place);
+        }
         match report.into_violations().into_iter().next() {
             Some(Violation { place, message, .. }) => Err(RenderError::WrongType { place, message }),
             None => Ok(fragment),
@@ -216,7 +228,7 @@ pub(crate) fn fill(
     wanted: impl Fn(&Hole) -> bool,
     variables: &dyn Variables,
     parameters: &Parameters,
-) -> Result<Vec<(usize, Fragment)>, Vec<RenderError>> {
+) -> Result<Values, Vec<RenderError>> {
     let mut errors = Vec::new();
     let mut values = Vec::new();
     for (at, hole) in holes.iter().enumerate().filter(|(_, hole)| wanted(hole)) {

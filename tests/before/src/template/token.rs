@@ -1,21 +1,12 @@
 //! `serviceAccountToken: false`: the added containers get no API token.
 
 use super::diagnostics::Diagnostics;
-use crate::names::digest;
+use crate::names::{NO_TOKEN, TOKEN_PATH};
 use crate::yaml::{Key, Node, Value};
 
-/// Where the API server mounts a container's token. Source: kubernetes plugin/pkg/admission/serviceaccount.
-const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-/// How the volumes of `serviceAccountToken: false` begin.
-pub(crate) const NO_TOKEN: &str = "no-token-";
-
-/// Mounts an emptyDir where each added container would find the API token: a container that has something mounted there
-/// gets no token from the API server.
-pub(super) fn withhold(diagnostics: &Diagnostics<'_>, spec: &mut Node, template: &str) {
-    // A volume's name has 63 characters, as a template's has.
-    let short = if template.len() <= 54 { template.to_owned() } else { digest(&[template.as_bytes()]) };
-    let volume = format!("{NO_TOKEN}{short}");
+/// Mounts an empty volume where each added container would find the API token: a container that has something mounted there
+/// gets no token from the API server. The volume comes with the first container that a pod is given.
+pub(super) fn withhold(diagnostics: &Diagnostics<'_>, spec: &mut Node) {
     let Some(pod_spec) = child(spec, "pod").and_then(|pod| child(pod, "spec")) else { return };
     for list in ["initContainers", "containers"] {
         let Some(Node { value: Value::List(containers), .. }) = child(pod_spec, list) else { continue };
@@ -34,11 +25,9 @@ pub(super) fn withhold(diagnostics: &Diagnostics<'_>, spec: &mut Node, template:
                 diagnostics.add(taken.position, path, message);
                 continue;
             }
-            let mount = serde_json::json!({"name": volume, "mountPath": TOKEN_PATH, "readOnly": true});
-            push(container, "volumeMounts", mount);
+            mount(container);
         }
     }
-    push(pod_spec, "volumes", serde_json::json!({"name": volume, "emptyDir": {}}));
 }
 
 fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
@@ -48,36 +37,35 @@ fn child<'a>(node: &'a mut Node, name: &str) -> Option<&'a mut Node> {
     }
 }
 
-fn push(node: &mut Node, list: &str, item: serde_json::Value) {
-    let position = node.position;
-    let item = Node::written_at(item, position);
-    let Value::Object(members) = &mut node.value else { return };
-    match members.iter_mut().find(|(key, _)| key.name == list).map(|(_, node)| &mut node.value) {
-        Some(Value::List(items)) => items.push(item),
+fn mount(container: &mut Node) {
+    let position = container.position;
+    let mount = serde_json::json!({"name": NO_TOKEN, "mountPath": TOKEN_PATH, "readOnly": true});
+    let mount = Node::written_at(mount, position);
+    let Value::Object(members) = &mut container.value else { return };
+    match members.iter_mut().find(|(key, _)| key.name == "volumeMounts").map(|(_, node)| &mut node.value) {
+        Some(Value::List(mounts)) => mounts.push(mount),
         // `null` counts as not there.
-        Some(value @ Value::Null) => *value = Value::List(vec![item]),
+        Some(value @ Value::Null) => *value = Value::List(vec![mount]),
         // The rules say what is wrong with anything else.
         Some(_) => {}
         None => {
-            let list = Key { name: list.to_owned(), position };
-            members.push((list, Node { value: Value::List(vec![item]), position }));
+            let list = Key { name: "volumeMounts".to_owned(), position };
+            members.push((list, Node { value: Value::List(vec![mount]), position }));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::fragment::View;
+    use crate::json::View;
     use crate::load::read;
 
     #[test]
     fn a_null_where_a_list_can_be_does_not_let_the_token_in() {
         let text = "{apiVersion: pillion.dev/v1alpha1, kind: ClusterInjectionTemplate, metadata: {name: a}, spec: \
-                    {serviceAccountToken: false, pod: {spec: {containers: [{name: a, image: a, volumeMounts: null}], \
-                    volumes: null}}}}";
+                    {serviceAccountToken: false, pod: {spec: {containers: [{name: a, image: a, volumeMounts: null}]}}}}";
         let template = read(text, "a.yaml").remove(0).expect("it is right");
-        let spec = View::new(template.pod.spec.as_ref().expect("a spec"), &[], &[]).to_value();
+        let spec = View::given(template.pod.spec.as_ref().expect("a spec")).to_value();
         assert_eq!(spec["containers"][0]["volumeMounts"][0]["mountPath"], super::TOKEN_PATH);
-        assert_eq!(spec["volumes"][0]["name"], "no-token-a");
     }
 }

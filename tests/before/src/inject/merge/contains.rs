@@ -2,39 +2,43 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
-use crate::draft::{is_empty, key_of};
+use crate::json::{Kind, View};
 use crate::quantity::parse_quantity;
-use crate::schema::{Scalar, ScalarKind, Type};
+use crate::schema::{Object, Scalar, ScalarKind, Type};
 
 /// Whether an existing value holds all of a wanted one. The API server has filled in defaults by then, rewritten
 /// quantities (`0.5` is `500m`) and omitted empty values.
-pub(super) fn contains(existing: &Value, wanted: &Value, kind: &'static Type) -> bool {
-    match (kind, existing, wanted) {
-        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Value::String(existing), wanted) => {
-            let wanted = wanted.as_str().map_or_else(|| wanted.as_f64(), parse_quantity);
-            wanted.is_some() && wanted == parse_quantity(existing)
+pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> bool {
+    match (kind, existing.kind(), wanted.kind()) {
+        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Kind::String(existing), _) => {
+            wanted.amount().is_some_and(|wanted| parse_quantity(&existing) == Some(wanted))
         }
-        (Type::Object(object), Value::Object(existing), Value::Object(wanted)) => {
-            wanted.iter().all(|(field, wanted)| match (existing.get(field), object.fields.get(field)) {
-                (Some(existing), Some(kind)) => contains(existing, wanted, kind),
-                _ => is_empty(wanted),
-            })
-        }
-        (Type::Map(kind), Value::Object(existing), Value::Object(wanted)) => wanted
+        (Type::Object(object), Kind::Object, Kind::Object) => lacking(existing, wanted, object).is_empty(),
+        (Type::Map(kind), Kind::Object, Kind::Object) => wanted
+            .members()
             .iter()
-            .all(|(key, wanted)| existing.get(key).is_some_and(|existing| contains(existing, wanted, kind))),
-        (Type::List { item, keys }, Value::Array(existing), Value::Array(wanted)) if keys.is_empty() => {
+            .all(|wanted| existing.get(&wanted.name).is_some_and(|existing| contains(existing, wanted.value, kind))),
+        (Type::List { item, keys }, Kind::List, Kind::List) if keys.is_empty() => {
+            let (existing, wanted) = (existing.items(), wanted.items());
             existing.len() == wanted.len()
-                && existing.iter().zip(wanted).all(|(existing, wanted)| contains(existing, wanted, item))
+                && existing.into_iter().zip(wanted).all(|(existing, wanted)| contains(existing, wanted, item))
         }
-        (Type::List { item, keys }, Value::Array(existing), Value::Array(wanted)) => {
-            let existing: HashMap<String, &Value> = existing.iter().map(|it| (key_of(it, keys), it)).collect();
-            wanted.iter().all(|wanted| {
-                existing.get(&key_of(wanted, keys)).is_some_and(|existing| contains(existing, wanted, item))
-            })
+        (Type::List { item, keys }, Kind::List, Kind::List) => {
+            let existing: HashMap<_, _> = existing.items().into_iter().map(|it| (it.key(keys), it)).collect();
+            let mut wanted = wanted.items().into_iter();
+            wanted.all(|wanted| existing.get(&wanted.key(keys)).is_some_and(|it| contains(*it, wanted, item)))
         }
-        (_, existing, wanted) => existing == wanted,
+        _ => existing.to_value() == wanted.to_value(),
     }
+}
+
+/// The fields of a wanted object that an existing one does not hold.
+pub(super) fn lacking(existing: View<'_>, wanted: View<'_>, object: &Object) -> Vec<String> {
+    let is_lacking = |field: &str, wanted: View<'_>| match (existing.get(field), object.fields.get(field)) {
+        (Some(existing), Some(kind)) => !contains(existing, wanted, kind),
+        // An emptyDir says something by being there.
+        _ => field == "emptyDir" || !wanted.says_nothing(),
+    };
+    let members = wanted.members().into_iter();
+    members.filter(|it| is_lacking(&it.name, it.value)).map(|it| it.name.into_owned()).collect()
 }

@@ -1,7 +1,4 @@
-//! JSON that stays raw until someone asks for it.
-//!
-//! A pod is only ever looked into where a question leads, so numbers, order, and fields that nobody here has heard of
-//! are untouched by construction, and most of a large pod is never parsed.
+//! The members and items of JSON text, each of which stays text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -96,6 +93,11 @@ pub(crate) fn member<'a>(json: &'a RawValue, name: &str) -> Option<&'a RawValue>
     }
 
     serde_json::Deserializer::from_str(json.get()).deserialize_map(Member(name)).ok()?
+}
+
+/// A value by the names that lead to it.
+pub(crate) fn find<'a>(json: &'a RawValue, path: &[String]) -> Option<&'a RawValue> {
+    path.iter().try_fold(json, |json, name| member(json, name).filter(|value| value.get() != "null"))
 }
 
 /// The text of a JSON string; nothing if it is no string.

@@ -1,0 +1,56 @@
+//! What a merge depends on beside the pod and the template.
+
+use std::collections::HashSet;
+
+use super::status::Status;
+use crate::json::{By, Fragment, Node};
+use crate::template::Placement;
+
+/// The call at hand: who brought what the pod has, and what else is added.
+pub(super) struct Context<'a> {
+    /// The templates of this call, in order.
+    pub(super) names: &'a [String],
+    /// Those of earlier calls.
+    pub(super) status: &'a Status,
+    /// What these added, and is not there any more.
+    pub(super) missing: HashSet<&'a str>,
+    /// Where the templates of this call put their init containers, as far as they came to it.
+    pub(super) placements: Vec<Option<&'a Placement>>,
+    /// The mount that the API server would add to a new container.
+    pub(super) token: Option<&'a Fragment>,
+    /// Whether somebody wants to know what became of each thing that a template gives.
+    pub(super) explains: bool,
+}
+
+impl<'a> Context<'a> {
+    /// The template that brought something.
+    pub(super) fn name(&self, by: By) -> Option<&'a str> {
+        match by {
+            By::Pod | By::Pillion => None,
+            By::Earlier(number) => Some(&self.status.templates[usize::from(number)].name),
+            By::Now(number) => Some(&self.names[usize::from(number)]),
+        }
+    }
+
+    /// Whether a template added something in an earlier call that is not there any more.
+    pub(super) fn is_missing(&self, template: &str, pointer: &str) -> bool {
+        self.missing.contains(pointer)
+            && self.status.record(template).is_some_and(|record| record.added.iter().any(|added| added == pointer))
+    }
+
+    /// The names of volumes that templates behind one of this call brought in an earlier one.
+    pub(super) fn volumes_of_later(&self, number: u16, tree: &Node<'_>) -> HashSet<String> {
+        let later = &self.names[usize::from(number) + 1..];
+        let is_later = |node: &&Node<'_>| {
+            matches!(node.by, By::Earlier(_))
+                && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
+        };
+        let volumes = tree.child("spec").and_then(|spec| spec.child("volumes")).map(Node::opened_items);
+        volumes.unwrap_or_default().iter().filter(is_later).map(|node| node.view().text("name").into_owned()).collect()
+    }
+
+    /// Where a template of this call put its init containers.
+    pub(super) fn placement(&self, by: By) -> Option<&'a Placement> {
+        if let By::Now(number) = by { self.placements[usize::from(number)] } else { None }
+    }
+}

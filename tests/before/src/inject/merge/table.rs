@@ -1,0 +1,69 @@
+//! The rules by which a pod and a template become one, in words: `docs/merge.md` shows them, and so does who asks why.
+
+use crate::decision::MergeRule;
+
+macro_rules! rules {
+    ($($name:ident $part:literal $same:literal $then:literal;)*) => {
+        $(static $name: MergeRule = MergeRule { part: $part, same: $same, then: $then };)*
+
+        /// Every rule.
+        pub static MERGE_RULES: &[&MergeRule] = &[$(&$name),*];
+    };
+}
+
+rules! {
+    CONTAINERS "`containers`, `initContainers`"
+        "same name, in any list of containers"
+        "In the same list, of the pod itself and holding all that the template would give, it counts as there (its probes aside: `kubectl debug` takes them out of its copies); otherwise conflict";
+    VOLUMES "`volumes`"
+        "same name"
+        "Used when the template lists it in `shares`, or when the pod has the template's containers too and this is their volume; otherwise conflict";
+    MOUNTS "`volumeMounts`, `volumeDevices`"
+        "same `mountPath`, a slash at its end aside; same `devicePath`"
+        "The pod's value wins; if it is of another volume: conflict";
+    ENV "`env`"
+        "same name"
+        "The pod's value wins; new ones go behind the pod's own, so they can refer to these";
+    ENV_FROM "`envFrom`"
+        "same ConfigMap or Secret, and same `prefix`"
+        "The pod's value wins; new ones go behind";
+    PORTS "`ports`" "same `containerPort` and `protocol`" "The pod's value wins";
+    RESOURCES "`resources`" "each resource of `requests` and `limits`; `claims` as a whole" "The pod's value wins";
+    LIFECYCLE "`lifecycle`" "`postStart`, `preStop` and `stopSignal`, each as a whole" "The pod's value wins";
+    SECURITY "the pod's `securityContext`"
+        "same field, also inside of `seLinuxOptions` and `windowsOptions`; lists as below"
+        "The pod's value wins";
+    MAPS "`labels`, `annotations`, `nodeSelector`" "same key" "The pod's value wins";
+    LISTS "`imagePullSecrets`, `hostAliases`, `tolerations` and other lists of the pod"
+        "Kubernetes' merge key, or the whole item"
+        "One list of both; of two items with one key the pod's wins";
+    GRACE_PERIOD "`terminationGracePeriodSeconds`" "the field" "The longer one; it is 30 where it is not set";
+    DEFAULTS "`dnsPolicy`, `restartPolicy`, `schedulerName`, `enableServiceLinks`"
+        "the field"
+        "The pod's value wins, unless it is the API server's own default: then the template's";
+    WHOLE "probes, `affinity` and all other fields" "the field" "The pod's value wins, whole";
+}
+
+/// The rule for a place.
+pub(super) fn rule_at(tokens: &[&str]) -> &'static MergeRule {
+    match tokens {
+        ["metadata", ..] | ["spec", "nodeSelector" | "overhead", ..] => &MAPS,
+        ["spec", "containers" | "initContainers" | "ephemeralContainers", _] => &CONTAINERS,
+        ["spec", "containers" | "initContainers", _, field, below @ ..] => match *field {
+            "volumeMounts" | "volumeDevices" => &MOUNTS,
+            "env" => &ENV,
+            "envFrom" => &ENV_FROM,
+            "ports" => &PORTS,
+            "resources" => &RESOURCES,
+            "lifecycle" => &LIFECYCLE,
+            _ if below.is_empty() => &WHOLE,
+            _ => &LISTS,
+        },
+        ["spec", "volumes", ..] => &VOLUMES,
+        ["spec", "securityContext", ..] => &SECURITY,
+        ["spec", "terminationGracePeriodSeconds"] => &GRACE_PERIOD,
+        ["spec", "dnsPolicy" | "restartPolicy" | "schedulerName" | "enableServiceLinks"] => &DEFAULTS,
+        ["spec", _, _, ..] => &LISTS,
+        _ => &WHOLE,
+    }
+}

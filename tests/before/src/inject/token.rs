@@ -1,0 +1,40 @@
+//! What an added container finds where the API server mounts its token.
+//!
+//! The API server mounts a token into every container that has nothing there, also into those that a webhook adds, and then
+//! calls the webhook again. Where it is certain that it would, the mount is added at once, so that nothing is left to add.
+
+use std::sync::LazyLock;
+
+use serde_json::json;
+
+use crate::json::{Fragment, Kind, View};
+use crate::names::{NO_TOKEN, TOKEN_PATH, TOKEN_VOLUME};
+
+/// What covers the token with `serviceAccountToken: false`.
+pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
+    LazyLock::new(|| Fragment::fixed(json!({"name": NO_TOKEN, "emptyDir": {}})));
+
+/// The mount that the API server would add to a container of this pod that has nothing there; nothing if it might not.
+///
+/// Whether the ServiceAccount mounts its token is not known here, but then each container of the pod has a mount there by
+/// now. Source: kubernetes plugin/pkg/admission/serviceaccount, mountServiceAccountToken.
+pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
+    let spec = pod.get("spec")?;
+    if spec.get("automountServiceAccountToken").is_some_and(|it| matches!(it.kind(), Kind::Bool(false))) {
+        return None;
+    }
+    // The API server takes the first that is called so.
+    let mut volumes = spec.list("volumes").into_iter();
+    let volume = volumes.find(|volume| volume.text("name").starts_with(TOKEN_VOLUME))?;
+    let mut sources = volume.get("projected")?.list("sources").into_iter();
+    sources.find(|source| source.get("serviceAccountToken").is_some_and(|token| token.text("audience").is_empty()))?;
+    let name = volume.text("name");
+    let mounted = |container: View<'_>| {
+        let mounts = container.list("volumeMounts").into_iter();
+        mounts.filter(|mount| mount.text("mountPath") == TOKEN_PATH).map(|mount| mount.text("name").into_owned()).next()
+    };
+    let containers = ["initContainers", "containers"].into_iter().flat_map(|list| spec.list(list));
+    let mounted: Vec<_> = containers.map(mounted).collect::<Option<_>>()?;
+    let mount = || Fragment::fixed(json!({"name": name, "readOnly": true, "mountPath": TOKEN_PATH}));
+    mounted.iter().any(|of| **of == *name).then(mount)
+}

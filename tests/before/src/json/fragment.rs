@@ -1,0 +1,207 @@
+//! A part of a pod with holes in it, as a template has it.
+//!
+//! What has no hole is serialized once, when the template is loaded.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// A part of a pod. Its holes are numbered in a list beside it. What does not vary is shared by its copies.
+#[derive(Clone, Debug)]
+pub(crate) struct Fragment {
+    pub(crate) shape: Shape,
+    /// Whether nothing in it varies: then it was judged when the template was loaded.
+    pub(crate) is_fixed: bool,
+    /// The JSON of such an object or list.
+    json: Option<Arc<RawValue>>,
+    /// Whether it is added even if nulls leave nothing in it: an emptyDir says something by being there.
+    pub(crate) may_be_empty: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Shape {
+    Scalar(Value),
+    /// The number of a hole.
+    Hole(usize),
+    Object(Arc<[(Box<str>, Fragment)]>),
+    List(Arc<[Fragment]>),
+}
+
+/// The values of holes, by their numbers and in order of them. What was omitted has none.
+pub(crate) type Values = Vec<(usize, Option<Fragment>)>;
+
+/// The value of a hole, from several lists that have all of them together.
+fn value_of<'v>(hole: usize, values: &[&'v Values]) -> Option<&'v Fragment> {
+    values
+        .iter()
+        .find_map(|values| Some(&values[values.binary_search_by_key(&hole, |(at, _)| *at).ok()?].1))
+        .expect("every hole was filled")
+        .as_ref()
+}
+
+impl Fragment {
+    /// Part of a template. It is serialized here if nothing in it varies.
+    pub(crate) fn new(shape: Shape) -> Fragment {
+        let is_fixed = match &shape {
+            Shape::Scalar(_) => true,
+            Shape::Hole(_) => false,
+            Shape::Object(members) => members.iter().all(|(_, fragment)| fragment.is_fixed),
+            Shape::List(items) => items.iter().all(|fragment| fragment.is_fixed),
+        };
+        let mut fragment = Fragment { shape, is_fixed, json: None, may_be_empty: false };
+        if is_fixed && !matches!(fragment.shape, Shape::Scalar(_)) {
+            fragment.json = to_raw_value(&fragment).ok().map(Arc::from);
+        }
+        fragment
+    }
+
+    /// What is known to be right without a template.
+    pub(crate) fn fixed(value: Value) -> Fragment {
+        Fragment::new(match value {
+            Value::Object(members) => {
+                Shape::Object(members.into_iter().map(|(name, value)| (name.into(), Fragment::fixed(value))).collect())
+            }
+            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::fixed).collect()),
+            scalar => Shape::Scalar(scalar),
+        })
+    }
+
+    /// The value of a hole. It is written once, so it is not serialized beforehand.
+    pub(crate) fn filled(value: Value) -> Fragment {
+        let shape = match value {
+            Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name.into(), Fragment::filled(value)));
+                Shape::Object(members.collect())
+            }
+            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
+            scalar => Shape::Scalar(scalar),
+        };
+        Fragment { shape, is_fixed: false, json: None, may_be_empty: false }
+    }
+
+    /// The same with its holes filled, serialized; nothing if it is omitted.
+    pub(crate) fn resolve(&self, values: &[&Values]) -> Option<Fragment> {
+        let shape = match &self.shape {
+            _ if self.is_fixed => return Some(self.clone()),
+            Shape::Scalar(value) => Shape::Scalar(value.clone()),
+            Shape::Hole(_) => return self.filled_by(values)?.resolve(&[]),
+            Shape::Object(members) => {
+                let there = members.iter().filter_map(|(name, member)| Some((name.clone(), member.resolve(values)?)));
+                Shape::Object(there.collect())
+            }
+            Shape::List(items) => Shape::List(items.iter().filter_map(|item| item.resolve(values)).collect()),
+        };
+        let fragment = Fragment::new(shape);
+        (!self.is_emptied(fragment.len())).then_some(fragment)
+    }
+
+    /// Whether nulls left nothing in an object or list that now has so many parts.
+    pub(crate) fn is_emptied(&self, left: usize) -> bool {
+        left == 0 && self.len() > 0 && !self.may_be_empty
+    }
+
+    fn len(&self) -> usize {
+        self.members().len() + self.items().len()
+    }
+
+    /// What stands here once holes are filled: itself, or the value of a hole.
+    pub(crate) fn filled_by<'v>(&'v self, values: &[&'v Values]) -> Option<&'v Fragment> {
+        if let Shape::Hole(hole) = self.shape { value_of(hole, values) } else { Some(self) }
+    }
+
+    /// The names of a list's items, as far as they do not vary.
+    pub(crate) fn fixed_names(&self, list: &str) -> impl Iterator<Item = &str> {
+        self.items_of(list).iter().filter_map(Fragment::fixed_name)
+    }
+
+    /// Whether an item of a list has this name, or one that varies.
+    pub(crate) fn may_name(&self, list: &str, name: &str) -> bool {
+        self.items_of(list).iter().any(|item| item.fixed_name().is_none_or(|known| known == name))
+    }
+
+    /// The holes in a field of a list's item, by the item's name.
+    pub(crate) fn holes_of(&self, list: &str, name: &str, field: &str) -> Vec<usize> {
+        let mut holes = Vec::new();
+        let item = self.items_of(list).iter().find(|item| item.fixed_name() == Some(name));
+        if let Some(fragment) = item.and_then(|item| item.get(field)) {
+            fragment.collect_holes(&mut holes);
+        }
+        holes
+    }
+
+    fn items_of(&self, list: &str) -> &[Fragment] {
+        self.get(list).map(Fragment::items).unwrap_or_default()
+    }
+
+    fn fixed_name(&self) -> Option<&str> {
+        self.get("name")?.value()?.as_str()
+    }
+
+    fn collect_holes(&self, holes: &mut Vec<usize>) {
+        if let Shape::Hole(number) = self.shape {
+            holes.push(number);
+        }
+        self.members().iter().map(|(_, member)| member).chain(self.items()).for_each(|part| part.collect_holes(holes));
+    }
+
+    /// The value of a scalar.
+    pub(crate) fn value(&self) -> Option<&Value> {
+        if let Shape::Scalar(value) = &self.shape { Some(value) } else { None }
+    }
+
+    pub(crate) fn members(&self) -> &[(Box<str>, Fragment)] {
+        if let Shape::Object(members) = &self.shape { members } else { &[] }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Fragment> {
+        self.members().iter().find(|(member, _)| &**member == name).map(|(_, member)| member)
+    }
+
+    pub(crate) fn items(&self) -> &[Fragment] {
+        if let Shape::List(items) = &self.shape { items } else { &[] }
+    }
+
+    /// About how many bytes its JSON takes.
+    pub(crate) fn size(&self) -> usize {
+        match (&self.json, &self.shape) {
+            (Some(json), _) => json.get().len(),
+            (None, Shape::Scalar(Value::String(text))) => text.len() + 2,
+            (None, Shape::Scalar(_) | Shape::Hole(_)) => 8,
+            (None, Shape::List(items)) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
+            (None, Shape::Object(members)) => {
+                2 + members.iter().map(|(name, part)| name.len() + 4 + part.size()).sum::<usize>()
+            }
+        }
+    }
+}
+
+/// Of what has no holes.
+impl Serialize for Fragment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (&self.json, &self.shape) {
+            (Some(json), _) => json.serialize(serializer),
+            (None, Shape::Scalar(value)) => value.serialize(serializer),
+            (None, Shape::List(items)) => serializer.collect_seq(&**items),
+            (None, Shape::Object(members)) => serializer.collect_map(members.iter().map(|(name, part)| (name, part))),
+            (None, Shape::Hole(_)) => unreachable!("holes are filled before a fragment is written"),
+        }
+    }
+}
+
+/// Appends a value that is always JSON: a string, or a value that came from JSON.
+pub(crate) fn write_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(json, value).expect("a byte vector takes everything");
+}
+
+/// About how many bytes a value takes as a [`Fragment`]: with many small ones that is far more than their text.
+pub(crate) fn size(value: &Value) -> usize {
+    size_of::<(Box<str>, Fragment)>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(members) => members.iter().map(|(name, value)| name.len() + size(value)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}

@@ -1,0 +1,384 @@
+//! The tree of a pod. Each value knows who brought it and what stood in its place before.
+
+use std::borrow::Cow;
+use std::mem;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::fragment::{Fragment, Shape, Values, write_json};
+use super::text::{self, Object, Opened};
+
+/// Who brought a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum By {
+    Pod,
+    /// A template in an earlier call, by the number of its record in the status.
+    Earlier(u16),
+    /// A template in this call, by its number among those that the pod asks for.
+    Now(u16),
+    /// Pillion itself, in its own annotations.
+    Pillion,
+}
+
+/// How a value came to stand where it is.
+#[derive(Debug)]
+pub(crate) enum Change<'a> {
+    /// It came with what it stands in, or in an earlier call.
+    None,
+    Added,
+    /// It stands in the place of another value.
+    Replaced(Box<Node<'a>>),
+}
+
+/// A value of the tree. What is brought with another value stands below it.
+#[derive(Debug)]
+pub(crate) struct Node<'a> {
+    pub(crate) json: Json<'a>,
+    /// The text that an object or list was opened from, if it was read by itself.
+    source: Option<&'a RawValue>,
+    pub(crate) by: By,
+    pub(crate) change: Change<'a>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Json<'a> {
+    /// The pod's, unopened.
+    Text(&'a RawValue),
+    /// A template's, unopened and without holes.
+    Given(&'a Fragment),
+    /// In the order of the text, repeated names included.
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    List(Vec<Node<'a>>),
+}
+
+/// What is left of a value without what templates brought.
+#[derive(Eq, PartialEq)]
+enum Left {
+    Nothing,
+    /// Nothing but an object or list that is empty now.
+    Empty,
+    All,
+}
+
+impl<'a> Node<'a> {
+    /// A pod to which nothing was added.
+    pub(crate) fn pod(pod: &Opened<'a>) -> Node<'a> {
+        let object = |object: &Object<'a>| {
+            let members = object.members.iter().map(|(name, raw)| (name.clone(), Node::text(raw)));
+            Node::new(Json::Object(members.collect()))
+        };
+        let parts = [("metadata", &pod.metadata), ("spec", &pod.spec)].into_iter();
+        let parts = parts.filter_map(|(name, part)| Some((Cow::Borrowed(name), object(part.as_ref()?))));
+        let rest = pod.rest.iter().map(|(name, raw)| (name.clone(), Node::text(raw)));
+        Node::new(Json::Object(rest.chain(parts).collect()))
+    }
+
+    fn new(json: Json<'a>) -> Node<'a> {
+        Node { json, source: None, by: By::Pod, change: Change::None }
+    }
+
+    /// A value of the pod.
+    pub(crate) fn text(raw: &'a RawValue) -> Node<'a> {
+        Node::new(Json::Text(raw))
+    }
+
+    /// What a template gives, with the values of its holes; nothing if they omit it.
+    pub(crate) fn render(fragment: &'a Fragment, values: &[&'a Values], by: By) -> Option<Node<'a>> {
+        let node = |json| Node { by, ..Node::new(json) };
+        let node = match &fragment.shape {
+            Shape::Hole(_) => node(Json::Given(fragment.filled_by(values)?)),
+            Shape::Object(members) if !fragment.is_fixed => {
+                let there = members
+                    .iter()
+                    .filter_map(|(name, member)| Some((Cow::Borrowed(&**name), Node::render(member, values, by)?)));
+                node(Json::Object(there.collect()))
+            }
+            Shape::List(items) if !fragment.is_fixed => {
+                node(Json::List(items.iter().filter_map(|item| Node::render(item, values, by)).collect()))
+            }
+            _ => node(Json::Given(fragment)),
+        };
+        let left = match &node.json {
+            Json::Object(members) => members.len(),
+            Json::List(items) => items.len(),
+            Json::Given(_) | Json::Text(_) => 1,
+        };
+        (!fragment.is_emptied(left)).then_some(node)
+    }
+
+    /// A value without holes that somebody brings.
+    pub(crate) fn given(fragment: &'a Fragment, by: By) -> Node<'a> {
+        Node { by, ..Node::new(Json::Given(fragment)) }
+    }
+
+    /// An object or list that is added to hold what is added to it.
+    pub(crate) fn holder(json: Json<'a>, by: By) -> Node<'a> {
+        Node { by, ..Node::new(json) }.added()
+    }
+
+    /// The same value as an addition.
+    pub(crate) fn added(self) -> Node<'a> {
+        Node { change: Change::Added, ..self }
+    }
+
+    /// Whether this call brought it.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.by, By::Now(_)) || self.by == By::Pillion && !matches!(self.change, Change::None)
+    }
+
+    fn open(&mut self) {
+        let by = self.by;
+        let child = |json| Node { by, ..Node::new(json) };
+        let of_text = |object: Object<'a>| {
+            Json::Object(object.members.into_iter().map(|(name, raw)| (name, child(Json::Text(raw)))).collect())
+        };
+        self.json = match self.json {
+            Json::Text(raw) => {
+                let opened = match raw.get().as_bytes() {
+                    [b'[', ..] => text::objects(raw)
+                        .map(|objects| objects.into_iter().map(|object| child(of_text(object))).collect())
+                        .or_else(|| {
+                            text::list(raw).map(|raws| raws.into_iter().map(|raw| child(Json::Text(raw))).collect())
+                        })
+                        .map(Json::List),
+                    _ => Object::parse(raw).map(of_text),
+                };
+                let Some(opened) = opened else { return };
+                self.source = Some(raw);
+                opened
+            }
+            Json::Given(fragment) => match &fragment.shape {
+                Shape::Object(members) => Json::Object(
+                    members.iter().map(|(name, member)| (Cow::Borrowed(&**name), child(Json::Given(member)))).collect(),
+                ),
+                Shape::List(items) => Json::List(items.iter().map(|item| child(Json::Given(item))).collect()),
+                Shape::Scalar(_) | Shape::Hole(_) => return,
+            },
+            Json::Object(_) | Json::List(_) => return,
+        };
+    }
+
+    /// The members of an object, opened; `None` if this is no object.
+    pub(crate) fn members(&mut self) -> Option<&mut Vec<(Cow<'a, str>, Node<'a>)>> {
+        self.open();
+        if let Json::Object(members) = &mut self.json { Some(members) } else { None }
+    }
+
+    /// The items of a list, opened; `None` if this is no list.
+    pub(crate) fn items(&mut self) -> Option<&mut Vec<Node<'a>>> {
+        self.open();
+        if let Json::List(items) = &mut self.json { Some(items) } else { None }
+    }
+
+    /// The same of a value that is not needed any more; none if it is no object.
+    pub(crate) fn into_members(mut self) -> Vec<(Cow<'a, str>, Node<'a>)> {
+        self.members().map(mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn into_items(mut self) -> Vec<Node<'a>> {
+        self.items().map(mem::take).unwrap_or_default()
+    }
+
+    /// A member that is there and not `null`.
+    pub(crate) fn member(&mut self, name: &str) -> Option<&mut Node<'a>> {
+        let members = self.members()?;
+        let at = members.iter().rposition(|(member, _)| member == name)?;
+        Some(&mut members[at].1).filter(|node| !node.is_null())
+    }
+
+    /// A member, added if need be. `None` if this is no object.
+    pub(crate) fn member_or(&mut self, name: &'a str, holder: impl FnOnce() -> Node<'a>) -> Option<&mut Node<'a>> {
+        if self.member(name).is_none() {
+            self.members()?.push((name.into(), holder()));
+        }
+        self.member(name)
+    }
+
+    /// Adds a member to an object that has none of its name, or `null`.
+    pub(crate) fn push(&mut self, name: Cow<'a, str>, node: Node<'a>) {
+        if let Some(members) = self.members() {
+            members.push((name, node));
+        }
+    }
+
+    /// The items of a member that is a list; none if it is something else.
+    pub(crate) fn list(&mut self, name: &str) -> &mut [Node<'a>] {
+        self.member(name).and_then(Node::items).map(Vec::as_mut_slice).unwrap_or_default()
+    }
+
+    /// The name of an object of the pod.
+    pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
+        match self.child("name")?.json {
+            Json::Text(raw) => text::string(raw),
+            _ => None,
+        }
+    }
+
+    /// Go writes a list that is not there so.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.json, Json::Text(raw) if raw.get() == "null")
+    }
+
+    /// Whether this is an object or list with nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.json {
+            Json::Object(members) => members.is_empty(),
+            Json::List(items) => items.is_empty(),
+            Json::Text(_) | Json::Given(_) => false,
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        match &self.json {
+            Json::Text(raw) => raw.get().len(),
+            Json::Given(fragment) => fragment.size(),
+            Json::Object(members) => 2 + members.iter().map(|(name, part)| name.len() + 4 + part.size()).sum::<usize>(),
+            Json::List(items) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
+        }
+    }
+
+    /// Puts another value in its place.
+    pub(crate) fn replace(&mut self, with: Node<'a>) {
+        let was = mem::replace(self, with);
+        self.change = Change::Replaced(was.into());
+    }
+
+    /// Whether anything is in it that this call brought.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.is_new() || self.children().any(Node::is_touched)
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Node<'a>> {
+        let (members, items) = match &self.json {
+            Json::Object(members) => (members.as_slice(), [].as_slice()),
+            Json::List(items) => ([].as_slice(), items.as_slice()),
+            Json::Text(_) | Json::Given(_) => Default::default(),
+        };
+        members.iter().map(|(_, node)| node).chain(items)
+    }
+
+    /// Takes out all that somebody brought, and puts back what stood there before. False if nothing is left.
+    pub(crate) fn undo(&mut self, by: By) -> bool {
+        while self.by == by {
+            match mem::replace(&mut self.change, Change::None) {
+                Change::Replaced(was) => *self = *was,
+                Change::None | Change::Added => return false,
+            }
+        }
+        match &mut self.json {
+            Json::Object(members) => members.retain_mut(|(_, node)| node.undo(by)),
+            Json::List(items) => items.retain_mut(|node| node.undo(by)),
+            Json::Text(_) | Json::Given(_) => {}
+        }
+        true
+    }
+
+    /// A member of an opened object.
+    pub(crate) fn child(&self, name: &str) -> Option<&Node<'a>> {
+        let Json::Object(members) = &self.json else { return None };
+        members.iter().rfind(|(member, _)| member == name).map(|(_, node)| node)
+    }
+
+    /// The items of an opened list.
+    pub(crate) fn opened_items(&self) -> &[Node<'a>] {
+        if let Json::List(items) = &self.json { items } else { &[] }
+    }
+
+    /// What the pod itself has here.
+    fn original(&self) -> Option<&Node<'a>> {
+        match &self.change {
+            Change::Replaced(was) => was.original(),
+            _ => (self.by == By::Pod).then_some(self),
+        }
+    }
+
+    /// A value of the pod as it was before any template, by the names that lead to it.
+    pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
+        let node = self.original()?;
+        let (Some((name, path)), false) = (path.split_first(), matches!(node.json, Json::Text(_))) else {
+            return match (&node.json, node.source) {
+                (Json::Text(raw), _) => text::find(raw, path).map(Cow::Borrowed),
+                (_, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source)),
+                _ => node.original_text().map(Cow::Owned),
+            };
+        };
+        let member = node.child(name)?;
+        if member.is_null() { None } else { member.find(path) }
+    }
+
+    /// How much text is read to find a value: all of the member of the pod's object that it is in.
+    pub(crate) fn scanned(&self, name: &str) -> usize {
+        let mut node = self.child(name);
+        while let Some(Node { change: Change::Replaced(was), .. }) = node {
+            node = Some(was);
+        }
+        let raw = node.and_then(|node| if let Json::Text(raw) = node.json { Some(raw) } else { node.source });
+        raw.filter(|raw| raw.get() != "null").map_or(0, |raw| raw.get().len())
+    }
+
+    /// Whether templates ever brought anything into it.
+    fn is_changed(&self) -> bool {
+        self.by != By::Pod || self.children().any(Node::is_changed)
+    }
+
+    fn original_text(&self) -> Option<Box<RawValue>> {
+        let mut json = Vec::new();
+        if self.write_original(&mut json) != Left::All {
+            return None;
+        }
+        Some(to_raw_value::<RawValue>(serde_json::from_slice(&json).ok()?).expect("JSON is JSON"))
+    }
+
+    /// Appends it as the pod had it. An API server has no empty lists, so what only held additions was not there; the item
+    /// of a list was, however empty.
+    fn write_original(&self, json: &mut Vec<u8>) -> Left {
+        let Some(node) = self.original() else { return Left::Nothing };
+        let parts: Vec<(Option<&str>, &Node<'a>)> = match &node.json {
+            Json::Object(members) => members.iter().map(|(name, node)| (Some(&**name), node)).collect(),
+            Json::List(items) => items.iter().map(|item| (None, item)).collect(),
+            Json::Text(_) | Json::Given(_) => {
+                write_json(json, node);
+                return if node.is_null() { Left::Nothing } else { Left::All };
+            }
+        };
+        let is_list = matches!(node.json, Json::List(_));
+        let (mut written, mut is_changed) = (0, false);
+        json.push(if is_list { b'[' } else { b'{' });
+        for (name, part) in parts {
+            let length = json.len();
+            if written > 0 {
+                json.push(b',');
+            }
+            if let Some(name) = name {
+                write_json(json, name);
+                json.push(b':');
+            }
+            match part.write_original(json) {
+                Left::Nothing if part.is_changed() => {
+                    json.truncate(length);
+                    is_changed = true;
+                }
+                Left::Empty if !is_list => {
+                    json.truncate(length);
+                    is_changed = true;
+                }
+                _ => written += 1,
+            }
+        }
+        json.push(if is_list { b']' } else { b'}' });
+        if is_changed && written == 0 { Left::Empty } else { Left::All }
+    }
+}
+
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.json {
+            Json::Text(raw) => raw.serialize(serializer),
+            Json::Given(fragment) => fragment.serialize(serializer),
+            Json::Object(members) => serializer.collect_map(members.iter().map(|(name, node)| (name, node))),
+            Json::List(items) => serializer.collect_seq(items),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The changes of a tree as JSON Patch, read off in one walk and without a comparison.
+//!
+//! Operations stand in the order of the pod: parents before children and each list from its beginning, so that every index
+//! is right when its operation is applied. The API server answers 500, even under `failurePolicy: Ignore`, when a patch does
+//! not apply, so there are no `test` operations.
+
+use std::ptr;
+
+use serde::Serialize;
+
+use super::fragment::write_json;
+use super::node::{Change, Json, Node};
+use crate::decision::Patch;
+
+impl Node<'_> {
+    /// What changes the value that was there into this one.
+    pub(crate) fn patch(&self) -> Patch {
+        // Most patches fit.
+        let mut writer = Writer { json: Vec::with_capacity(4096), operations: 0, path: String::new() };
+        writer.value(self);
+        writer.json.extend_from_slice(if writer.operations == 0 { b"[]" } else { b"]" });
+        Patch { operations: writer.operations, json: String::from_utf8(writer.json).expect("JSON is UTF-8") }
+    }
+
+    fn may_be_changed(&self) -> bool {
+        !matches!((&self.change, &self.json), (Change::None, Json::Text(_) | Json::Given(_)))
+    }
+
+    /// What this call found here; nothing if it added the value.
+    fn before(&self) -> Option<&Node<'_>> {
+        match &self.change {
+            Change::Replaced(was) if self.is_new() => was.before(),
+            Change::Added => None,
+            _ => Some(self),
+        }
+    }
+}
+
+struct Writer {
+    json: Vec<u8>,
+    operations: usize,
+    path: String,
+}
+
+impl Writer {
+    fn value(&mut self, node: &Node<'_>) {
+        let length = self.path.len();
+        match (node.before(), &node.json) {
+            (None, _) => self.operation("add", node),
+            (Some(was), _) if !ptr::eq(was, node) => self.operation("replace", node),
+            (_, Json::Object(members)) => {
+                for (name, node) in members.iter().filter(|(_, node)| node.may_be_changed()) {
+                    push_token(&mut self.path, name);
+                    self.value(node);
+                    self.path.truncate(length);
+                }
+            }
+            (_, Json::List(items)) => {
+                for (at, node) in items.iter().enumerate().filter(|(_, node)| node.may_be_changed()) {
+                    push_token(&mut self.path, &at.to_string());
+                    self.value(node);
+                    self.path.truncate(length);
+                }
+            }
+            (_, Json::Text(_) | Json::Given(_)) => {}
+        }
+    }
+
+    fn operation(&mut self, op: &'static str, value: &Node<'_>) {
+        #[derive(Serialize)]
+        struct Operation<'a> {
+            op: &'static str,
+            path: &'a str,
+            value: &'a Node<'a>,
+        }
+
+        self.json.push(if self.operations == 0 { b'[' } else { b',' });
+        self.operations += 1;
+        write_json(&mut self.json, &Operation { op, path: &self.path, value });
+    }
+}
+
+/// Appends a step to a JSON pointer. Source: RFC 6901.
+pub(crate) fn push_token(pointer: &mut String, token: &str) {
+    pointer.push('/');
+    for character in token.chars() {
+        match character {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! A value to look at: of a template as it was written, of a whole pod, or of a pod with what templates brought.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::value::RawValue;
+use serde_json::{Number, Value};
+
+use super::fragment::{Fragment, Shape};
+use super::node::{Json, Node};
+use super::text::{self, Object};
+use crate::expression::pieces;
+use crate::quantity::parse_quantity;
+use crate::text::shown;
+use crate::yaml::{self, Position};
+
+/// A value and whether it is to be judged. Cheap to copy.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'t> {
+    form: Form<'t>,
+    is_new: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Form<'t> {
+    /// A template as it was written.
+    Written(&'t yaml::Node),
+    /// What a template gives, without holes.
+    Given(&'t Fragment),
+    /// A part of a pod as it came.
+    Text(&'t RawValue),
+    /// A part of a pod that was opened.
+    Opened(&'t Node<'t>),
+}
+
+/// What a value is.
+pub(crate) enum Kind<'t> {
+    Null,
+    Bool(bool),
+    Number(Cow<'t, Number>),
+    String(Cow<'t, str>),
+    List,
+    Object,
+    /// What stands there holds an expression that was not evaluated: it can be anything, or nothing.
+    Unknown,
+}
+
+/// A member of an object.
+pub(crate) struct Member<'t> {
+    pub(crate) name: Cow<'t, str>,
+    /// Where its name was written.
+    pub(crate) position: Position,
+    pub(crate) value: View<'t>,
+}
+
+impl Node<'_> {
+    /// To look at.
+    pub(crate) fn view(&self) -> View<'_> {
+        View::of(self)
+    }
+
+    /// Whether this is an object of that name.
+    pub(crate) fn is_named(&self, wanted: &str) -> bool {
+        self.view().get("name").is_some_and(|name| name.is_text(wanted))
+    }
+}
+
+impl<'t> View<'t> {
+    /// What stands for a value that is not there.
+    pub(crate) const NOTHING: View<'static> = View::new(Form::Text(RawValue::NULL));
+
+    const fn new(form: Form<'t>) -> View<'t> {
+        View { form, is_new: true }
+    }
+
+    /// A part of a template's file.
+    pub(crate) fn written(node: &'t yaml::Node) -> View<'t> {
+        View::new(Form::Written(node))
+    }
+
+    /// A pod of somebody else, all of which is judged.
+    pub(crate) fn whole(json: &'t RawValue) -> View<'t> {
+        View::new(Form::Text(json))
+    }
+
+    /// What a template gives.
+    pub(crate) fn given(fragment: &'t Fragment) -> View<'t> {
+        View::new(Form::Given(fragment))
+    }
+
+    /// A part of the tree of a pod: what this call brought is judged.
+    fn of(node: &'t Node<'t>) -> View<'t> {
+        let form = match node.json {
+            Json::Text(raw) => Form::Text(raw),
+            Json::Given(fragment) => Form::Given(fragment),
+            Json::Object(_) | Json::List(_) => Form::Opened(node),
+        };
+        View { form, is_new: node.is_new() }
+    }
+
+    fn with(self, form: Form<'t>) -> View<'t> {
+        View { form, ..self }
+    }
+
+    /// Whether all of it is judged, and not only what a template brought into it.
+    pub(crate) fn is_new(self) -> bool {
+        self.is_new
+    }
+
+    /// Whether any of it is judged.
+    pub(crate) fn is_touched(self) -> bool {
+        self.is_new || matches!(self.form, Form::Opened(node) if node.is_touched())
+    }
+
+    /// Whether nothing in it varies from pod to pod: then it was judged when its template was loaded.
+    pub(crate) fn is_fixed(self) -> bool {
+        matches!(self.form, Form::Given(fragment) if fragment.is_fixed)
+    }
+
+    /// Whether a person wrote it into a template, so that a message may repeat it. What an expression gave may be a secret.
+    pub(crate) fn is_written(self) -> bool {
+        matches!(self.form, Form::Written(_))
+    }
+
+    /// Where it was written, if in a template.
+    pub(crate) fn position(self) -> Position {
+        if let Form::Written(node) = self.form { node.position } else { Position::default() }
+    }
+
+    pub(crate) fn kind(self) -> Kind<'t> {
+        match self.form {
+            Form::Written(node) => match &node.value {
+                yaml::Value::Null => Kind::Null,
+                yaml::Value::Bool(value) => Kind::Bool(*value),
+                yaml::Value::Number(number) => Kind::Number(Cow::Borrowed(number)),
+                yaml::Value::String(text) => pieces::plain(text).map_or(Kind::Unknown, Kind::String),
+                yaml::Value::List(_) => Kind::List,
+                yaml::Value::Object(_) => Kind::Object,
+            },
+            Form::Given(fragment) => match &fragment.shape {
+                Shape::Scalar(value) => Kind::of(value),
+                Shape::List(_) => Kind::List,
+                Shape::Object(_) => Kind::Object,
+                Shape::Hole(_) => Kind::Unknown,
+            },
+            Form::Text(raw) => match raw.get().as_bytes().first() {
+                Some(b'{') => Kind::Object,
+                Some(b'[') => Kind::List,
+                Some(b'"') => text::string(raw).map_or(Kind::Null, Kind::String),
+                Some(b't') => Kind::Bool(true),
+                Some(b'f') => Kind::Bool(false),
+                _ => serde_json::from_str(raw.get()).map_or(Kind::Null, |number| Kind::Number(Cow::Owned(number))),
+            },
+            Form::Opened(Node { json: Json::List(_), .. }) => Kind::List,
+            Form::Opened(_) => Kind::Object,
+        }
+    }
+
+    /// The members of an object; none of anything else.
+    pub(crate) fn members(self) -> Vec<Member<'t>> {
+        let member = |name, value| Member { name, position: Position::default(), value };
+        match self.form {
+            Form::Written(yaml::Node { value: yaml::Value::Object(members), .. }) => members
+                .iter()
+                .map(|(key, node)| Member {
+                    name: Cow::Borrowed(&*key.name),
+                    position: key.position,
+                    value: View::written(node),
+                })
+                .collect(),
+            Form::Given(fragment) => {
+                let members = fragment.members().iter();
+                members.map(|(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Given(part)))).collect()
+            }
+            Form::Text(raw) => {
+                let members = Object::parse(raw).unwrap_or_default().members;
+                members.into_iter().map(|(name, raw)| member(name, self.with(Form::Text(raw)))).collect()
+            }
+            Form::Opened(Node { json: Json::Object(members), .. }) => {
+                members.iter().map(|(name, node)| member(Cow::Borrowed(&**name), View::of(node))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The members of an object of which anything is judged.
+    pub(crate) fn touched_members(self) -> impl Iterator<Item = Member<'t>> {
+        self.members().into_iter().filter(|member| member.value.is_touched())
+    }
+
+    /// The items of a list; none of anything else.
+    pub(crate) fn items(self) -> Vec<View<'t>> {
+        match self.form {
+            Form::Written(node) => node.items().iter().map(View::written).collect(),
+            Form::Given(fragment) => fragment.items().iter().map(|item| self.with(Form::Given(item))).collect(),
+            Form::Text(raw) => {
+                let items = text::list(raw).unwrap_or_default();
+                items.into_iter().map(|item| self.with(Form::Text(item))).collect()
+            }
+            Form::Opened(Node { json: Json::List(items), .. }) => items.iter().map(View::of).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The items of a list of which anything is judged, with their numbers.
+    pub(crate) fn touched_items(self) -> impl Iterator<Item = (usize, View<'t>)> {
+        self.items().into_iter().enumerate().filter(|(_, item)| item.is_touched())
+    }
+
+    /// A member that is there, not `null`, and of which anything is judged.
+    pub(crate) fn touched(self, name: &str) -> Option<View<'t>> {
+        self.get(name).filter(|value| value.is_touched())
+    }
+
+    /// A member that is there and not `null`.
+    pub(crate) fn get(self, name: &str) -> Option<View<'t>> {
+        let value = match self.form {
+            Form::Written(node) => View::written(node.get(name)?),
+            Form::Given(fragment) => self.with(Form::Given(fragment.get(name)?)),
+            Form::Text(raw) => self.with(Form::Text(text::member(raw, name)?)),
+            Form::Opened(Node { json: Json::Object(members), .. }) => {
+                View::of(&members.iter().rfind(|(member, _)| member == name)?.1)
+            }
+            Form::Opened(_) => return None,
+        };
+        (!value.is_null()).then_some(value)
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        match self.form {
+            Form::Written(node) => node.value == yaml::Value::Null,
+            Form::Text(raw) => raw.get() == "null",
+            Form::Given(_) | Form::Opened(_) => false,
+        }
+    }
+
+    /// The items of a member that is a list.
+    pub(crate) fn list(self, name: &str) -> Vec<View<'t>> {
+        self.get(name).map(View::items).unwrap_or_default()
+    }
+
+    /// Whether it holds an expression that was not evaluated.
+    pub(crate) fn is_unknown(self) -> bool {
+        matches!(self.kind(), Kind::Unknown)
+    }
+
+    /// Whether a member holds such an expression.
+    pub(crate) fn is_unknown_at(self, name: &str) -> bool {
+        self.get(name).is_some_and(View::is_unknown)
+    }
+
+    /// Whether this is a text or list with nothing in it.
+    pub(crate) fn is_empty(self) -> bool {
+        match self.kind() {
+            Kind::String(text) => text.is_empty(),
+            Kind::List => self.items().into_iter().all(View::is_null),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn string(self) -> Option<Cow<'t, str>> {
+        if let Kind::String(text) = self.kind() { Some(text) } else { None }
+    }
+
+    pub(crate) fn integer(self) -> Option<i64> {
+        if let Kind::Number(number) = self.kind() { number.as_i64() } else { None }
+    }
+
+    /// The amount that a quantity stands for, if it is one.
+    pub(crate) fn amount(self) -> Option<f64> {
+        match self.kind() {
+            Kind::String(text) => parse_quantity(&text),
+            Kind::Number(number) => number.as_f64(),
+            _ => None,
+        }
+    }
+
+    /// The text of a member; empty when it is not there.
+    pub(crate) fn text(self, name: &str) -> Cow<'t, str> {
+        self.get(name).and_then(View::string).unwrap_or_default()
+    }
+
+    /// Whether this is that text.
+    pub(crate) fn is_text(self, text: &str) -> bool {
+        match (self.form, self.kind()) {
+            (Form::Text(raw), _) if !raw.get().contains('\\') => {
+                raw.get().strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(text)
+            }
+            (_, kind) => matches!(kind, Kind::String(it) if it == text),
+        }
+    }
+
+    /// How an item of a list is called: by its keys, such as `8080/TCP`, or by its whole text where Kubernetes gives it
+    /// none.
+    pub(crate) fn key(self, keys: &[String]) -> String {
+        if !keys.is_empty() {
+            let part = |key: &String| match self.get(key).and_then(View::as_text) {
+                Some(text) => as_key(key, &text).to_owned(),
+                None if key == "protocol" => "TCP".to_owned(),
+                None => String::new(),
+            };
+            return keys.iter().map(part).collect::<Vec<_>>().join("/");
+        }
+        // An item of envFrom is known by its source and prefix, as one source can be there with several.
+        for source in ["configMapRef", "secretRef"] {
+            if let Some(name) = self.get(source).and_then(|source| source.get("name")?.string()) {
+                return match self.text("prefix") {
+                    prefix if prefix.is_empty() => format!("{source}/{name}"),
+                    prefix => format!("{source}/{name}/{prefix}"),
+                };
+            }
+        }
+        match (self.kind(), self.get("name").and_then(View::string)) {
+            (Kind::String(text), _) => text.into_owned(),
+            // A sysctl, of which Kubernetes publishes no key.
+            (Kind::Object, Some(name)) if self.get("value").is_some() && self.members().len() == 2 => name.into_owned(),
+            _ => {
+                // The API server has an order of its own.
+                let mut item = self.to_value();
+                item.sort_all_objects();
+                item.to_string()
+            }
+        }
+    }
+
+    /// The text of a string, or the JSON of another scalar.
+    fn as_text(self) -> Option<Cow<'t, str>> {
+        match self.kind() {
+            Kind::String(text) => Some(text),
+            Kind::Number(number) => Some(number.to_string().into()),
+            Kind::Bool(value) => Some(value.to_string().into()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn to_value(self) -> Value {
+        match self.kind() {
+            Kind::Null | Kind::Unknown => Value::Null,
+            Kind::Bool(value) => value.into(),
+            Kind::Number(number) => Value::Number(number.into_owned()),
+            Kind::String(text) => text.into_owned().into(),
+            Kind::List => self.items().into_iter().map(View::to_value).collect(),
+            Kind::Object => self.members().into_iter().map(|it| (it.name.into_owned(), it.value.to_value())).collect(),
+        }
+    }
+
+    /// Whether it says nothing, so that an API server omits it.
+    pub(crate) fn says_nothing(self) -> bool {
+        match self.kind() {
+            Kind::Null => true,
+            Kind::Bool(value) => !value,
+            Kind::Number(_) | Kind::Unknown => false,
+            Kind::String(text) => text.is_empty(),
+            Kind::List => self.items().is_empty(),
+            Kind::Object => self.members().is_empty(),
+        }
+    }
+
+    /// Whether its text holds another text; true if only opening it would tell.
+    pub(crate) fn mentions(self, text: &str) -> bool {
+        if let Form::Text(raw) = self.form { raw.get().contains(text) } else { true }
+    }
+
+    pub(crate) fn is_true(self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| matches!(value.kind(), Kind::Bool(true)))
+    }
+}
+
+/// A key's text as it counts: `/data/` and `/data` are one place.
+pub(crate) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
+    match key {
+        "mountPath" if text.len() > 1 => text.trim_end_matches('/'),
+        _ => text,
+    }
+}
+
+/// A scalar as it is written in JSON, short enough for a message.
+impl fmt::Display for View<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            Kind::Bool(value) => value.fmt(formatter),
+            Kind::Number(number) => number.fmt(formatter),
+            Kind::String(text) => write!(formatter, "\"{}\"", shown(&text)),
+            other => formatter.write_str(other.name()),
+        }
+    }
+}
+
+impl<'t> Kind<'t> {
+    pub(crate) fn of(value: &'t Value) -> Kind<'t> {
+        match value {
+            Value::Null => Kind::Null,
+            Value::Bool(value) => Kind::Bool(*value),
+            Value::Number(number) => Kind::Number(Cow::Borrowed(number)),
+            Value::String(text) => Kind::String(Cow::Borrowed(text)),
+            Value::Array(_) => Kind::List,
+            Value::Object(_) => Kind::Object,
+        }
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Bool(_) => "a boolean",
+            Kind::Number(_) => "a number",
+            Kind::String(_) => "a string",
+            Kind::List => "a list",
+            Kind::Object => "an object",
+            Kind::Unknown => "an expression",
+        }
+    }
+}
