@@ -382,3 +382,6 @@ impl Serialize for Node<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
