@@ -14,8 +14,8 @@ use pillion_engine::load;
 use pillion_engine::response;
 use pillion_engine::template::OnError;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 
 use crate::harness::cookbook::{self, Example};
 
@@ -114,7 +114,8 @@ impl Case {
 fn run(case: &Case) -> Outcome {
     let folder = &case.folder;
     let (catalog, refused) = catalog(case);
-    let (pod, namespace) = (case.parse("pod.yaml").expect("a case has a pod"), case.namespace());
+    let (mut pod, namespace) = (case.parse("pod.yaml").expect("a case has a pod"), case.namespace());
+    let has_digests = fill_in_digests(&mut pod, &catalog, &namespace);
     let decide = |pod: &Value| {
         let pod = to_raw_value(pod).expect("JSON");
         pillion_engine::review(&catalog, &namespace, &Review::of_pod("shop", &pod))
@@ -141,7 +142,7 @@ fn run(case: &Case) -> Outcome {
             .map(|it| (it.name.to_string(), format!("{}: {}", it.outcome, it.reason)))
             .collect(),
         warnings,
-        pod: (result != pod).then(|| readable(result, &pod)),
+        pod: (result != pod).then(|| readable(result, &pod, has_digests)),
     }
 }
 
@@ -152,11 +153,44 @@ fn explain(catalog: &Catalog, namespace: &Namespace, pod: &Value) -> Decision {
     selection.map_or_else(|decision| *decision, |selection| selection.explain(catalog))
 }
 
+const STATUS: &str = "/metadata/annotations/pillion.dev~1status";
+
+/// Puts the digests that a status would have now in the place of `<digest>`. Whether there were any.
+fn fill_in_digests(pod: &mut Value, catalog: &Catalog, namespace: &Namespace) -> bool {
+    let written = pod.pointer(STATUS).and_then(Value::as_str).unwrap_or_default();
+    if !written.contains("<digest>") {
+        return false;
+    }
+    let mut status: Value = serde_json::from_str(written).expect("a status with digests is JSON");
+    let mut bare = json!({
+        "metadata": {"annotations": pod["metadata"]["annotations"]},
+        "spec": {"containers": [{"name": "any", "image": "any"}]},
+    });
+    let records = status["templates"].as_array().into_iter().flatten();
+    let names: Vec<_> = records.filter_map(|record| record["name"].as_str()).collect();
+    let annotations = bare["metadata"]["annotations"].as_object_mut().expect("it has a status");
+    annotations.retain(|key, _| key != "pillion.dev/status" && key != "pillion.dev/outcome");
+    annotations.insert("pillion.dev/templates".into(), names.join(",").into());
+    let raw = to_raw_value(&bare).expect("JSON");
+    let injected = applied(&bare, &pillion_engine::review(catalog, namespace, &Review::of_pod("shop", &raw)));
+    let now = injected.pointer(STATUS).and_then(Value::as_str).unwrap_or(r#"{"templates": []}"#);
+    let now: Value = serde_json::from_str(now).expect("a status is JSON");
+    for record in status["templates"].as_array_mut().into_iter().flatten() {
+        let of_template = now["templates"].as_array().into_iter().flatten().find(|it| it["name"] == record["name"]);
+        for field in ["digest", "parameters"] {
+            if record[field] == "<digest>" {
+                record[field] = of_template.unwrap_or_else(|| panic!("{} is injected", record["name"]))[field].clone();
+            }
+        }
+    }
+    *pod.pointer_mut(STATUS).expect("it was there") = status.to_string().into();
+    true
+}
+
 /// A pod with the status that was written on it as a tree. Digests say nothing to a reader.
-fn readable(mut result: Value, pod: &Value) -> Value {
-    const STATUS: &str = "/metadata/annotations/pillion.dev~1status";
+fn readable(mut result: Value, pod: &Value, had_digests: bool) -> Value {
     let was_there = result.pointer(STATUS) == pod.pointer(STATUS);
-    if let Some(status) = result.pointer_mut(STATUS).filter(|_| !was_there) {
+    if let Some(status) = result.pointer_mut(STATUS).filter(|_| had_digests || !was_there) {
         *status = serde_json::from_str(status.as_str().expect("an annotation is text")).expect("a status is JSON");
         for record in status["templates"].as_array_mut().into_iter().flatten() {
             record["digest"] = "<digest>".into();
