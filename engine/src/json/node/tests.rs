@@ -177,6 +177,11 @@ fn null_is_not_there() {
     pod.member_or("a", || Node::holder(Json::List(Vec::new()), By::Now(0))).expect("it is there now");
     assert_eq!(patch(&pod, NULL), ["add /a"]);
     assert!(pod.undo(By::Now(0)) && pod.member("a").is_none());
+
+    let mut replaced = Node::text(RawValue::NULL);
+    replaced.replace(given(0, "1"));
+    *at(&mut pod, "b") = replaced;
+    assert_eq!(found(&pod, "b"), None, "nor is it where something stands in its place");
 }
 
 #[test]
