@@ -228,7 +228,10 @@ impl<'a> Injection<'a> {
         let name = template.name.as_str();
         self.warnings.extend_from_slice(&rendered.warnings);
         let earlier = rendered.earlier;
-        let mut record = earlier.cloned().unwrap_or_default();
+        // What another version of it added, and is still there, stays its own: the next call must not see it as the pod's.
+        let mut record = self.context.status.record(name).cloned().unwrap_or_default();
+        record.added.retain(|added| earlier.is_some() || !self.context.missing.contains(&**added));
+        let known = record.entries();
         record.name = name.to_owned();
         record.digest.clone_from(&template.digest);
         record.parameters = Some(rendered.digest.clone().into_owned());
@@ -264,9 +267,7 @@ impl<'a> Injection<'a> {
         }
         self.room = left;
         let outcome = match earlier {
-            earlier if record.entries() > earlier.map_or(0, Record::entries) => {
-                TemplateOutcome::Injected(Box::new(record))
-            }
+            _ if record.entries() > known => TemplateOutcome::Injected(Box::new(record)),
             Some(_) => TemplateOutcome::AlreadyInjected,
             None if rendered.is_empty() => TemplateOutcome::Skipped(Reason::GuardFalse),
             None => TemplateOutcome::Skipped(Reason::AlreadyInjected),

@@ -290,3 +290,160 @@ fn can_be_added(pointer: &str) -> bool {
 pub(super) fn tokens(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::json::node::Json;
+
+    const POD: &str = r#"{
+        "metadata": {
+            "labels": {"a": "1", "own": "1", "a": "2", "null": null},
+            "annotations": {"a/b~c": "1", "a~1b": "1", "pillion.dev/outcome": "", "pillion.dev/status": "", "own": "1"}
+        },
+        "spec": {
+            "hostname": "web", "dnsPolicy": "None", "priority": 1,
+            "containers": [{
+                "name": "web", "image": "web:1", "env": [{"name": "A"}, {"name": "OWN"}, {"name": "A"}],
+                "ports": [{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}]
+            }]
+        }
+    }"#;
+
+    fn pod() -> Node<'static> {
+        Node::text(serde_json::from_str(POD).expect("JSON"))
+    }
+
+    fn status(templates: &Value) -> Status {
+        Status::parse(Some(&json!({"templates": templates}).to_string()), None)
+    }
+
+    /// What records name below a place: the number of the record, and where it is.
+    fn marked(node: &Node<'_>, place: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        if let By::Earlier(number) = node.by {
+            all.push(format!("{number} {place}"));
+        }
+        match &node.json {
+            Json::Object(members) => {
+                for (name, node) in members {
+                    all.extend(marked(node, &format!("{place}/{name}")));
+                }
+            }
+            Json::List(items) => {
+                for (at, node) in items.iter().enumerate() {
+                    all.extend(marked(node, &format!("{place}/{at}")));
+                }
+            }
+            Json::Text(_) | Json::Given(_) => {}
+        }
+        all
+    }
+
+    fn found(node: &Node<'_>, field: &str) -> Option<String> {
+        Some(node.find(&["spec".to_owned(), field.to_owned()])?.get().to_owned())
+    }
+
+    #[test]
+    fn what_a_status_names_is_marked_duplicates_too() {
+        let mut pod = pod();
+        let status = status(&json!([
+            {"name": "a", "added": ["/metadata/labels/a", "/metadata/annotations/a~1b~0c", "/metadata/annotations/a~01b"]},
+            {"name": "b", "added": ["/spec/containers/web/env/A", "/spec/containers/web/ports/80~1TCP"]},
+        ]));
+        assert!(status.mark(&mut pod).is_empty());
+        let expected = [
+            "0 /metadata/labels/a",
+            "0 /metadata/labels/a",
+            "0 /metadata/annotations/a/b~c",
+            "0 /metadata/annotations/a~1b",
+            "1 /spec/containers/0/env/0",
+            "1 /spec/containers/0/env/2",
+            "1 /spec/containers/0/ports/0",
+        ];
+        assert_eq!(marked(&pod, ""), expected);
+        assert!(pod.patch().is_empty());
+    }
+
+    #[test]
+    fn pillions_own_annotations_are_marked_whatever_the_status_says() {
+        let (mut pod, status) = (pod(), Status::default());
+        status.mark(&mut pod);
+        let annotations = pod.find(&["metadata".to_owned(), "annotations".to_owned()]).expect("annotations");
+        assert_eq!(annotations.get(), r#"{"a/b~c":"1","a~1b":"1","own":"1"}"#);
+    }
+
+    #[test]
+    fn what_is_missing_comes_back_and_nothing_is_marked_on_the_way() {
+        let missing = [
+            "/metadata/labels/gone",
+            "/metadata/labels/null",
+            "/metadata/annotations/a~0b~1c",
+            "/spec/volumes/gone",
+            "/spec/initContainers/gone/env/A",
+            "/spec/containers/web/env/GONE",
+            "/spec/containers/web/ports/80",
+            "/spec/containers/0/env/A",
+            // Through scalars, through what Kubernetes does not know, and through what looks like a way.
+            "/spec/hostname/web",
+            "/spec/containers/web/image/web:1",
+            "/spec/unknown/field",
+            "/spec/containers/web/env/A/name/A",
+            "/spec/containers/../containers/web",
+            "/spec//",
+            "/spec/containers/",
+        ];
+        let mut pod = pod();
+        let status = status(&json!([{"name": "a", "added": missing}]));
+        assert_eq!(status.mark(&mut pod), HashSet::from(missing));
+        assert_eq!(marked(&pod, ""), [""; 0]);
+    }
+
+    #[test]
+    fn what_no_template_can_have_added_is_not_marked() {
+        let places = [
+            "",
+            "/",
+            "//",
+            "~",
+            "web",
+            "/metadata",
+            "/metadata/labels",
+            "/metadata/name",
+            "/spec",
+            "/spec/containers",
+            "/status/x",
+        ];
+        let mut pod = pod();
+        let status = status(&json!([{"name": "a", "added": places, "replaced": places.map(|place| (place, "x"))}]));
+        assert!(status.mark(&mut pod).is_empty());
+        assert_eq!(marked(&pod, ""), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_replaced_field_the_former_value_is_known_from_who_replaced_it_first() {
+        let mut pod = pod();
+        let status = status(&json!([
+            {"name": "a", "replaced": [["/spec/dnsPolicy", "ClusterFirst"]]},
+            {"name": "b", "added": ["/spec/hostname"], "replaced": [["/spec/dnsPolicy", "Default"], ["/spec/hostname", "own"]]},
+        ]));
+        assert!(status.mark(&mut pod).is_empty());
+        assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#""ClusterFirst""#));
+        assert_eq!(found(&pod, "hostname"), None, "it was added and then replaced");
+        assert!(pod.patch().is_empty());
+    }
+
+    #[test]
+    fn a_forged_replacement_is_of_a_field_of_the_spec_and_changes_nothing() {
+        let mut pod = pod();
+        let status = status(&json!([{"name": "a", "replaced": [
+            ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", {"x": []}],
+        ]}]));
+        assert!(status.mark(&mut pod).is_empty(), "what was replaced and is gone does not come back");
+        assert_eq!(marked(&pod, ""), ["0 /spec/priority"]);
+        assert_eq!(found(&pod, "priority").as_deref(), Some(r#"{"x":[]}"#));
+        assert!(pod.patch().is_empty());
+    }
+}

@@ -296,7 +296,7 @@ impl<'a> Node<'a> {
 
     /// A value of the pod as it was before any template, by the names that lead to it.
     pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
-        let node = self.original()?;
+        let node = self.original().filter(|node| !node.is_null())?;
         let (Some((name, path)), false) = (path.split_first(), matches!(node.json, Json::Text(_))) else {
             return match (&node.json, node.source) {
                 (Json::Text(raw), _) => text::find(raw, path).map(Cow::Borrowed),
@@ -304,8 +304,7 @@ impl<'a> Node<'a> {
                 _ => node.original_text().map(Cow::Owned),
             };
         };
-        let member = node.child(name)?;
-        if member.is_null() { None } else { member.find(path) }
+        node.child(name)?.find(path)
     }
 
     /// How much text is read to find a value: all of the member of the pod's object that it is in.
@@ -382,3 +381,6 @@ impl Serialize for Node<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
