@@ -1,4 +1,4 @@
-//! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the draft), [`respond`].
+//! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the tree), [`respond`].
 
 mod context;
 mod merge;
@@ -23,7 +23,6 @@ use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
 use self::path::Path;
 use self::pod::{Activation, Budget, Own, Pod};
 use self::render::Rendered;
-use self::respond::Annotations;
 use self::room::Room;
 pub use self::select::{Selection, refuse_unread, select};
 use self::status::{OUTCOME, Record, STATUS, Status};
@@ -69,7 +68,6 @@ impl Selection<'_> {
         }
         // What templates give stands here, and the tree borrows from it.
         let rendered: Vec<OnceCell<Rendered<'_>>> = names.iter().map(|_| OnceCell::new()).collect();
-        let annotations = Annotations::default();
         // Most templates withhold the token, and then nobody needs to look for it.
         let mut templates = names.iter().filter_map(|name| catalog.template(name, &namespace.name));
         let wants_token = templates.any(|template| !template.withholds_token);
@@ -84,7 +82,7 @@ impl Selection<'_> {
                 names: &names,
                 status: &status,
                 missing,
-                placements: Vec::with_capacity(names.len()),
+                rendered: &rendered,
                 token: token.as_ref(),
                 explains,
             },
@@ -99,7 +97,7 @@ impl Selection<'_> {
             warnings: advice(injection.warnings),
             ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject)
         };
-        respond::respond(&pod, &names, outcomes, &status, &mut tree, &annotations, decision)
+        respond::respond(&pod, &names, outcomes, &status, tree, decision)
     }
 }
 
@@ -126,7 +124,6 @@ impl<'a> Injection<'a> {
     ) -> (TemplateOutcome, Vec<PlaceDecision>) {
         let name = &self.context.names[usize::from(number)];
         let rendered = self.render(name, tree);
-        self.context.placements.push(rendered.as_ref().ok().map(|rendered| &rendered.template.placement));
         match rendered {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
             Err(outcome) => {

@@ -1,7 +1,9 @@
 //! What a merge depends on beside the pod and the template.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
+use super::render::Rendered;
 use super::status::Status;
 use crate::json::{By, Fragment, Node};
 use crate::template::Placement;
@@ -14,8 +16,8 @@ pub(super) struct Context<'a> {
     pub(super) status: &'a Status,
     /// What these added, and is not there any more.
     pub(super) missing: HashSet<&'a str>,
-    /// Where the templates of this call put their init containers, as far as they came to it.
-    pub(super) placements: Vec<Option<&'a Placement>>,
+    /// What the templates of this call give, as far as they were rendered.
+    pub(super) rendered: &'a [OnceCell<Rendered<'a>>],
     /// The mount that the API server would add to a new container.
     pub(super) token: Option<&'a Fragment>,
     /// Whether somebody wants to know what became of each thing that a template gives.
@@ -45,12 +47,13 @@ impl<'a> Context<'a> {
             matches!(node.by, By::Earlier(_))
                 && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
         };
-        let volumes = tree.child("spec").and_then(|spec| spec.child("volumes")).map(Node::opened_items);
-        volumes.unwrap_or_default().iter().filter(is_later).map(|node| node.view().text("name").into_owned()).collect()
+        let volumes = tree.opened_list("volumes").iter().filter(is_later);
+        volumes.map(|node| node.view().text("name").into_owned()).collect()
     }
 
     /// Where a template of this call put its init containers.
     pub(super) fn placement(&self, by: By) -> Option<&'a Placement> {
-        if let By::Now(number) = by { self.placements[usize::from(number)] } else { None }
+        let By::Now(number) = by else { return None };
+        self.rendered[usize::from(number)].get().map(|rendered| &rendered.template.placement)
     }
 }

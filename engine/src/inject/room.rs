@@ -23,11 +23,11 @@ impl Room {
     /// for more than its reader takes.
     pub(super) fn beside(earlier: &Status, annotations: usize) -> Room {
         // The outcome, with a word for each template, and the keys of both.
-        const OUTCOME: usize = 4096;
+        const OUTCOME_BYTES: usize = 4096;
         Room {
             entries: MAX_ENTRIES.saturating_sub(earlier.entries()),
             bytes: MAX_ADDED,
-            annotations: MAX_ANNOTATIONS.saturating_sub(OUTCOME + annotations + earlier.bytes()),
+            annotations: MAX_ANNOTATIONS.saturating_sub(OUTCOME_BYTES + annotations + earlier.bytes()),
             is_exceeded: false,
         }
     }

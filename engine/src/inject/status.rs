@@ -32,7 +32,7 @@ pub(super) const MAX_ENTRIES: usize = 4096;
 const MAX_REPLACED: usize = 5 * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Status {
     /// Of the Pillion that wrote it.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub(super) struct Status {
 }
 
 /// What one template added.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Record {
     pub(super) name: String,
     /// Of the template; in a record without [`Record::parameters`], which Pillion 0.1.0 wrote, of template and parameters.
@@ -62,7 +62,7 @@ pub(super) struct Record {
     pub(super) added: Vec<String>,
     /// What was there before, where one of the pod's own fields was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) replaced: Vec<(String, Before)>,
+    pub(super) replaced: Vec<(String, Box<RawValue>)>,
     /// What an entry with `override: true` replaced. What was there is not kept: it may be a secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) overridden: Vec<String>,
@@ -74,17 +74,6 @@ pub(super) struct Record {
 /// About how many bytes of the status the image of a container takes.
 pub(super) fn bytes_of_image(name: &str, image: &str) -> usize {
     name.len() + image.len() + 6
-}
-
-/// A value as it was before.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
-pub(super) struct Before(pub(super) Box<RawValue>);
-
-impl PartialEq for Before {
-    fn eq(&self, other: &Before) -> bool {
-        self.0.get() == other.0.get()
-    }
 }
 
 impl Record {
@@ -202,7 +191,7 @@ impl Status {
                 is_found: Cell::new(false),
             };
             let added = record.added.iter().map(move |place| mark(place, None));
-            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(&*was.0))))
+            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(&**was))))
         });
         let marks: Vec<Mark<'a>> = marks.collect();
         mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());

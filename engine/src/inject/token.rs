@@ -30,8 +30,8 @@ pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
     sources.find(|source| source.get("serviceAccountToken").is_some_and(|token| token.text("audience").is_empty()))?;
     let name = volume.text("name");
     let mounted = |container: View<'_>| {
-        let mounts = container.list("volumeMounts").into_iter();
-        mounts.filter(|mount| mount.text("mountPath") == TOKEN_PATH).map(|mount| mount.text("name").into_owned()).next()
+        let mut mounts = container.list("volumeMounts").into_iter();
+        mounts.find(|mount| mount.text("mountPath") == TOKEN_PATH).map(|mount| mount.text("name").into_owned())
     };
     let containers = ["initContainers", "containers"].into_iter().flat_map(|list| spec.list(list));
     let mounted: Vec<_> = containers.map(mounted).collect::<Option<_>>()?;
