@@ -90,6 +90,7 @@ impl Selection<'_> {
             room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
             warnings: Vec::new(),
+            volumes: HashSet::new(),
         };
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
@@ -112,6 +113,8 @@ struct Injection<'a> {
     /// The nearest names that may still be looked for.
     hints: Cell<usize>,
     warnings: Vec<String>,
+    /// The names of the volumes that the templates so far give.
+    volumes: HashSet<String>,
 }
 
 impl<'a> Injection<'a> {
@@ -245,13 +248,14 @@ impl<'a> Injection<'a> {
         let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left);
         let merged = merged.and_then(|merged| {
             // What the templates behind this one added in an earlier call was not there when this one was merged.
-            let later = self.context.volumes_of_later(number, tree);
+            let given = self.volumes.iter().chain(&merged.volumes).map(String::as_str).collect();
+            let later = self.context.volumes_of_later(number, &given, tree);
             match violations_of_templates(tree.view(), &later).as_slice() {
                 [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
         });
-        let Merged { existing, places } = match merged {
+        let Merged { existing, volumes, places } = match merged {
             Ok(merged) => merged,
             Err(problem) => {
                 tree.undo(by);
@@ -263,6 +267,7 @@ impl<'a> Injection<'a> {
             self.warnings.push(format!("template \"{name}\": the existing value wins at {places}"));
         }
         self.room = left;
+        self.volumes.extend(volumes);
         let outcome = match earlier {
             _ if record.entries() > known => TemplateOutcome::Injected(Box::new(record)),
             Some(_) => TemplateOutcome::AlreadyInjected,

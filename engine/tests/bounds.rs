@@ -275,6 +275,44 @@ fn a_status_that_has_no_room_in_the_annotations_is_no_reason_to_refuse_who_may_b
 }
 
 #[test]
+fn a_pod_is_answered_however_deep_it_is() {
+    let depth = 40_000;
+    let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let gives = "{pod: {metadata: {labels: {a: b}}, spec: {dnsPolicy: Default, tolerations: [{key: a, operator: Exists}], \
+                 containers: [{name: own, image: \"own:1\", command: [a]}], volumes: [{name: v, emptyDir: {}}]}}, \
+                 app: [{containers: [app], env: [{name: A, value: b}], readinessProbe: {tcpSocket: {port: 1}}}]}";
+    let text = format!(
+        "apiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: a}}\nspec: {gives}"
+    );
+    let catalog = catalog(&[&text], OnError::Deny);
+    for spec in [
+        r#""containers": [{"name": "app"}], "tolerations": DEEP"#,
+        r#""containers": [{"name": "app"}], "dnsPolicy": DEEP"#,
+        r#""containers": [{"name": "app"}], "volumes": [{"name": "v", "emptyDir": DEEP}]"#,
+        r#""containers": [{"name": "app", "env": [{"name": "A", "value": DEEP}]}]"#,
+        r#""containers": [{"name": "app", "readinessProbe": DEEP}]"#,
+        r#""containers": [{"name": "app"}, {"name": "own", "image": DEEP, "command": DEEP}]"#,
+    ] {
+        let annotations = r#"{"pillion.dev/templates": "a"}"#;
+        let pod =
+            format!(r#"{{"metadata": {{"labels": {{"a": DEEP}}, "annotations": {annotations}}}, "spec": {{{spec}}}}}"#);
+        assert_eq!(decide(&catalog, &body(&pod.replace("DEEP", &deep))).templates.len(), 1, "{spec}");
+    }
+}
+
+#[test]
+fn what_a_status_escapes_counts() {
+    let quotes = "\"".repeat(58_000);
+    let text = with_parameter("listed", &[to_all(&format!("env: [{}]", variable(0, "x")))])
+        .replace("name: V0", "name: \"${{ params.values[0].name }}\"");
+    let catalog = catalog(&[&text], OnError::Skip);
+    let values = json!([{"name": quotes}]).to_string();
+    let pod = pod("listed", containers(3), &[("listed.pillion.dev/values", values.as_str())]);
+    let decision = decide(&catalog, &body(&pod.to_string()));
+    assert_eq!((decision.outcome, decision.reason), (Outcome::Error, Reason::TooLarge), "{:?}", decision.message);
+}
+
+#[test]
 fn a_review_evaluates_so_many_expressions_and_entries_of_app_and_not_one_more() {
     let catalog = |expressions: usize| {
         let value = "${{ has(container.ports) ? 'a' : 'b' }}".repeat(expressions);

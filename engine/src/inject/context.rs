@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::render::Rendered;
 use super::status::Status;
 use crate::json::{By, Fragment, Node};
+use crate::names::NO_TOKEN;
 use crate::template::Placement;
 
 /// The call at hand: who brought what the pod has, and what else is added.
@@ -40,15 +41,17 @@ impl<'a> Context<'a> {
             && self.status.record(template).is_some_and(|record| record.added.iter().any(|added| added == pointer))
     }
 
-    /// The names of volumes that templates behind one of this call brought in an earlier one.
-    pub(super) fn volumes_of_later(&self, number: u16, tree: &Node<'_>) -> HashSet<String> {
+    /// The names of volumes that templates behind one of this call brought in an earlier one, and that none up to it gives
+    /// as well.
+    pub(super) fn volumes_of_later(&self, number: u16, given: &HashSet<&str>, tree: &Node<'_>) -> HashSet<String> {
         let later = &self.names[usize::from(number) + 1..];
         let is_later = |node: &&Node<'_>| {
             matches!(node.by, By::Earlier(_))
                 && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
         };
         let volumes = tree.opened_list("volumes").iter().filter(is_later);
-        volumes.map(|node| node.view().text("name").into_owned()).collect()
+        let names = volumes.map(|node| node.view().text("name").into_owned());
+        names.filter(|name| name != NO_TOKEN && !given.contains(name.as_str())).collect()
     }
 
     /// Where a template of this call put its init containers.

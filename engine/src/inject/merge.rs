@@ -48,12 +48,15 @@ struct Merge<'m, 'a> {
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
+    volumes: Vec<String>,
     /// What became of each thing that the template gives, if somebody wants to know.
     places: Option<Vec<PlaceDecision>>,
 }
 
 /// What came of a merge.
 pub(super) struct Merged {
+    /// The names of the volumes that the template gives.
+    pub(super) volumes: Vec<String>,
     /// Where an existing value wins.
     pub(super) existing: Few,
     pub(super) places: Vec<PlaceDecision>,
@@ -94,6 +97,7 @@ pub(super) fn merge<'a>(
         overrides: false,
         conflicts: Few::default(),
         existing: Few::default(),
+        volumes: Vec::new(),
         places: context.explains.then(Vec::new),
     };
     if let Some(given) = rendered.metadata(by)
@@ -109,7 +113,8 @@ pub(super) fn merge<'a>(
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        Ok(Merged { existing: merge.existing, places: merge.places.unwrap_or_default() })
+        let Merge { volumes, existing, places, .. } = merge;
+        Ok(Merged { volumes, existing, places: places.unwrap_or_default() })
     }
 }
 
@@ -159,8 +164,8 @@ impl<'a> Merge<'_, 'a> {
     /// Replaces one of the pod's own fields, and records what it was.
     fn replace_field(&mut self, existing: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         let here = path.pointer();
-        if self.room.take_entry(&here, given.size(), false) {
-            let before = to_raw_value(existing).expect("what came from JSON is JSON");
+        let before = to_raw_value(existing).expect("what came from JSON is JSON");
+        if self.room.take_entry(&here, given.size(), false) && self.room.take_note(before.get().len()) {
             self.record.replaced.push((here, before));
             existing.replace(given);
             self.note(path, || Effect::Replaced);

@@ -28,8 +28,11 @@ pub(super) const MAX_TEMPLATES: usize = 32;
 /// a dozen templates has fewer entries.
 pub(super) const MAX_ENTRIES: usize = 4096;
 
-/// The same for fields of the pod that were replaced: a template replaces at most five.
-const MAX_REPLACED: usize = 5 * MAX_TEMPLATES;
+/// The fields of the spec whose value a template can replace.
+const REPLACED: [&str; 5] =
+    ["dnsPolicy", "enableServiceLinks", "restartPolicy", "schedulerName", "terminationGracePeriodSeconds"];
+/// The most of these that a status may record.
+const MAX_REPLACED: usize = REPLACED.len() * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -127,8 +130,9 @@ impl Status {
         status.failures = failures.collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
-            // Only fields of the spec itself are replaced.
-            record.replaced.retain(|(replaced, _)| can_be_added(replaced) && replaced.matches('/').count() == 2);
+            record
+                .replaced
+                .retain(|(replaced, _)| replaced.strip_prefix("/spec/").is_some_and(|field| REPLACED.contains(&field)));
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
@@ -425,14 +429,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_replacement_is_of_a_field_of_the_spec_and_changes_nothing() {
+    fn a_forged_replacement_is_of_a_field_that_templates_replace_and_changes_nothing() {
         let mut pod = pod();
         let status = status(&json!([{"name": "a", "replaced": [
-            ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", {"x": []}],
+            ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", 1],
+            ["/spec/schedulerName", "x"], ["/spec/dnsPolicy", {"x": []}],
         ]}]));
         assert!(status.mark(&mut pod).is_empty(), "what was replaced and is gone does not come back");
-        assert_eq!(marked(&pod, ""), ["0 /spec/priority"]);
-        assert_eq!(found(&pod, "priority").as_deref(), Some(r#"{"x":[]}"#));
+        assert_eq!(marked(&pod, ""), ["0 /spec/dnsPolicy"]);
+        assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#"{"x":[]}"#));
         assert!(pod.patch().is_empty());
     }
 }

@@ -16,8 +16,8 @@ pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
 
 /// The mount that the API server would add to a container of this pod that has nothing there; nothing if it might not.
 ///
-/// Whether the ServiceAccount mounts its token is not known here, but then each container of the pod has a mount there by
-/// now. Source: kubernetes plugin/pkg/admission/serviceaccount, mountServiceAccountToken.
+/// Whether the ServiceAccount mounts its token is not known here, but if it does each container of the pod has a mount
+/// there by now. Source: kubernetes plugin/pkg/admission/serviceaccount, mountServiceAccountToken.
 pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
     let spec = pod.get("spec")?;
     if spec.get("automountServiceAccountToken").is_some_and(|it| matches!(it.kind(), Kind::Bool(false))) {

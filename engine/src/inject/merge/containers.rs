@@ -47,10 +47,15 @@ impl<'a> Merge<'_, 'a> {
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
         let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
         for volume in volumes {
+            if !self.context.status.is_empty() {
+                self.volumes.push(volume.view().text("name").into_owned());
+            }
             self.volume(spec, volume, is_copy, path);
         }
         let no_token = path.at("volumes").at(NO_TOKEN).pointer();
-        let is_needed = found.contains(&Presence::New) || self.context.is_missing(self.name(), &no_token);
+        let is_needed = found.contains(&Presence::New)
+            || self.context.is_missing(self.name(), &no_token)
+            || !found.is_empty() && spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN));
         if self.rendered.template.withholds_token && is_needed {
             self.volume(spec, Node::given(&NO_TOKEN_VOLUME, self.by), true, path);
         }
