@@ -1,4 +1,4 @@
-//! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the draft), [`respond`].
+//! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the tree), [`respond`].
 
 mod context;
 mod merge;
@@ -23,7 +23,6 @@ use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
 use self::path::Path;
 use self::pod::{Activation, Budget, Own, Pod};
 use self::render::Rendered;
-use self::respond::Annotations;
 use self::room::Room;
 pub use self::select::{Selection, refuse_unread, select};
 use self::status::{OUTCOME, Record, STATUS, Status};
@@ -69,7 +68,6 @@ impl Selection<'_> {
         }
         // What templates give stands here, and the tree borrows from it.
         let rendered: Vec<OnceCell<Rendered<'_>>> = names.iter().map(|_| OnceCell::new()).collect();
-        let annotations = Annotations::default();
         // Most templates withhold the token, and then nobody needs to look for it.
         let mut templates = names.iter().filter_map(|name| catalog.template(name, &namespace.name));
         let wants_token = templates.any(|template| !template.withholds_token);
@@ -84,7 +82,7 @@ impl Selection<'_> {
                 names: &names,
                 status: &status,
                 missing,
-                placements: Vec::with_capacity(names.len()),
+                rendered: &rendered,
                 token: token.as_ref(),
                 explains,
             },
@@ -92,6 +90,7 @@ impl Selection<'_> {
             room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
             warnings: Vec::new(),
+            volumes: HashSet::new(),
         };
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
@@ -99,7 +98,7 @@ impl Selection<'_> {
             warnings: advice(injection.warnings),
             ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject)
         };
-        respond::respond(&pod, &names, outcomes, &status, &mut tree, &annotations, decision)
+        respond::respond(&pod, &names, outcomes, &status, tree, decision)
     }
 }
 
@@ -114,6 +113,8 @@ struct Injection<'a> {
     /// The nearest names that may still be looked for.
     hints: Cell<usize>,
     warnings: Vec<String>,
+    /// The names of the volumes that the templates so far give.
+    volumes: HashSet<String>,
 }
 
 impl<'a> Injection<'a> {
@@ -126,7 +127,6 @@ impl<'a> Injection<'a> {
     ) -> (TemplateOutcome, Vec<PlaceDecision>) {
         let name = &self.context.names[usize::from(number)];
         let rendered = self.render(name, tree);
-        self.context.placements.push(rendered.as_ref().ok().map(|rendered| &rendered.template.placement));
         match rendered {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
             Err(outcome) => {
@@ -248,13 +248,14 @@ impl<'a> Injection<'a> {
         let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left);
         let merged = merged.and_then(|merged| {
             // What the templates behind this one added in an earlier call was not there when this one was merged.
-            let later = self.context.volumes_of_later(number, tree);
+            let given = self.volumes.iter().chain(&merged.volumes).map(String::as_str).collect();
+            let later = self.context.volumes_of_later(number, &given, tree);
             match violations_of_templates(tree.view(), &later).as_slice() {
                 [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
         });
-        let Merged { existing, places } = match merged {
+        let Merged { existing, volumes, places } = match merged {
             Ok(merged) => merged,
             Err(problem) => {
                 tree.undo(by);
@@ -266,6 +267,7 @@ impl<'a> Injection<'a> {
             self.warnings.push(format!("template \"{name}\": the existing value wins at {places}"));
         }
         self.room = left;
+        self.volumes.extend(volumes);
         let outcome = match earlier {
             _ if record.entries() > known => TemplateOutcome::Injected(Box::new(record)),
             Some(_) => TemplateOutcome::AlreadyInjected,

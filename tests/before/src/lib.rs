@@ -5,12 +5,12 @@
 //!     │
 //!     ▼
 //! inject      select: opt-out? which templates? allowed here?            ─▶ skipped / denied + reason
-//!     │       for each template, in order, against the draft:
+//!     │       for each template, in order, over one tree:
 //!     │         render: parameters checked, expressions evaluated        ─▶ partial pod
-//!     │         merge:  additions to the draft, or                       ─▶ conflict
+//!     │         merge:  additions to the tree, or                      ─▶ conflict
 //!     │         rules:  would the API server accept it?                  ─▶ invalid_result
 //!     ▼
-//! response    the draft as JSON patch, outcome and reason of every template, warnings
+//! response    the tree as JSON patch, outcome and reason of every template, warnings
 //! ```
 //!
 //! [`review`] knows no clock, no network and no client. The server, every command, the benchmarks and the fuzzers call

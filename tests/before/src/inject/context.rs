@@ -1,9 +1,12 @@
 //! What a merge depends on beside the pod and the template.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
+use super::render::Rendered;
 use super::status::Status;
 use crate::json::{By, Fragment, Node};
+use crate::names::NO_TOKEN;
 use crate::template::Placement;
 
 /// The call at hand: who brought what the pod has, and what else is added.
@@ -14,8 +17,8 @@ pub(super) struct Context<'a> {
     pub(super) status: &'a Status,
     /// What these added, and is not there any more.
     pub(super) missing: HashSet<&'a str>,
-    /// Where the templates of this call put their init containers, as far as they came to it.
-    pub(super) placements: Vec<Option<&'a Placement>>,
+    /// What the templates of this call give, as far as they were rendered.
+    pub(super) rendered: &'a [OnceCell<Rendered<'a>>],
     /// The mount that the API server would add to a new container.
     pub(super) token: Option<&'a Fragment>,
     /// Whether somebody wants to know what became of each thing that a template gives.
@@ -38,19 +41,22 @@ impl<'a> Context<'a> {
             && self.status.record(template).is_some_and(|record| record.added.iter().any(|added| added == pointer))
     }
 
-    /// The names of volumes that templates behind one of this call brought in an earlier one.
-    pub(super) fn volumes_of_later(&self, number: u16, tree: &Node<'_>) -> HashSet<String> {
+    /// The names of volumes that templates behind one of this call brought in an earlier one, and that none up to it gives
+    /// as well.
+    pub(super) fn volumes_of_later(&self, number: u16, given: &HashSet<&str>, tree: &Node<'_>) -> HashSet<String> {
         let later = &self.names[usize::from(number) + 1..];
         let is_later = |node: &&Node<'_>| {
             matches!(node.by, By::Earlier(_))
                 && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
         };
-        let volumes = tree.child("spec").and_then(|spec| spec.child("volumes")).map(Node::opened_items);
-        volumes.unwrap_or_default().iter().filter(is_later).map(|node| node.view().text("name").into_owned()).collect()
+        let volumes = tree.opened_list("volumes").iter().filter(is_later);
+        let names = volumes.map(|node| node.view().text("name").into_owned());
+        names.filter(|name| name != NO_TOKEN && !given.contains(name.as_str())).collect()
     }
 
     /// Where a template of this call put its init containers.
     pub(super) fn placement(&self, by: By) -> Option<&'a Placement> {
-        if let By::Now(number) = by { self.placements[usize::from(number)] } else { None }
+        let By::Now(number) = by else { return None };
+        self.rendered[usize::from(number)].get().map(|rendered| &rendered.template.placement)
     }
 }

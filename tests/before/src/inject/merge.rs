@@ -19,7 +19,7 @@ use super::outcome::{Few, Refusal};
 use super::path::{Path, place_of};
 use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
-use super::status::{Before, MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
+use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
 use crate::decision::{Effect, PlaceDecision, Reason};
 use crate::json::node::Json;
 use crate::json::{By, Kind, Node, View};
@@ -48,12 +48,15 @@ struct Merge<'m, 'a> {
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
+    volumes: Vec<String>,
     /// What became of each thing that the template gives, if somebody wants to know.
     places: Option<Vec<PlaceDecision>>,
 }
 
 /// What came of a merge.
 pub(super) struct Merged {
+    /// The names of the volumes that the template gives.
+    pub(super) volumes: Vec<String>,
     /// Where an existing value wins.
     pub(super) existing: Few,
     pub(super) places: Vec<PlaceDecision>,
@@ -94,6 +97,7 @@ pub(super) fn merge<'a>(
         overrides: false,
         conflicts: Few::default(),
         existing: Few::default(),
+        volumes: Vec::new(),
         places: context.explains.then(Vec::new),
     };
     if let Some(given) = rendered.metadata(by)
@@ -109,7 +113,8 @@ pub(super) fn merge<'a>(
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        Ok(Merged { existing: merge.existing, places: merge.places.unwrap_or_default() })
+        let Merge { volumes, existing, places, .. } = merge;
+        Ok(Merged { volumes, existing, places: places.unwrap_or_default() })
     }
 }
 
@@ -159,9 +164,9 @@ impl<'a> Merge<'_, 'a> {
     /// Replaces one of the pod's own fields, and records what it was.
     fn replace_field(&mut self, existing: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         let here = path.pointer();
-        if self.room.take_entry(&here, given.size(), false) {
-            let before = to_raw_value(existing).expect("what came from JSON is JSON");
-            self.record.replaced.push((here, Before(before)));
+        let before = to_raw_value(existing).expect("what came from JSON is JSON");
+        if self.room.take_entry(&here, given.size(), false) && self.room.take_note(before.get().len()) {
+            self.record.replaced.push((here, before));
             existing.replace(given);
             self.note(path, || Effect::Replaced);
         }
@@ -244,11 +249,13 @@ impl<'a> Merge<'_, 'a> {
     }
 
     fn spec(&mut self, spec: &mut Node<'a>, path: &Path<'_>) {
-        let given = self.rendered.spec(self.by).map(Node::into_members).unwrap_or_default();
-        let (lists, fields): (Vec<_>, Vec<_>) =
-            given.into_iter().partition(|(field, _)| matches!(&**field, "initContainers" | "containers" | "volumes"));
+        let mut given = self.rendered.spec(self.by).map(Node::into_members).unwrap_or_default();
+        let lists = ["initContainers", "containers", "volumes"].map(|list| {
+            let at = given.iter().position(|(field, _)| field == list);
+            at.map(|at| given.remove(at).1.into_items()).unwrap_or_default()
+        });
         self.containers_and_volumes(spec, lists, path);
-        for (field, given) in fields {
+        for (field, given) in given {
             match &*field {
                 "terminationGracePeriodSeconds" => self.grace_period(spec, given, path),
                 _ => self.field(spec, Schema::get().spec, field, given, path),
@@ -286,8 +293,10 @@ impl<'a> Merge<'_, 'a> {
     /// Adds to the containers of one list what is meant for them.
     fn app(&mut self, spec: &mut Node<'a>, list: &'static str, path: &Path<'_>) {
         let path = &path.at(list);
-        let parts = self.rendered.app.iter().filter(|part| part.list == list);
-        for part in parts {
+        for part in self.rendered.app.iter().filter(|part| part.list == list) {
+            if self.room.is_exceeded {
+                return;
+            }
             let Some(container) = spec.list(list).iter_mut().find(|item| item.is_named(&part.name)) else { continue };
             self.overrides = part.overrides;
             if let Some(given) = part.render(self.by) {

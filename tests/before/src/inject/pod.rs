@@ -144,8 +144,7 @@ impl<'a> Pod<'a> {
 /// The containers that no template added, in the order of their lists.
 pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> Vec<Own<'n, 'a>> {
     let of_list = |list: &'static str| {
-        let items = tree.child("spec").and_then(|spec| spec.child(list)).map(Node::opened_items).unwrap_or_default();
-        items.iter().filter_map(move |node| Some(Own { list, name: node.name()?, node }))
+        tree.opened_list(list).iter().filter_map(move |node| Some(Own { list, name: node.name()?, node }))
     };
     let all = ["initContainers", "containers"].into_iter().flat_map(of_list);
     all.filter(|container| container.node.by == By::Pod).collect()

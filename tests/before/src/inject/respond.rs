@@ -1,7 +1,5 @@
 //! From the outcomes of the templates to the decision: outcome, message, warnings, and what is recorded on the pod.
 
-use std::cell::OnceCell;
-
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::outcome::{Refusal, TemplateOutcome, advice, denied};
@@ -14,17 +12,13 @@ use crate::json::{By, Node};
 use crate::names::{OnError, TemplateName};
 use crate::rules::ports::port_clashes;
 
-/// The text of our annotations.
-pub(super) type Annotations = [OnceCell<Box<RawValue>>; 2];
-
 /// Completes a decision.
-pub(super) fn respond<'a>(
+pub(super) fn respond(
     pod: &Pod<'_>,
     names: &[String],
     outcomes: Vec<(TemplateOutcome, Vec<PlaceDecision>)>,
     earlier: &Status,
-    tree: &mut Node<'a>,
-    annotations: &'a Annotations,
+    tree: Node<'_>,
     mut decision: Decision,
 ) -> Decision {
     let mut words = Vec::with_capacity(names.len());
@@ -76,16 +70,19 @@ pub(super) fn respond<'a>(
     if !denials.is_empty() {
         return denied(decision, &denials);
     }
+    // The tree borrows them.
+    let mut annotations = Vec::new();
+    let mut annotate = |key, text: &str| annotations.push((key, to_raw_value(text).expect("text is JSON")));
     if !words.is_empty() {
-        let [of_outcome, of_status] = annotations;
-        set_annotation(tree, OUTCOME, of_outcome, &words.join(","));
-        if status != *earlier {
-            env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
-            let status = serde_json::to_string(&status).expect("a status is plain data");
-            set_annotation(tree, STATUS, of_status, &status);
-        }
+        annotate(OUTCOME, &words.join(","));
     }
-    if let Err(message) = check_annotations(tree) {
+    if decision.templates.iter().any(|template| template.outcome == Outcome::Injected) {
+        env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
+        annotate(STATUS, &serde_json::to_string(&status).expect("a status is plain data"));
+    }
+    let mut tree = tree;
+    annotations.iter().for_each(|(key, text)| set_annotation(&mut tree, key, text));
+    if let Err(message) = check_annotations(&mut tree) {
         return denied(decision, &[Refusal::new(Reason::InvalidResult, message)]);
     }
     let first = |wanted: Outcome| decision.templates.iter().find(|template| template.outcome == wanted);
@@ -97,15 +94,14 @@ pub(super) fn respond<'a>(
     decision
 }
 
-fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, cell: &'a OnceCell<Box<RawValue>>, value: &str) {
+fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, text: &'a RawValue) {
     let holder = || Node::holder(Json::Object(Vec::new()), By::Pillion);
     let Some(metadata) = tree.member_or("metadata", holder) else { return };
     let Some(annotations) = metadata.member_or("annotations", holder) else { return };
-    let raw = cell.get_or_init(|| to_raw_value(value).expect("text is JSON"));
-    let mut node = Node::text(raw);
+    let mut node = Node::text(text);
     node.by = By::Pillion;
     match annotations.member(key) {
-        Some(known) if known.view().is_text(value) => {}
+        Some(known) if known.view().string() == node.view().string() => {}
         Some(known) => known.replace(node),
         None => annotations.push(key.into(), node.added()),
     }

@@ -23,11 +23,11 @@ impl Room {
     /// for more than its reader takes.
     pub(super) fn beside(earlier: &Status, annotations: usize) -> Room {
         // The outcome, with a word for each template, and the keys of both.
-        const OUTCOME: usize = 4096;
+        const OUTCOME_BYTES: usize = 4096;
         Room {
             entries: MAX_ENTRIES.saturating_sub(earlier.entries()),
             bytes: MAX_ADDED,
-            annotations: MAX_ANNOTATIONS.saturating_sub(OUTCOME + annotations + earlier.bytes()),
+            annotations: MAX_ANNOTATIONS.saturating_sub(OUTCOME_BYTES + annotations + earlier.bytes()),
             is_exceeded: false,
         }
     }
@@ -50,7 +50,8 @@ impl Room {
     /// Takes the value of so many bytes at a place, and the entry for it unless that is recorded already.
     pub(super) fn take_entry(&mut self, place: &str, value: usize, is_recorded: bool) -> bool {
         // Between quotes, and behind a comma.
-        let (entries, recorded) = if is_recorded { (0, 0) } else { (1, place.len() + 3) };
+        let written = 3 + place.bytes().map(|byte| if matches!(byte, b'"' | b'\\') { 2 } else { 1 }).sum::<usize>();
+        let (entries, recorded) = if is_recorded { (0, 0) } else { (1, written) };
         let annotated = if place.starts_with("/metadata/annotations/") { place.len() + value } else { 0 };
         self.take(entries, value, recorded + annotated)
     }

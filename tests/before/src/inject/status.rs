@@ -28,11 +28,14 @@ pub(super) const MAX_TEMPLATES: usize = 32;
 /// a dozen templates has fewer entries.
 pub(super) const MAX_ENTRIES: usize = 4096;
 
-/// The same for fields of the pod that were replaced: a template replaces at most five.
-const MAX_REPLACED: usize = 5 * MAX_TEMPLATES;
+/// The fields of the spec whose value a template can replace.
+const REPLACED: [&str; 5] =
+    ["dnsPolicy", "enableServiceLinks", "restartPolicy", "schedulerName", "terminationGracePeriodSeconds"];
+/// The most of these that a status may record.
+const MAX_REPLACED: usize = REPLACED.len() * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Status {
     /// Of the Pillion that wrote it.
     #[serde(default)]
@@ -45,7 +48,7 @@ pub(super) struct Status {
 }
 
 /// What one template added.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Record {
     pub(super) name: String,
     /// Of the template; in a record without [`Record::parameters`], which Pillion 0.1.0 wrote, of template and parameters.
@@ -62,7 +65,7 @@ pub(super) struct Record {
     pub(super) added: Vec<String>,
     /// What was there before, where one of the pod's own fields was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) replaced: Vec<(String, Before)>,
+    pub(super) replaced: Vec<(String, Box<RawValue>)>,
     /// What an entry with `override: true` replaced. What was there is not kept: it may be a secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) overridden: Vec<String>,
@@ -74,17 +77,6 @@ pub(super) struct Record {
 /// About how many bytes of the status the image of a container takes.
 pub(super) fn bytes_of_image(name: &str, image: &str) -> usize {
     name.len() + image.len() + 6
-}
-
-/// A value as it was before.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
-pub(super) struct Before(pub(super) Box<RawValue>);
-
-impl PartialEq for Before {
-    fn eq(&self, other: &Before) -> bool {
-        self.0.get() == other.0.get()
-    }
 }
 
 impl Record {
@@ -138,8 +130,9 @@ impl Status {
         status.failures = failures.collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
-            // Only fields of the spec itself are replaced.
-            record.replaced.retain(|(replaced, _)| can_be_added(replaced) && replaced.matches('/').count() == 2);
+            record
+                .replaced
+                .retain(|(replaced, _)| replaced.strip_prefix("/spec/").is_some_and(|field| REPLACED.contains(&field)));
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
@@ -202,7 +195,7 @@ impl Status {
                 is_found: Cell::new(false),
             };
             let added = record.added.iter().map(move |place| mark(place, None));
-            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(&*was.0))))
+            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(&**was))))
         });
         let marks: Vec<Mark<'a>> = marks.collect();
         mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());
@@ -436,14 +429,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_replacement_is_of_a_field_of_the_spec_and_changes_nothing() {
+    fn a_forged_replacement_is_of_a_field_that_templates_replace_and_changes_nothing() {
         let mut pod = pod();
         let status = status(&json!([{"name": "a", "replaced": [
-            ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", {"x": []}],
+            ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", 1],
+            ["/spec/schedulerName", "x"], ["/spec/dnsPolicy", {"x": []}],
         ]}]));
         assert!(status.mark(&mut pod).is_empty(), "what was replaced and is gone does not come back");
-        assert_eq!(marked(&pod, ""), ["0 /spec/priority"]);
-        assert_eq!(found(&pod, "priority").as_deref(), Some(r#"{"x":[]}"#));
+        assert_eq!(marked(&pod, ""), ["0 /spec/dnsPolicy"]);
+        assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#"{"x":[]}"#));
         assert!(pod.patch().is_empty());
     }
 }

@@ -16,8 +16,8 @@ pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
 
 /// The mount that the API server would add to a container of this pod that has nothing there; nothing if it might not.
 ///
-/// Whether the ServiceAccount mounts its token is not known here, but then each container of the pod has a mount there by
-/// now. Source: kubernetes plugin/pkg/admission/serviceaccount, mountServiceAccountToken.
+/// Whether the ServiceAccount mounts its token is not known here, but if it does each container of the pod has a mount
+/// there by now. Source: kubernetes plugin/pkg/admission/serviceaccount, mountServiceAccountToken.
 pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
     let spec = pod.get("spec")?;
     if spec.get("automountServiceAccountToken").is_some_and(|it| matches!(it.kind(), Kind::Bool(false))) {
@@ -30,8 +30,8 @@ pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
     sources.find(|source| source.get("serviceAccountToken").is_some_and(|token| token.text("audience").is_empty()))?;
     let name = volume.text("name");
     let mounted = |container: View<'_>| {
-        let mounts = container.list("volumeMounts").into_iter();
-        mounts.filter(|mount| mount.text("mountPath") == TOKEN_PATH).map(|mount| mount.text("name").into_owned()).next()
+        let mut mounts = container.list("volumeMounts").into_iter();
+        mounts.find(|mount| mount.text("mountPath") == TOKEN_PATH).map(|mount| mount.text("name").into_owned())
     };
     let containers = ["initContainers", "containers"].into_iter().flat_map(|list| spec.list(list));
     let mounted: Vec<_> = containers.map(mounted).collect::<Option<_>>()?;

@@ -5,8 +5,9 @@ use std::mem;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 
-use super::fragment::{Fragment, Shape, Values, write_json};
+use super::fragment::{Fragment, Shape, Values};
 use super::text::{self, Object, Opened};
 
 /// Who brought a value.
@@ -24,7 +25,7 @@ pub(crate) enum By {
 /// How a value came to stand where it is.
 #[derive(Debug)]
 pub(crate) enum Change<'a> {
-    /// It came with what it stands in, or in an earlier call.
+    /// It came with what it stands in.
     None,
     Added,
     /// It stands in the place of another value.
@@ -50,15 +51,6 @@ pub(crate) enum Json<'a> {
     /// In the order of the text, repeated names included.
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
     List(Vec<Node<'a>>),
-}
-
-/// What is left of a value without what templates brought.
-#[derive(Eq, PartialEq)]
-enum Left {
-    Nothing,
-    /// Nothing but an object or list that is empty now.
-    Empty,
-    All,
 }
 
 impl<'a> Node<'a> {
@@ -207,7 +199,7 @@ impl<'a> Node<'a> {
         self.member(name).and_then(Node::items).map(Vec::as_mut_slice).unwrap_or_default()
     }
 
-    /// The name of an object of the pod.
+    /// The name of an opened object of the pod.
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
         match self.child("name")?.json {
             Json::Text(raw) => text::string(raw),
@@ -215,7 +207,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Go writes a list that is not there so.
+    /// Whether this is `null`, as Go writes a list that is not there.
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.json, Json::Text(raw) if raw.get() == "null")
     }
@@ -281,9 +273,12 @@ impl<'a> Node<'a> {
         members.iter().rfind(|(member, _)| member == name).map(|(_, node)| node)
     }
 
-    /// The items of an opened list.
-    pub(crate) fn opened_items(&self) -> &[Node<'a>] {
-        if let Json::List(items) = &self.json { items } else { &[] }
+    /// The items of a list of the spec, if both were opened.
+    pub(crate) fn opened_list(&self, name: &str) -> &[Node<'a>] {
+        match self.child("spec").and_then(|spec| spec.child(name)) {
+            Some(Node { json: Json::List(items), .. }) => items,
+            _ => &[],
+        }
     }
 
     /// What the pod itself has here.
@@ -301,7 +296,7 @@ impl<'a> Node<'a> {
             return match (&node.json, node.source) {
                 (Json::Text(raw), _) => text::find(raw, path).map(Cow::Borrowed),
                 (_, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source)),
-                _ => node.original_text().map(Cow::Owned),
+                _ => node.original_value().map(|value| Cow::Owned(to_raw_value(&value).expect("a value is JSON"))),
             };
         };
         node.child(name)?.find(path)
@@ -322,52 +317,23 @@ impl<'a> Node<'a> {
         self.by != By::Pod || self.children().any(Node::is_changed)
     }
 
-    fn original_text(&self) -> Option<Box<RawValue>> {
-        let mut json = Vec::new();
-        if self.write_original(&mut json) != Left::All {
-            return None;
-        }
-        Some(to_raw_value::<RawValue>(serde_json::from_slice(&json).ok()?).expect("JSON is JSON"))
-    }
-
-    /// Appends it as the pod had it. An API server has no empty lists, so what only held additions was not there; the item
+    /// The value as the pod had it. An API server has no empty lists, so what only held additions was not there; the item
     /// of a list was, however empty.
-    fn write_original(&self, json: &mut Vec<u8>) -> Left {
-        let Some(node) = self.original() else { return Left::Nothing };
-        let parts: Vec<(Option<&str>, &Node<'a>)> = match &node.json {
-            Json::Object(members) => members.iter().map(|(name, node)| (Some(&**name), node)).collect(),
-            Json::List(items) => items.iter().map(|item| (None, item)).collect(),
-            Json::Text(_) | Json::Given(_) => {
-                write_json(json, node);
-                return if node.is_null() { Left::Nothing } else { Left::All };
+    fn original_value(&self) -> Option<Value> {
+        let node = self.original()?;
+        let value: Value = match &node.json {
+            Json::Text(raw) => serde_json::from_str(raw.get()).ok()?,
+            Json::Given(_) => return None,
+            Json::Object(members) => {
+                members.iter().filter_map(|(name, part)| Some((name.to_string(), part.original_value()?))).collect()
+            }
+            Json::List(items) => {
+                let there = items.iter().filter(|item| item.original().is_some());
+                there.map(|item| item.original_value().unwrap_or_else(|| json!({}))).collect()
             }
         };
-        let is_list = matches!(node.json, Json::List(_));
-        let (mut written, mut is_changed) = (0, false);
-        json.push(if is_list { b'[' } else { b'{' });
-        for (name, part) in parts {
-            let length = json.len();
-            if written > 0 {
-                json.push(b',');
-            }
-            if let Some(name) = name {
-                write_json(json, name);
-                json.push(b':');
-            }
-            match part.write_original(json) {
-                Left::Nothing if part.is_changed() => {
-                    json.truncate(length);
-                    is_changed = true;
-                }
-                Left::Empty if !is_list => {
-                    json.truncate(length);
-                    is_changed = true;
-                }
-                _ => written += 1,
-            }
-        }
-        json.push(if is_list { b']' } else { b'}' });
-        if is_changed && written == 0 { Left::Empty } else { Left::All }
+        let is_emptied = node.children().next().is_some() && (value == json!({}) || value == json!([]));
+        (!is_emptied).then_some(value)
     }
 }
 

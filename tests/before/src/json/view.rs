@@ -334,6 +334,10 @@ impl<'t> View<'t> {
     }
 
     pub(crate) fn to_value(self) -> Value {
+        // However deep it is: what is deeper than serde reads is nothing that Kubernetes has.
+        if let Form::Text(raw) = self.form {
+            return serde_json::from_str(raw.get()).unwrap_or_default();
+        }
         match self.kind() {
             Kind::Null | Kind::Unknown => Value::Null,
             Kind::Bool(value) => value.into(),

@@ -41,11 +41,7 @@ pub(super) struct Volumes<'t> {
 
 impl<'t> Parts<'t> {
     pub(crate) fn of(spec: View<'t>) -> Parts<'t> {
-        let of_list = |list: &'static str| {
-            let items = spec.get(list).into_iter().flat_map(View::touched_items);
-            items.map(move |(at, tree)| Container { list, at, tree })
-        };
-        let touched = ["initContainers", "containers"].into_iter().flat_map(of_list).collect();
+        let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
         Parts { spec, touched, shares: View::NOTHING, hidden: None, volumes: OnceCell::new() }
     }
 

@@ -1,8 +1,6 @@
 //! Containers and volumes. A template brings each of them whole, and no two have one name: what is there already under that
 //! name must be the same, or it is a conflict.
 
-use std::borrow::Cow;
-
 use super::Merge;
 use super::contains::{contains, lacking};
 use crate::decision::Effect;
@@ -34,33 +32,30 @@ impl<'a> Merge<'_, 'a> {
     pub(super) fn containers_and_volumes(
         &mut self,
         spec: &mut Node<'a>,
-        given: Vec<(Cow<'a, str>, Node<'a>)>,
+        [init_containers, containers, volumes]: [Vec<Node<'a>>; 3],
         path: &Path<'_>,
     ) {
-        let mut lists: Vec<_> = given.into_iter().map(|(list, given)| (list, given.into_items())).collect();
-        let mut of = |wanted: &str| {
-            lists
-                .iter_mut()
-                .find(|(list, _)| list == wanted)
-                .map(|(_, items)| std::mem::take(items))
-                .unwrap_or_default()
-        };
         let mut found = Vec::new();
-        for list in ["initContainers", "containers"] {
+        for (list, given) in [("initContainers", init_containers), ("containers", containers)] {
             // A template's own containers keep their order, those that are there already included.
             let mut behind = 0;
-            for container in of(list) {
+            for container in given {
                 found.push(self.container(spec, list, container, &mut behind, path));
             }
         }
         // A copy of an injected pod that lost its annotations has our volumes as well as our containers. Where a container
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
         let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
-        for volume in of("volumes") {
+        for volume in volumes {
+            if !self.context.status.is_empty() {
+                self.volumes.push(volume.view().text("name").into_owned());
+            }
             self.volume(spec, volume, is_copy, path);
         }
         let no_token = path.at("volumes").at(NO_TOKEN).pointer();
-        let is_needed = found.contains(&Presence::New) || self.context.is_missing(self.name(), &no_token);
+        let is_needed = found.contains(&Presence::New)
+            || self.context.is_missing(self.name(), &no_token)
+            || !found.is_empty() && spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN));
         if self.rendered.template.withholds_token && is_needed {
             self.volume(spec, Node::given(&NO_TOKEN_VOLUME, self.by), true, path);
         }
@@ -76,7 +71,7 @@ impl<'a> Merge<'_, 'a> {
         path: &Path<'_>,
     ) -> Presence {
         let name = given.view().text("name").into_owned();
-        for other in ["initContainers", "containers", "ephemeralContainers"] {
+        for other in ["initContainers", "containers"] {
             let items = spec.list(other);
             let Some(at) = items.iter().position(|item| item.is_named(&name)) else { continue };
             if other == list {

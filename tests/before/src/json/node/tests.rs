@@ -116,7 +116,7 @@ fn operations_have_the_indices_of_the_list_as_it_is_by_then_and_parents_come_fir
 
 #[test]
 fn expressions_do_not_see_what_templates_brought() {
-    const OWN: &str = r#"[{"name":"web","future":1.50},{"name":"worker"}]"#;
+    const OWN: &str = r#"[{"name":"web","future":1.5},{"name":"worker"}]"#;
     let pod = with_the_first();
     for (path, seen) in [
         ("metadata", Some(r#"{"labels":{"app":"web"}}"#)),
