@@ -26,8 +26,6 @@ COPY benches benches
 COPY engine engine
 COPY manifests/templates manifests/templates
 COPY src src
-# Cargo reads what the tests depend on, too.
-COPY tests/before tests/before
 ARG REVISION=unknown
 # Cargo goes by the time of a file, and what is kept from the last build may be newer than the source.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \

@@ -2,7 +2,6 @@
 
 mod apiserver;
 mod bad_input;
-mod before;
 mod cache;
 mod chart;
 mod cluster;
