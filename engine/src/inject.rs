@@ -155,7 +155,8 @@ impl<'a> Injection<'a> {
         let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
         if !required {
-            let outcome = record.and_then(|record| self.outcome_of_earlier_call(template, record, earlier, &own, tree));
+            let outcome =
+                record.and_then(|record| self.outcome_of_earlier_call(template, &digest, record, earlier, &own, tree));
             if let Some(outcome) = outcome {
                 return Err(outcome);
             }
@@ -185,6 +186,7 @@ impl<'a> Injection<'a> {
     fn outcome_of_earlier_call(
         &self,
         template: &Template,
+        digest: &str,
         record: &Record,
         earlier: Option<&Record>,
         own: &[Own<'_, 'a>],
@@ -203,7 +205,7 @@ impl<'a> Injection<'a> {
             } else {
                 brought.iter().any(|(.., pointer)| record.added.contains(pointer) && is_there(pointer))
             };
-            return is_there.then(|| TemplateOutcome::Stale(record.difference(template)));
+            return is_there.then(|| TemplateOutcome::Stale(record.difference(template, digest)));
         }
         let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
         let came_with_pod = |list: &str, name: &str| {

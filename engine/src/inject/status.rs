@@ -98,10 +98,12 @@ impl Record {
     }
 
     /// How it was written that a template was injected, if not as it would be now.
-    pub(super) fn difference(&self, template: &Template) -> &'static str {
+    pub(super) fn difference(&self, template: &Template, digest: &str) -> &'static str {
+        let is_same = self.digest == template.digest;
         match &self.parameters {
-            Some(_) if self.digest == template.digest => "with other parameters",
-            Some(_) => "in another version",
+            Some(_) if is_same => "with other parameters",
+            Some(known) if known == digest => "in another version",
+            Some(_) => "in another version and with other parameters",
             None => "in another version or with other parameters",
         }
     }

@@ -52,11 +52,16 @@ impl<'a> Merge<'_, 'a> {
             }
             self.volume(spec, volume, is_copy, path);
         }
-        let no_token = path.at("volumes").at(NO_TOKEN).pointer();
-        let is_needed = found.contains(&Presence::New)
-            || self.context.is_missing(self.name(), &no_token)
-            || !found.is_empty() && spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN));
-        if self.rendered.template.withholds_token && is_needed {
+        if self.rendered.template.withholds_token && !found.is_empty() {
+            self.volume_without_token(spec, found.contains(&Presence::New), path);
+        }
+    }
+
+    /// Adds what covers the token to a pod that has a new container, or that lost it. A pod that was injected by an older
+    /// version may do without.
+    fn volume_without_token(&mut self, spec: &mut Node<'a>, has_new: bool, path: &Path<'_>) {
+        let is_lost = || self.context.is_missing(self.name(), &path.at("volumes").at(NO_TOKEN).pointer());
+        if has_new || is_lost() || spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN)) {
             self.volume(spec, Node::given(&NO_TOKEN_VOLUME, self.by), true, path);
         }
     }

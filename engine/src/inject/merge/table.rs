@@ -14,7 +14,7 @@ macro_rules! rules {
 rules! {
     CONTAINERS "`containers`, `initContainers`"
         "same name, in any list of containers"
-        "In the same list, of the pod itself and holding all that the template would give, it counts as there (its probes aside: `kubectl debug` takes them out of its copies); otherwise conflict";
+        "In the same list, of the pod itself and holding all that the template would give, it counts as there (a probe may be missing: `kubectl debug` takes them out of its copies); otherwise conflict";
     VOLUMES "`volumes`"
         "same name"
         "Used when the template lists it in `shares`, or when the pod has the template's containers too and this is their volume; otherwise conflict";
