@@ -198,7 +198,7 @@ impl<'a> Merge<'_, 'a> {
         let owner = self.owner(existing.by);
         let is_expected = match owner {
             Some(owner) => owner == self.name(),
-            None => path.tokens().iter().any(|step| FOR_WHO_LACKS_IT.contains(step)),
+            None => path.steps_back().any(|step| FOR_WHO_LACKS_IT.contains(&step)),
         };
         // Comparing takes as long as adding.
         if is_expected && self.places.is_none() || !self.room.take_value(given.size()) {
@@ -431,8 +431,12 @@ impl<'a> Merge<'_, 'a> {
 
     /// Whether another volume is mounted at this path. That is a conflict.
     fn is_mount_of_another(&mut self, existing: &Node<'a>, given: &Node<'a>, path: &Path<'_>) -> bool {
-        let tokens = path.tokens();
-        let [.., container, "volumeMounts" | "volumeDevices", at] = tokens.as_slice() else { return false };
+        let mut steps = path.steps_back();
+        let (Some(at), Some("volumeMounts" | "volumeDevices"), Some(container)) =
+            (steps.next(), steps.next(), steps.next())
+        else {
+            return false;
+        };
         let [wanted, volume] = [given, existing].map(|mount| mount.view().text("name"));
         if volume == wanted {
             return false;

@@ -1,5 +1,7 @@
 //! Where in a pod something is. It becomes text only when somebody reads it.
 
+use std::iter::successors;
+
 use crate::json::patch::push_token;
 use crate::schema::{Schema, Type};
 use crate::text::shown;
@@ -22,18 +24,30 @@ impl<'p> Path<'p> {
         Path { above: Some(self), token }
     }
 
+    /// The steps that lead here, the last one first.
+    pub(super) fn steps_back(&self) -> impl Iterator<Item = &'p str> {
+        successors(Some(*self), |path| path.above.copied()).map(|path| path.token)
+    }
+
     /// The steps that lead here.
     pub(super) fn tokens(&self) -> Vec<&'p str> {
-        let mut tokens = self.above.map(Path::tokens).unwrap_or_default();
-        tokens.push(self.token);
+        let mut tokens: Vec<_> = self.steps_back().collect();
+        tokens.reverse();
         tokens
     }
 
     /// As a status names it: `/spec/volumes/app-logs`.
     pub(super) fn pointer(&self) -> String {
-        let mut pointer = String::new();
-        self.tokens().into_iter().for_each(|token| push_token(&mut pointer, token));
+        let mut pointer = String::with_capacity(self.steps_back().map(|token| token.len() + 1).sum());
+        self.push_to(&mut pointer);
         pointer
+    }
+
+    fn push_to(&self, pointer: &mut String) {
+        if let Some(above) = self.above {
+            above.push_to(pointer);
+        }
+        push_token(pointer, self.token);
     }
 
     /// As messages name it: `containers[app].env[NAME]`.
