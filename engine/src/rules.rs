@@ -74,7 +74,7 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
         walk.value(part, Schema::get().pod().field(name), &Place::root(name));
     }
     if let Some(spec) = pod.get("spec") {
-        across::judge(&mut report, &Parts::of(spec), &Place::root("spec"));
+        across::judge(&mut report, &Parts::of(spec, View::NOTHING, None), &Place::root("spec"));
     }
     report.into_violations()
 }
@@ -84,7 +84,7 @@ pub(crate) fn violations_of_templates(pod: View<'_>, hidden: &HashSet<String>) -
     let mut report = Report::default();
     Walk::new(&table::OF_TEMPLATES, &mut report).partial_pod(pod, &Place::root(""));
     if let Some(spec) = pod.get("spec") {
-        across::judge(&mut report, &Parts::of(spec).without(hidden), &Place::root("spec"));
+        across::judge(&mut report, &Parts::of(spec, View::NOTHING, Some(hidden)), &Place::root("spec"));
     }
     let mut violations = report.into_violations();
     // As everywhere in messages about a pod.

@@ -101,7 +101,7 @@ pub(super) fn merge<'a>(
         places: context.explains.then(Vec::new),
     };
     if let Some(given) = rendered.metadata(by)
-        && let Some(metadata) = pod.member_or("metadata", || Node::holder(Json::Object(Vec::new()), by))
+        && let Some(metadata) = pod.member_or("metadata", || Json::Object(Vec::new()), by)
     {
         merge.object(metadata, given, Schema::get().metadata, &Path::root("metadata"));
     }

@@ -3,7 +3,6 @@
 use super::status::Record;
 use crate::decision::{Decision, Outcome, Patch, Reason, Subject, Warning};
 use crate::names::OnError;
-use crate::text::shown;
 
 /// Why something cannot be done, in one sentence for the user.
 #[derive(Clone, Debug)]
@@ -16,15 +15,9 @@ impl Refusal {
     pub(super) fn new(reason: Reason, message: String) -> Refusal {
         Refusal { reason, message }
     }
-
-    /// The same, saying for which container of the pod.
-    pub(super) fn of_container(self, name: &str) -> Refusal {
-        Refusal { message: format!("{} (for container {})", self.message, shown(name)), ..self }
-    }
 }
 
 /// The result of a template that was asked for.
-#[derive(Clone)]
 pub(super) enum TemplateOutcome {
     /// It is in the pod now, and this is what it added.
     Injected(Box<Record>),

@@ -144,8 +144,10 @@ fn render_entry<'o, 'a: 'o>(
             }
         }
         let fill = |wanted: fn(&Hole) -> bool| {
-            fill(&entry.holes, wanted, &activation, activation.parameters)
-                .map_err(|errors| render_problem(template, errors).of_container(&container.name))
+            fill(&entry.holes, wanted, &activation, activation.parameters).map_err(|errors| {
+                let Refusal { reason, message } = render_problem(template, errors);
+                Refusal::new(reason, format!("{message} (for container {})", shown(&container.name)))
+            })
         };
         let (fragment, own) = match resolved {
             Some(fragment) => (fragment, Vec::new()),

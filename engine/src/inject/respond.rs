@@ -95,9 +95,9 @@ pub(super) fn respond(
 }
 
 fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, text: &'a RawValue) {
-    let holder = || Node::holder(Json::Object(Vec::new()), By::Pillion);
-    let Some(metadata) = tree.member_or("metadata", holder) else { return };
-    let Some(annotations) = metadata.member_or("annotations", holder) else { return };
+    let empty = || Json::Object(Vec::new());
+    let Some(metadata) = tree.member_or("metadata", empty, By::Pillion) else { return };
+    let Some(annotations) = metadata.member_or("annotations", empty, By::Pillion) else { return };
     let mut node = Node::text(text);
     node.by = By::Pillion;
     match annotations.member(key) {

@@ -201,18 +201,12 @@ impl Status {
         });
         let marks: Vec<Mark<'a>> = marks.collect();
         mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());
-        mark_annotations(pod);
-        marks.iter().filter(|mark| mark.was.is_none() && !mark.is_found.get()).map(|mark| mark.place).collect()
-    }
-}
-
-/// Our own two annotations are additions, too.
-fn mark_annotations(pod: &mut Node<'_>) {
-    let annotations = pod.member("metadata").and_then(|metadata| metadata.member("annotations"));
-    for (key, node) in annotations.and_then(Node::members).into_iter().flatten() {
-        if *key == *STATUS || *key == *OUTCOME {
-            node.by = By::Pillion;
+        // Our own two annotations are additions, too.
+        for key in [STATUS, OUTCOME] {
+            let annotations = pod.member("metadata").and_then(|metadata| metadata.member("annotations"));
+            annotations.and_then(|annotations| annotations.member(key)).into_iter().for_each(|it| it.by = By::Pillion);
         }
+        marks.iter().filter(|mark| mark.was.is_none() && !mark.is_found.get()).map(|mark| mark.place).collect()
     }
 }
 

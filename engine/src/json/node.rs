@@ -179,12 +179,17 @@ impl<'a> Node<'a> {
         Some(&mut members[at].1).filter(|node| !node.is_null())
     }
 
-    /// A member, added if need be. `None` if this is no object.
-    pub(crate) fn member_or(&mut self, name: &'a str, holder: impl FnOnce() -> Node<'a>) -> Option<&mut Node<'a>> {
+    /// A member, added as an empty list or object if need be. `None` if this is no object.
+    pub(crate) fn member_or(&mut self, name: &'a str, empty: fn() -> Json<'a>, by: By) -> Option<&mut Node<'a>> {
         if self.member(name).is_none() {
-            self.members()?.push((name.into(), holder()));
+            self.members()?.push((name.into(), Node::holder(empty(), by)));
         }
         self.member(name)
+    }
+
+    /// The items of a member that is a list, which is added if need be.
+    pub(crate) fn items_or(&mut self, name: &'a str, by: By) -> Option<&mut Vec<Node<'a>>> {
+        self.member_or(name, || Json::List(Vec::new()), by)?.items()
     }
 
     /// Adds a member to an object that has none of its name, or `null`.

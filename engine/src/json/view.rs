@@ -54,9 +54,14 @@ pub(crate) struct Member<'t> {
 }
 
 impl Node<'_> {
-    /// To look at.
+    /// To read: what this call brought is judged.
     pub(crate) fn view(&self) -> View<'_> {
-        View::of(self)
+        let form = match self.json {
+            Json::Text(raw) => Form::Text(raw),
+            Json::Given(fragment) => Form::Given(fragment),
+            Json::Object(_) | Json::List(_) => Form::Opened(self),
+        };
+        View { form, is_new: self.is_new() }
     }
 
     /// Whether this is an object of that name.
@@ -86,16 +91,6 @@ impl<'t> View<'t> {
     /// What a template gives.
     pub(crate) fn given(fragment: &'t Fragment) -> View<'t> {
         View::new(Form::Given(fragment))
-    }
-
-    /// A part of the tree of a pod: what this call brought is judged.
-    fn of(node: &'t Node<'t>) -> View<'t> {
-        let form = match node.json {
-            Json::Text(raw) => Form::Text(raw),
-            Json::Given(fragment) => Form::Given(fragment),
-            Json::Object(_) | Json::List(_) => Form::Opened(node),
-        };
-        View { form, is_new: node.is_new() }
     }
 
     fn with(self, form: Form<'t>) -> View<'t> {
@@ -177,7 +172,7 @@ impl<'t> View<'t> {
                 members.into_iter().map(|(name, raw)| member(name, self.with(Form::Text(raw)))).collect()
             }
             Form::Opened(Node { json: Json::Object(members), .. }) => {
-                members.iter().map(|(name, node)| member(Cow::Borrowed(&**name), View::of(node))).collect()
+                members.iter().map(|(name, node)| member(Cow::Borrowed(&**name), node.view())).collect()
             }
             _ => Vec::new(),
         }
@@ -197,7 +192,7 @@ impl<'t> View<'t> {
                 let items = text::list(raw).unwrap_or_default();
                 items.into_iter().map(|item| self.with(Form::Text(item))).collect()
             }
-            Form::Opened(Node { json: Json::List(items), .. }) => items.iter().map(View::of).collect(),
+            Form::Opened(Node { json: Json::List(items), .. }) => items.iter().map(Node::view).collect(),
             _ => Vec::new(),
         }
     }
@@ -219,7 +214,7 @@ impl<'t> View<'t> {
             Form::Given(fragment) => self.with(Form::Given(fragment.get(name)?)),
             Form::Text(raw) => self.with(Form::Text(text::member(raw, name)?)),
             Form::Opened(Node { json: Json::Object(members), .. }) => {
-                View::of(&members.iter().rfind(|(member, _)| member == name)?.1)
+                members.iter().rfind(|(member, _)| member == name)?.1.view()
             }
             Form::Opened(_) => return None,
         };

@@ -87,7 +87,7 @@ fn add(diagnostics: &Diagnostics<'_>, violations: impl IntoIterator<Item = Viola
 fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
     let (pod, root) = (View::written(&source.pod), Place::root("spec.pod"));
     let spec = pod.get("spec").unwrap_or(View::NOTHING);
-    let parts = Parts::of(spec).with_shares(View::written(&source.shares));
+    let parts = Parts::of(spec, View::written(&source.shares), None);
     let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
     walk.partial_pod(pod, &root);
     walk.value(View::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));

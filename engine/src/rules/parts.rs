@@ -40,17 +40,10 @@ pub(super) struct Volumes<'t> {
 }
 
 impl<'t> Parts<'t> {
-    pub(crate) fn of(spec: View<'t>) -> Parts<'t> {
+    /// The parts of a spec beside volumes that count as there, without those that count as not there.
+    pub(crate) fn of(spec: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
         let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
-        Parts { spec, touched, shares: View::NOTHING, hidden: None, volumes: OnceCell::new() }
-    }
-
-    pub(crate) fn with_shares(self, shares: View<'t>) -> Parts<'t> {
-        Parts { shares, ..self }
-    }
-
-    pub(crate) fn without(self, hidden: &'t HashSet<String>) -> Parts<'t> {
-        Parts { hidden: Some(hidden), ..self }
+        Parts { spec, touched, shares, hidden, volumes: OnceCell::new() }
     }
 
     /// Those of which not everything was judged when a template was loaded.

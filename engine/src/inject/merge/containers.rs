@@ -7,7 +7,6 @@ use crate::decision::Effect;
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
 use crate::inject::token::NO_TOKEN_VOLUME;
-use crate::json::node::Json;
 use crate::json::{By, Node, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH};
 use crate::schema::Schema;
@@ -84,8 +83,7 @@ impl<'a> Merge<'_, 'a> {
             }
             return self.existing_container(&items[at], given.view(), other == list, &path.at(other).at(&name));
         }
-        let holder = || Node::holder(Json::List(Vec::new()), self.by);
-        let Some(items) = spec.member_or(list, holder).and_then(Node::items) else { return Presence::New };
+        let Some(items) = spec.items_or(list, self.by) else { return Presence::New };
         let at = if list == "containers" { items.len() } else { self.place(items).max(*behind) };
         let image = given.view().text("image").into_owned();
         let path = path.at(list);
@@ -106,8 +104,7 @@ impl<'a> Merge<'_, 'a> {
         if container.view().list("volumeMounts").into_iter().any(|it| it.text("mountPath") == TOKEN_PATH) {
             return;
         }
-        let holder = || Node::holder(Json::List(Vec::new()), self.by);
-        if let Some(mounts) = container.member_or("volumeMounts", holder).and_then(Node::items) {
+        if let Some(mounts) = container.items_or("volumeMounts", self.by) {
             mounts.push(self.add(Node::given(mount, self.by), &path.at("volumeMounts").at(TOKEN_PATH)));
         }
     }
@@ -154,9 +151,9 @@ impl<'a> Merge<'_, 'a> {
 
     fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, path: &Path<'_>) {
         let name = given.view().text("name").into_owned();
-        let (path, holder) = (path.at("volumes"), || Node::holder(Json::List(Vec::new()), self.by));
+        let path = path.at("volumes");
         let path = &path.at(&name);
-        let Some(items) = spec.member_or("volumes", holder).and_then(Node::items) else { return };
+        let Some(items) = spec.items_or("volumes", self.by) else { return };
         let Some(existing) = items.iter().find(|item| item.is_named(&name)) else {
             items.push(self.add(given, path));
             return;

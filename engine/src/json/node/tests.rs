@@ -174,7 +174,7 @@ fn null_is_not_there() {
     assert_eq!(found(&pod, "a"), None);
     assert!(pod.member("a").is_none() && pod.list("a").is_empty());
     assert_eq!((found(&pod, "a"), found(&pod, "b").as_deref()), (None, Some("[null]")));
-    pod.member_or("a", || Node::holder(Json::List(Vec::new()), By::Now(0))).expect("it is there now");
+    pod.items_or("a", By::Now(0)).expect("it is there now");
     assert_eq!(patch(&pod, NULL), ["add /a"]);
     assert!(pod.undo(By::Now(0)) && pod.member("a").is_none());
 
