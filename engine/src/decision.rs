@@ -220,22 +220,22 @@ pub struct TemplateDecision {
     pub reason: Reason,
     /// What, where and what to do, when it could not be applied.
     pub message: Option<String>,
-    /// What became of each thing that it gives, if somebody asked ([`Selection::explain`](crate::Selection::explain)).
+    /// The result at each place that it speaks of; filled by [`Selection::explain`](crate::Selection::explain) alone.
     pub places: Vec<PlaceDecision>,
 }
 
-/// What became of one thing that a template gives a pod.
+/// The result of a template at one place of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlaceDecision {
     /// Where: `containers[app].env[MODE]`.
     pub place: String,
-    /// What became of it.
+    /// The result there.
     pub effect: Effect,
     /// The rule that decided it.
     pub rule: &'static MergeRule,
 }
 
-/// What became of something that a template gives.
+/// The result of a template at a place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Effect {
     /// It was added.

@@ -45,15 +45,15 @@ pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> 
 impl Selection<'_> {
     /// Applies the templates, as far as they can be.
     pub fn respond(self, catalog: &Catalog) -> Decision {
-        self.decide(catalog, false)
+        self.apply(catalog, false)
     }
 
-    /// The same, and says of each thing that a template gives what became of it, and why.
+    /// The same, with the result at each place that a template speaks of, and the rule that decided it.
     pub fn explain(self, catalog: &Catalog) -> Decision {
-        self.decide(catalog, true)
+        self.apply(catalog, true)
     }
 
-    fn decide(self, catalog: &Catalog, explains: bool) -> Decision {
+    fn apply(self, catalog: &Catalog, explains: bool) -> Decision {
         let Selection { namespace, pod, tree, names, subject, annotation_bytes, .. } = self;
         let [written, outcome] = [STATUS, OUTCOME].map(|key| pod.annotation(key));
         let is_first = written.is_none() && outcome.is_none();
@@ -126,8 +126,7 @@ impl<'a> Injection<'a> {
         tree: &mut Node<'a>,
     ) -> (TemplateOutcome, Vec<PlaceDecision>) {
         let name = &self.context.names[usize::from(number)];
-        let rendered = self.render(name, tree);
-        match rendered {
+        match self.render(name, tree) {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
             Err(outcome) => {
                 let record = self.context.status.record(name).filter(|_| outcome.is_done() && self.context.explains);
@@ -177,7 +176,7 @@ impl<'a> Injection<'a> {
             budget: &self.budget,
         };
         let rendered =
-            render::render(template, &parameters, digest.clone(), &own, earlier, &activation).map_err(failed)?;
+            render::render(template, &parameters, digest, required, &own, earlier, &activation).map_err(failed)?;
         rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
     }
 

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use super::render::Rendered;
 use super::status::Status;
 use crate::json::{By, Fragment, Node};
-use crate::names::NO_TOKEN;
 use crate::template::Placement;
 
 /// The call at hand: who brought what the pod has, and what else is added.
@@ -21,7 +20,7 @@ pub(super) struct Context<'a> {
     pub(super) rendered: &'a [OnceCell<Rendered<'a>>],
     /// The mount that the API server would add to a new container.
     pub(super) token: Option<&'a Fragment>,
-    /// Whether somebody wants to know what became of each thing that a template gives.
+    /// Whether the result at each place is asked for.
     pub(super) explains: bool,
 }
 
@@ -51,7 +50,7 @@ impl<'a> Context<'a> {
         };
         let volumes = tree.opened_list("volumes").iter().filter(is_later);
         let names = volumes.map(|node| node.view().text("name").into_owned());
-        names.filter(|name| name != NO_TOKEN && !given.contains(name.as_str())).collect()
+        names.filter(|name| !given.contains(name.as_str())).collect()
     }
 
     /// Where a template of this call put its init containers.

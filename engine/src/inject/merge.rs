@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use serde_json::value::to_raw_value;
 
 use self::contains::{contains, lacking};
-
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
 use super::context::Context;
@@ -23,18 +22,13 @@ use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
 use crate::decision::{Effect, PlaceDecision, Reason};
 use crate::json::node::Json;
 use crate::json::{By, Kind, Node, View};
-use crate::rules::across::DEFAULT_GRACE_PERIOD;
+use crate::rules::across::{DEFAULT_GRACE_PERIOD, DEFAULTS};
 use crate::schema::{Object, Schema, Type};
 use crate::text::shown;
 
 /// Objects that are merged field by field; every other object is one value.
 const MERGED: &[&str] =
     &["PodSecurityContext", "SELinuxOptions", "WindowsSecurityContextOptions", "ResourceRequirements", "Lifecycle"];
-
-/// Values that the API server fills in: a pod that has one of these has said nothing.
-/// Source: kubernetes pkg/apis/core/v1/defaults.go.
-const DEFAULTS: &[(&str, &str)] =
-    &[("dnsPolicy", "ClusterFirst"), ("restartPolicy", "Always"), ("schedulerName", "default-scheduler")];
 
 /// Merges one template into a pod.
 struct Merge<'m, 'a> {
@@ -49,7 +43,7 @@ struct Merge<'m, 'a> {
     /// Where an existing value wins over another one of the template.
     existing: Few,
     volumes: Vec<String>,
-    /// What became of each thing that the template gives, if somebody wants to know.
+    /// The result at each place, if it is asked for.
     places: Option<Vec<PlaceDecision>>,
 }
 
@@ -62,7 +56,7 @@ pub(super) struct Merged {
     pub(super) places: Vec<PlaceDecision>,
 }
 
-/// What became of the things that a template gave in an earlier call.
+/// The results at the places of a template that an earlier call injected.
 pub(super) fn places_of(record: &Record) -> Vec<PlaceDecision> {
     let replaced = record.overridden.iter().chain(record.replaced.iter().map(|(pointer, _)| pointer));
     let all = record.added.iter().map(|it| (it, Effect::AlreadyThere)).chain(replaced.map(|it| (it, Effect::Replaced)));
@@ -143,7 +137,7 @@ impl<'a> Merge<'_, 'a> {
         )
     }
 
-    /// Notes what became of something, for who wants to know.
+    /// Notes the result at a place, if that is asked for.
     fn note(&mut self, path: &Path<'_>, effect: impl FnOnce() -> Effect) {
         if let Some(places) = &mut self.places {
             places.push(PlaceDecision { place: path.place(), effect: effect(), rule: rule_at(&path.tokens()) });
@@ -214,8 +208,15 @@ impl<'a> Merge<'_, 'a> {
         if !is_there && !is_expected {
             self.existing.push(|| path.place());
         }
-        let not_applied = || Effect::NotApplied { of: owner.map(str::to_owned) };
-        self.note(path, || if is_there { Effect::AlreadyThere } else { not_applied() });
+        self.note_kept(path, owner, is_there);
+    }
+
+    /// Notes that the existing value was kept: the same as the template's, or another one.
+    fn note_kept(&mut self, path: &Path<'_>, owner: Option<&str>, is_there: bool) {
+        self.note(path, || match is_there {
+            true => Effect::AlreadyThere,
+            false => Effect::NotApplied { of: owner.map(str::to_owned) },
+        });
     }
 
     /// The two sides of a conflict with what somebody brought, and what a pod's author can do beside `fix`.
@@ -284,8 +285,7 @@ impl<'a> Merge<'_, 'a> {
                     Some(existing) => (self.owner(existing.by), existing.view().integer() == Some(wanted)),
                     None => (None, wanted == DEFAULT_GRACE_PERIOD),
                 };
-                let not_applied = || Effect::NotApplied { of: owner.map(str::to_owned) };
-                self.note(path, || if is_there { Effect::AlreadyThere } else { not_applied() });
+                self.note_kept(path, owner, is_there);
             }
         }
     }
@@ -463,6 +463,5 @@ fn is_omitted(field: &str, given: View<'_>) -> bool {
 }
 
 fn is_default(field: &str, value: View<'_>) -> bool {
-    DEFAULTS.iter().any(|(name, default)| *name == field && value.is_text(default))
-        || field == "enableServiceLinks" && matches!(value.kind(), Kind::Bool(true))
+    DEFAULTS.iter().any(|(name, default)| *name == field && value.as_text().as_deref() == Some(*default))
 }

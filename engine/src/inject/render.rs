@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use super::outcome::{Refusal, join};
 use super::pod::{Activation, Own};
-use super::select;
 use super::status::Record;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
@@ -78,6 +77,7 @@ pub(super) fn render<'a>(
     template: &'a Template,
     parameters: &Cow<'a, Parameters>,
     digest: Cow<'a, str>,
+    required: bool,
     own: &[Own<'_, 'a>],
     earlier: Option<&'a Record>,
     activation: &Activation<'_>,
@@ -92,7 +92,6 @@ pub(super) fn render<'a>(
     let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
     let values =
         fill(&pod.holes, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
-    let required = select::is_required(activation.namespace, template.name.as_str());
     let (app, warnings) = (Vec::new(), Vec::new());
     let mut rendered = Rendered { template, digest, earlier, pod, values, app, required, warnings };
     let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();

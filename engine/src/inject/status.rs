@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::decision::{Outcome, Reason};
 use crate::json::node::Change;
 use crate::json::{By, Node};
+use crate::rules::across::DEFAULTS;
 use crate::schema::{Schema, Type};
 use crate::template::{Parameters, Template};
 
@@ -28,11 +29,8 @@ pub(super) const MAX_TEMPLATES: usize = 32;
 /// a dozen templates has fewer entries.
 pub(super) const MAX_ENTRIES: usize = 4096;
 
-/// The fields of the spec whose value a template can replace.
-const REPLACED: [&str; 5] =
-    ["dnsPolicy", "enableServiceLinks", "restartPolicy", "schedulerName", "terminationGracePeriodSeconds"];
-/// The most of these that a status may record.
-const MAX_REPLACED: usize = REPLACED.len() * MAX_TEMPLATES;
+/// The same for fields of the pod that were replaced.
+const MAX_REPLACED: usize = (1 + DEFAULTS.len()) * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -132,9 +130,7 @@ impl Status {
         status.failures = failures.collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
-            record
-                .replaced
-                .retain(|(replaced, _)| replaced.strip_prefix("/spec/").is_some_and(|field| REPLACED.contains(&field)));
+            record.replaced.retain(|(replaced, _)| replaced.strip_prefix("/spec/").is_some_and(can_be_replaced));
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
@@ -264,6 +260,11 @@ impl<'a> Mark<'a> {
     }
 }
 
+/// Whether a template can have replaced the value of a field of the spec.
+fn can_be_replaced(field: &str) -> bool {
+    field == "terminationGracePeriodSeconds" || DEFAULTS.iter().any(|(name, _)| *name == field)
+}
+
 /// Whether a template can have added what is there: never a pod as a whole, nor all of its containers.
 fn can_be_added(pointer: &str) -> bool {
     let tokens = tokens(pointer);
@@ -326,7 +327,7 @@ mod tests {
                     all.extend(marked(node, &format!("{place}/{at}")));
                 }
             }
-            Json::Text(_) | Json::Given(_) => {}
+            Json::Text(_) | Json::Fragment(_) => {}
         }
         all
     }

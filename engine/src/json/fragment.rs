@@ -59,26 +59,22 @@ impl Fragment {
 
     /// What is known to be right without a template.
     pub(crate) fn fixed(value: Value) -> Fragment {
-        Fragment::new(match value {
-            Value::Object(members) => {
-                Shape::Object(members.into_iter().map(|(name, value)| (name.into(), Fragment::fixed(value))).collect())
-            }
-            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::fixed).collect()),
-            scalar => Shape::Scalar(scalar),
-        })
+        Fragment::of(value, Fragment::new)
     }
 
     /// The value of a hole. It is written once, so it is not serialized beforehand.
     pub(crate) fn filled(value: Value) -> Fragment {
-        let shape = match value {
-            Value::Object(members) => {
-                let members = members.into_iter().map(|(name, value)| (name.into(), Fragment::filled(value)));
-                Shape::Object(members.collect())
-            }
-            Value::Array(items) => Shape::List(items.into_iter().map(Fragment::filled).collect()),
+        Fragment::of(value, |shape| Fragment { shape, is_fixed: false, json: None, may_be_empty: false })
+    }
+
+    fn of(value: Value, make: fn(Shape) -> Fragment) -> Fragment {
+        make(match value {
+            Value::Object(members) => Shape::Object(
+                members.into_iter().map(|(name, value)| (name.into(), Fragment::of(value, make))).collect(),
+            ),
+            Value::Array(items) => Shape::List(items.into_iter().map(|item| Fragment::of(item, make)).collect()),
             scalar => Shape::Scalar(scalar),
-        };
-        Fragment { shape, is_fixed: false, json: None, may_be_empty: false }
+        })
     }
 
     /// The same with its holes filled, serialized; nothing if it is omitted.

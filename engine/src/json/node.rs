@@ -47,7 +47,7 @@ pub(crate) enum Json<'a> {
     /// The pod's, unopened.
     Text(&'a RawValue),
     /// A template's, unopened and without holes.
-    Given(&'a Fragment),
+    Fragment(&'a Fragment),
     /// In the order of the text, repeated names included.
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
     List(Vec<Node<'a>>),
@@ -79,7 +79,7 @@ impl<'a> Node<'a> {
     pub(crate) fn render(fragment: &'a Fragment, values: &[&'a Values], by: By) -> Option<Node<'a>> {
         let node = |json| Node { by, ..Node::new(json) };
         let node = match &fragment.shape {
-            Shape::Hole(_) => node(Json::Given(fragment.filled_by(values)?)),
+            Shape::Hole(_) => node(Json::Fragment(fragment.filled_by(values)?)),
             Shape::Object(members) if !fragment.is_fixed => {
                 let there = members
                     .iter()
@@ -89,19 +89,15 @@ impl<'a> Node<'a> {
             Shape::List(items) if !fragment.is_fixed => {
                 node(Json::List(items.iter().filter_map(|item| Node::render(item, values, by)).collect()))
             }
-            _ => node(Json::Given(fragment)),
+            _ => node(Json::Fragment(fragment)),
         };
-        let left = match &node.json {
-            Json::Object(members) => members.len(),
-            Json::List(items) => items.len(),
-            Json::Given(_) | Json::Text(_) => 1,
-        };
+        let left = if matches!(node.json, Json::Fragment(_)) { 1 } else { node.children().count() };
         (!fragment.is_emptied(left)).then_some(node)
     }
 
     /// A value without holes that somebody brings.
-    pub(crate) fn given(fragment: &'a Fragment, by: By) -> Node<'a> {
-        Node { by, ..Node::new(Json::Given(fragment)) }
+    pub(crate) fn fragment(fragment: &'a Fragment, by: By) -> Node<'a> {
+        Node { by, ..Node::new(Json::Fragment(fragment)) }
     }
 
     /// An object or list that is added to hold what is added to it.
@@ -140,11 +136,14 @@ impl<'a> Node<'a> {
                 self.source = Some(raw);
                 opened
             }
-            Json::Given(fragment) => match &fragment.shape {
+            Json::Fragment(fragment) => match &fragment.shape {
                 Shape::Object(members) => Json::Object(
-                    members.iter().map(|(name, member)| (Cow::Borrowed(&**name), child(Json::Given(member)))).collect(),
+                    members
+                        .iter()
+                        .map(|(name, member)| (Cow::Borrowed(&**name), child(Json::Fragment(member))))
+                        .collect(),
                 ),
-                Shape::List(items) => Json::List(items.iter().map(|item| child(Json::Given(item))).collect()),
+                Shape::List(items) => Json::List(items.iter().map(|item| child(Json::Fragment(item))).collect()),
                 Shape::Scalar(_) | Shape::Hole(_) => return,
             },
             Json::Object(_) | Json::List(_) => return,
@@ -222,7 +221,7 @@ impl<'a> Node<'a> {
         match &self.json {
             Json::Object(members) => members.is_empty(),
             Json::List(items) => items.is_empty(),
-            Json::Text(_) | Json::Given(_) => false,
+            Json::Text(_) | Json::Fragment(_) => false,
         }
     }
 
@@ -230,7 +229,7 @@ impl<'a> Node<'a> {
     pub(crate) fn size(&self) -> usize {
         match &self.json {
             Json::Text(raw) => raw.get().len(),
-            Json::Given(fragment) => fragment.size(),
+            Json::Fragment(fragment) => fragment.size(),
             Json::Object(members) => 2 + members.iter().map(|(name, part)| name.len() + 4 + part.size()).sum::<usize>(),
             Json::List(items) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
         }
@@ -251,7 +250,7 @@ impl<'a> Node<'a> {
         let (members, items) = match &self.json {
             Json::Object(members) => (members.as_slice(), [].as_slice()),
             Json::List(items) => ([].as_slice(), items.as_slice()),
-            Json::Text(_) | Json::Given(_) => Default::default(),
+            Json::Text(_) | Json::Fragment(_) => Default::default(),
         };
         members.iter().map(|(_, node)| node).chain(items)
     }
@@ -267,7 +266,7 @@ impl<'a> Node<'a> {
         match &mut self.json {
             Json::Object(members) => members.retain_mut(|(_, node)| node.undo(by)),
             Json::List(items) => items.retain_mut(|node| node.undo(by)),
-            Json::Text(_) | Json::Given(_) => {}
+            Json::Text(_) | Json::Fragment(_) => {}
         }
         true
     }
@@ -297,14 +296,12 @@ impl<'a> Node<'a> {
     /// A value of the pod as it was before any template, by the names that lead to it.
     pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
         let node = self.original().filter(|node| !node.is_null())?;
-        let (Some((name, path)), false) = (path.split_first(), matches!(node.json, Json::Text(_))) else {
-            return match (&node.json, node.source) {
-                (Json::Text(raw), _) => text::find(raw, path).map(Cow::Borrowed),
-                (_, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source)),
-                _ => node.original_value().map(|value| Cow::Owned(to_raw_value(&value).expect("a value is JSON"))),
-            };
-        };
-        node.child(name)?.find(path)
+        match (&node.json, path.split_first(), node.source) {
+            (Json::Text(raw), ..) => text::find(raw, path).map(Cow::Borrowed),
+            (_, Some((name, path)), _) => node.child(name)?.find(path),
+            (_, None, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source)),
+            _ => node.original_value().map(|value| Cow::Owned(to_raw_value(&value).expect("a value is JSON"))),
+        }
     }
 
     /// How much text is read to find a value: all of the member of the pod's object that it is in.
@@ -328,7 +325,7 @@ impl<'a> Node<'a> {
         let node = self.original()?;
         let value: Value = match &node.json {
             Json::Text(raw) => serde_json::from_str(raw.get()).ok()?,
-            Json::Given(_) => return None,
+            Json::Fragment(_) => return None,
             Json::Object(members) => {
                 members.iter().filter_map(|(name, part)| Some((name.to_string(), part.original_value()?))).collect()
             }
@@ -346,7 +343,7 @@ impl Serialize for Node<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.json {
             Json::Text(raw) => raw.serialize(serializer),
-            Json::Given(fragment) => fragment.serialize(serializer),
+            Json::Fragment(fragment) => fragment.serialize(serializer),
             Json::Object(members) => serializer.collect_map(members.iter().map(|(name, node)| (name, node))),
             Json::List(items) => serializer.collect_seq(items),
         }

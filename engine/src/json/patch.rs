@@ -23,7 +23,7 @@ impl Node<'_> {
     }
 
     fn may_be_changed(&self) -> bool {
-        !matches!((&self.change, &self.json), (Change::None, Json::Text(_) | Json::Given(_)))
+        !matches!((&self.change, &self.json), (Change::None, Json::Text(_) | Json::Fragment(_)))
     }
 
     /// What this call found here; nothing if it added the value.
@@ -62,7 +62,7 @@ impl Writer {
                     self.path.truncate(length);
                 }
             }
-            (_, Json::Text(_) | Json::Given(_)) => {}
+            (_, Json::Text(_) | Json::Fragment(_)) => {}
         }
     }
 

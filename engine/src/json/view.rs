@@ -1,4 +1,4 @@
-//! A value to look at: of a template as it was written, of a whole pod, or of a pod with what templates brought.
+//! A value to read: of a template as it was written, of a whole pod, or of a pod with what templates brought.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +26,7 @@ enum Form<'t> {
     /// A template as it was written.
     Written(&'t yaml::Node),
     /// What a template gives, without holes.
-    Given(&'t Fragment),
+    Fragment(&'t Fragment),
     /// A part of a pod as it came.
     Text(&'t RawValue),
     /// A part of a pod that was opened.
@@ -58,7 +58,7 @@ impl Node<'_> {
     pub(crate) fn view(&self) -> View<'_> {
         let form = match self.json {
             Json::Text(raw) => Form::Text(raw),
-            Json::Given(fragment) => Form::Given(fragment),
+            Json::Fragment(fragment) => Form::Fragment(fragment),
             Json::Object(_) | Json::List(_) => Form::Opened(self),
         };
         View { form, is_new: self.is_new() }
@@ -89,8 +89,8 @@ impl<'t> View<'t> {
     }
 
     /// What a template gives.
-    pub(crate) fn given(fragment: &'t Fragment) -> View<'t> {
-        View::new(Form::Given(fragment))
+    pub(crate) fn fragment(fragment: &'t Fragment) -> View<'t> {
+        View::new(Form::Fragment(fragment))
     }
 
     fn with(self, form: Form<'t>) -> View<'t> {
@@ -109,7 +109,7 @@ impl<'t> View<'t> {
 
     /// Whether nothing in it varies from pod to pod: then it was judged when its template was loaded.
     pub(crate) fn is_fixed(self) -> bool {
-        matches!(self.form, Form::Given(fragment) if fragment.is_fixed)
+        matches!(self.form, Form::Fragment(fragment) if fragment.is_fixed)
     }
 
     /// Whether a person wrote it into a template, so that a message may repeat it. What an expression gave may be a secret.
@@ -132,7 +132,7 @@ impl<'t> View<'t> {
                 yaml::Value::List(_) => Kind::List,
                 yaml::Value::Object(_) => Kind::Object,
             },
-            Form::Given(fragment) => match &fragment.shape {
+            Form::Fragment(fragment) => match &fragment.shape {
                 Shape::Scalar(value) => Kind::of(value),
                 Shape::List(_) => Kind::List,
                 Shape::Object(_) => Kind::Object,
@@ -163,9 +163,9 @@ impl<'t> View<'t> {
                     value: View::written(node),
                 })
                 .collect(),
-            Form::Given(fragment) => {
+            Form::Fragment(fragment) => {
                 let members = fragment.members().iter();
-                members.map(|(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Given(part)))).collect()
+                members.map(|(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Fragment(part)))).collect()
             }
             Form::Text(raw) => {
                 let members = Object::parse(raw).unwrap_or_default().members;
@@ -187,7 +187,7 @@ impl<'t> View<'t> {
     pub(crate) fn items(self) -> Vec<View<'t>> {
         match self.form {
             Form::Written(node) => node.items().iter().map(View::written).collect(),
-            Form::Given(fragment) => fragment.items().iter().map(|item| self.with(Form::Given(item))).collect(),
+            Form::Fragment(fragment) => fragment.items().iter().map(|item| self.with(Form::Fragment(item))).collect(),
             Form::Text(raw) => {
                 let items = text::list(raw).unwrap_or_default();
                 items.into_iter().map(|item| self.with(Form::Text(item))).collect()
@@ -211,7 +211,7 @@ impl<'t> View<'t> {
     pub(crate) fn get(self, name: &str) -> Option<View<'t>> {
         let value = match self.form {
             Form::Written(node) => View::written(node.get(name)?),
-            Form::Given(fragment) => self.with(Form::Given(fragment.get(name)?)),
+            Form::Fragment(fragment) => self.with(Form::Fragment(fragment.get(name)?)),
             Form::Text(raw) => self.with(Form::Text(text::member(raw, name)?)),
             Form::Opened(Node { json: Json::Object(members), .. }) => {
                 members.iter().rfind(|(member, _)| member == name)?.1.view()
@@ -225,7 +225,7 @@ impl<'t> View<'t> {
         match self.form {
             Form::Written(node) => node.value == yaml::Value::Null,
             Form::Text(raw) => raw.get() == "null",
-            Form::Given(_) | Form::Opened(_) => false,
+            Form::Fragment(_) | Form::Opened(_) => false,
         }
     }
 
@@ -319,7 +319,7 @@ impl<'t> View<'t> {
     }
 
     /// The text of a string, or the JSON of another scalar.
-    fn as_text(self) -> Option<Cow<'t, str>> {
+    pub(crate) fn as_text(self) -> Option<Cow<'t, str>> {
         match self.kind() {
             Kind::String(text) => Some(text),
             Kind::Number(number) => Some(number.to_string().into()),

@@ -101,7 +101,7 @@ fn value(
     let (place, message) = match hole.fill(variables, variables.parameters) {
         // Where nobody wrote down what a value looks like, no rule can be broken before a pod gives one.
         Ok(_) if template.parameters.iter().any(is_made_up) => return None,
-        Ok(fragment) => return Some(fragment.as_ref().map_or(Value::Null, |it| View::given(it).to_value())),
+        Ok(fragment) => return Some(fragment.as_ref().map_or(Value::Null, |it| View::fragment(it).to_value())),
         Err(RenderError::WrongType { place, message }) => (place, message),
         Err(RenderError::Expression { place, source, failure }) => {
             (place, format!("has an expression, {source}, that fails: {failure}"))

@@ -16,6 +16,15 @@ use crate::text::{did_you_mean, nearest, shown};
 /// How long a pod has to end until it says otherwise.
 pub(crate) const DEFAULT_GRACE_PERIOD: i64 = 30;
 
+/// The fields of a spec, beside the time that it has to end, that the API server fills in and a template may replace: a pod
+/// that has one of these values has said nothing. Source: kubernetes pkg/apis/core/v1/defaults.go.
+pub(crate) const DEFAULTS: [(&str, &str); 4] = [
+    ("dnsPolicy", "ClusterFirst"),
+    ("enableServiceLinks", "true"),
+    ("restartPolicy", "Always"),
+    ("schedulerName", "default-scheduler"),
+];
+
 /// What parts must be together, in words, and the function that judges it.
 pub(super) type Rule = (&'static str, fn(&mut Report, &Parts<'_>, &Place<'_>));
 

@@ -185,7 +185,7 @@ impl Hole {
         let value = normalize(value, self.kind, &place, &mut report);
         let fragment = (!value.is_null()).then(|| Fragment::filled(value));
         if let Some(fragment) = &fragment {
-            Walk::new(&NO_RULES, &mut report).value(View::given(fragment), self.kind, &place);
+            Walk::new(&NO_RULES, &mut report).value(View::fragment(fragment), self.kind, &place);
         }
         match report.into_violations().into_iter().next() {
             Some(Violation { place, message, .. }) => Err(RenderError::WrongType { place, message }),

@@ -65,7 +65,7 @@ mod tests {
         let text = "{apiVersion: pillion.dev/v1alpha1, kind: ClusterInjectionTemplate, metadata: {name: a}, spec: \
                     {serviceAccountToken: false, pod: {spec: {containers: [{name: a, image: a, volumeMounts: null}]}}}}";
         let template = read(text, "a.yaml").remove(0).expect("it is right");
-        let spec = View::given(template.pod.spec.as_ref().expect("a spec")).to_value();
+        let spec = View::fragment(template.pod.spec.as_ref().expect("a spec")).to_value();
         assert_eq!(spec["containers"][0]["volumeMounts"][0]["mountPath"], super::TOKEN_PATH);
     }
 }

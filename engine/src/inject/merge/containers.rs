@@ -46,9 +46,6 @@ impl<'a> Merge<'_, 'a> {
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
         let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
         for volume in volumes {
-            if !self.context.status.is_empty() {
-                self.volumes.push(volume.view().text("name").into_owned());
-            }
             self.volume(spec, volume, is_copy, path);
         }
         if self.rendered.template.withholds_token && !found.is_empty() {
@@ -61,7 +58,7 @@ impl<'a> Merge<'_, 'a> {
     fn volume_without_token(&mut self, spec: &mut Node<'a>, has_new: bool, path: &Path<'_>) {
         let is_lost = || self.context.is_missing(self.name(), &path.at("volumes").at(NO_TOKEN).pointer());
         if has_new || is_lost() || spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN)) {
-            self.volume(spec, Node::given(&NO_TOKEN_VOLUME, self.by), true, path);
+            self.volume(spec, Node::fragment(&NO_TOKEN_VOLUME, self.by), true, path);
         }
     }
 
@@ -105,7 +102,7 @@ impl<'a> Merge<'_, 'a> {
             return;
         }
         if let Some(mounts) = container.items_or("volumeMounts", self.by) {
-            mounts.push(self.add(Node::given(mount, self.by), &path.at("volumeMounts").at(TOKEN_PATH)));
+            mounts.push(self.add(Node::fragment(mount, self.by), &path.at("volumeMounts").at(TOKEN_PATH)));
         }
     }
 
@@ -153,6 +150,9 @@ impl<'a> Merge<'_, 'a> {
         let name = given.view().text("name").into_owned();
         let path = path.at("volumes");
         let path = &path.at(&name);
+        if !self.context.status.is_empty() {
+            self.volumes.push(name.clone());
+        }
         let Some(items) = spec.items_or("volumes", self.by) else { return };
         let Some(existing) = items.iter().find(|item| item.is_named(&name)) else {
             items.push(self.add(given, path));

@@ -1,6 +1,7 @@
-//! The rules by which a pod and a template become one, in words: `docs/merge.md` shows them, and so does who asks why.
+//! The rules by which a pod and a template become one, in words: `docs/merge.md` shows them, and so does [`Selection::explain`](crate::Selection::explain).
 
 use crate::decision::MergeRule;
+use crate::rules::across;
 
 macro_rules! rules {
     ($($name:ident $part:literal $same:literal $then:literal;)*) => {
@@ -48,7 +49,7 @@ rules! {
 pub(super) fn rule_at(tokens: &[&str]) -> &'static MergeRule {
     match tokens {
         ["metadata", ..] | ["spec", "nodeSelector" | "overhead", ..] => &MAPS,
-        ["spec", "containers" | "initContainers" | "ephemeralContainers", _] => &CONTAINERS,
+        ["spec", "containers" | "initContainers", _] => &CONTAINERS,
         ["spec", "containers" | "initContainers", _, field, below @ ..] => match *field {
             "volumeMounts" | "volumeDevices" => &MOUNTS,
             "env" => &ENV,
@@ -62,7 +63,7 @@ pub(super) fn rule_at(tokens: &[&str]) -> &'static MergeRule {
         ["spec", "volumes", ..] => &VOLUMES,
         ["spec", "securityContext", ..] => &SECURITY,
         ["spec", "terminationGracePeriodSeconds"] => &GRACE_PERIOD,
-        ["spec", "dnsPolicy" | "restartPolicy" | "schedulerName" | "enableServiceLinks"] => &DEFAULTS,
+        ["spec", field] if across::DEFAULTS.iter().any(|(name, _)| name == field) => &DEFAULTS,
         ["spec", _, _, ..] => &LISTS,
         _ => &WHOLE,
     }
