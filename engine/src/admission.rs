@@ -1,13 +1,12 @@
 //! AdmissionReview v1, as it goes over the wire.
 //!
-//! kube's own types parse the whole pod; these keep the object as text.
+//! kube's own types parse the whole pod; this notes where everything is, and leaves it as text.
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::text::{Lenient, Opened};
+use crate::json::{Tape, Text};
 
 /// The only version that is answered.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -17,48 +16,31 @@ pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
 pub struct Review<'a> {
     pub(crate) api_version: Cow<'a, str>,
     pub(crate) request: Request<'a>,
+    tape: Tape<'a>,
+    /// The number of the object on the tape, if there is one.
+    object: Option<usize>,
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, default, rename = "apiVersion")]
-    api_version: Cow<'a, str>,
-    #[serde(borrow)]
-    request: Option<Request<'a>>,
-}
-
-/// The fields of a request that matter here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// The fields of a request that matter here, beside the object.
+#[derive(Debug, Default)]
 pub(crate) struct Request<'a> {
-    #[serde(borrow)]
     uid: Cow<'a, str>,
-    #[serde(borrow)]
     pub(crate) kind: Kind<'a>,
-    #[serde(borrow)]
-    pub(crate) sub_resource: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    namespace: Option<Cow<'a, str>>,
+    pub(crate) sub_resource: Cow<'a, str>,
+    namespace: Cow<'a, str>,
     operation: Operation,
-    #[serde(borrow)]
-    pub(crate) object: Lenient<Opened<'a>>,
-    dry_run: Option<bool>,
+    dry_run: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub(crate) struct Kind<'a> {
-    #[serde(borrow)]
     pub(crate) group: Cow<'a, str>,
-    #[serde(borrow)]
     pub(crate) version: Cow<'a, str>,
-    #[serde(borrow)]
     pub(crate) kind: Cow<'a, str>,
 }
 
 /// What is being done to the object.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Operation {
     /// It is created.
     Create,
@@ -70,11 +52,14 @@ pub enum Operation {
     Connect,
     /// Something that no API server does today.
     #[default]
-    #[serde(other)]
     Other,
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Operation; 5] =
+        [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect, Operation::Other];
+
     /// The word that Kubernetes uses.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -109,12 +94,34 @@ impl<'a> Review<'a> {
     /// When it is no AdmissionReview with a request that has a uid.
     pub fn parse(body: &'a [u8]) -> Result<Review<'a>, MalformedReview> {
         let text = std::str::from_utf8(body).map_err(|_| MalformedReview::NotAReview)?;
-        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|_| MalformedReview::NotAReview)?;
-        let request = envelope.request.ok_or(MalformedReview::NoRequest)?;
+        let tape = Tape::scan(text).ok_or(MalformedReview::NotAReview)?;
+        let is_object = |value: &Text<'_>| value.is_object();
+        let review = Some(tape.root()).filter(is_object).ok_or(MalformedReview::NotAReview)?;
+        let request = review.get("request").ok_or(MalformedReview::NoRequest)?;
+        let request = Some(request).filter(is_object).ok_or(MalformedReview::NotAReview)?;
+        // What is not there is empty, and what is something else than a text makes it no review.
+        let string = |of: Option<Text<'_>>, name: &str| match of.and_then(|of| of.get(name)) {
+            Some(text) => tape.string(text).ok_or(MalformedReview::NotAReview),
+            None => Ok(Cow::default()),
+        };
+        let (kind, operation) = (request.get("kind"), string(Some(request), "operation")?);
+        let object = request.get("object").map(Text::number);
+        let request = Request {
+            uid: string(Some(request), "uid")?,
+            kind: Kind {
+                group: string(kind, "group")?,
+                version: string(kind, "version")?,
+                kind: string(kind, "kind")?,
+            },
+            sub_resource: string(Some(request), "subResource")?,
+            namespace: string(Some(request), "namespace")?,
+            operation: Operation::ALL.into_iter().find(|it| it.as_str() == operation).unwrap_or_default(),
+            dry_run: request.get("dryRun").is_some_and(|it| it.json() == "true"),
+        };
         if request.uid.is_empty() {
             return Err(MalformedReview::NoUid);
         }
-        Ok(Review { api_version: envelope.api_version, request })
+        Ok(Review { api_version: string(Some(review), "apiVersion")?, request, tape, object })
     }
 
     /// The review that an API server would send for a new pod.
@@ -122,12 +129,13 @@ impl<'a> Review<'a> {
         let request = Request {
             uid: "none".into(),
             kind: Kind { version: "v1".into(), kind: "Pod".into(), ..Kind::default() },
-            namespace: Some(namespace.into()),
+            namespace: namespace.into(),
             operation: Operation::Create,
-            object: serde_json::from_str(pod.get()).unwrap_or_default(),
             ..Request::default()
         };
-        Review { api_version: API_VERSION.into(), request }
+        let tape = Tape::scan(pod.get());
+        let object = tape.as_ref().map(|tape| tape.root().number());
+        Review { api_version: API_VERSION.into(), request, tape: tape.unwrap_or_default(), object }
     }
 
     /// What identifies this review.
@@ -137,7 +145,12 @@ impl<'a> Review<'a> {
 
     /// The namespace of the object; empty for what has none.
     pub fn namespace(&self) -> &str {
-        self.request.namespace.as_deref().unwrap_or_default()
+        &self.request.namespace
+    }
+
+    /// The object.
+    pub(crate) fn object(&self) -> Option<Text<'_>> {
+        self.object.map(|number| self.tape.value(number))
     }
 
     /// What is being done.
@@ -147,7 +160,7 @@ impl<'a> Review<'a> {
 
     /// Whether nothing will be stored.
     pub fn dry_run(&self) -> bool {
-        self.request.dry_run.unwrap_or_default()
+        self.request.dry_run
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde_json::value::{RawValue, to_raw_value};
-
 use crate::names::{OnError, TemplateName};
 use crate::template::Template;
 use crate::text::nearest;
@@ -116,7 +114,7 @@ pub(crate) enum Details {
 pub(crate) struct Known {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
-    pub(crate) object: Box<RawValue>,
+    pub(crate) object: Box<str>,
 }
 
 impl Namespace {
@@ -137,11 +135,8 @@ impl Namespace {
             let members = metadata[field].as_object().into_iter().flatten();
             members.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
         };
-        let known = Known {
-            labels: strings("labels"),
-            annotations: strings("annotations"),
-            object: to_raw_value(object).expect("a JSON value is JSON"),
-        };
+        let known =
+            Known { labels: strings("labels"), annotations: strings("annotations"), object: object.to_string().into() };
         let name = metadata["name"].as_str().unwrap_or_default().to_owned();
         Namespace { name, details: Details::Known(known) }
     }

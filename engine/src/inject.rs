@@ -208,8 +208,8 @@ impl<'a> Injection<'a> {
         }
         let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
         let came_with_pod = |list: &str, name: &str| {
-            let items = tree.view().get("spec").map(|spec| spec.list(list)).unwrap_or_default();
-            items.into_iter().any(|item| !item.is_new() && item.get("name").is_some_and(|it| it.is_text(name)))
+            let mut items = tree.view().get("spec").into_iter().flat_map(|spec| spec.list(list));
+            items.any(|item| !item.is_new() && item.get("name").is_some_and(|it| it.is_text(name)))
         };
         let is_done = !record.added.is_empty()
             && record.added.iter().all(is_there)

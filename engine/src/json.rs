@@ -6,9 +6,10 @@
 pub(crate) mod fragment;
 pub(crate) mod node;
 pub(crate) mod patch;
-pub(crate) mod text;
+pub(crate) mod tape;
 pub(crate) mod view;
 
 pub(crate) use self::fragment::Fragment;
 pub(crate) use self::node::{By, Node};
+pub(crate) use self::tape::{Tape, Text};
 pub(crate) use self::view::{Kind, Member, View};

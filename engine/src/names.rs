@@ -139,6 +139,9 @@ const CONTROLLER_LABELS: &[&str] = &[
     "controller-uid", "job-name",
 ];
 
+/// Between a template's name and its parameter's in the key of an annotation.
+pub(crate) const PARAMETERS: &str = ".pillion.dev/";
+
 /// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 

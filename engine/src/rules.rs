@@ -24,7 +24,7 @@ use self::parts::Parts;
 pub use self::report::Violation;
 use self::report::{Place, Report};
 use self::walk::Walk;
-use crate::json::View;
+use crate::json::{Tape, View};
 use crate::schema::Schema;
 
 /// Whose rules they are.
@@ -66,7 +66,9 @@ pub fn descriptions() -> Vec<Description> {
 
 /// Everything in a whole pod that an API server would refuse, as far as the rules know.
 pub fn violations(pod: &RawValue) -> Vec<Violation> {
-    let pod = View::whole(pod);
+    // What is no JSON that can be read has nothing that a pod must have.
+    let tape = Tape::scan(pod.get());
+    let pod = tape.as_ref().map_or(View::NOTHING, |tape| View::whole(tape.root()));
     let mut report = Report::default();
     let mut walk = Walk::new(&table::OF_PODS, &mut report);
     for name in ["metadata", "spec"] {

@@ -22,8 +22,8 @@ use self::part::{Hole, fill};
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
 use crate::json::Fragment;
-use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
+use crate::names::{PARAMETERS, digest};
 
 /// A template that was accepted.
 #[derive(Debug)]
@@ -145,6 +145,11 @@ impl Template {
     /// What tells this template with these parameters from any other, as a status of Pillion 0.1.0 has it.
     pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
         digest(&[self.digest.as_bytes(), &parameters.to_bytes()])
+    }
+
+    /// The name of the parameter that an annotation sets, if it is one for this template.
+    pub(crate) fn parameter_of<'k>(&self, annotation: &'k str) -> Option<&'k str> {
+        annotation.strip_prefix(self.name.as_str())?.strip_prefix(PARAMETERS)
     }
 
     fn with_defaults(mut self) -> Template {

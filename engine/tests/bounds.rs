@@ -3,7 +3,7 @@
 //! Memory is counted, allocation by allocation, and not read off the process: so it is the same on every machine.
 
 use allocation_counter::measure;
-use pillion_engine::admission::Review;
+use pillion_engine::admission::{MalformedReview, Review};
 use pillion_engine::catalog::{Catalog, Namespace};
 use pillion_engine::decision::{Decision, Outcome, Reason};
 use pillion_engine::load;
@@ -103,8 +103,8 @@ fn no_pod_of_the_largest_size_makes_a_review_hold_64_mib() {
     let of_containers = |containers: &str| bare("", &format!(r#""containers": [{containers}]"#));
     let of_app = |field: &str| of_containers(&format!(r#"{{"name": "c0", "image": "app:1", {field}}}"#));
 
-    check("members of a pod", Reason::MalformedReview, &[&one], &body(&format!("{{{}}}", full_of(r#""":1"#))));
-    check("members of metadata", Reason::MalformedReview, &[&one], &of_metadata(&format!(", {}", full_of(r#""":1"#))));
+    check("members of a pod", Reason::TooLarge, &[&one], &body(&format!("{{{}}}", full_of(r#""":1"#))));
+    check("members of metadata", Reason::TooLarge, &[&one], &of_metadata(&format!(", {}", full_of(r#""":1"#))));
     check("labels", Reason::TooLarge, &[&one], &of_metadata(&format!(r#", "labels": {{{}}}"#, full_of(r#""":"""#))));
     check("owners", Reason::TooLarge, &[&one], &of_metadata(&format!(r#", "ownerReferences": [{}]"#, full_of("{}"))));
     let annotations = format!(r#"{{"annotations": {{"pillion.dev/templates": "log", {}}}}}"#, full_of(r#""":"""#));
@@ -114,7 +114,7 @@ fn no_pod_of_the_largest_size_makes_a_review_hold_64_mib() {
         &[&one],
         &body(&format!(r#"{{"metadata": {annotations}, "spec": {{"containers": {app}}}}}"#)),
     );
-    check("members of spec", Reason::MalformedReview, &[&one], &of_spec(&full_of(r#""":1"#)));
+    check("members of spec", Reason::TooLarge, &[&one], &of_spec(&full_of(r#""":1"#)));
     check("containers", Reason::TooLarge, &[&one], &of_containers(&full_of(r#"{"name":"a"}"#)));
     check("containers without a name", Reason::TooLarge, &[&one], &of_containers(&full_of("{}")));
     check("variables", Reason::TooLarge, &[&one], &of_app(&format!(r#""env": [{}]"#, full_of(r#"{"name":""}"#))));
@@ -276,8 +276,8 @@ fn a_status_that_has_no_room_in_the_annotations_is_no_reason_to_refuse_who_may_b
 
 #[test]
 fn a_pod_is_answered_however_deep_it_is() {
-    let depth = 40_000;
-    let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let deep = nested(110);
     let gives = "{pod: {metadata: {labels: {a: b}}, spec: {dnsPolicy: Default, tolerations: [{key: a, operator: Exists}], \
                  containers: [{name: own, image: \"own:1\", command: [a]}], volumes: [{name: v, emptyDir: {}}]}}, \
                  app: [{containers: [app], env: [{name: A, value: b}], readinessProbe: {tcpSocket: {port: 1}}}]}";
@@ -297,6 +297,8 @@ fn a_pod_is_answered_however_deep_it_is() {
         let pod =
             format!(r#"{{"metadata": {{"labels": {{"a": DEEP}}, "annotations": {annotations}}}, "spec": {{{spec}}}}}"#);
         assert_eq!(decide(&catalog, &body(&pod.replace("DEEP", &deep))).templates.len(), 1, "{spec}");
+        let deeper = body(&pod.replace("DEEP", &nested(40_000)));
+        assert_eq!(Review::parse(deeper.as_bytes()).err(), Some(MalformedReview::NotAReview));
     }
 }
 

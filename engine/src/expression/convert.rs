@@ -8,7 +8,6 @@ use std::sync::Arc;
 use kube_cel::cel::Value;
 use kube_cel::cel::objects::{Key, Map, OptionalValue};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// The bytes of JSON that one evaluation may read.
 const MAX_INPUT: u64 = 1 << 20;
@@ -25,12 +24,12 @@ pub(super) struct Weight {
 }
 
 /// The value of a JSON text, or why it is too large.
-pub(super) fn from_json(json: &RawValue, weight: &mut Weight) -> Result<Value, String> {
-    weight.bytes += json.get().len() as u64;
+pub(super) fn from_json(json: &str, weight: &mut Weight) -> Result<Value, String> {
+    weight.bytes += json.len() as u64;
     if weight.bytes > MAX_INPUT {
         return Err("it works on more than 1 MiB of the pod".into());
     }
-    let value = weight.deserialize(&mut serde_json::Deserializer::from_str(json.get()));
+    let value = weight.deserialize(&mut serde_json::Deserializer::from_str(json));
     value.map_err(|_| {
         if weight.items > MAX_INPUT_VALUES {
             format!("it names more than {MAX_INPUT_VALUES} values of the pod")

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use kube_cel::cel::Value;
-use serde_json::value::RawValue;
 
 use super::convert::{self, Weight};
 
@@ -23,7 +22,7 @@ pub(crate) enum Root {
 /// Gives an expression the values that it names.
 pub(crate) trait Variables {
     /// The value at a path, as JSON; `None` if it is not there.
-    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure>;
+    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, str>>, Failure>;
 
     /// Whether there is a value at a path.
     fn has(&self, root: Root, path: &[String]) -> Result<bool, Failure> {

@@ -8,8 +8,6 @@ mod table;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_json::value::to_raw_value;
-
 use self::contains::{contains, lacking};
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
@@ -21,7 +19,7 @@ use super::room::{MAX_ADDED, Room};
 use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
 use crate::decision::{Effect, PlaceDecision, Reason};
 use crate::json::node::Json;
-use crate::json::{By, Kind, Node, View};
+use crate::json::{By, Fragment, Kind, Node, View};
 use crate::rules::across::{DEFAULT_GRACE_PERIOD, DEFAULTS};
 use crate::schema::{Object, Schema, Type};
 use crate::text::shown;
@@ -158,9 +156,9 @@ impl<'a> Merge<'_, 'a> {
     /// Replaces one of the pod's own fields, and records what it was.
     fn replace_field(&mut self, existing: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         let here = path.pointer();
-        let before = to_raw_value(existing).expect("what came from JSON is JSON");
-        if self.room.take_entry(&here, given.size(), false) && self.room.take_note(before.get().len()) {
-            self.record.replaced.push((here, before));
+        if self.room.take_entry(&here, given.size(), false) && self.room.take_note(existing.size()) {
+            let before = existing.view().to_value();
+            self.record.replaced.push((here, Fragment::filled(before)));
             existing.replace(given);
             self.note(path, || Effect::Replaced);
         }
@@ -453,10 +451,10 @@ fn is_omitted(field: &str, given: View<'_>) -> bool {
     match given.kind() {
         Kind::String(text) => text.is_empty(),
         Kind::Bool(false) => matches!(field, "hostPID" | "hostIPC" | "hostNetwork"),
-        Kind::List => given.items().is_empty(),
+        Kind::List => given.items().next().is_none(),
         // Of these an empty one means nothing; an emptyDir does.
         Kind::Object => {
-            matches!(field, "lifecycle" | "resources") && given.members().iter().all(|part| part.value.says_nothing())
+            matches!(field, "lifecycle" | "resources") && given.members().all(|part| part.value.says_nothing())
         }
         _ => false,
     }

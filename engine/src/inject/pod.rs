@@ -2,27 +2,26 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::iter;
 
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
 
 use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS};
 use crate::admission::Review;
 use crate::catalog::Namespace;
 use crate::decision::{Owner, Reason, Subject};
 use crate::expression::{Failure, MAX_WORK, Root, STEP, Variables};
-use crate::json::text::{self, MAX_VALUES, Object, Opened, are_bounded};
-use crate::json::{By, Node};
+use crate::json::tape::MAX_VALUES;
+use crate::json::{By, Node, Tape, Text};
 use crate::template::Parameters;
 
-/// A pod whose labels and annotations were read.
+/// What has the shape of a pod.
+#[derive(Clone, Copy)]
 pub(super) struct Pod<'a> {
-    opened: &'a Opened<'a>,
-    spec: &'a Object<'a>,
-    labels: Object<'a>,
-    pub(super) annotations: Object<'a>,
+    pod: Text<'a>,
+    metadata: Option<Text<'a>>,
+    spec: Option<Text<'a>>,
+    labels: Option<Text<'a>>,
+    annotations: Option<Text<'a>>,
 }
 
 /// A container that no template added, its name, and the list that it is in.
@@ -33,34 +32,30 @@ pub(super) struct Own<'n, 'a> {
 }
 
 impl<'a> Pod<'a> {
-    /// Reads labels and annotations.
+    /// Finds what every decision needs.
     ///
     /// # Errors
     ///
     /// With the reason, if it is not shaped like a pod or has more labels or annotations than are read.
-    pub(super) fn read(opened: &'a Opened<'a>) -> Result<Pod<'a>, Reason> {
-        let map = |name: &str| match opened.metadata.as_ref().and_then(|metadata| metadata.get(name)) {
-            Some(raw) if are_bounded(iter::once(raw)) => Object::parse(raw).ok_or(Reason::MalformedReview),
-            Some(_) => Err(Reason::TooLarge),
-            None => Ok(Object::default()),
+    pub(super) fn read(pod: Text<'a>) -> Result<Pod<'a>, Reason> {
+        let object = |of: Option<Text<'a>>, name: &str| match of.and_then(|of| of.get(name)) {
+            Some(value) if !value.is_object() => Err(Reason::MalformedReview),
+            value => Ok(value),
         };
-        Ok(Pod {
-            opened,
-            spec: opened.spec.as_ref().ok_or(Reason::MalformedReview)?,
-            labels: map("labels")?,
-            annotations: map("annotations")?,
-        })
-    }
-
-    /// The members of `metadata` and `spec`, and the other members.
-    fn members(&self) -> impl Iterator<Item = &'a RawValue> + Clone {
-        let objects = self.opened.metadata.iter().chain([self.spec]);
-        objects.flat_map(|object| &object.members).chain(&self.opened.rest).map(|(_, raw)| *raw)
+        let (metadata, spec) = (object(Some(pod), "metadata")?, object(Some(pod), "spec")?);
+        if !metadata.map_or(pod.is_whole(), Text::is_whole) {
+            return Err(Reason::TooLarge);
+        }
+        if spec.is_none() && pod.is_whole() {
+            return Err(Reason::MalformedReview);
+        }
+        let (labels, annotations) = (object(metadata, "labels")?, object(metadata, "annotations")?);
+        Ok(Pod { pod, metadata, spec, labels, annotations })
     }
 
     /// About how many bytes its text has.
     pub(super) fn length(&self) -> usize {
-        self.members().map(|raw| raw.get().len()).sum()
+        self.pod.json().len()
     }
 
     /// Checks that the pod is no larger than what is opened of one: what opening takes grows with the values it holds. Gives
@@ -70,11 +65,11 @@ impl<'a> Pod<'a> {
     ///
     /// With what is too large.
     pub(super) fn check_size(&self) -> Result<usize, String> {
-        if !are_bounded(self.members()) {
+        if !self.pod.is_whole() {
             return Err(too_many_values());
         }
-        let others = self.annotations.members.iter().filter(|(key, _)| key != STATUS && key != OUTCOME);
-        let bytes = others.map(|(key, value)| key.len() + text::string(value).map_or(0, |text| text.len())).sum();
+        let others = self.annotations().filter(|it| !it.is_called(STATUS) && !it.is_called(OUTCOME));
+        let bytes = others.map(|it| it.name().len() + it.string().map_or(0, |text| text.len())).sum();
         if bytes > MAX_ANNOTATIONS {
             return Err(format!(
                 "metadata.annotations of the pod have more than {MAX_ANNOTATIONS} bytes, which is all that Kubernetes \
@@ -86,7 +81,7 @@ impl<'a> Pod<'a> {
 
     /// The pod as a tree, and how many containers it has; `None` if they are no containers.
     pub(super) fn tree(&self) -> Option<(Node<'a>, usize)> {
-        let mut tree = Node::pod(self.opened);
+        let mut tree = Node::text(self.pod);
         let spec = tree.member("spec")?;
         let mut count = 0;
         for list in ["initContainers", "containers"] {
@@ -99,41 +94,40 @@ impl<'a> Pod<'a> {
     }
 
     pub(super) fn label(&self, key: &str) -> Option<Cow<'a, str>> {
-        self.labels.string(key)
+        self.labels?.string_at(key)
     }
 
     pub(super) fn annotation(&self, key: &str) -> Option<Cow<'a, str>> {
-        self.annotations.string(key)
+        self.annotations?.string_at(key)
     }
 
-    pub(super) fn annotation_keys(&self) -> impl Iterator<Item = &str> {
-        self.annotations.members.iter().map(|(key, _)| key.as_ref())
+    pub(super) fn annotations(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
+        self.annotations.into_iter().flat_map(Text::members)
+    }
+
+    fn of_spec(&self, name: &str) -> Option<Text<'a>> {
+        self.spec?.get(name)
     }
 
     pub(super) fn uses_host_network(&self) -> bool {
-        self.spec.get("hostNetwork").is_some_and(|value| value.get() == "true")
+        self.of_spec("hostNetwork").is_some_and(|value| value.json() == "true")
     }
 
     /// The operating system; Linux unless it says otherwise.
     pub(super) fn os(&self) -> Cow<'a, str> {
-        self.spec.object("os").and_then(|os| os.string("name")).unwrap_or("linux".into())
+        self.of_spec("os").and_then(|os| os.string_at("name")).unwrap_or("linux".into())
     }
 
     pub(super) fn subject(&self, review: &Review<'_>) -> Subject {
-        let metadata = self.opened.metadata.as_ref();
-        let text = |name: &str| metadata?.string(name).filter(|text| !text.is_empty());
-        let owners = metadata.and_then(|metadata| metadata.get("ownerReferences"));
-        let owners = owners.and_then(text::list).unwrap_or_default();
-        let controller = owners
-            .into_iter()
-            .filter_map(Object::parse)
-            .find(|owner| owner.get("controller").is_some_and(|controller| controller.get() == "true"));
+        let text = |name: &str| self.metadata?.string_at(name).filter(|text| !text.is_empty());
+        let mut owners = self.metadata.and_then(|it| it.get("ownerReferences")).into_iter().flat_map(Text::items);
+        let controller = owners.find(|owner| owner.get("controller").is_some_and(|it| it.json() == "true"));
         Subject {
             // Kubernetes up to 1.23 left metadata.namespace empty.
             namespace: text("namespace").map_or_else(|| review.namespace().to_owned(), Cow::into_owned),
             name: text("name").or_else(|| text("generateName")).unwrap_or_default().into_owned(),
             owner: controller.map(|owner| {
-                let text = |name: &str| owner.string(name).unwrap_or_default().into_owned();
+                let text = |name: &str| owner.string_at(name).unwrap_or_default().into_owned();
                 Owner { api_version: text("apiVersion"), kind: text("kind"), name: text("name"), uid: text("uid") }
             }),
             seen_before: self.annotation(OUTCOME).is_some(),
@@ -216,12 +210,15 @@ impl Variables for Activation<'_> {
         })
     }
 
-    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
+    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, str>>, Failure> {
         match root {
             Root::Params => Ok(self.parameters.lookup(path)),
             Root::NamespaceObject => match self.namespace.known() {
-                Some(known) => Ok(text::find(&known.object, path).map(Cow::Borrowed)),
-                None if path == ["metadata", "name"] => Ok(Some(owned(&self.namespace.name))),
+                Some(known) => Ok(Tape::scan(&known.object)
+                    .and_then(|tape| tape.root().find(path).map(|value| Cow::Owned(value.json().to_owned())))),
+                None if path == ["metadata", "name"] => {
+                    Ok(Some(Cow::Owned(Value::from(&*self.namespace.name).to_string())))
+                }
                 None => Err(Failure::UnknownNamespace),
             },
             Root::Container => {
@@ -239,12 +236,8 @@ impl Variables for Activation<'_> {
                 let is_map =
                     path.len() == 2 && path[0] == "metadata" && (path[1] == "labels" || path[1] == "annotations");
                 let found = self.pod.find(path);
-                Ok(found.or_else(|| is_map.then(|| owned(&Value::Object(Default::default())))))
+                Ok(found.or_else(|| is_map.then_some(Cow::Borrowed("{}"))))
             }
         }
     }
-}
-
-fn owned<'b>(value: &impl Serialize) -> Cow<'b, RawValue> {
-    Cow::Owned(to_raw_value(value).expect("what came from JSON is JSON"))
 }

@@ -1,14 +1,12 @@
 //! From the outcomes of the templates to the decision: outcome, message, warnings, and what is recorded on the pod.
 
-use serde_json::value::{RawValue, to_raw_value};
-
 use super::outcome::{Refusal, TemplateOutcome, advice, denied};
 use super::pod::Pod;
 use super::select;
 use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
 use crate::decision::{Decision, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
 use crate::json::node::Json;
-use crate::json::{By, Node};
+use crate::json::{By, Fragment, Node};
 use crate::names::{OnError, TemplateName};
 use crate::rules::ports::port_clashes;
 
@@ -72,7 +70,7 @@ pub(super) fn respond(
     }
     // The tree borrows them.
     let mut annotations = Vec::new();
-    let mut annotate = |key, text: &str| annotations.push((key, to_raw_value(text).expect("text is JSON")));
+    let mut annotate = |key, text: &str| annotations.push((key, Fragment::filled(text.into())));
     if !words.is_empty() {
         annotate(OUTCOME, &words.join(","));
     }
@@ -94,12 +92,11 @@ pub(super) fn respond(
     decision
 }
 
-fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, text: &'a RawValue) {
+fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, text: &'a Fragment) {
     let empty = || Json::Object(Vec::new());
     let Some(metadata) = tree.member_or("metadata", empty, By::Pillion) else { return };
     let Some(annotations) = metadata.member_or("annotations", empty, By::Pillion) else { return };
-    let mut node = Node::text(text);
-    node.by = By::Pillion;
+    let node = Node::fragment(text, By::Pillion);
     match annotations.member(key) {
         Some(known) if known.view().string() == node.view().string() => {}
         Some(known) => known.replace(node),

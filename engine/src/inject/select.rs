@@ -12,8 +12,8 @@ use super::status::{MAX_TEMPLATES, OUTCOME, STATUS};
 use crate::admission::{API_VERSION, Operation, Review};
 use crate::catalog::{Catalog, Details, Namespace};
 use crate::decision::{Decision, Outcome, Reason, Subject};
-use crate::json::Node;
-use crate::names::{MIRROR, OnError, TemplateName};
+use crate::json::{Node, Text};
+use crate::names::{MIRROR, OnError, PARAMETERS, TemplateName};
 use crate::template::parameter::SettableBy;
 use crate::template::{Parameter, Parameters, Template};
 use crate::text::{did_you_mean, nearest, shown};
@@ -22,7 +22,6 @@ const INJECT: &str = "pillion.dev/inject";
 const TEMPLATES: &str = "pillion.dev/templates";
 const REQUIRED: &str = "pillion.dev/required-templates";
 const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
-const PARAMETERS: &str = ".pillion.dev/";
 
 /// The most wrong keys that are named. One is enough to see what is wrong.
 const MAX_WRONG_KEYS: usize = 8;
@@ -65,7 +64,7 @@ fn other_than_a_new_pod(review: &Review<'_>) -> Option<Reason> {
         Some(Reason::UnsupportedVersion)
     } else if (&*kind.group, &*kind.version, &*kind.kind) != ("", "v1", "Pod") {
         Some(Reason::NotAPod)
-    } else if request.sub_resource.as_deref().is_some_and(|name| !name.is_empty()) {
+    } else if !request.sub_resource.is_empty() {
         Some(Reason::Subresource)
     } else if review.operation() != Operation::Create {
         Some(Reason::NotACreate)
@@ -88,7 +87,7 @@ pub fn select<'a>(
     if let Some(reason) = other_than_a_new_pod(review) {
         return Err(untouched(Outcome::Skipped, reason, subject).into());
     }
-    let pod = match review.request.object.0.as_ref().ok_or(Reason::MalformedReview).and_then(Pod::read) {
+    let pod = match review.object().ok_or(Reason::MalformedReview).and_then(Pod::read) {
         Ok(pod) => pod,
         Err(Reason::TooLarge) => return Err(too_large(subject, pod::too_many_values()).into()),
         Err(reason) => return Err(untouched(Outcome::Error, reason, subject).into()),
@@ -282,21 +281,19 @@ pub(super) fn parameters<'t>(
     pod: &Pod<'_>,
     namespace: &Namespace,
 ) -> Result<Cow<'t, Parameters>, Refusal> {
-    let by_pod = pod.annotation_keys().map(|key| ("annotation", key));
-    let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", key));
-    let set = by_pod.chain(by_namespace).filter_map(|(whose, key)| {
-        Some((whose, key, key.strip_prefix(template.name.as_str())?.strip_prefix(PARAMETERS)?))
-    });
-    let mut set = set.peekable();
+    let by_pod = pod.annotations().map(|it| ("annotation", it.name()));
+    let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", Cow::Borrowed(key)));
+    let mut set = by_pod.chain(by_namespace).filter(|(_, key)| template.parameter_of(key).is_some()).peekable();
     if let Some(defaults) = template.defaults.as_ref().filter(|_| set.peek().is_none()) {
         return Ok(Cow::Borrowed(&defaults.parameters));
     }
     let mut refusals = Vec::new();
-    for (whose, key, name) in
-        set.filter(|(.., name)| !template.parameters.iter().any(|known| known.name == *name)).take(MAX_WRONG_KEYS)
-    {
+    let is_unknown =
+        |key: &str| !template.parameters.iter().any(|known| Some(&*known.name) == template.parameter_of(key));
+    for (whose, key) in set.filter(|(_, key)| is_unknown(key)).take(MAX_WRONG_KEYS) {
+        let name = template.parameter_of(&key).unwrap_or_default();
         let hint = did_you_mean(nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())));
-        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(key));
+        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(&key));
         refusals.push(Refusal::new(Reason::UnknownParameter, message));
     }
     let mut values = Vec::with_capacity(template.parameters.len());
@@ -345,8 +342,7 @@ fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &
 
 /// The bytes of the parameters that a pod and its namespace set.
 fn parameter_bytes(pod: &Pod<'_>, namespace: &Namespace) -> usize {
-    let by_pod = pod.annotations.members.iter().filter(|(key, _)| key.contains(PARAMETERS));
-    let by_pod = by_pod.map(|(_, value)| value.get().len());
+    let by_pod = pod.annotations().filter(|it| it.name().contains(PARAMETERS)).map(|it| it.json().len());
     let by_namespace = namespace.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, it)| it.len());
     by_pod.sum::<usize>() + by_namespace.sum::<usize>()
 }
@@ -365,14 +361,14 @@ pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
     if pod.annotation(REQUIRED).is_some() {
         warnings.push(format!("{REQUIRED} is an annotation of this pod; it counts on a namespace alone"));
     }
-    let stray = pod.annotation_keys().filter_map(|key| match key.split_once(PARAMETERS) {
+    let stray = pod.annotations().map(Text::name).filter_map(|key| match key.split_once(PARAMETERS) {
         Some((name, _)) => chosen.iter().all(|chosen| chosen != name).then(|| {
             let hint = did_you_mean(nearest(name, chosen.iter().map(String::as_str)));
-            format!("annotation {} is for a template that was not asked for{hint}", shown(key))
+            format!("annotation {} is for a template that was not asked for{hint}", shown(&key))
         }),
-        None => (key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&key)).then(|| {
-            let hint = did_you_mean(nearest(key, OWN_KEYS.into_iter()));
-            format!("annotation {} means nothing to Pillion{hint}", shown(key))
+        None => (key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&&*key)).then(|| {
+            let hint = did_you_mean(nearest(&key, OWN_KEYS.into_iter()));
+            format!("annotation {} means nothing to Pillion{hint}", shown(&key))
         }),
     });
     warnings.extend(stray.take(MAX_WRONG_KEYS - warnings.len()));

@@ -7,11 +7,10 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::decision::{Outcome, Reason};
 use crate::json::node::Change;
-use crate::json::{By, Node};
+use crate::json::{By, Fragment, Node};
 use crate::rules::across::DEFAULTS;
 use crate::schema::{Schema, Type};
 use crate::template::{Parameters, Template};
@@ -63,7 +62,7 @@ pub(super) struct Record {
     pub(super) added: Vec<String>,
     /// What was there before, where one of the pod's own fields was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) replaced: Vec<(String, Box<RawValue>)>,
+    pub(super) replaced: Vec<(String, Fragment)>,
     /// What an entry with `override: true` replaced. What was there is not kept: it may be a secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) overridden: Vec<String>,
@@ -193,7 +192,7 @@ impl Status {
                 is_found: Cell::new(false),
             };
             let added = record.added.iter().map(move |place| mark(place, None));
-            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(&**was))))
+            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(was))))
         });
         let marks: Vec<Mark<'a>> = marks.collect();
         mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());
@@ -212,7 +211,7 @@ struct Mark<'a> {
     tokens: Vec<String>,
     by: By,
     /// What stood there before, if it was replaced.
-    was: Option<&'a RawValue>,
+    was: Option<&'a Fragment>,
     is_found: Cell<bool>,
 }
 
@@ -252,7 +251,7 @@ impl<'a> Mark<'a> {
             None => node.by = self.by,
             // The first to replace something knows what the pod had.
             Some(was) if node.by == By::Pod => {
-                node.change = Change::Replaced(Node::text(was).into());
+                node.change = Change::Replaced(Node::fragment(was, By::Pod).into());
                 node.by = self.by;
             }
             Some(_) => {}
@@ -286,6 +285,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::json::Tape;
     use crate::json::node::Json;
 
     const POD: &str = r#"{
@@ -303,7 +303,8 @@ mod tests {
     }"#;
 
     fn pod() -> Node<'static> {
-        Node::text(serde_json::from_str(POD).expect("JSON"))
+        let tape = Tape::scan(POD).expect("JSON");
+        Node::text(Box::leak(Box::new(tape)).root())
     }
 
     fn status(templates: &Value) -> Status {
@@ -333,7 +334,7 @@ mod tests {
     }
 
     fn found(node: &Node<'_>, field: &str) -> Option<String> {
-        Some(node.find(&["spec".to_owned(), field.to_owned()])?.get().to_owned())
+        Some(node.find(&["spec".to_owned(), field.to_owned()])?.into_owned())
     }
 
     #[test]
@@ -362,7 +363,7 @@ mod tests {
         let (mut pod, status) = (pod(), Status::default());
         status.mark(&mut pod);
         let annotations = pod.find(&["metadata".to_owned(), "annotations".to_owned()]).expect("annotations");
-        assert_eq!(annotations.get(), r#"{"a/b~c":"1","a~1b":"1","own":"1"}"#);
+        assert_eq!(&*annotations, r#"{"a/b~c":"1","a~1b":"1","own":"1"}"#);
     }
 
     #[test]

@@ -24,13 +24,13 @@ pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
         return None;
     }
     // The API server takes the first that is called so.
-    let mut volumes = spec.list("volumes").into_iter();
+    let mut volumes = spec.list("volumes");
     let volume = volumes.find(|volume| volume.text("name").starts_with(TOKEN_VOLUME))?;
-    let mut sources = volume.get("projected")?.list("sources").into_iter();
+    let mut sources = volume.get("projected")?.list("sources");
     sources.find(|source| source.get("serviceAccountToken").is_some_and(|token| token.text("audience").is_empty()))?;
     let name = volume.text("name");
     let mounted = |container: View<'_>| {
-        let mut mounts = container.list("volumeMounts").into_iter();
+        let mut mounts = container.list("volumeMounts");
         mounts.find(|mount| mount.text("mountPath") == TOKEN_PATH).map(|mount| mount.text("name").into_owned())
     };
     let containers = ["initContainers", "containers"].into_iter().flat_map(|list| spec.list(list));

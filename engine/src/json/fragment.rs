@@ -1,12 +1,11 @@
 //! A part of a pod with holes in it, as a template has it.
 //!
-//! What has no hole is serialized once, when the template is loaded.
+//! What has no hole is written as JSON once, when the template is loaded.
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
 
 /// A part of a pod. Its holes are numbered in a list beside it. What does not vary is shared by its copies.
 #[derive(Clone, Debug)]
@@ -15,7 +14,7 @@ pub(crate) struct Fragment {
     /// Whether nothing in it varies: then it was judged when the template was loaded.
     pub(crate) is_fixed: bool,
     /// The JSON of such an object or list.
-    json: Option<Arc<RawValue>>,
+    json: Option<Arc<str>>,
     /// Whether it is added even if nulls leave nothing in it: an emptyDir says something by being there.
     pub(crate) may_be_empty: bool,
 }
@@ -42,7 +41,11 @@ fn value_of<'v>(hole: usize, values: &[&'v Values]) -> Option<&'v Fragment> {
 }
 
 impl Fragment {
-    /// Part of a template. It is serialized here if nothing in it varies.
+    /// What is not there.
+    pub(crate) const NULL: Fragment =
+        Fragment { shape: Shape::Scalar(Value::Null), is_fixed: false, json: None, may_be_empty: false };
+
+    /// Part of a template. Its JSON is written here if nothing in it varies.
     pub(crate) fn new(shape: Shape) -> Fragment {
         let is_fixed = match &shape {
             Shape::Scalar(_) => true,
@@ -52,7 +55,7 @@ impl Fragment {
         };
         let mut fragment = Fragment { shape, is_fixed, json: None, may_be_empty: false };
         if is_fixed && !matches!(fragment.shape, Shape::Scalar(_)) {
-            fragment.json = to_raw_value(&fragment).ok().map(Arc::from);
+            fragment.json = Some(fragment.to_json().into());
         }
         fragment
     }
@@ -62,7 +65,7 @@ impl Fragment {
         Fragment::of(value, Fragment::new)
     }
 
-    /// The value of a hole. It is written once, so it is not serialized beforehand.
+    /// The value of a hole. It is needed once, so its JSON is not written beforehand.
     pub(crate) fn filled(value: Value) -> Fragment {
         Fragment::of(value, |shape| Fragment { shape, is_fixed: false, json: None, may_be_empty: false })
     }
@@ -77,7 +80,7 @@ impl Fragment {
         })
     }
 
-    /// The same with its holes filled, serialized; nothing if it is omitted.
+    /// The same with its holes filled; nothing if it is omitted.
     pub(crate) fn resolve(&self, values: &[&Values]) -> Option<Fragment> {
         let shape = match &self.shape {
             _ if self.is_fixed => return Some(self.clone()),
@@ -159,10 +162,28 @@ impl Fragment {
         if let Shape::List(items) = &self.shape { items } else { &[] }
     }
 
+    /// Its JSON, if it has no holes.
+    pub(crate) fn to_json(&self) -> String {
+        let mut json = Vec::new();
+        self.write(&mut json);
+        String::from_utf8(json).expect("JSON is UTF-8")
+    }
+
+    /// Appends its JSON, if it has no holes.
+    pub(crate) fn write(&self, json: &mut Vec<u8>) {
+        match (&self.json, &self.shape) {
+            (Some(written), _) => json.extend_from_slice(written.as_bytes()),
+            (None, Shape::Scalar(value)) => write_json(json, value),
+            (None, Shape::List(items)) => write_list(json, items, |json, item| item.write(json)),
+            (None, Shape::Object(members)) => write_object(json, members, |json, member| member.write(json)),
+            (None, Shape::Hole(_)) => unreachable!("holes are filled before a fragment is written"),
+        }
+    }
+
     /// About how many bytes its JSON takes.
     pub(crate) fn size(&self) -> usize {
         match (&self.json, &self.shape) {
-            (Some(json), _) => json.get().len(),
+            (Some(json), _) => json.len(),
             (None, Shape::Scalar(Value::String(text))) => text.len() + 2,
             (None, Shape::Scalar(_) | Shape::Hole(_)) => 8,
             (None, Shape::List(items)) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
@@ -176,19 +197,50 @@ impl Fragment {
 /// Of what has no holes.
 impl Serialize for Fragment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (&self.json, &self.shape) {
-            (Some(json), _) => json.serialize(serializer),
-            (None, Shape::Scalar(value)) => value.serialize(serializer),
-            (None, Shape::List(items)) => serializer.collect_seq(&**items),
-            (None, Shape::Object(members)) => serializer.collect_map(members.iter().map(|(name, part)| (name, part))),
-            (None, Shape::Hole(_)) => unreachable!("holes are filled before a fragment is written"),
+        match &self.shape {
+            Shape::Scalar(value) => value.serialize(serializer),
+            Shape::List(items) => serializer.collect_seq(&**items),
+            Shape::Object(members) => serializer.collect_map(members.iter().map(|(name, part)| (name, part))),
+            Shape::Hole(_) => unreachable!("holes are filled before a fragment is written"),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fragment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fragment, D::Error> {
+        Value::deserialize(deserializer).map(Fragment::filled)
     }
 }
 
 /// Appends a value that is always JSON: a string, or a value that came from JSON.
 pub(crate) fn write_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(json, value).expect("a byte vector takes everything");
+}
+
+/// Appends a list of things that write themselves.
+pub(super) fn write_list<T>(json: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    json.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        write(json, item);
+    }
+    json.push(b']');
+}
+
+/// Appends an object of things that write themselves.
+pub(super) fn write_object<N: AsRef<str>, T>(json: &mut Vec<u8>, members: &[(N, T)], write: impl Fn(&mut Vec<u8>, &T)) {
+    json.push(b'{');
+    for (at, (name, member)) in members.iter().enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        write_json(json, name.as_ref());
+        json.push(b':');
+        write(json, member);
+    }
+    json.push(b'}');
 }
 
 /// About how many bytes a value takes as a [`Fragment`]: with many small ones that is far more than their text.

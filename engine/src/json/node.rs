@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 use std::mem;
 
-use serde::{Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::fragment::{Fragment, Shape, Values};
-use super::text::{self, Object, Opened};
+use super::fragment::{Fragment, Shape, Values, write_list, write_object};
+use super::tape::Text;
 
 /// Who brought a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,8 +34,8 @@ pub(crate) enum Change<'a> {
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) json: Json<'a>,
-    /// The text that an object or list was opened from, if it was read by itself.
-    source: Option<&'a RawValue>,
+    /// The text that an object or list was opened from.
+    source: Option<Text<'a>>,
     pub(crate) by: By,
     pub(crate) change: Change<'a>,
 }
@@ -45,7 +43,7 @@ pub(crate) struct Node<'a> {
 #[derive(Debug)]
 pub(crate) enum Json<'a> {
     /// The pod's, unopened.
-    Text(&'a RawValue),
+    Text(Text<'a>),
     /// A template's, unopened and without holes.
     Fragment(&'a Fragment),
     /// In the order of the text, repeated names included.
@@ -54,25 +52,13 @@ pub(crate) enum Json<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// A pod to which nothing was added.
-    pub(crate) fn pod(pod: &Opened<'a>) -> Node<'a> {
-        let object = |object: &Object<'a>| {
-            let members = object.members.iter().map(|(name, raw)| (name.clone(), Node::text(raw)));
-            Node::new(Json::Object(members.collect()))
-        };
-        let parts = [("metadata", &pod.metadata), ("spec", &pod.spec)].into_iter();
-        let parts = parts.filter_map(|(name, part)| Some((Cow::Borrowed(name), object(part.as_ref()?))));
-        let rest = pod.rest.iter().map(|(name, raw)| (name.clone(), Node::text(raw)));
-        Node::new(Json::Object(rest.chain(parts).collect()))
-    }
-
     fn new(json: Json<'a>) -> Node<'a> {
         Node { json, source: None, by: By::Pod, change: Change::None }
     }
 
     /// A value of the pod.
-    pub(crate) fn text(raw: &'a RawValue) -> Node<'a> {
-        Node::new(Json::Text(raw))
+    pub(crate) fn text(text: Text<'a>) -> Node<'a> {
+        Node::new(Json::Text(text))
     }
 
     /// What a template gives, with the values of its holes; nothing if they omit it.
@@ -118,24 +104,17 @@ impl<'a> Node<'a> {
     fn open(&mut self) {
         let by = self.by;
         let child = |json| Node { by, ..Node::new(json) };
-        let of_text = |object: Object<'a>| {
-            Json::Object(object.members.into_iter().map(|(name, raw)| (name, child(Json::Text(raw)))).collect())
-        };
         self.json = match self.json {
-            Json::Text(raw) => {
-                let opened = match raw.get().as_bytes() {
-                    [b'[', ..] => text::objects(raw)
-                        .map(|objects| objects.into_iter().map(|object| child(of_text(object))).collect())
-                        .or_else(|| {
-                            text::list(raw).map(|raws| raws.into_iter().map(|raw| child(Json::Text(raw))).collect())
-                        })
-                        .map(Json::List),
-                    _ => Object::parse(raw).map(of_text),
-                };
-                let Some(opened) = opened else { return };
-                self.source = Some(raw);
-                opened
+            Json::Text(text) if text.is_object() => {
+                self.source = Some(text);
+                Json::Object(text.parts().map(|part| (part.name(), child(Json::Text(part)))).collect())
             }
+            Json::Text(text) if text.is_list() => {
+                self.source = Some(text);
+                Json::List(text.parts().map(|part| child(Json::Text(part))).collect())
+            }
+            // Go writes so what is not there.
+            Json::Text(text) if text.is_null() => Json::Object(Vec::new()),
             Json::Fragment(fragment) => match &fragment.shape {
                 Shape::Object(members) => Json::Object(
                     members
@@ -146,7 +125,7 @@ impl<'a> Node<'a> {
                 Shape::List(items) => Json::List(items.iter().map(|item| child(Json::Fragment(item))).collect()),
                 Shape::Scalar(_) | Shape::Hole(_) => return,
             },
-            Json::Object(_) | Json::List(_) => return,
+            Json::Text(_) | Json::Object(_) | Json::List(_) => return,
         };
     }
 
@@ -203,17 +182,18 @@ impl<'a> Node<'a> {
         self.member(name).and_then(Node::items).map(Vec::as_mut_slice).unwrap_or_default()
     }
 
-    /// The name of an opened object of the pod.
+    /// The name of an object of the pod.
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
-        match self.child("name")?.json {
-            Json::Text(raw) => text::string(raw),
+        match (&self.json, self.child("name")) {
+            (Json::Text(text), _) => text.string_at("name"),
+            (_, Some(Node { json: Json::Text(name), .. })) => name.string(),
             _ => None,
         }
     }
 
     /// Whether this is `null`, as Go writes a list that is not there.
     pub(crate) fn is_null(&self) -> bool {
-        matches!(self.json, Json::Text(raw) if raw.get() == "null")
+        matches!(self.json, Json::Text(text) if text.is_null())
     }
 
     /// Whether this is an object or list with nothing in it.
@@ -228,10 +208,20 @@ impl<'a> Node<'a> {
     /// About how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
         match &self.json {
-            Json::Text(raw) => raw.get().len(),
+            Json::Text(text) => text.json().len(),
             Json::Fragment(fragment) => fragment.size(),
             Json::Object(members) => 2 + members.iter().map(|(name, part)| name.len() + 4 + part.size()).sum::<usize>(),
             Json::List(items) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
+        }
+    }
+
+    /// Appends its JSON.
+    pub(crate) fn write(&self, json: &mut Vec<u8>) {
+        match &self.json {
+            Json::Text(text) => json.extend_from_slice(text.json().as_bytes()),
+            Json::Fragment(fragment) => fragment.write(json),
+            Json::Object(members) => write_object(json, members, |json, node| node.write(json)),
+            Json::List(items) => write_list(json, items, |json, node| node.write(json)),
         }
     }
 
@@ -294,13 +284,13 @@ impl<'a> Node<'a> {
     }
 
     /// A value of the pod as it was before any template, by the names that lead to it.
-    pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'a, RawValue>> {
+    pub(crate) fn find(&self, path: &[String]) -> Option<Cow<'a, str>> {
         let node = self.original().filter(|node| !node.is_null())?;
         match (&node.json, path.split_first(), node.source) {
-            (Json::Text(raw), ..) => text::find(raw, path).map(Cow::Borrowed),
+            (Json::Text(text), ..) => text.find(path).map(|text| Cow::Borrowed(text.json())),
             (_, Some((name, path)), _) => node.child(name)?.find(path),
-            (_, None, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source)),
-            _ => node.original_value().map(|value| Cow::Owned(to_raw_value(&value).expect("a value is JSON"))),
+            (_, None, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source.json())),
+            _ => node.original_value().map(|value| Cow::Owned(value.to_string())),
         }
     }
 
@@ -310,8 +300,8 @@ impl<'a> Node<'a> {
         while let Some(Node { change: Change::Replaced(was), .. }) = node {
             node = Some(was);
         }
-        let raw = node.and_then(|node| if let Json::Text(raw) = node.json { Some(raw) } else { node.source });
-        raw.filter(|raw| raw.get() != "null").map_or(0, |raw| raw.get().len())
+        let text = node.and_then(|node| if let Json::Text(text) = node.json { Some(text) } else { node.source });
+        text.filter(|text| !text.is_null()).map_or(0, |text| text.json().len())
     }
 
     /// Whether templates ever brought anything into it.
@@ -324,8 +314,9 @@ impl<'a> Node<'a> {
     fn original_value(&self) -> Option<Value> {
         let node = self.original()?;
         let value: Value = match &node.json {
-            Json::Text(raw) => serde_json::from_str(raw.get()).ok()?,
-            Json::Fragment(_) => return None,
+            Json::Text(text) => serde_json::from_str(text.json()).ok()?,
+            // What stood there before, as a status has it.
+            Json::Fragment(_) => node.view().to_value(),
             Json::Object(members) => {
                 members.iter().filter_map(|(name, part)| Some((name.to_string(), part.original_value()?))).collect()
             }
@@ -336,17 +327,6 @@ impl<'a> Node<'a> {
         };
         let is_emptied = node.children().next().is_some() && (value == json!({}) || value == json!([]));
         (!is_emptied).then_some(value)
-    }
-}
-
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.json {
-            Json::Text(raw) => raw.serialize(serializer),
-            Json::Fragment(fragment) => fragment.serialize(serializer),
-            Json::Object(members) => serializer.collect_map(members.iter().map(|(name, node)| (name, node))),
-            Json::List(items) => serializer.collect_seq(items),
-        }
     }
 }
 

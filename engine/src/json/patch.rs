@@ -6,8 +6,6 @@
 
 use std::ptr;
 
-use serde::Serialize;
-
 use super::fragment::write_json;
 use super::node::{Change, Json, Node};
 use crate::decision::Patch;
@@ -67,16 +65,15 @@ impl Writer {
     }
 
     fn operation(&mut self, op: &'static str, value: &Node<'_>) {
-        #[derive(Serialize)]
-        struct Operation<'a> {
-            op: &'static str,
-            path: &'a str,
-            value: &'a Node<'a>,
-        }
-
         self.json.push(if self.operations == 0 { b'[' } else { b',' });
         self.operations += 1;
-        write_json(&mut self.json, &Operation { op, path: &self.path, value });
+        self.json.extend_from_slice(br#"{"op":""#);
+        self.json.extend_from_slice(op.as_bytes());
+        self.json.extend_from_slice(br#"","path":"#);
+        write_json(&mut self.json, &self.path);
+        self.json.extend_from_slice(br#","value":"#);
+        value.write(&mut self.json);
+        self.json.push(b'}');
     }
 }
 

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 use super::fragment::{Fragment, Shape};
 use super::node::{Json, Node};
-use super::text::{self, Object};
+use super::tape::Text;
 use crate::expression::pieces;
 use crate::quantity::parse_quantity;
 use crate::text::shown;
@@ -28,7 +27,7 @@ enum Form<'t> {
     /// What a template gives, without holes.
     Fragment(&'t Fragment),
     /// A part of a pod as it came.
-    Text(&'t RawValue),
+    Text(Text<'t>),
     /// A part of a pod that was opened.
     Opened(&'t Node<'t>),
 }
@@ -57,7 +56,7 @@ impl Node<'_> {
     /// To read: what this call brought is judged.
     pub(crate) fn view(&self) -> View<'_> {
         let form = match self.json {
-            Json::Text(raw) => Form::Text(raw),
+            Json::Text(text) => Form::Text(text),
             Json::Fragment(fragment) => Form::Fragment(fragment),
             Json::Object(_) | Json::List(_) => Form::Opened(self),
         };
@@ -70,9 +69,11 @@ impl Node<'_> {
     }
 }
 
+static NULL: Fragment = Fragment::NULL;
+
 impl<'t> View<'t> {
     /// What stands for a value that is not there.
-    pub(crate) const NOTHING: View<'static> = View::new(Form::Text(RawValue::NULL));
+    pub(crate) const NOTHING: View<'static> = View::new(Form::Fragment(&NULL));
 
     const fn new(form: Form<'t>) -> View<'t> {
         View { form, is_new: true }
@@ -84,8 +85,8 @@ impl<'t> View<'t> {
     }
 
     /// A pod of somebody else, all of which is judged.
-    pub(crate) fn whole(json: &'t RawValue) -> View<'t> {
-        View::new(Form::Text(json))
+    pub(crate) fn whole(pod: Text<'t>) -> View<'t> {
+        View::new(Form::Text(pod))
     }
 
     /// What a template gives.
@@ -138,13 +139,13 @@ impl<'t> View<'t> {
                 Shape::Object(_) => Kind::Object,
                 Shape::Hole(_) => Kind::Unknown,
             },
-            Form::Text(raw) => match raw.get().as_bytes().first() {
+            Form::Text(text) => match text.json().as_bytes().first() {
                 Some(b'{') => Kind::Object,
                 Some(b'[') => Kind::List,
-                Some(b'"') => text::string(raw).map_or(Kind::Null, Kind::String),
+                Some(b'"') => text.string().map_or(Kind::Null, Kind::String),
                 Some(b't') => Kind::Bool(true),
                 Some(b'f') => Kind::Bool(false),
-                _ => serde_json::from_str(raw.get()).map_or(Kind::Null, |number| Kind::Number(Cow::Owned(number))),
+                _ => serde_json::from_str(text.json()).map_or(Kind::Null, |number| Kind::Number(Cow::Owned(number))),
             },
             Form::Opened(Node { json: Json::List(_), .. }) => Kind::List,
             Form::Opened(_) => Kind::Object,
@@ -152,54 +153,52 @@ impl<'t> View<'t> {
     }
 
     /// The members of an object; none of anything else.
-    pub(crate) fn members(self) -> Vec<Member<'t>> {
-        let member = |name, value| Member { name, position: Position::default(), value };
+    pub(crate) fn members(self) -> impl Iterator<Item = Member<'t>> {
+        let (mut written, mut fragments, mut texts, mut nodes) = (&[][..], &[][..], None, &[][..]);
         match self.form {
-            Form::Written(yaml::Node { value: yaml::Value::Object(members), .. }) => members
-                .iter()
-                .map(|(key, node)| Member {
-                    name: Cow::Borrowed(&*key.name),
-                    position: key.position,
-                    value: View::written(node),
-                })
-                .collect(),
-            Form::Fragment(fragment) => {
-                let members = fragment.members().iter();
-                members.map(|(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Fragment(part)))).collect()
-            }
-            Form::Text(raw) => {
-                let members = Object::parse(raw).unwrap_or_default().members;
-                members.into_iter().map(|(name, raw)| member(name, self.with(Form::Text(raw)))).collect()
-            }
-            Form::Opened(Node { json: Json::Object(members), .. }) => {
-                members.iter().map(|(name, node)| member(Cow::Borrowed(&**name), node.view())).collect()
-            }
-            _ => Vec::new(),
+            Form::Written(node) => written = node.members(),
+            Form::Fragment(fragment) => fragments = fragment.members(),
+            Form::Text(text) => texts = Some(text.members()),
+            Form::Opened(Node { json: Json::Object(members), .. }) => nodes = members,
+            Form::Opened(_) => {}
         }
+        let member = |name, value| Member { name, position: Position::default(), value };
+        let written = written.iter().map(move |(key, node)| Member {
+            position: key.position,
+            ..member(Cow::Borrowed(&*key.name), View::written(node))
+        });
+        let fragments =
+            fragments.iter().map(move |(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Fragment(part))));
+        let texts = texts.into_iter().flatten().map(move |part| member(part.name(), self.with(Form::Text(part))));
+        let nodes = nodes.iter().map(move |(name, node)| member(Cow::Borrowed(&**name), node.view()));
+        // All of these but one are empty.
+        written.chain(fragments).chain(texts).chain(nodes)
     }
 
     /// The members of an object of which anything is judged.
     pub(crate) fn touched_members(self) -> impl Iterator<Item = Member<'t>> {
-        self.members().into_iter().filter(|member| member.value.is_touched())
+        self.members().filter(|member| member.value.is_touched())
     }
 
     /// The items of a list; none of anything else.
-    pub(crate) fn items(self) -> Vec<View<'t>> {
+    pub(crate) fn items(self) -> impl Iterator<Item = View<'t>> {
+        let (mut written, mut fragments, mut texts, mut nodes) = (&[][..], &[][..], None, &[][..]);
         match self.form {
-            Form::Written(node) => node.items().iter().map(View::written).collect(),
-            Form::Fragment(fragment) => fragment.items().iter().map(|item| self.with(Form::Fragment(item))).collect(),
-            Form::Text(raw) => {
-                let items = text::list(raw).unwrap_or_default();
-                items.into_iter().map(|item| self.with(Form::Text(item))).collect()
-            }
-            Form::Opened(Node { json: Json::List(items), .. }) => items.iter().map(Node::view).collect(),
-            _ => Vec::new(),
+            Form::Written(node) => written = node.items(),
+            Form::Fragment(fragment) => fragments = fragment.items(),
+            Form::Text(text) => texts = Some(text.items()),
+            Form::Opened(Node { json: Json::List(items), .. }) => nodes = items,
+            Form::Opened(_) => {}
         }
+        let written = written.iter().map(View::written);
+        let fragments = fragments.iter().map(move |item| self.with(Form::Fragment(item)));
+        let texts = texts.into_iter().flatten().map(move |item| self.with(Form::Text(item)));
+        written.chain(fragments).chain(texts).chain(nodes.iter().map(Node::view))
     }
 
     /// The items of a list of which anything is judged, with their numbers.
     pub(crate) fn touched_items(self) -> impl Iterator<Item = (usize, View<'t>)> {
-        self.items().into_iter().enumerate().filter(|(_, item)| item.is_touched())
+        self.items().enumerate().filter(|(_, item)| item.is_touched())
     }
 
     /// A member that is there, not `null`, and of which anything is judged.
@@ -212,7 +211,7 @@ impl<'t> View<'t> {
         let value = match self.form {
             Form::Written(node) => View::written(node.get(name)?),
             Form::Fragment(fragment) => self.with(Form::Fragment(fragment.get(name)?)),
-            Form::Text(raw) => self.with(Form::Text(text::member(raw, name)?)),
+            Form::Text(text) => self.with(Form::Text(text.get(name)?)),
             Form::Opened(Node { json: Json::Object(members), .. }) => {
                 members.iter().rfind(|(member, _)| member == name)?.1.view()
             }
@@ -224,14 +223,20 @@ impl<'t> View<'t> {
     pub(crate) fn is_null(self) -> bool {
         match self.form {
             Form::Written(node) => node.value == yaml::Value::Null,
-            Form::Text(raw) => raw.get() == "null",
-            Form::Fragment(_) | Form::Opened(_) => false,
+            Form::Text(text) => text.is_null(),
+            Form::Fragment(fragment) => fragment.value() == Some(&Value::Null),
+            Form::Opened(_) => false,
         }
     }
 
     /// The items of a member that is a list.
-    pub(crate) fn list(self, name: &str) -> Vec<View<'t>> {
-        self.get(name).map(View::items).unwrap_or_default()
+    pub(crate) fn list(self, name: &str) -> impl Iterator<Item = View<'t>> + use<'t> {
+        self.get(name).into_iter().flat_map(View::items)
+    }
+
+    /// The members of a member that is an object.
+    pub(crate) fn map(self, name: &str) -> impl Iterator<Item = Member<'t>> + use<'t> {
+        self.get(name).into_iter().flat_map(View::members)
     }
 
     /// Whether it holds an expression that was not evaluated.
@@ -248,7 +253,7 @@ impl<'t> View<'t> {
     pub(crate) fn is_empty(self) -> bool {
         match self.kind() {
             Kind::String(text) => text.is_empty(),
-            Kind::List => self.items().into_iter().all(View::is_null),
+            Kind::List => self.items().all(View::is_null),
             _ => false,
         }
     }
@@ -277,12 +282,7 @@ impl<'t> View<'t> {
 
     /// Whether this is that text.
     pub(crate) fn is_text(self, text: &str) -> bool {
-        match (self.form, self.kind()) {
-            (Form::Text(raw), _) if !raw.get().contains('\\') => {
-                raw.get().strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(text)
-            }
-            (_, kind) => matches!(kind, Kind::String(it) if it == text),
-        }
+        matches!(self.kind(), Kind::String(it) if it == text)
     }
 
     /// How an item of a list is called: by its keys, such as `8080/TCP`, or by its whole text where Kubernetes gives it
@@ -308,7 +308,9 @@ impl<'t> View<'t> {
         match (self.kind(), self.get("name").and_then(View::string)) {
             (Kind::String(text), _) => text.into_owned(),
             // A sysctl, of which Kubernetes publishes no key.
-            (Kind::Object, Some(name)) if self.get("value").is_some() && self.members().len() == 2 => name.into_owned(),
+            (Kind::Object, Some(name)) if self.get("value").is_some() && self.members().count() == 2 => {
+                name.into_owned()
+            }
             _ => {
                 // The API server has an order of its own.
                 let mut item = self.to_value();
@@ -330,16 +332,16 @@ impl<'t> View<'t> {
 
     pub(crate) fn to_value(self) -> Value {
         // However deep it is: what is deeper than serde reads is nothing that Kubernetes has.
-        if let Form::Text(raw) = self.form {
-            return serde_json::from_str(raw.get()).unwrap_or_default();
+        if let Form::Text(text) = self.form {
+            return serde_json::from_str(text.json()).unwrap_or_default();
         }
         match self.kind() {
             Kind::Null | Kind::Unknown => Value::Null,
             Kind::Bool(value) => value.into(),
             Kind::Number(number) => Value::Number(number.into_owned()),
             Kind::String(text) => text.into_owned().into(),
-            Kind::List => self.items().into_iter().map(View::to_value).collect(),
-            Kind::Object => self.members().into_iter().map(|it| (it.name.into_owned(), it.value.to_value())).collect(),
+            Kind::List => self.items().map(View::to_value).collect(),
+            Kind::Object => self.members().map(|it| (it.name.into_owned(), it.value.to_value())).collect(),
         }
     }
 
@@ -350,14 +352,14 @@ impl<'t> View<'t> {
             Kind::Bool(value) => !value,
             Kind::Number(_) | Kind::Unknown => false,
             Kind::String(text) => text.is_empty(),
-            Kind::List => self.items().is_empty(),
-            Kind::Object => self.members().is_empty(),
+            Kind::List => self.items().next().is_none(),
+            Kind::Object => self.members().next().is_none(),
         }
     }
 
     /// Whether its text holds another text; true if only opening it would tell.
     pub(crate) fn mentions(self, text: &str) -> bool {
-        if let Form::Text(raw) = self.form { raw.get().contains(text) } else { true }
+        if let Form::Text(json) = self.form { json.json().contains(text) } else { true }
     }
 
     pub(crate) fn is_true(self, name: &str) -> bool {

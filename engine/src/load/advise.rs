@@ -15,8 +15,8 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
     let mut report = Report::default();
     let (pod, root) = (View::written(&source.pod), Place::root("spec.pod.spec"));
     for list in ["initContainers", "containers"] {
-        let items = pod.get("spec").map(|spec| spec.list(list)).unwrap_or_default();
-        for (at, container) in items.into_iter().enumerate() {
+        let items = pod.get("spec").into_iter().flat_map(|spec| spec.list(list));
+        for (at, container) in items.enumerate() {
             advise_container(&mut report, container, &root.member(list).index(at));
         }
     }

@@ -3,13 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
-use serde_json::value::to_raw_value;
 
 use super::advise;
 use super::fill::{Source, sample_sets, single_sets};
 use crate::expression::Expression;
 use crate::json::view::as_key;
-use crate::json::{Fragment, Kind, View};
+use crate::json::{Fragment, Kind, Tape, View};
 use crate::rules::Violation;
 use crate::rules::across;
 use crate::rules::parts::Parts;
@@ -103,9 +102,10 @@ fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
 
 /// Whether what an entry of `app` gives is right by itself, whatever its condition is.
 fn is_right_for_a_container(fragment: &Fragment) -> bool {
-    let json = to_raw_value(fragment).expect("a fragment is JSON");
+    let json = fragment.to_json();
+    let Some(tape) = Tape::scan(&json) else { return false };
     let mut report = Report::default();
-    Walk::new(&OF_TEMPLATES, &mut report).fields(View::whole(&json), Schema::get().container, &Place::root(""));
+    Walk::new(&OF_TEMPLATES, &mut report).fields(View::whole(tape.root()), Schema::get().container, &Place::root(""));
     report.into_violations().is_empty()
 }
 
@@ -161,7 +161,7 @@ fn judge_app(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
         let mut taken = HashMap::new();
         for (at, entry) in app.iter().filter(|(at, _)| template.app[*at].names(list, &name)) {
             for (list, key, other) in KEYS {
-                for (index, item) in View::written(entry).list(list).into_iter().enumerate() {
+                for (index, item) in View::written(entry).list(list).enumerate() {
                     let value = as_key(key, &item.text(key)).to_owned();
                     let Some(what) = item.get(other).filter(|it| !value.is_empty() && !it.is_unknown()) else {
                         continue;

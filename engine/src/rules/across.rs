@@ -170,8 +170,7 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let mut judge = |owner: View<'_>, place: &Place<'_>| {
         let Some(resources) = owner.touched("resources").filter(|it| !it.is_unknown_at("limits")) else { return };
-        let requests = resources.get("requests").map(View::members).unwrap_or_default();
-        for request in requests.iter().filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
+        for request in resources.map("requests").filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
             if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {
                 let message = format!("needs a limit for {} that equals the request", shown(&request.name));
                 report.add(&place.member("resources"), resources, message);

@@ -53,12 +53,12 @@ impl<'t> Parts<'t> {
 
     pub(super) fn volumes(&self) -> &Volumes<'t> {
         self.volumes.get_or_init(|| {
-            let (volumes, shares) = (self.spec.list("volumes"), self.shares.items());
+            let volumes = || self.spec.list("volumes");
             let is_open = self.spec.is_unknown_at("volumes")
-                || volumes.iter().any(|volume| volume.is_unknown() || volume.is_unknown_at("name"))
-                || shares.iter().any(|name| name.is_unknown());
-            let names = volumes.iter().map(|volume| volume.text("name"));
-            let names = names.chain(shares.into_iter().filter_map(View::string));
+                || volumes().any(|volume| volume.is_unknown() || volume.is_unknown_at("name"))
+                || self.shares.items().any(View::is_unknown);
+            let names = volumes().map(|volume| volume.text("name"));
+            let names = names.chain(self.shares.items().filter_map(View::string));
             let is_hidden = |name: &str| self.hidden.is_some_and(|hidden| hidden.contains(name));
             Volumes { names: names.filter(|name| !is_hidden(name)).collect(), is_open }
         })
@@ -72,7 +72,7 @@ pub(super) fn containers(spec: View<'_>) -> impl Iterator<Item = Container<'_>> 
 
 /// The items of a list of the spec.
 pub(super) fn named<'t>(spec: View<'t>, list: &'static str) -> impl Iterator<Item = Container<'t>> {
-    spec.list(list).into_iter().enumerate().map(move |(at, tree)| Container { list, at, tree })
+    spec.list(list).enumerate().map(move |(at, tree)| Container { list, at, tree })
 }
 
 impl<'t> Container<'t> {

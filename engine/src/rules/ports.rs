@@ -23,7 +23,7 @@ struct Port<'t> {
 
 fn ports(container: View<'_>) -> impl Iterator<Item = Port<'_>> {
     let number = |port: View<'_>, field: &str| port.get(field).and_then(View::integer).unwrap_or_default();
-    container.list("ports").into_iter().map(move |tree| Port {
+    container.list("ports").map(move |tree| Port {
         number: number(tree, "containerPort"),
         protocol: tree.get("protocol").and_then(View::string).unwrap_or("TCP".into()),
         host: number(tree, "hostPort"),

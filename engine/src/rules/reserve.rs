@@ -13,8 +13,7 @@ type Amounts = BTreeMap<String, (f64, bool)>;
 
 /// The amounts of `requests` or `limits`, as far as they can be read.
 pub(super) fn amounts(resources: View<'_>, kind: &str) -> Amounts {
-    let members = resources.get(kind).map(View::members).unwrap_or_default().into_iter();
-    members.filter_map(|it| Some((it.name.into_owned(), (it.value.amount()?, it.value.is_new())))).collect()
+    resources.map(kind).filter_map(|it| Some((it.name.into_owned(), (it.value.amount()?, it.value.is_new())))).collect()
 }
 
 /// Compares what containers ask for with `spec.resources`.

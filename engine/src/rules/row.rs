@@ -90,7 +90,7 @@ impl Must {
             Must::Pass(function, _) => function(report, value, place),
             Must::DifferIn(field) => differ(report, value, place, field),
             Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) if matches!(value.kind(), Kind::List) => {
-                for (at, item) in value.items().into_iter().enumerate() {
+                for (at, item) in value.items().enumerate() {
                     self.judge(report, item, &place.index(at));
                 }
             }
@@ -119,7 +119,7 @@ impl Must {
             }
             (Must::NotBeNegative, _) => value.amount().is_some_and(|amount| amount < 0.0),
             (Must::NotBeTrue, Kind::Bool(value)) => value,
-            (Must::HaveAtMost(most), Kind::List) => value.items().iter().filter(|item| !item.is_null()).count() > *most,
+            (Must::HaveAtMost(most), Kind::List) => value.items().filter(|item| !item.is_null()).count() > *most,
             (Must::HaveOneOf(names), _) => return one_of(value, names),
             (Must::NotHaveBoth(one, other), _) => [one, other]
                 .into_iter()
@@ -170,7 +170,7 @@ pub(crate) fn one_of(value: View<'_>, names: &[&str]) -> Option<String> {
 
 /// Items of a list must differ in a field. The pod's own come first, so that what stands twice is the template's.
 fn differ(report: &mut Report, list: View<'_>, place: &Place<'_>, field: &str) {
-    let mut items: Vec<_> = list.items().into_iter().enumerate().collect();
+    let mut items: Vec<_> = list.items().enumerate().collect();
     items.sort_by_key(|(_, item)| item.is_new());
     let mut seen = BTreeSet::new();
     for (at, item) in items {

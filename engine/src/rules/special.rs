@@ -26,7 +26,7 @@ const FIELDS_OF_FILES: &[&str] =
 
 /// The members of a map that are judged and were not when their template was loaded.
 fn new_members(map: View<'_>) -> impl Iterator<Item = Member<'_>> {
-    map.members().into_iter().filter(|member| member.value.is_new() && !member.value.is_fixed())
+    map.members().filter(|member| member.value.is_new() && !member.value.is_fixed())
 }
 
 pub(super) fn labels(report: &mut Report, labels: View<'_>, place: &Place<'_>) {
@@ -56,7 +56,7 @@ fn judge_key(report: &mut Report, key: &str, place: &Place<'_>, position: Positi
 
 /// What a template's metadata may hold.
 pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: &Place<'_>) {
-    for Member { name: map, position, value } in metadata.members().into_iter().filter(|it| it.value.is_touched()) {
+    for Member { name: map, position, value } in metadata.touched_members() {
         let place = place.member(&map);
         // What is no field at all is said elsewhere.
         if map != "labels" && map != "annotations" && Schema::get().metadata.fields.contains_key(&*map) {
@@ -134,11 +134,10 @@ pub(super) fn named_ports(report: &mut Report, container: View<'_>, place: &Plac
             let port = value.get(action).and_then(|action| action.get("port"));
             let name = port.and_then(|port| Some((port, port.string().filter(|name| is_port_name(name))?)));
             let Some((port, name)) = name else { continue };
-            let ports = container.list("ports");
             // With an expression for a name, or for all ports, no name can be called wrong.
             let is_open = container.is_unknown_at("ports")
-                || ports.iter().any(|port| port.is_unknown() || port.is_unknown_at("name"));
-            let names: Vec<_> = ports.iter().map(|port| port.text("name")).collect();
+                || container.list("ports").any(|port| port.is_unknown() || port.is_unknown_at("name"));
+            let names: Vec<_> = container.list("ports").map(|port| port.text("name")).collect();
             if !is_open && !names.contains(&name) {
                 let hint = did_you_mean(nearest(&name, names.iter().map(|name| &**name)));
                 let message = format!("is {}, and the container has no port of that name{hint}", shown(&name));
@@ -223,8 +222,8 @@ pub(super) fn recursive_read_only(report: &mut Report, mount: View<'_>, place: &
 }
 
 pub(super) fn escalation(report: &mut Report, context: View<'_>, place: &Place<'_>) {
-    let added = context.get("capabilities").map(|it| it.list("add")).unwrap_or_default();
-    let is_admin = added.iter().any(|capability| capability.string().as_deref() == Some("CAP_SYS_ADMIN"));
+    let mut added = context.get("capabilities").into_iter().flat_map(|it| it.list("add"));
+    let is_admin = added.any(|capability| capability.string().as_deref() == Some("CAP_SYS_ADMIN"));
     let escalation = context.get("allowPrivilegeEscalation");
     if let Some(value) = escalation.filter(|it| matches!(it.kind(), Kind::Bool(false)))
         && (context.is_true("privileged") || is_admin)
@@ -254,7 +253,7 @@ pub(super) fn volume_source(report: &mut Report, volume: View<'_>, place: &Place
     sources.retain(|source| *source != "name");
     // Those that people use come first, for the message.
     sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
-    if volume.members().iter().filter(|member| !member.value.is_null()).count() > 1
+    if volume.members().filter(|member| !member.value.is_null()).count() > 1
         && let Some(message) = one_of(volume, &sources)
     {
         report.add(place, volume, message);
@@ -265,7 +264,7 @@ pub(super) fn volume_source(report: &mut Report, volume: View<'_>, place: &Place
 pub(super) fn resources(report: &mut Report, resources: View<'_>, place: &Place<'_>) {
     for kind in ["requests", "limits"] {
         let place = place.member(kind);
-        for amount in resources.get(kind).map(View::members).unwrap_or_default() {
+        for amount in resources.map(kind) {
             if amount.value.is_new() {
                 judge_amount(report, &amount, &place.member(&amount.name));
             }

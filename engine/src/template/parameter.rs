@@ -8,7 +8,6 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 
 use regex::Regex;
-use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Number, Value};
 
 use super::diagnostics::Fields;
@@ -97,8 +96,8 @@ impl Parameters {
         path.iter().try_fold(self.get(name), |value, name| value.get(name))
     }
 
-    pub(crate) fn lookup(&self, path: &[String]) -> Option<Cow<'_, RawValue>> {
-        self.at(path).map(|value| Cow::Owned(to_raw_value(value).expect("a JSON value is JSON")))
+    pub(crate) fn lookup(&self, path: &[String]) -> Option<Cow<'_, str>> {
+        self.at(path).map(|value| Cow::Owned(value.to_string()))
     }
 
     pub(crate) fn has(&self, path: &[String]) -> bool {
@@ -120,7 +119,7 @@ impl<'p> WithoutPod<'p> {
 }
 
 impl Variables for WithoutPod<'_> {
-    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, RawValue>>, Failure> {
+    fn lookup(&self, root: Root, path: &[String]) -> Result<Option<Cow<'_, str>>, Failure> {
         Ok(if root == Root::Params { self.parameters.lookup(path) } else { None })
     }
 

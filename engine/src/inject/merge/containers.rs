@@ -98,7 +98,7 @@ impl<'a> Merge<'_, 'a> {
     /// Adds to a new container the mount of the token, unless something is there.
     fn mount_token(&mut self, container: &mut Node<'a>, path: &Path<'_>) {
         let Some(mount) = self.context.token.filter(|_| !self.rendered.template.withholds_token) else { return };
-        if container.view().list("volumeMounts").into_iter().any(|it| it.text("mountPath") == TOKEN_PATH) {
+        if container.view().list("volumeMounts").any(|it| it.text("mountPath") == TOKEN_PATH) {
             return;
         }
         if let Some(mounts) = container.items_or("volumeMounts", self.by) {

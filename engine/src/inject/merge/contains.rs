@@ -16,17 +16,14 @@ pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> boo
         (Type::Object(object), Kind::Object, Kind::Object) => lacking(existing, wanted, object).is_empty(),
         (Type::Map(kind), Kind::Object, Kind::Object) => wanted
             .members()
-            .iter()
             .all(|wanted| existing.get(&wanted.name).is_some_and(|existing| contains(existing, wanted.value, kind))),
         (Type::List { item, keys }, Kind::List, Kind::List) if keys.is_empty() => {
-            let (existing, wanted) = (existing.items(), wanted.items());
-            existing.len() == wanted.len()
-                && existing.into_iter().zip(wanted).all(|(existing, wanted)| contains(existing, wanted, item))
+            existing.items().count() == wanted.items().count()
+                && existing.items().zip(wanted.items()).all(|(existing, wanted)| contains(existing, wanted, item))
         }
         (Type::List { item, keys }, Kind::List, Kind::List) => {
-            let existing: HashMap<_, _> = existing.items().into_iter().map(|it| (it.key(keys), it)).collect();
-            let mut wanted = wanted.items().into_iter();
-            wanted.all(|wanted| existing.get(&wanted.key(keys)).is_some_and(|it| contains(*it, wanted, item)))
+            let existing: HashMap<_, _> = existing.items().map(|it| (it.key(keys), it)).collect();
+            wanted.items().all(|wanted| existing.get(&wanted.key(keys)).is_some_and(|it| contains(*it, wanted, item)))
         }
         _ => existing.to_value() == wanted.to_value(),
     }
@@ -39,6 +36,5 @@ pub(super) fn lacking(existing: View<'_>, wanted: View<'_>, object: &Object) -> 
         // An emptyDir says something by being there.
         _ => field == "emptyDir" || !wanted.says_nothing(),
     };
-    let members = wanted.members().into_iter();
-    members.filter(|it| is_lacking(&it.name, it.value)).map(|it| it.name.into_owned()).collect()
+    wanted.members().filter(|it| is_lacking(&it.name, it.value)).map(|it| it.name.into_owned()).collect()
 }

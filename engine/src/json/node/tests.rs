@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::json::Tape;
 
 const POD: &str = r#"{
     "metadata": {"labels": {"app": "web"}},
@@ -8,7 +9,8 @@ const POD: &str = r#"{
 }"#;
 
 fn pod(json: &'static str) -> Node<'static> {
-    Node::text(serde_json::from_str(json).expect("JSON"))
+    let tape = Tape::scan(json).expect("JSON");
+    Node::text(Box::leak(Box::new(tape)).root())
 }
 
 /// What a template gives.
@@ -33,11 +35,13 @@ fn add(node: &mut Node<'static>, name: &'static str, value: Node<'static>) {
 /// What an expression sees.
 fn found(node: &Node<'_>, path: &str) -> Option<String> {
     let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-    node.find(&path).map(|json| json.get().to_owned())
+    node.find(&path).map(|json| json.into_owned())
 }
 
 fn value(node: &Node<'_>) -> Value {
-    serde_json::to_value(node).expect("a tree is JSON")
+    let mut json = Vec::new();
+    node.write(&mut json);
+    serde_json::from_slice(&json).expect("a tree is JSON")
 }
 
 /// The operations and places of the patch, which makes the tree of the pod.
@@ -144,7 +148,7 @@ fn what_held_only_what_an_earlier_call_added_was_not_there() {
     assert_eq!(["labels", "nested", "nested.in", "list"].map(|path| found(&pod, path)), [const { None }; 4]);
     assert_eq!(found(&pod, "items").as_deref(), Some("[{}]"), "an item of a list was there, however empty");
     let whole = pod.find(&[]).expect("the pod is there");
-    assert_eq!(whole.get(), r#"{"items":[{}],"none":{},"empty":[]}"#, "what was empty before still is");
+    assert_eq!(whole, r#"{"items":[{}],"none":{},"empty":[]}"#, "what was empty before still is");
     assert_eq!(patch(&pod, INJECTED), [""; 0]);
 }
 
@@ -170,24 +174,26 @@ fn of_two_members_of_one_name_the_last_counts() {
 #[test]
 fn null_is_not_there() {
     const NULL: &str = r#"{"a": null, "b": [null]}"#;
-    let mut pod = pod(NULL);
-    assert_eq!(found(&pod, "a"), None);
-    assert!(pod.member("a").is_none() && pod.list("a").is_empty());
-    assert_eq!((found(&pod, "a"), found(&pod, "b").as_deref()), (None, Some("[null]")));
-    pod.items_or("a", By::Now(0)).expect("it is there now");
-    assert_eq!(patch(&pod, NULL), ["add /a"]);
-    assert!(pod.undo(By::Now(0)) && pod.member("a").is_none());
+    let mut own = pod(NULL);
+    assert_eq!(found(&own, "a"), None);
+    assert!(own.member("a").is_none() && own.list("a").is_empty());
+    assert_eq!((found(&own, "a"), found(&own, "b").as_deref()), (None, Some("[null]")));
+    own.items_or("a", By::Now(0)).expect("it is there now");
+    assert_eq!(patch(&own, NULL), ["add /a"]);
+    assert!(own.undo(By::Now(0)) && own.member("a").is_none());
 
-    let mut replaced = Node::text(RawValue::NULL);
+    let mut replaced = pod("null");
     replaced.replace(given(0, "1"));
-    *at(&mut pod, "b") = replaced;
-    assert_eq!(found(&pod, "b"), None, "nor is it where something stands in its place");
+    *at(&mut own, "b") = replaced;
+    assert_eq!(found(&own, "b"), None, "nor is it where something stands in its place");
 }
 
 #[test]
 fn a_value_is_not_opened_by_looking_at_it() {
     let mut pod = pod(POD);
-    assert!(pod.view().get("spec").expect("a spec").list("containers")[0].get("name").is_some());
+    assert!(
+        pod.view().get("spec").expect("a spec").list("containers").next().expect("a container").get("name").is_some()
+    );
     assert!(found(&pod, "spec.dnsPolicy").is_some() && pod.patch().is_empty() && !pod.is_touched());
     assert!(pod.undo(By::Now(0)) && matches!(pod.json, Json::Text(_)));
     at(&mut pod, "spec");

@@ -1,0 +1,486 @@
+//! JSON text that was gone through once: where each of its values stands.
+//!
+//! The scanner takes what serde_json takes, which a fuzzer holds it to, and is safe code. Text from anyone costs it time in
+//! proportion to its length, [`MAX_DEPTH`] calls of stack, and 20 bytes for each value, of which no more than [`MAX_VALUES`]
+//! are noted.
+
+use std::borrow::Cow;
+
+/// The most values of a text that are noted, objects and lists included: each takes up to some hundred bytes once a tree is
+/// made of it, however short its text. The largest pods in use have some ten thousand.
+pub(crate) const MAX_VALUES: usize = 1 << 17;
+
+/// How deep a text may nest, as serde_json has it. A pod has some twenty levels.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// Members whose values stay one piece of text: nearly half of a pod, and nothing that anybody looks into.
+const UNREAD: [&[u8]; 2] = [b"managedFields", b"oldObject"];
+
+/// Where the values of a text stand: each object and list in front of what is in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tape<'a> {
+    text: &'a str,
+    values: Vec<Span>,
+    /// Up to where values were noted.
+    noted: u32,
+}
+
+/// One value, in bytes from the beginning of the text.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// Between the quotes of its name; empty if it has none.
+    name: (u32, u32),
+    value: (u32, u32),
+    /// The number of the value behind it and all that is in it.
+    next: u32,
+}
+
+/// A value of a text. Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'t> {
+    tape: &'t Tape<'t>,
+    at: usize,
+}
+
+impl<'a> Tape<'a> {
+    /// Goes through a text; nothing if it is no JSON.
+    pub(crate) fn scan(text: &'a str) -> Option<Tape<'a>> {
+        let most = u32::try_from(text.len()).ok()?;
+        // Of a pod, a value and its name take some forty bytes.
+        let values = Vec::with_capacity((text.len() / 32 + 8).min(MAX_VALUES));
+        let mut scanner = Scanner { text: text.as_bytes(), at: 0, values, noted: most };
+        scanner.skip_space();
+        scanner.value((0, 0), true, MAX_DEPTH)?;
+        scanner.skip_space();
+        let Scanner { at, values, noted, .. } = scanner;
+        (at == text.len()).then_some(Tape { text, values, noted })
+    }
+
+    /// The value that the text is.
+    pub(crate) fn root(&self) -> Text<'_> {
+        self.value(0)
+    }
+
+    /// The value of a number.
+    pub(crate) fn value(&self, number: usize) -> Text<'_> {
+        Text { tape: self, at: number }
+    }
+
+    /// The string at a place, for as long as the text lives and not only the tape.
+    pub(crate) fn string(&self, at: Text<'_>) -> Option<Cow<'a, str>> {
+        let (begin, end) = self.values[at.at].value;
+        unquoted(&self.text[begin as usize..end as usize])
+    }
+}
+
+impl<'t> Text<'t> {
+    /// Which of the values of its tape it is.
+    pub(crate) fn number(self) -> usize {
+        self.at
+    }
+
+    fn span(self) -> &'t Span {
+        &self.tape.values[self.at]
+    }
+
+    fn slice(self, (begin, end): (u32, u32)) -> &'t str {
+        &self.tape.text[begin as usize..end as usize]
+    }
+
+    /// Its JSON.
+    pub(crate) fn json(self) -> &'t str {
+        self.slice(self.span().value)
+    }
+
+    fn first(self) -> u8 {
+        self.tape.text.as_bytes()[self.span().value.0 as usize]
+    }
+
+    pub(crate) fn is_object(self) -> bool {
+        self.first() == b'{'
+    }
+
+    pub(crate) fn is_list(self) -> bool {
+        self.first() == b'['
+    }
+
+    /// Whether this is `null`, as Go writes what is not there.
+    pub(crate) fn is_null(self) -> bool {
+        self.first() == b'n'
+    }
+
+    /// Whether all that is in it was noted.
+    pub(crate) fn is_whole(self) -> bool {
+        self.span().value.1 <= self.tape.noted
+    }
+
+    /// Its name in the object that it is a member of.
+    pub(crate) fn name(self) -> Cow<'t, str> {
+        let (begin, end) = self.span().name;
+        if begin == end { Cow::default() } else { unquoted(self.slice((begin - 1, end + 1))).unwrap_or_default() }
+    }
+
+    /// Whether that is its name.
+    pub(crate) fn is_called(self, name: &str) -> bool {
+        let written = self.slice(self.span().name);
+        if written.contains('\\') { self.name() == name } else { written == name }
+    }
+
+    /// The members of an object, or the items of a list, in the order of the text, repeated names included.
+    pub(crate) fn parts(self) -> Parts<'t> {
+        let next = self.span().next as usize;
+        Parts { tape: self.tape, at: self.at + 1, end: next }
+    }
+
+    /// The same of an object alone.
+    pub(crate) fn members(self) -> Parts<'t> {
+        let parts = self.parts();
+        if self.is_object() { parts } else { Parts { at: parts.end, ..parts } }
+    }
+
+    /// The same of a list alone.
+    pub(crate) fn items(self) -> Parts<'t> {
+        let parts = self.parts();
+        if self.is_list() { parts } else { Parts { at: parts.end, ..parts } }
+    }
+
+    /// A member that is there and not `null`. Of two with one name, Go takes the last, and so does this.
+    pub(crate) fn get(self, name: &str) -> Option<Text<'t>> {
+        self.members().filter(|member| member.is_called(name)).last().filter(|member| !member.is_null())
+    }
+
+    /// A value by the names that lead to it.
+    pub(crate) fn find(self, path: &[String]) -> Option<Text<'t>> {
+        path.iter().try_fold(self, |value, name| value.get(name))
+    }
+
+    /// What a string stands for; nothing if it is no string.
+    pub(crate) fn string(self) -> Option<Cow<'t, str>> {
+        unquoted(self.json())
+    }
+
+    /// What a member that is a string stands for.
+    pub(crate) fn string_at(self, name: &str) -> Option<Cow<'t, str>> {
+        self.get(name)?.string()
+    }
+}
+
+/// What a JSON string stands for; nothing if it is no string, or stands for nothing that UTF-8 knows.
+fn unquoted(json: &str) -> Option<Cow<'_, str>> {
+    // Most strings have no escapes, and then their text is their value.
+    match json.strip_prefix('"')?.strip_suffix('"')? {
+        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(json).ok().map(Cow::Owned),
+    }
+}
+
+/// The parts of an object or list.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts<'t> {
+    tape: &'t Tape<'t>,
+    at: usize,
+    end: usize,
+}
+
+impl<'t> Iterator for Parts<'t> {
+    type Item = Text<'t>;
+
+    fn next(&mut self) -> Option<Text<'t>> {
+        (self.at < self.end).then(|| {
+            let part = Text { tape: self.tape, at: self.at };
+            self.at = part.span().next as usize;
+            part
+        })
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    values: Vec<Span>,
+    noted: u32,
+}
+
+impl Scanner<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    /// Goes over a value that may nest so deep, and notes it and its parts if that is wanted.
+    fn value(&mut self, name: (usize, usize), is_wanted: bool, depth: usize) -> Option<()> {
+        let (begin, number) = (self.at as u32, self.values.len());
+        let is_noted = is_wanted && number < MAX_VALUES;
+        if is_noted {
+            let name = (name.0 as u32, name.1 as u32);
+            self.values.push(Span { name, value: (begin, 0), next: 0 });
+        } else if is_wanted {
+            self.noted = self.noted.min(begin);
+        }
+        match self.peek()? {
+            b'{' => self.object(is_noted && !UNREAD.contains(&&self.text[name.0..name.1]), depth)?,
+            b'[' => self.list(is_noted && !UNREAD.contains(&&self.text[name.0..name.1]), depth)?,
+            b'"' => self.string()?,
+            b't' => self.word(b"true")?,
+            b'f' => self.word(b"false")?,
+            b'n' => self.word(b"null")?,
+            _ => self.number()?,
+        }
+        if is_noted {
+            let (end, next) = (self.at as u32, self.values.len() as u32);
+            let span = &mut self.values[number];
+            (span.value.1, span.next) = (end, next);
+        }
+        Some(())
+    }
+
+    fn object(&mut self, is_wanted: bool, depth: usize) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        self.at += 1;
+        self.skip_space();
+        if self.take(b'}').is_some() {
+            return Some(());
+        }
+        loop {
+            let begin = self.at + 1;
+            if self.peek()? != b'"' {
+                return None;
+            }
+            self.string()?;
+            let name = (begin, self.at - 1);
+            self.skip_space();
+            self.take(b':')?;
+            self.skip_space();
+            self.value(name, is_wanted, depth)?;
+            if self.is_at_end(b'}')? {
+                return Some(());
+            }
+        }
+    }
+
+    fn list(&mut self, is_wanted: bool, depth: usize) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        self.at += 1;
+        self.skip_space();
+        if self.take(b']').is_some() {
+            return Some(());
+        }
+        loop {
+            self.value((0, 0), is_wanted, depth)?;
+            if self.is_at_end(b']')? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Goes over what stands behind a part.
+    fn is_at_end(&mut self, close: u8) -> Option<bool> {
+        self.skip_space();
+        let byte = self.peek()?;
+        self.at += 1;
+        if byte == b',' {
+            self.skip_space();
+            return Some(false);
+        }
+        (byte == close).then_some(true)
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        self.text[self.at..].starts_with(word).then(|| self.at += word.len())
+    }
+
+    /// Source: RFC 8259, section 6.
+    fn number(&mut self) -> Option<()> {
+        let _ = self.take(b'-');
+        if self.take(b'0').is_none() {
+            self.digits()?;
+        }
+        if self.take(b'.').is_some() {
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            let _ = self.take(b'+').or_else(|| self.take(b'-'));
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += digits;
+        (digits > 0).then_some(())
+    }
+
+    /// Goes over a string, from its quote on. Source: RFC 8259, section 7.
+    fn string(&mut self) -> Option<()> {
+        self.at += 1;
+        loop {
+            self.skip_plain();
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                b'\\' => self.escape()?,
+                0..0x20 => return None,
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// Goes over eight bytes at a time, up to one that may be special.
+    fn skip_plain(&mut self) {
+        const ONES: u64 = u64::from_le_bytes([1; 8]);
+        // The high bit of each byte that is less than `limit`; above the first of them there may be wrong ones.
+        let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes & (ONES << 7);
+        while let Some(bytes) = self.text[self.at..].first_chunk() {
+            let bytes = u64::from_le_bytes(*bytes);
+            let is_byte = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
+            let special = is_byte(b'"') | is_byte(b'\\') | below(bytes, 0x20);
+            if special != 0 {
+                self.at += special.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        let escape = &self.text[self.at + 1..];
+        self.at += match escape.first()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+            b'u' if escape.get(1..5)?.iter().all(u8::is_ascii_hexdigit) => 6,
+            _ => return None,
+        };
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(json: &str) -> Tape<'_> {
+        Tape::scan(json).expect("JSON")
+    }
+
+    #[test]
+    fn values_keep_their_text() {
+        let tape = scan(r#" {"a": 1.50, "b": {"c" : null}, "\u0064": "e\n", "f": [ 1,{}]} "#);
+        let root = tape.root();
+        assert_eq!(root.get("a").map(Text::json), Some("1.50"));
+        assert_eq!(root.get("b").map(Text::json), Some(r#"{"c" : null}"#));
+        assert_eq!(root.string_at("d").as_deref(), Some("e\n"));
+        let items: Vec<_> = root.get("f").into_iter().flat_map(Text::items).map(Text::json).collect();
+        assert_eq!(items, ["1", "{}"]);
+        let names: Vec<_> = root.members().map(Text::name).collect();
+        assert_eq!(names, ["a", "b", "d", "f"]);
+    }
+
+    #[test]
+    fn null_is_not_there_and_of_two_members_the_last_counts() {
+        let tape = scan(r#"{"a": 1, "b": 1, "a": null, "b": 2}"#);
+        assert!(tape.root().get("a").is_none());
+        assert_eq!(tape.root().get("b").map(Text::json), Some("2"));
+    }
+
+    #[test]
+    fn what_is_not_there_has_no_parts() {
+        for json in ["null", "1", r#""{}""#, "[]", "{}"] {
+            assert_eq!(scan(json).root().parts().count(), 0, "{json}");
+        }
+        assert_eq!(scan("[1]").root().members().count(), 0);
+        assert_eq!(scan(r#"{"a": 1}"#).root().items().count(), 0);
+        assert_eq!(scan("1").root().string(), None);
+    }
+
+    #[test]
+    fn what_nobody_looks_into_is_one_piece() {
+        let tape = scan(r#"{"managedFields": [{"a": [1]}], "b": 1}"#);
+        let members: Vec<_> = tape.root().members().collect();
+        assert_eq!(members[0].json(), r#"[{"a": [1]}]"#);
+        assert_eq!(members[0].parts().count(), 0);
+        assert_eq!(members[1].json(), "1");
+    }
+
+    #[test]
+    fn no_more_values_are_noted_than_a_pod_may_have() {
+        let items = "1,".repeat(MAX_VALUES);
+        let json = format!(r#"{{"a": [1], "b": [{items}1], "c": 1}}"#);
+        let tape = scan(&json);
+        assert_eq!(tape.values.len(), MAX_VALUES);
+        let is_whole: Vec<_> = tape.root().members().map(Text::is_whole).collect();
+        assert_eq!(is_whole, [true, false], "the third is not noted");
+        assert!(!tape.root().is_whole() && scan(r#"{"a": [1]}"#).root().is_whole());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(Tape::scan(&nested(MAX_DEPTH)).is_some());
+        assert!(Tape::scan(&nested(MAX_DEPTH + 1)).is_none());
+        assert!(Tape::scan(&nested(1 << 20)).is_none());
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        let wrong = [
+            "",
+            " ",
+            "{",
+            "[",
+            "]",
+            "{]",
+            "[}",
+            "[1",
+            "[1,",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{,}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1 "b":2}"#,
+            "{a:1}",
+            "{1:1}",
+            "nul",
+            "nulll",
+            "True",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "-",
+            "--1",
+            "0x1",
+            "NaN",
+            "1 1",
+            "\"",
+            r#""\"#,
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\u12g4""#,
+            "\"\n\"",
+            "\"12345678\u{1}\"",
+            "'a'",
+            "{}{}",
+            "\u{feff}{}",
+        ];
+        for json in wrong {
+            assert!(Tape::scan(json).is_none(), "{json}");
+        }
+    }
+}
