@@ -16,6 +16,7 @@ use prometheus::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::telemetry;
 use crate::version::{REVISION, VERSION};
 
 /// From half a millisecond, which is long for a review, to five seconds, the timeout of our webhooks.
@@ -40,6 +41,7 @@ pub(crate) struct Metrics {
     certificate_repairs: IntCounterVec,
     certificate_untrusted: IntGaugeVec,
     leader: IntGauge,
+    log_lines_dropped: IntCounter,
     validations: IntCounterVec,
     watch_up: IntGaugeVec,
     watch_failures: IntCounterVec,
@@ -194,6 +196,10 @@ impl Metrics {
                 )?,
             )?,
             leader: register(&registry, gauge("pillion_leader", "Whether this replica holds the Lease.")?)?,
+            log_lines_dropped: register(
+                &registry,
+                IntCounter::new("pillion_log_lines_dropped_total", "Log lines that nobody took in time.")?,
+            )?,
             registry,
         };
         for result in [EventResult::Sent, EventResult::Dropped, EventResult::Failed] {
@@ -211,6 +217,7 @@ impl Metrics {
 
     /// All of it, in Prometheus' text format.
     pub(crate) fn text(&self) -> Result<String, Error> {
+        self.log_lines_dropped.inc_by(telemetry::dropped_lines().saturating_sub(self.log_lines_dropped.get()));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 

@@ -1,26 +1,36 @@
 //! Logs, on standard error: JSON for machines, text for a terminal. And traces, if they are enabled: a span for each
 //! review, and below it one for each lookup at the API server.
+//!
+//! A thread of its own writes the log, as many lines at once as are waiting, so that no review waits for whoever reads it.
 
 #[cfg(feature = "otlp")]
 mod otlp;
 
-use std::fmt::Display;
-use std::io::{self, IsTerminal as _};
+use std::fmt::{self, Display};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::panic;
+use std::sync::OnceLock;
 
 use axum::http::HeaderMap;
 use clap::ValueEnum;
 use pillion_engine::admission::Review;
-use pillion_engine::decision::Decision;
+use pillion_engine::decision::{Decision, TemplateDecision};
 use tracing::field::Empty;
 use tracing::{Level, Metadata, Span};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::Layer as Lines;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer, Registry, fmt, registry};
+use tracing_subscriber::{Layer, Registry, registry};
 
 /// The target of every span. When traces are not collected, no span is made.
 const TRACES: &str = "pillion::traces";
+
+/// The log lines that may wait to be written: some megabytes at the most. Further ones are dropped, and counted.
+const WAITING_LINES: usize = 8192;
+
+static DROPPED_LINES: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -43,20 +53,31 @@ pub(crate) struct LogArgs {
     log_level: Level,
 }
 
-/// Sends the last traces when it is dropped.
+/// Sends the last traces, and writes the last log lines, when it is dropped.
 #[must_use]
 pub(crate) struct Telemetry {
     #[cfg(feature = "otlp")]
     _traces: Option<otlp::Traces>,
+    // Last, because the traces may have something to say.
+    _lines: WorkerGuard,
+}
+
+/// How many log lines were dropped, because nobody took those before them.
+pub(crate) fn dropped_lines() -> u64 {
+    DROPPED_LINES.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }
 
 /// Starts logging, and tracing if that is enabled, for the whole process.
 pub(crate) fn start(args: &LogArgs) -> Telemetry {
-    let subscriber = registry().with(lines(args));
+    let waiting = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name("log");
+    let (writer, lines_guard) = waiting.finish(BufWriter::new(io::stderr()));
+    // There is one log for the whole process.
+    let _ = DROPPED_LINES.set(writer.error_counter());
+    let subscriber = registry().with(lines(args, writer));
     #[cfg(not(feature = "otlp"))]
     let telemetry = {
         subscriber.init();
-        Telemetry {}
+        Telemetry { _lines: lines_guard }
     };
     #[cfg(feature = "otlp")]
     let telemetry = match otlp::Traces::start() {
@@ -64,7 +85,7 @@ pub(crate) fn start(args: &LogArgs) -> Telemetry {
             let is_traced = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target() == TRACES;
             subscriber.with(traces.layer().with_filter(filter_fn(is_traced))).init();
             tracing::info!("sending traces");
-            Telemetry { _traces: Some(traces) }
+            Telemetry { _traces: Some(traces), _lines: lines_guard }
         }
         // A layer that is not there would count as interested in spans.
         off => {
@@ -72,7 +93,7 @@ pub(crate) fn start(args: &LogArgs) -> Telemetry {
             if let Err(error) = off {
                 tracing::error!(%error, "no traces are sent");
             }
-            Telemetry { _traces: None }
+            Telemetry { _traces: None, _lines: lines_guard }
         }
     };
     // The default hook prints the panic's message, which may quote the pod at hand.
@@ -84,10 +105,10 @@ pub(crate) fn start(args: &LogArgs) -> Telemetry {
 }
 
 /// The layer that writes log lines. It ignores spans.
-fn lines(args: &LogArgs) -> impl Layer<Registry> + use<> {
+fn lines(args: &LogArgs, writer: NonBlocking) -> impl Layer<Registry> + use<> {
     let LogArgs { log_format, log_level } = *args;
     let terminal = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    let lines = fmt::Layer::new().with_writer(io::stderr);
+    let lines = Lines::new().with_writer(writer).with_ansi(io::stderr().is_terminal());
     let lines = match log_format.unwrap_or(terminal) {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
         LogFormat::Text => lines.boxed(),
@@ -132,12 +153,11 @@ pub(crate) fn trace_decision(review: &Review<'_>, decision: &Decision) {
     if span.is_disabled() {
         return;
     }
-    span.record("k8s.namespace.name", &*decision.subject.namespace);
+    span.record("k8s.namespace.name", &*review.subject().namespace);
     span.record("pillion.review.uid", review.uid());
     span.record("pillion.outcome", decision.outcome.as_str());
     span.record("pillion.reason", decision.reason.as_str());
-    let templates = decision.templates.iter().map(|template| format!("{}={}", template.name, template.reason));
-    span.record("pillion.templates", templates.collect::<Vec<_>>().join(","));
+    span.record("pillion.templates", Templates(&decision.templates).to_string());
 }
 
 /// Records in the span of a review why there was no answer.
@@ -148,6 +168,19 @@ pub(crate) fn trace_refusal(span: &Span, why: impl Display) {
     }
 }
 
+/// Each template with its reason, as logs and traces have them.
+pub(crate) struct Templates<'d>(pub(crate) &'d [TemplateDecision]);
+
+impl fmt::Display for Templates<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, TemplateDecision { name, reason, .. }) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(formatter, "{comma}{name}={reason}")?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +188,8 @@ mod tests {
     #[test]
     fn when_traces_are_not_collected_no_span_is_made() {
         let args = LogArgs { log_format: Some(LogFormat::Json), log_level: Level::TRACE };
-        let _guard = registry().with(lines(&args)).set_default();
+        let (writer, _lines) = NonBlocking::new(io::sink());
+        let _guard = registry().with(lines(&args, writer)).set_default();
         assert!(review_span(&HeaderMap::new()).is_disabled());
         assert!(lookup_span("namespaces").is_disabled());
     }

@@ -3,10 +3,12 @@
 //! kube's own types parse the whole pod; this notes where everything is, and leaves it as text.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::value::RawValue;
 
 use crate::json::{Tape, Text};
+use crate::names::OUTCOME;
 
 /// The only version that is answered.
 pub(crate) const API_VERSION: &str = "admission.k8s.io/v1";
@@ -53,6 +55,52 @@ pub enum Operation {
     /// Something that no API server does today.
     #[default]
     Other,
+}
+
+/// Which pod a review is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subject<'a> {
+    /// Its namespace.
+    pub namespace: Cow<'a, str>,
+    /// Its name, or the `generateName` that its name will begin with.
+    pub name: Cow<'a, str>,
+    /// The controller that made it.
+    pub owner: Option<Owner<'a>>,
+    /// Whether it has the annotation of an earlier call: it is the same pod again, or a copy of one.
+    pub seen_before: bool,
+}
+
+/// The object that controls a pod, as the pod refers to it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Owner<'a> {
+    /// Its group and version, such as `apps/v1`.
+    pub api_version: Cow<'a, str>,
+    /// Its kind.
+    pub kind: Cow<'a, str>,
+    /// Its name; its namespace is the pod's.
+    pub name: Cow<'a, str>,
+    /// Its uid.
+    pub uid: Cow<'a, str>,
+}
+
+impl Owner<'_> {
+    /// The same for longer than the review.
+    pub fn into_owned(self) -> Owner<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Owner {
+            api_version: owned(self.api_version),
+            kind: owned(self.kind),
+            name: owned(self.name),
+            uid: owned(self.uid),
+        }
+    }
+}
+
+impl fmt::Display for Owner<'_> {
+    /// Such as `ReplicaSet/web-7d9c6b8f5d`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.kind, self.name)
+    }
 }
 
 impl Operation {
@@ -151,6 +199,24 @@ impl<'a> Review<'a> {
     /// The object.
     pub(crate) fn object(&self) -> Option<Text<'_>> {
         self.object.map(|number| self.tape.value(number))
+    }
+
+    /// Which pod it is about.
+    pub fn subject(&self) -> Subject<'_> {
+        let metadata = self.object().and_then(|object| object.get("metadata"));
+        let text = |name: &str| metadata?.string_at(name).filter(|text| !text.is_empty());
+        let mut owners = metadata.and_then(|it| it.get("ownerReferences")).into_iter().flat_map(Text::items);
+        let controller = owners.find(|owner| owner.get("controller").is_some_and(|it| it.json() == "true"));
+        Subject {
+            // Kubernetes up to 1.23 left metadata.namespace empty.
+            namespace: text("namespace").unwrap_or(Cow::Borrowed(self.namespace())),
+            name: text("name").or_else(|| text("generateName")).unwrap_or_default(),
+            owner: controller.map(|owner| {
+                let text = |name: &str| owner.string_at(name).unwrap_or_default();
+                Owner { api_version: text("apiVersion"), kind: text("kind"), name: text("name"), uid: text("uid") }
+            }),
+            seen_before: metadata.and_then(|it| it.get("annotations")?.get(OUTCOME)).is_some(),
+        }
     }
 
     /// What is being done.

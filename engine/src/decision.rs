@@ -150,8 +150,6 @@ pub struct Decision {
     pub reason: Reason,
     /// What, where and what to do, when the pod is refused or something went wrong.
     pub message: Option<String>,
-    /// Which pod it is.
-    pub subject: Subject,
     /// Each template, in the order in which they were asked for.
     pub templates: Vec<TemplateDecision>,
     /// For the person who creates the pod: kubectl shows them.
@@ -164,39 +162,6 @@ impl Decision {
     /// Whether the pod may be created.
     pub fn allowed(&self) -> bool {
         self.outcome != Outcome::Denied
-    }
-}
-
-/// Which pod a decision is about.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Subject {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name, or the `generateName` that its name will begin with.
-    pub name: String,
-    /// The controller that made it.
-    pub owner: Option<Owner>,
-    /// Whether it has the annotation of an earlier call: it is the same pod again, or a copy of one.
-    pub seen_before: bool,
-}
-
-/// The object that controls a pod, as the pod refers to it.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Owner {
-    /// Its group and version, such as `apps/v1`.
-    pub api_version: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its name; its namespace is the pod's.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-}
-
-impl fmt::Display for Owner {
-    /// Such as `ReplicaSet/web-7d9c6b8f5d`.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.kind, self.name)
     }
 }
 

@@ -25,12 +25,12 @@ use self::pod::{Activation, Budget, Own, Pod};
 use self::render::Rendered;
 use self::room::Room;
 pub use self::select::{Selection, refuse_unread, select};
-use self::status::{OUTCOME, Record, STATUS, Status};
+use self::status::{Record, Status};
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::{Decision, Outcome, PlaceDecision, Reason};
 use crate::json::{By, Node};
-use crate::names::OnError;
+use crate::names::{OUTCOME, OnError, STATUS};
 use crate::rules::violations_of_templates;
 use crate::template::Template;
 
@@ -54,7 +54,7 @@ impl Selection<'_> {
     }
 
     fn apply(self, catalog: &Catalog, explains: bool) -> Decision {
-        let Selection { namespace, pod, tree, names, subject, annotation_bytes, .. } = self;
+        let Selection { namespace, pod, tree, names, annotation_bytes, .. } = self;
         let [written, outcome] = [STATUS, OUTCOME].map(|key| pod.annotation(key));
         let is_first = written.is_none() && outcome.is_none();
         let mut status = Status::parse(written.as_deref(), outcome.as_deref());
@@ -90,15 +90,16 @@ impl Selection<'_> {
             room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
             warnings: Vec::new(),
+            records: Vec::new(),
             volumes: HashSet::new(),
         };
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
         let decision = Decision {
             warnings: advice(injection.warnings),
-            ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested, subject)
+            ..untouched(Outcome::Skipped, Reason::NoTemplatesRequested)
         };
-        respond::respond(&pod, &names, outcomes, &status, tree, decision)
+        respond::respond(&pod, &names, outcomes, &status, injection.records, tree, decision)
     }
 }
 
@@ -113,6 +114,8 @@ struct Injection<'a> {
     /// The nearest names that may still be looked for.
     hints: Cell<usize>,
     warnings: Vec<String>,
+    /// What was injected.
+    records: Vec<Record<'a>>,
     /// The names of the volumes that the templates so far give.
     volumes: HashSet<String>,
 }
@@ -145,11 +148,11 @@ impl<'a> Injection<'a> {
         let failed = |problem| TemplateOutcome::Failed(problem, self.policy(template, required));
         select::suits(template, self.pod).map_err(TemplateOutcome::Skipped)?;
         let parameters = select::parameters(template, self.pod, self.namespace).map_err(failed)?;
-        let digest = match (&parameters, &template.defaults) {
-            (Cow::Borrowed(_), Some(defaults)) => Cow::Borrowed(defaults.digest.as_str()),
+        let digest = match &template.defaults {
+            Some(defaults) if parameters.set.is_empty() => Cow::Borrowed(defaults.digest.as_str()),
             _ => Cow::Owned(parameters.digest()),
         };
-        let own = pod::own_containers(tree);
+        let own: Vec<_> = pod::own_containers(tree).collect();
         let record = self.context.status.record(name);
         let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
@@ -186,8 +189,8 @@ impl<'a> Injection<'a> {
         &self,
         template: &Template,
         digest: &str,
-        record: &Record,
-        earlier: Option<&Record>,
+        record: &Record<'_>,
+        earlier: Option<&Record<'_>>,
         own: &[Own<'_, 'a>],
         tree: &Node<'a>,
     ) -> Option<TemplateOutcome> {
@@ -206,7 +209,7 @@ impl<'a> Injection<'a> {
             };
             return is_there.then(|| TemplateOutcome::Stale(record.difference(template, digest)));
         }
-        let seen: HashSet<&str> = record.app.iter().map(String::as_str).collect();
+        let seen: HashSet<&str> = record.app.iter().map(Cow::as_ref).collect();
         let came_with_pod = |list: &str, name: &str| {
             let mut items = tree.view().get("spec").into_iter().flat_map(|spec| spec.list(list));
             items.any(|item| !item.is_new() && item.get("name").is_some_and(|it| it.is_text(name)))
@@ -233,13 +236,13 @@ impl<'a> Injection<'a> {
         let mut record = self.context.status.record(name).cloned().unwrap_or_default();
         record.added.retain(|added| earlier.is_some() || !self.context.missing.contains(&**added));
         let known = record.entries();
-        record.name = name.to_owned();
-        record.digest.clone_from(&template.digest);
-        record.parameters = Some(rendered.digest.clone().into_owned());
+        record.name = Cow::Borrowed(name);
+        record.digest = Cow::Borrowed(&template.digest);
+        record.parameters = Some(Cow::Borrowed(&rendered.digest));
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {
-            pod::own_containers(tree).into_iter().map(|container| container.name.into_owned()).collect()
+            pod::own_containers(tree).map(|container| container.name).collect()
         };
         let mut left = self.room;
         if earlier.is_none() {
@@ -251,7 +254,8 @@ impl<'a> Injection<'a> {
             // What the templates behind this one added in an earlier call was not there when this one was merged.
             let given = self.volumes.iter().chain(&merged.volumes).map(String::as_str).collect();
             let later = self.context.volumes_of_later(number, &given, tree);
-            match violations_of_templates(tree.view(), &later).as_slice() {
+            // What templates before it brought was judged by then.
+            match violations_of_templates(tree.view_since(number), &later).as_slice() {
                 [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
@@ -270,7 +274,10 @@ impl<'a> Injection<'a> {
         self.room = left;
         self.volumes.extend(volumes);
         let outcome = match earlier {
-            _ if record.entries() > known => TemplateOutcome::Injected(Box::new(record)),
+            _ if record.entries() > known => {
+                self.records.push(record);
+                TemplateOutcome::Injected
+            }
             Some(_) => TemplateOutcome::AlreadyInjected,
             None if rendered.is_empty() => TemplateOutcome::Skipped(Reason::GuardFalse),
             None => TemplateOutcome::Skipped(Reason::AlreadyInjected),

@@ -139,8 +139,16 @@ const CONTROLLER_LABELS: &[&str] = &[
     "controller-uid", "job-name",
 ];
 
-/// Between a template's name and its parameter's in the key of an annotation.
-pub(crate) const PARAMETERS: &str = ".pillion.dev/";
+/// The annotation that records what was added.
+pub(crate) const STATUS: &str = "pillion.dev/status";
+/// The annotation that says what became of each template.
+pub(crate) const OUTCOME: &str = "pillion.dev/outcome";
+
+/// The names of a template and of its parameter in the key of an annotation: `TEMPLATE.pillion.dev/PARAMETER`.
+pub(crate) fn parameter_of(key: &str) -> Option<(&str, &str)> {
+    let (domain, parameter) = key.split_once('/')?;
+    Some((domain.strip_suffix(".pillion.dev")?, parameter))
+}
 
 /// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";

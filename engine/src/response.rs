@@ -1,16 +1,22 @@
 //! The answer to a review, as an API server takes it. kube's own types write a patch as a list of numbers, not in base64.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::Simd;
+use base64::engine::general_purpose::PAD;
 use serde::Serialize;
 
 use crate::admission::Review;
 use crate::decision::{Decision, Outcome};
+use crate::json::fragment::write_json;
 
 /// The longest warning that the API server does not truncate, and the most that it takes of all together, in characters.
 /// Source: k8s.io/apiserver pkg/endpoints/filters/warning.go.
 const MAX_WARNING: usize = 120;
 const MAX_WARNINGS: usize = 4096;
+
+static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PAD));
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,16 +72,20 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
             .then(|| AuditAnnotations { outcome: decision.outcome.as_str(), reason: decision.reason.as_str() }),
     };
     let answer = Answer { api_version: &review.api_version, kind: "AdmissionReview", response };
-    let mut json = serde_json::to_string(&answer).expect("strings and booleans are always JSON");
+    let patch = decision.patch.json.as_bytes();
+    let encoded = base64::encoded_len(patch.len(), true).expect("a patch is not that long");
+    let mut json = Vec::with_capacity(512 + encoded);
+    write_json(&mut json, &answer);
     if !decision.patch.is_empty() {
         // By far the longest part, and base64 needs no escapes: it goes in behind the response's last field.
-        json.reserve(decision.patch.json.len() * 3 / 2);
         json.truncate(json.len() - "}}".len());
-        json.push_str(r#","patch":""#);
-        STANDARD.encode_string(&decision.patch.json, &mut json);
-        json.push_str(r#""}}"#);
+        json.extend_from_slice(br#","patch":""#);
+        let begin = json.len();
+        json.resize(begin + encoded, 0);
+        BASE64.encode_slice(patch, &mut json[begin..]).expect("there is room for it");
+        json.extend_from_slice(br#""}}"#);
     }
-    json.into_bytes()
+    json
 }
 
 /// A decision's warnings, broken between words into pieces that the API server does not truncate.
@@ -85,14 +95,14 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
         let mut piece = String::new();
         for word in warning.text.split(' ') {
             // A word that is too long by itself is somebody's value.
-            let word: String = word.chars().take(MAX_WARNING).collect();
+            let word = word.char_indices().nth(MAX_WARNING).map_or(word, |(end, _)| &word[..end]);
             if !piece.is_empty() && piece.chars().count() + 1 + word.chars().count() > MAX_WARNING {
                 pieces.push(std::mem::take(&mut piece));
             }
             if !piece.is_empty() {
                 piece.push(' ');
             }
-            piece.push_str(&word);
+            piece.push_str(word);
         }
         pieces.push(piece);
     }
@@ -109,7 +119,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::decision::{Patch, Reason, Subject};
+    use crate::decision::{Patch, Reason};
 
     #[test]
     fn a_patch_goes_out_in_base64() {
@@ -119,7 +129,6 @@ mod tests {
             outcome: Outcome::Injected,
             reason: Reason::Injected,
             message: None,
-            subject: Subject::default(),
             templates: Vec::new(),
             warnings: Vec::new(),
             patch: Patch { operations: 1, json: "[{}]".into() },
@@ -141,7 +150,6 @@ mod tests {
                 outcome,
                 reason,
                 message: None,
-                subject: Subject::default(),
                 templates: Vec::new(),
                 warnings: Vec::new(),
                 patch: Patch::empty(),

@@ -14,16 +14,15 @@ mod token;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 pub use self::diagnostics::Diagnostic;
 pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
-use self::part::{Hole, fill};
+use self::part::Hole;
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
 use crate::json::Fragment;
+use crate::json::fragment::Values;
+use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
-use crate::names::{PARAMETERS, digest};
 
 /// A template that was accepted.
 #[derive(Debug)]
@@ -62,16 +61,17 @@ pub struct Template {
     pub(crate) defaults: Option<Defaults>,
 }
 
-/// A template with the defaults of its parameters filled in, so that a pod that sets none need not wait for it.
+/// What the defaults of the parameters make of a template, so that a pod that leaves them so need not wait for it.
 #[derive(Debug)]
 pub(crate) struct Defaults {
-    pub(crate) parameters: Parameters,
     /// Of the parameters.
     pub(crate) digest: String,
     /// Without holes; nothing if a hole reads more than parameters.
     pub(crate) pod: Option<PodPart>,
+    /// The values of the holes of [`Template::pod`] that read nothing but parameters.
+    pub(crate) values: Values,
     /// The same for each entry of `app`.
-    pub(crate) app: Vec<Option<Fragment>>,
+    pub(crate) app: Vec<(Option<Fragment>, Values)>,
 }
 
 /// Where added init containers go.
@@ -143,37 +143,42 @@ impl Glob {
 
 impl Template {
     /// What tells this template with these parameters from any other, as a status of Pillion 0.1.0 has it.
-    pub(crate) fn digest_with(&self, parameters: &Parameters) -> String {
+    pub(crate) fn digest_with(&self, parameters: &Parameters<'_>) -> String {
         digest(&[self.digest.as_bytes(), &parameters.to_bytes()])
     }
 
-    /// The name of the parameter that an annotation sets, if it is one for this template.
-    pub(crate) fn parameter_of<'k>(&self, annotation: &'k str) -> Option<&'k str> {
-        annotation.strip_prefix(self.name.as_str())?.strip_prefix(PARAMETERS)
+    /// The parameters of a pod that sets none; nothing if it must set one.
+    pub(crate) fn default_parameters(&self) -> Option<Parameters<'_>> {
+        self.parameters.iter().map(|it| Some((it.name.as_str(), it.fallback()?))).collect()
     }
 
     fn with_defaults(mut self) -> Template {
-        let default = |it: &Parameter| it.default.clone().or(it.optional.then_some(Value::Null));
-        let parameters = self.parameters.iter().map(|it| Some((it.name.clone(), default(it)?)));
-        let Some(parameters) = parameters.collect::<Option<_>>().map(Parameters) else { return self };
+        for hole in self.pod.holes.iter_mut().chain(self.app.iter_mut().flat_map(|entry| &mut entry.holes)) {
+            hole.note_parameters(&self.parameters);
+        }
+        let Some(parameters) = self.default_parameters() else { return self };
         let variables = WithoutPod::new(&parameters);
-        let values = |holes: &[Hole]| {
-            let is_known = holes.iter().all(Hole::reads_only_parameters);
-            // What cannot be rendered is reported to the pod that asks for it.
-            if is_known { fill(holes, |_| true, &variables, &parameters).ok() } else { None }
+        // What cannot be filled is reported to the pod that asks for it.
+        let value = |(at, hole): (usize, &Hole)| Some((at, hole.fill(&variables, &parameters).ok()?));
+        let values = |holes: &[Hole]| -> Values {
+            let known = holes.iter().enumerate().filter(|(_, hole)| hole.reads_only_parameters());
+            known.filter_map(value).collect()
         };
-        let pod = values(&self.pod.holes).map(|values| {
-            let resolve = |part: &Option<Fragment>| part.as_ref()?.resolve(&[&values]);
-            PodPart {
-                metadata: resolve(&self.pod.metadata),
-                spec: resolve(&self.pod.spec),
-                shares: resolve(&self.pod.shares),
-                holes: Vec::new(),
-            }
+        let of_pod = values(&self.pod.holes);
+        let resolve = |part: &Option<Fragment>| part.as_ref()?.resolve(&[&of_pod]);
+        let pod = (of_pod.len() == self.pod.holes.len()).then(|| PodPart {
+            metadata: resolve(&self.pod.metadata),
+            spec: resolve(&self.pod.spec),
+            shares: resolve(&self.pod.shares),
+            holes: Vec::new(),
         });
-        let entry = |entry: &AppEntry| values(&entry.holes).and_then(|values| entry.container.resolve(&[&values]));
+        let entry = |entry: &AppEntry| {
+            let values = values(&entry.holes);
+            let is_known = values.len() == entry.holes.len();
+            (if is_known { entry.container.resolve(&[&values]) } else { None }, values)
+        };
         let app = self.app.iter().map(entry).collect();
-        self.defaults = Some(Defaults { digest: parameters.digest(), parameters, pod, app });
+        self.defaults = Some(Defaults { digest: parameters.digest(), pod, values: of_pod, app });
         self
     }
 

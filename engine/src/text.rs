@@ -1,5 +1,7 @@
 //! Words for messages: the nearest known name, and what others wrote, short enough to be shown.
 
+use std::borrow::Cow;
+
 /// The known name that is most like an unknown one, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
@@ -32,13 +34,17 @@ pub(crate) fn did_you_mean(near: Option<&str>) -> String {
 }
 
 /// What somebody else wrote, short enough for a message and without control characters.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     const LONGEST: usize = 64;
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\') || *byte == b' ';
+    if text.len() <= LONGEST && text.as_bytes().iter().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
     let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().count() > LONGEST {
         shown.push('…');
     }
-    shown
+    shown.into()
 }
 
 /// The beginning of an expression, in one line.

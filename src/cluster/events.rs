@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
-use pillion_engine::admission::Review;
+use pillion_engine::admission::{Review, Subject};
 use pillion_engine::decision::Decision;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -67,12 +67,13 @@ impl Events {
         if review.dry_run() || !decision.allowed() || decision.warnings.is_empty() {
             return;
         }
-        let Some(regarding) = regarding(decision) else { return };
+        let subject = review.subject();
+        let repeated = subject.seen_before;
+        let Some(regarding) = regarding(subject) else { return };
         let (now, time) = (Instant::now(), Timestamp::now());
         let mut log = self.log();
         for warning in &decision.warnings {
             let note = Note::new(warning.skipped.unwrap_or(decision.reason), &warning.text);
-            let repeated = decision.subject.seen_before;
             // If there was no room for it on the first call about a pod, it was counted then.
             if !log.record(&regarding, note, repeated, now, time) && !repeated {
                 self.metrics.events_recorded(EventResult::Dropped, 1);
@@ -123,13 +124,13 @@ impl Events {
 }
 
 /// The object that an event is about, if the pod has an owner that can have one.
-fn regarding(decision: &Decision) -> Option<Regarding> {
-    let namespace = &decision.subject.namespace;
-    let owner = decision.subject.owner.as_ref()?;
-    let parts = [namespace, &owner.api_version, &owner.kind, &owner.name, &owner.uid];
+fn regarding(subject: Subject<'_>) -> Option<Regarding> {
+    let Subject { namespace, owner, .. } = subject;
+    let owner = owner?;
+    let parts = [&namespace, &owner.api_version, &owner.kind, &owner.name, &owner.uid];
     // A node owns its mirror pods, and is in no namespace.
     let may_have_events = owner.kind != "Node" && parts.iter().all(|part| (1..=MAX_NAME).contains(&part.len()));
-    may_have_events.then(|| Regarding { namespace: namespace.clone(), owner: owner.clone() })
+    may_have_events.then(|| Regarding { namespace: namespace.into_owned(), owner: owner.into_owned() })
 }
 
 /// Creates the event, or updates it.
@@ -154,11 +155,11 @@ fn to_object(instance: &str, event: &PendingEvent) -> Event {
         note: Some(note.text.clone()),
         reason: Some(note.reason.camel_case().into()),
         regarding: Some(ObjectReference {
-            api_version: Some(owner.api_version.clone()),
-            kind: Some(owner.kind.clone()),
-            name: Some(owner.name.clone()),
+            api_version: Some(owner.api_version.clone().into_owned()),
+            kind: Some(owner.kind.clone().into_owned()),
+            name: Some(owner.name.clone().into_owned()),
             namespace: Some(namespace.clone()),
-            uid: Some(owner.uid.clone()),
+            uid: Some(owner.uid.clone().into_owned()),
             ..ObjectReference::default()
         }),
         reporting_controller: Some(CONTROLLER.into()),

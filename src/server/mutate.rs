@@ -21,7 +21,7 @@ use crate::catalog::{CatalogHandle, Snapshot};
 use crate::cluster::Cluster;
 use crate::cluster::events::Events;
 use crate::metrics::Metrics;
-use crate::telemetry;
+use crate::telemetry::{self, Templates};
 
 /// From this size on a review may take milliseconds.
 const LARGE: usize = 256 * 1024;
@@ -169,15 +169,14 @@ fn deadline(query: Option<&str>, begun: Instant) -> tokio::time::Instant {
 }
 
 fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
-    let templates: Vec<String> =
-        decision.templates.iter().map(|template| format!("{}={}", template.name, template.reason)).collect();
+    let subject = review.subject();
     tracing::info!(
         uid = review.uid(),
         operation = review.operation().as_str(),
-        namespace = decision.subject.namespace,
-        name = decision.subject.name,
-        owner = decision.subject.owner.as_ref().map(ToString::to_string),
-        templates = templates.join(","),
+        namespace = &*subject.namespace,
+        name = &*subject.name,
+        owner = subject.owner.as_ref().map(display),
+        templates = %Templates(&decision.templates),
         outcome = decision.outcome.as_str(),
         reason = decision.reason.as_str(),
         why = decision.message,

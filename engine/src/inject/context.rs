@@ -1,5 +1,6 @@
 //! What a merge depends on beside the pod and the template.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
@@ -11,9 +12,9 @@ use crate::template::Placement;
 /// The call at hand: who brought what the pod has, and what else is added.
 pub(super) struct Context<'a> {
     /// The templates of this call, in order.
-    pub(super) names: &'a [String],
+    pub(super) names: &'a [Cow<'a, str>],
     /// Those of earlier calls.
-    pub(super) status: &'a Status,
+    pub(super) status: &'a Status<'a>,
     /// What these added, and is not there any more.
     pub(super) missing: HashSet<&'a str>,
     /// What the templates of this call give, as far as they were rendered.

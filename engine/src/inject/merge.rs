@@ -16,10 +16,11 @@ use super::outcome::{Few, Refusal};
 use super::path::{Path, place_of};
 use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
-use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, STATUS, tokens};
+use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, tokens};
 use crate::decision::{Effect, PlaceDecision, Reason};
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Kind, Node, View};
+use crate::names::STATUS;
 use crate::rules::across::{DEFAULT_GRACE_PERIOD, DEFAULTS};
 use crate::schema::{Object, Schema, Type};
 use crate::text::shown;
@@ -33,7 +34,7 @@ struct Merge<'m, 'a> {
     rendered: &'a Rendered<'a>,
     by: By,
     context: &'m Context<'a>,
-    record: &'m mut Record,
+    record: &'m mut Record<'a>,
     room: &'m mut Room,
     /// Whether the values of the entry of `app` at hand replace the pod's.
     overrides: bool,
@@ -55,7 +56,7 @@ pub(super) struct Merged {
 }
 
 /// The results at the places of a template that an earlier call injected.
-pub(super) fn places_of(record: &Record) -> Vec<PlaceDecision> {
+pub(super) fn places_of(record: &Record<'_>) -> Vec<PlaceDecision> {
     let replaced = record.overridden.iter().chain(record.replaced.iter().map(|(pointer, _)| pointer));
     let all = record.added.iter().map(|it| (it, Effect::AlreadyThere)).chain(replaced.map(|it| (it, Effect::Replaced)));
     let places = all.map(|(pointer, effect)| {
@@ -77,7 +78,7 @@ pub(super) fn merge<'a>(
     rendered: &'a Rendered<'a>,
     by: By,
     context: &Context<'a>,
-    record: &mut Record,
+    record: &mut Record<'a>,
     room: &mut Room,
 ) -> Result<Merged, Refusal> {
     let mut merge = Merge {
@@ -403,21 +404,30 @@ impl<'a> Merge<'_, 'a> {
 
     fn list(&mut self, target: &mut Node<'a>, kind: &Type, keys: &[String], given: Node<'a>, path: &Path<'_>) {
         let Some(items) = target.items() else { return self.malformed(path) };
-        // Of two variables of one name Kubernetes takes the last.
-        let mut known: HashMap<String, usize> =
-            items.iter().enumerate().map(|(at, item)| (item.view().key(keys), at)).collect();
-        for given in given.into_items() {
+        let given = given.into_items();
+        // So few are looked for one by one.
+        const FEW: usize = 4;
+        let mut known = (given.len() > FEW)
+            .then(|| HashMap::<_, _>::from_iter(items.iter().enumerate().map(|(at, item)| (item.key(keys), at))));
+        for given in given {
             if self.room.is_exceeded {
                 return;
             }
-            let key = given.view().key(keys);
+            let key = given.key(keys);
             let here = &path.at(&key);
-            match known.get(&key) {
+            // Of two variables of one name Kubernetes takes the last.
+            let found = match &known {
+                Some(known) => known.get(&key).copied(),
+                None => items.iter().rposition(|item| item.key(keys) == key),
+            };
+            match found {
                 None => {
                     items.push(self.add(given, here));
-                    known.insert(key, items.len() - 1);
+                    if let Some(known) = &mut known {
+                        known.insert(key, items.len() - 1);
+                    }
                 }
-                Some(&at) => {
+                Some(at) => {
                     let existing = &mut items[at];
                     if !self.is_mount_of_another(existing, &given, here) {
                         self.resolve(existing, given, kind, keys, here);

@@ -1,7 +1,6 @@
 //! What a pod and each of its templates can come out as, and sentences put together.
 
-use super::status::Record;
-use crate::decision::{Decision, Outcome, Patch, Reason, Subject, Warning};
+use crate::decision::{Decision, Outcome, Patch, Reason, Warning};
 use crate::names::OnError;
 
 /// Why something cannot be done, in one sentence for the user.
@@ -19,8 +18,8 @@ impl Refusal {
 
 /// The result of a template that was asked for.
 pub(super) enum TemplateOutcome {
-    /// It is in the pod now, and this is what it added.
-    Injected(Box<Record>),
+    /// It is in the pod now.
+    Injected,
     /// An earlier call injected it, and nothing is missing.
     AlreadyInjected,
     /// An earlier call injected it so, which is not how it would be injected now.
@@ -39,16 +38,8 @@ impl TemplateOutcome {
 }
 
 /// A decision that adds nothing.
-pub(super) fn untouched(outcome: Outcome, reason: Reason, subject: Subject) -> Decision {
-    Decision {
-        outcome,
-        reason,
-        message: None,
-        subject,
-        templates: Vec::new(),
-        warnings: Vec::new(),
-        patch: Patch::empty(),
-    }
+pub(super) fn untouched(outcome: Outcome, reason: Reason) -> Decision {
+    Decision { outcome, reason, message: None, templates: Vec::new(), warnings: Vec::new(), patch: Patch::empty() }
 }
 
 /// The pod is refused, and gets nothing of what was ready for it.

@@ -5,20 +5,19 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS};
-use crate::admission::Review;
+use super::status::MAX_ANNOTATIONS;
 use crate::catalog::Namespace;
-use crate::decision::{Owner, Reason, Subject};
+use crate::decision::Reason;
 use crate::expression::{Failure, MAX_WORK, Root, STEP, Variables};
 use crate::json::tape::MAX_VALUES;
 use crate::json::{By, Node, Tape, Text};
+use crate::names::{OUTCOME, STATUS};
 use crate::template::Parameters;
 
 /// What has the shape of a pod.
 #[derive(Clone, Copy)]
 pub(super) struct Pod<'a> {
     pod: Text<'a>,
-    metadata: Option<Text<'a>>,
     spec: Option<Text<'a>>,
     labels: Option<Text<'a>>,
     annotations: Option<Text<'a>>,
@@ -50,7 +49,7 @@ impl<'a> Pod<'a> {
             return Err(Reason::MalformedReview);
         }
         let (labels, annotations) = (object(metadata, "labels")?, object(metadata, "annotations")?);
-        Ok(Pod { pod, metadata, spec, labels, annotations })
+        Ok(Pod { pod, spec, labels, annotations })
     }
 
     /// About how many bytes its text has.
@@ -117,31 +116,15 @@ impl<'a> Pod<'a> {
     pub(super) fn os(&self) -> Cow<'a, str> {
         self.of_spec("os").and_then(|os| os.string_at("name")).unwrap_or("linux".into())
     }
-
-    pub(super) fn subject(&self, review: &Review<'_>) -> Subject {
-        let text = |name: &str| self.metadata?.string_at(name).filter(|text| !text.is_empty());
-        let mut owners = self.metadata.and_then(|it| it.get("ownerReferences")).into_iter().flat_map(Text::items);
-        let controller = owners.find(|owner| owner.get("controller").is_some_and(|it| it.json() == "true"));
-        Subject {
-            // Kubernetes up to 1.23 left metadata.namespace empty.
-            namespace: text("namespace").map_or_else(|| review.namespace().to_owned(), Cow::into_owned),
-            name: text("name").or_else(|| text("generateName")).unwrap_or_default().into_owned(),
-            owner: controller.map(|owner| {
-                let text = |name: &str| owner.string_at(name).unwrap_or_default().into_owned();
-                Owner { api_version: text("apiVersion"), kind: text("kind"), name: text("name"), uid: text("uid") }
-            }),
-            seen_before: self.annotation(OUTCOME).is_some(),
-        }
-    }
 }
 
 /// The containers that no template added, in the order of their lists.
-pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> Vec<Own<'n, 'a>> {
+pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> impl Iterator<Item = Own<'n, 'a>> {
     let of_list = |list: &'static str| {
         tree.opened_list(list).iter().filter_map(move |node| Some(Own { list, name: node.name()?, node }))
     };
     let all = ["initContainers", "containers"].into_iter().flat_map(of_list);
-    all.filter(|container| container.node.by == By::Pod).collect()
+    all.filter(|container| container.node.by == By::Pod)
 }
 
 /// Says that a pod is too large.
@@ -155,7 +138,7 @@ pub(super) struct Activation<'a> {
     /// Expressions do not see what templates added, so that a second call sees what the first saw.
     pub(super) pod: &'a Node<'a>,
     pub(super) namespace: &'a Namespace,
-    pub(super) parameters: &'a Parameters,
+    pub(super) parameters: &'a Parameters<'a>,
     pub(super) container: Option<&'a Node<'a>>,
     pub(super) budget: &'a Budget,
 }

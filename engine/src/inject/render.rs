@@ -15,15 +15,19 @@ use crate::template::part::{Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, PodPart, Template};
 use crate::text::{excerpt, shown};
 
+static NO_VALUES: Values = Vec::new();
+
 /// What a template adds to one pod.
 pub(super) struct Rendered<'a> {
     pub(super) template: &'a Template,
     /// Of the parameters.
     pub(super) digest: Cow<'a, str>,
     /// What an earlier call recorded of the same template with the same parameters.
-    pub(super) earlier: Option<&'a Record>,
+    pub(super) earlier: Option<&'a Record<'a>>,
     pub(super) pod: &'a PodPart,
     values: Values,
+    /// The values of further holes.
+    known: &'a Values,
     pub(super) app: Vec<RenderedApp<'a>>,
     /// Whether the namespace requires the template.
     pub(super) required: bool,
@@ -37,26 +41,30 @@ pub(super) struct RenderedApp<'a> {
     pub(super) name: Cow<'a, str>,
     fragment: &'a Fragment,
     /// The values of holes that all containers share.
-    shared: Rc<Values>,
+    shared: Option<Rc<Values>>,
     own: Values,
+    /// The values of further holes.
+    known: &'a Values,
     pub(super) overrides: bool,
 }
 
 impl<'a> Rendered<'a> {
     /// What it gives a pod's metadata.
     pub(super) fn metadata(&'a self, by: By) -> Option<Node<'a>> {
-        Node::render(self.pod.metadata.as_ref()?, &[&self.values], by)
+        Node::render(self.pod.metadata.as_ref()?, &[&self.values, self.known], by)
     }
 
     /// What it gives a pod's spec.
     pub(super) fn spec(&'a self, by: By) -> Option<Node<'a>> {
-        Node::render(self.pod.spec.as_ref()?, &[&self.values], by)
+        Node::render(self.pod.spec.as_ref()?, &[&self.values, self.known], by)
     }
 
     /// Whether a volume may be there already.
     pub(super) fn shares(&self, volume: &str) -> bool {
         let names = self.pod.shares.iter().flat_map(Fragment::items);
-        names.filter_map(|name| name.filled_by(&[&self.values])?.value()?.as_str()).any(|name| name == volume)
+        names
+            .filter_map(|name| name.filled_by(&[&self.values, self.known])?.value()?.as_str())
+            .any(|name| name == volume)
     }
 
     /// Whether the conditions of all its parts left nothing to add.
@@ -67,7 +75,8 @@ impl<'a> Rendered<'a> {
 
 impl<'a> RenderedApp<'a> {
     pub(super) fn render(&'a self, by: By) -> Option<Node<'a>> {
-        Node::render(self.fragment, &[&self.own, &self.shared], by)
+        let shared = self.shared.as_deref().unwrap_or(&NO_VALUES);
+        Node::render(self.fragment, &[&self.own, shared, self.known], by)
     }
 }
 
@@ -75,11 +84,11 @@ impl<'a> RenderedApp<'a> {
 /// added, and `earlier` is what was recorded of the same template with the same parameters.
 pub(super) fn render<'a>(
     template: &'a Template,
-    parameters: &Cow<'a, Parameters>,
+    parameters: &Parameters<'_>,
     digest: Cow<'a, str>,
     required: bool,
     own: &[Own<'_, 'a>],
-    earlier: Option<&'a Record>,
+    earlier: Option<&'a Record<'a>>,
     activation: &Activation<'_>,
 ) -> Result<Option<Rendered<'a>>, Refusal> {
     if let Some(when) = &template.when {
@@ -88,13 +97,15 @@ pub(super) fn render<'a>(
             return Ok(None);
         }
     }
-    let defaults = template.defaults.as_ref().filter(|_| matches!(parameters, Cow::Borrowed(_)));
-    let pod = defaults.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
+    let defaults = template.defaults.as_ref();
+    let unset = defaults.filter(|_| parameters.set.is_empty());
+    let pod = unset.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
+    let known = defaults.map_or(&NO_VALUES, |defaults| &defaults.values);
     let values =
-        fill(&pod.holes, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
+        fill(&pod.holes, known, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
     let (app, warnings) = (Vec::new(), Vec::new());
-    let mut rendered = Rendered { template, digest, earlier, pod, values, app, required, warnings };
-    let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(String::as_str).collect();
+    let mut rendered = Rendered { template, digest, earlier, pod, values, known, app, required, warnings };
+    let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(Cow::as_ref).collect();
     for (at, entry) in template.app.iter().enumerate() {
         let mut named = own.iter().filter(|it| entry.names(it.list, &it.name)).peekable();
         if named.peek().is_none() {
@@ -103,19 +114,21 @@ pub(super) fn render<'a>(
         }
         // What was overridden once comes back with the API server's defaults in it, and would never look done.
         let containers = named.filter(|it| !(entry.overrides && seen_before.contains(&*it.name)));
-        let resolved = defaults.and_then(|defaults| defaults.app[at].as_ref());
-        render_entry(&mut rendered, at, entry, resolved, containers, activation)?;
+        let (resolved, known) = defaults.map_or((None, &NO_VALUES), |it| (it.app[at].0.as_ref(), &it.app[at].1));
+        let resolved = resolved.filter(|_| !entry.holes.iter().any(|hole| hole.reads_one_of(parameters.set)));
+        render_entry(&mut rendered, at, entry, resolved, known, containers, activation)?;
     }
     Ok(Some(rendered))
 }
 
-/// What an entry of `app` adds to each of these containers. `resolved` is the entry without holes, if that was possible
-/// when the template was loaded.
+/// What an entry of `app` adds to each of these containers. `resolved` is the entry without holes, and `known` are the
+/// values of holes, as far as that was possible when the template was loaded.
 fn render_entry<'o, 'a: 'o>(
     rendered: &mut Rendered<'a>,
     at: usize,
     entry: &'a AppEntry,
     resolved: Option<&'a Fragment>,
+    known: &'a Values,
     containers: impl Iterator<Item = &'o Own<'o, 'a>>,
     activation: &Activation<'_>,
 ) -> Result<(), Refusal> {
@@ -143,7 +156,7 @@ fn render_entry<'o, 'a: 'o>(
             }
         }
         let fill = |wanted: fn(&Hole) -> bool| {
-            fill(&entry.holes, wanted, &activation, activation.parameters).map_err(|errors| {
+            fill(&entry.holes, known, wanted, &activation, activation.parameters).map_err(|errors| {
                 let Refusal { reason, message } = render_problem(template, errors);
                 Refusal::new(reason, format!("{message} (for container {})", shown(&container.name)))
             })
@@ -161,8 +174,9 @@ fn render_entry<'o, 'a: 'o>(
             list: container.list,
             name: container.name.clone(),
             fragment,
-            shared: shared.clone().unwrap_or_default(),
+            shared: shared.clone(),
             own,
+            known,
             overrides: entry.overrides,
         });
     }

@@ -1,26 +1,30 @@
 //! From the outcomes of the templates to the decision: outcome, message, warnings, and what is recorded on the pod.
 
+use std::borrow::Cow;
+
 use super::outcome::{Refusal, TemplateOutcome, advice, denied};
 use super::pod::Pod;
 use super::select;
-use super::status::{MAX_ANNOTATIONS, OUTCOME, STATUS, Status};
+use super::status::{MAX_ANNOTATIONS, Record, Status};
 use crate::decision::{Decision, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
-use crate::names::{OnError, TemplateName};
+use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
 use crate::rules::ports::port_clashes;
 
 /// Completes a decision.
-pub(super) fn respond(
+pub(super) fn respond<'a>(
     pod: &Pod<'_>,
-    names: &[String],
+    names: &[Cow<'_, str>],
     outcomes: Vec<(TemplateOutcome, Vec<PlaceDecision>)>,
-    earlier: &Status,
+    earlier: &Status<'a>,
+    records: Vec<Record<'a>>,
     tree: Node<'_>,
     mut decision: Decision,
 ) -> Decision {
-    let mut words = Vec::with_capacity(names.len());
+    let mut words = String::new();
     let mut status = earlier.clone();
+    records.into_iter().for_each(|record| status.put(record));
     let mut denials = Vec::new();
     for (name, (outcome, places)) in names.iter().zip(outcomes) {
         let is_done = outcome.is_done();
@@ -29,10 +33,7 @@ pub(super) fn respond(
             decision.warnings.push(Warning { text, skipped: None });
         }
         let (outcome, reason, message) = match outcome {
-            TemplateOutcome::Injected(record) => {
-                status.put(*record);
-                (Outcome::Injected, Reason::Injected, None)
-            }
+            TemplateOutcome::Injected => (Outcome::Injected, Reason::Injected, None),
             TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale(_) => {
                 (Outcome::Skipped, Reason::AlreadyInjected, None)
             }
@@ -58,7 +59,8 @@ pub(super) fn respond(
             Outcome::Error => earlier.failure(name.as_str()).unwrap_or(reason),
             _ => reason,
         };
-        words.push(format!("{name}={word}"));
+        let comma = if words.is_empty() { "" } else { "," };
+        words.extend([comma, name.as_str(), "=", word.as_str()]);
         decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
     if denials.is_empty() {
@@ -70,13 +72,13 @@ pub(super) fn respond(
     }
     // The tree borrows them.
     let mut annotations = Vec::new();
-    let mut annotate = |key, text: &str| annotations.push((key, Fragment::filled(text.into())));
+    let mut annotate = |key, text: String| annotations.push((key, Fragment::filled(text.into())));
     if !words.is_empty() {
-        annotate(OUTCOME, &words.join(","));
+        annotate(OUTCOME, words);
     }
     if decision.templates.iter().any(|template| template.outcome == Outcome::Injected) {
-        env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
-        annotate(STATUS, &serde_json::to_string(&status).expect("a status is plain data"));
+        status.version = Cow::Borrowed(env!("CARGO_PKG_VERSION"));
+        annotate(STATUS, serde_json::to_string(&status).expect("a status is plain data"));
     }
     let mut tree = tree;
     annotations.iter().for_each(|(key, text)| set_annotation(&mut tree, key, text));

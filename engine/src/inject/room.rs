@@ -21,7 +21,7 @@ pub(super) struct Room {
 impl Room {
     /// What is left beside what earlier calls recorded, and so many bytes of the pod's annotations. The status has no room
     /// for more than its reader takes.
-    pub(super) fn beside(earlier: &Status, annotations: usize) -> Room {
+    pub(super) fn beside(earlier: &Status<'_>, annotations: usize) -> Room {
         // The outcome, with a word for each template, and the keys of both.
         const OUTCOME_BYTES: usize = 4096;
         Room {
@@ -33,7 +33,7 @@ impl Room {
     }
 
     /// Takes the names in a new record.
-    pub(super) fn take_names_of(&mut self, record: &Record) {
+    pub(super) fn take_names_of(&mut self, record: &Record<'_>) {
         self.annotations = self.annotations.saturating_sub(record.bytes_of_names());
     }
 

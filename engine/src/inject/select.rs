@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::outcome::{Refusal, advice, untouched};
 use super::pod::{self, Pod};
-use super::status::{MAX_TEMPLATES, OUTCOME, STATUS};
+use super::status::MAX_TEMPLATES;
 use crate::admission::{API_VERSION, Operation, Review};
 use crate::catalog::{Catalog, Details, Namespace};
-use crate::decision::{Decision, Outcome, Reason, Subject};
+use crate::decision::{Decision, Outcome, Reason};
 use crate::json::{Node, Text};
-use crate::names::{MIRROR, OnError, PARAMETERS, TemplateName};
+use crate::names::{MIRROR, OUTCOME, OnError, STATUS, TemplateName, parameter_of};
 use crate::template::parameter::SettableBy;
 use crate::template::{Parameter, Parameters, Template};
 use crate::text::{did_you_mean, nearest, shown};
@@ -39,21 +39,17 @@ const MAX_QUICK_READING: usize = 2 << 20;
 /// Refuses a pod whose review has more than `max_bytes`, so that it was not read. It may ask for templates, or its
 /// namespace may require some, and it must not start without them unnoticed.
 pub fn refuse_unread(review: &Review<'_>, max_bytes: usize) -> Decision {
-    let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
     match other_than_a_new_pod(review) {
-        Some(reason) => untouched(Outcome::Skipped, reason, subject),
-        None => too_large(
-            subject,
-            format!(
-                "the review of this pod has more than {max_bytes} bytes as JSON, which is all that this server takes \
+        Some(reason) => untouched(Outcome::Skipped, reason),
+        None => too_large(format!(
+            "the review of this pod has more than {max_bytes} bytes as JSON, which is all that this server takes \
                  (--max-body-bytes); make the pod smaller"
-            ),
-        ),
+        )),
     }
 }
 
-fn too_large(subject: Subject, message: String) -> Decision {
-    Decision { message: Some(message), ..untouched(Outcome::Denied, Reason::TooLarge, subject) }
+fn too_large(message: String) -> Decision {
+    Decision { message: Some(message), ..untouched(Outcome::Denied, Reason::TooLarge) }
 }
 
 /// Why a review is about something else than a pod that is being created.
@@ -83,45 +79,41 @@ pub fn select<'a>(
     namespace: &'a Namespace,
     review: &'a Review<'a>,
 ) -> Result<Selection<'a>, Box<Decision>> {
-    let subject = Subject { namespace: review.namespace().to_owned(), ..Subject::default() };
     if let Some(reason) = other_than_a_new_pod(review) {
-        return Err(untouched(Outcome::Skipped, reason, subject).into());
+        return Err(untouched(Outcome::Skipped, reason).into());
     }
     let pod = match review.object().ok_or(Reason::MalformedReview).and_then(Pod::read) {
         Ok(pod) => pod,
-        Err(Reason::TooLarge) => return Err(too_large(subject, pod::too_many_values()).into()),
-        Err(reason) => return Err(untouched(Outcome::Error, reason, subject).into()),
+        Err(Reason::TooLarge) => return Err(too_large(pod::too_many_values()).into()),
+        Err(reason) => return Err(untouched(Outcome::Error, reason).into()),
     };
-    let subject = pod.subject(review);
     if let Details::Unavailable(why) = &namespace.details {
         let outcome = if catalog.on_error == OnError::Deny { Outcome::Denied } else { Outcome::Error };
-        let decision = untouched(outcome, Reason::UnknownNamespace, subject);
+        let decision = untouched(outcome, Reason::UnknownNamespace);
         return Err(Decision { message: Some(why.clone()), warnings: advice(vec![why.clone()]), ..decision }.into());
     }
     let names = match requested(&pod, namespace) {
         Ok(names) => names,
         Err(Reason::TooLarge) => {
             let message = format!("the pod and its namespace ask for more than {MAX_TEMPLATES} templates");
-            return Err(too_large(subject, message).into());
+            return Err(too_large(message).into());
         }
         Err(reason) => {
             let warnings = advice(stray_keys(&pod, &[]));
-            return Err(Decision { warnings, ..untouched(Outcome::Skipped, reason, subject) }.into());
+            return Err(Decision { warnings, ..untouched(Outcome::Skipped, reason) }.into());
         }
     };
     let annotation_bytes = match pod.check_size() {
         Ok(annotation_bytes) => annotation_bytes,
-        Err(message) => return Err(too_large(subject, message).into()),
+        Err(message) => return Err(too_large(message).into()),
     };
     match pod.tree() {
         Some((_, containers)) if containers > MAX_CONTAINERS => {
             let message = format!("the pod has {containers} containers, and {MAX_CONTAINERS} are allowed");
-            Err(too_large(subject, message).into())
+            Err(too_large(message).into())
         }
-        Some((tree, containers)) => {
-            Ok(Selection { namespace, pod, tree, containers, names, subject, annotation_bytes })
-        }
-        None => Err(untouched(Outcome::Error, Reason::MalformedReview, subject).into()),
+        Some((tree, containers)) => Ok(Selection { namespace, pod, tree, containers, names, annotation_bytes }),
+        None => Err(untouched(Outcome::Error, Reason::MalformedReview).into()),
     }
 }
 
@@ -132,8 +124,7 @@ pub struct Selection<'a> {
     pub(super) tree: Node<'a>,
     /// How many it has.
     containers: usize,
-    pub(super) names: Vec<String>,
-    pub(super) subject: Subject,
+    pub(super) names: Vec<Cow<'a, str>>,
     /// The bytes of the pod's annotations without ours.
     pub(super) annotation_bytes: usize,
 }
@@ -141,7 +132,7 @@ pub struct Selection<'a> {
 impl Selection<'_> {
     /// The names of templates that the catalog does not know.
     pub fn unknown(&self, catalog: &Catalog) -> Vec<TemplateName> {
-        let is_unknown = |name: &&String| catalog.find(name, &self.namespace.name).is_none();
+        let is_unknown = |name: &&Cow<'_, str>| catalog.find(name, &self.namespace.name).is_none();
         self.names.iter().filter(is_unknown).filter_map(|name| name.parse().ok()).collect()
     }
 
@@ -164,7 +155,7 @@ impl Selection<'_> {
 }
 
 /// The templates that a pod asks for, or why it gets none.
-fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<String>, Reason> {
+fn requested<'a>(pod: &Pod<'a>, namespace: &'a Namespace) -> Result<Vec<Cow<'a, str>>, Reason> {
     if pod.annotation(MIRROR).is_some() {
         return Err(Reason::MirrorPod);
     }
@@ -173,17 +164,22 @@ fn requested(pod: &Pod<'_>, namespace: &Namespace) -> Result<Vec<String>, Reason
     let required = required(namespace);
     let by_namespace = namespace.annotation(TEMPLATES).unwrap_or_default();
     let by_pod = pod.annotation(TEMPLATES);
-    let lists = match by_pod.as_deref() {
-        _ if opted_out => [required, "", ""],
-        // One `+` makes the whole list an addition, so that `+a,b` does not drop what the namespace gives.
-        Some(list) if list.split(',').any(|name| name.trim().starts_with('+')) => [required, by_namespace, list],
-        Some(list) => [required, list, ""],
-        None => [required, by_namespace, ""],
+    // One `+` makes the whole list an addition, so that `+a,b` does not drop what the namespace gives.
+    let is_addition = |list: &str| list.split(',').any(|name| name.trim().starts_with('+'));
+    let (by_namespace, by_pod) = match by_pod {
+        _ if opted_out => ("", Cow::Borrowed("")),
+        Some(list) if !is_addition(&list) => ("", list),
+        list => (by_namespace, list.unwrap_or_default()),
     };
-    let mut names: Vec<String> = Vec::new();
-    for name in lists.into_iter().flat_map(names_of) {
-        if !name.is_empty() && names.len() <= MAX_TEMPLATES && !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
+    let by_namespace = [required, by_namespace].into_iter().flat_map(names_of).map(Cow::Borrowed);
+    let by_pod: &mut dyn Iterator<Item = Cow<'a, str>> = match &by_pod {
+        Cow::Borrowed(list) => &mut names_of(list).map(Cow::Borrowed),
+        Cow::Owned(list) => &mut names_of(list).map(|name| Cow::Owned(name.to_owned())),
+    };
+    let mut names = Vec::new();
+    for name in by_namespace.chain(by_pod) {
+        if !name.is_empty() && names.len() <= MAX_TEMPLATES && !names.contains(&name) {
+            names.push(name);
         }
     }
     match names.len() {
@@ -274,81 +270,103 @@ pub(super) fn suits(template: &Template, pod: &Pod<'_>) -> Result<(), Reason> {
     }
 }
 
-/// The values of a template's parameters: the pod's annotation, else the namespace's, else the default. Borrowed when
-/// nobody has set one. A refusal has the first reason, and names everything that is wrong.
+/// An annotation that sets a parameter of a template.
+struct Setting<'s> {
+    is_of_pod: bool,
+    key: Cow<'s, str>,
+    text: Cow<'s, str>,
+}
+
+impl Setting<'_> {
+    fn parameter(&self) -> &str {
+        parameter_of(&self.key).map_or("", |(_, parameter)| parameter)
+    }
+}
+
+/// The values of a template's parameters: the pod's annotation, else the namespace's, else the default. A refusal has the
+/// first reason, and names everything that is wrong.
 pub(super) fn parameters<'t>(
     template: &'t Template,
     pod: &Pod<'_>,
     namespace: &Namespace,
-) -> Result<Cow<'t, Parameters>, Refusal> {
-    let by_pod = pod.annotations().map(|it| ("annotation", it.name()));
-    let by_namespace = namespace.annotations().map(|(key, _)| ("the namespace's annotation", Cow::Borrowed(key)));
-    let mut set = by_pod.chain(by_namespace).filter(|(_, key)| template.parameter_of(key).is_some()).peekable();
-    if let Some(defaults) = template.defaults.as_ref().filter(|_| set.peek().is_none()) {
-        return Ok(Cow::Borrowed(&defaults.parameters));
-    }
+) -> Result<Parameters<'t>, Refusal> {
+    let of_pod = pod.annotations().filter_map(|it| Some((true, it.name(), it.string()?)));
+    let of_namespace = namespace.annotations().map(|(key, text)| (false, Cow::Borrowed(key), Cow::Borrowed(text)));
+    let settings = of_pod.chain(of_namespace).map(|(is_of_pod, key, text)| Setting { is_of_pod, key, text });
+    let is_ours = |it: &Setting<'_>| parameter_of(&it.key).is_some_and(|(of, _)| of == template.name.as_str());
+    let settings: Vec<_> = settings.filter(is_ours).collect();
     let mut refusals = Vec::new();
-    let is_unknown =
-        |key: &str| !template.parameters.iter().any(|known| Some(&*known.name) == template.parameter_of(key));
-    for (whose, key) in set.filter(|(_, key)| is_unknown(key)).take(MAX_WRONG_KEYS) {
-        let name = template.parameter_of(&key).unwrap_or_default();
+    let is_unknown = |it: &&Setting<'_>| !template.parameters.iter().any(|known| known.name == it.parameter());
+    for setting in settings.iter().filter(is_unknown).take(MAX_WRONG_KEYS) {
+        let name = setting.parameter();
         let hint = did_you_mean(nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())));
-        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(&key));
+        let whose = if setting.is_of_pod { "annotation" } else { "the namespace's annotation" };
+        let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(&setting.key));
         refusals.push(Refusal::new(Reason::UnknownParameter, message));
     }
-    let mut values = Vec::with_capacity(template.parameters.len());
+    let mut parameters = Parameters::default();
     for parameter in &template.parameters {
-        match value(template, parameter, pod, namespace) {
-            Ok(value) => values.push((parameter.name.clone(), value)),
+        let is_of = |it: &&Setting<'_>| it.parameter() == parameter.name;
+        let [by_pod, by_namespace] =
+            [true, false].map(|of_pod| settings.iter().filter(|it| it.is_of_pod == of_pod).rfind(is_of));
+        match value(template, parameter, by_pod, by_namespace) {
+            Ok(value) => parameters.push(&parameter.name, value, by_pod.or(by_namespace).is_some()),
             Err(refusal) => refusals.push(refusal),
         }
     }
-    let Some(first) = refusals.first() else { return Ok(Cow::Owned(Parameters(values))) };
+    let Some(first) = refusals.first() else { return Ok(parameters) };
     let messages: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
     Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; "))))
 }
 
-fn value(template: &Template, parameter: &Parameter, pod: &Pod<'_>, namespace: &Namespace) -> Result<Value, Refusal> {
+fn value<'t>(
+    template: &Template,
+    parameter: &'t Parameter,
+    by_pod: Option<&Setting<'_>>,
+    by_namespace: Option<&Setting<'_>>,
+) -> Result<Cow<'t, Value>, Refusal> {
     let Parameter { name, settable_by, .. } = parameter;
     let refused = |reason, message| Err(Refusal::new(reason, format!("parameter {name} {message}")));
-    let key = format!("{}{PARAMETERS}{name}", template.name);
-    let (text, whose) = match (pod.annotation(&key), namespace.annotation(&key)) {
-        (Some(text), _) if *settable_by == SettableBy::Pod => (text, "the annotation"),
-        (Some(_), _) => {
+    let (Setting { key, text, .. }, whose) = match (by_pod, by_namespace) {
+        (Some(setting), _) if *settable_by == SettableBy::Pod => (setting, "the annotation"),
+        (Some(Setting { key, .. }), _) => {
             let who = if *settable_by == SettableBy::Namespace { "on its namespace" } else { "in the template" };
             let message = format!("cannot be set on a pod, only {who}; remove the annotation {key}");
             return refused(Reason::ParameterNotSettable, message);
         }
-        (None, Some(_)) if *settable_by == SettableBy::Nobody => {
+        (None, Some(Setting { key, .. })) if *settable_by == SettableBy::Nobody => {
             let message = format!("cannot be set; remove the namespace's annotation {key}");
             return refused(Reason::ParameterNotSettable, message);
         }
-        (None, Some(text)) => (Cow::Borrowed(text), "the namespace's annotation"),
-        (None, None) => match &parameter.default {
-            Some(default) => return Ok(default.clone()),
-            None if parameter.optional => return Ok(Value::Null),
-            None => {
-                let whom = if *settable_by == SettableBy::Pod { "pod" } else { "namespace" };
-                let message = format!("has no default; set the annotation {key} on the {whom}");
-                return refused(Reason::MissingParameter, message);
-            }
-        },
+        (None, Some(setting)) => (setting, "the namespace's annotation"),
+        (None, None) => {
+            return parameter.fallback().map_or_else(
+                || {
+                    let whom = if *settable_by == SettableBy::Pod { "pod" } else { "namespace" };
+                    let template = &template.name;
+                    let message =
+                        format!("has no default; set the annotation {template}.pillion.dev/{name} on the {whom}");
+                    refused(Reason::MissingParameter, message)
+                },
+                Ok,
+            );
+        }
     };
-    parameter.read(&text).or_else(|rule| {
-        let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(&text)) };
+    parameter.read(text).map(Cow::Owned).or_else(|rule| {
+        let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(text)) };
         refused(Reason::InvalidParameter, format!("{rule} but {whose} {key} {is}"))
     })
 }
 
 /// The bytes of the parameters that a pod and its namespace set.
 fn parameter_bytes(pod: &Pod<'_>, namespace: &Namespace) -> usize {
-    let by_pod = pod.annotations().filter(|it| it.name().contains(PARAMETERS)).map(|it| it.json().len());
-    let by_namespace = namespace.annotations().filter(|(key, _)| key.contains(PARAMETERS)).map(|(_, it)| it.len());
+    let by_pod = pod.annotations().filter(|it| parameter_of(&it.name()).is_some()).map(|it| it.json().len());
+    let by_namespace = namespace.annotations().filter(|(key, _)| parameter_of(key).is_some()).map(|(_, it)| it.len());
     by_pod.sum::<usize>() + by_namespace.sum::<usize>()
 }
 
 /// Warnings about Pillion's keys on a pod that have no effect: probably mistakes. `chosen` are its templates.
-pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
+pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[Cow<'_, str>]) -> Vec<String> {
     let mut warnings = Vec::new();
     for value in [pod.label(INJECT), pod.annotation(INJECT)].into_iter().flatten() {
         if !["enabled", "true", "disabled", "false"].contains(&&*value) {
@@ -361,9 +379,9 @@ pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[String]) -> Vec<String> {
     if pod.annotation(REQUIRED).is_some() {
         warnings.push(format!("{REQUIRED} is an annotation of this pod; it counts on a namespace alone"));
     }
-    let stray = pod.annotations().map(Text::name).filter_map(|key| match key.split_once(PARAMETERS) {
+    let stray = pod.annotations().map(Text::name).filter_map(|key| match parameter_of(&key) {
         Some((name, _)) => chosen.iter().all(|chosen| chosen != name).then(|| {
-            let hint = did_you_mean(nearest(name, chosen.iter().map(String::as_str)));
+            let hint = did_you_mean(nearest(name, chosen.iter().map(Cow::as_ref)));
             format!("annotation {} is for a template that was not asked for{hint}", shown(&key))
         }),
         None => (key.starts_with("pillion.dev/") && !OWN_KEYS.contains(&&*key)).then(|| {

@@ -3,6 +3,7 @@
 //! A status is a hint, never a proof: anybody can write one, and a pod can have lost what it speaks of. So each name that
 //! it records is looked for in the pod.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,12 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Outcome, Reason};
 use crate::json::node::Change;
 use crate::json::{By, Fragment, Node};
+use crate::names::{OUTCOME, STATUS};
 use crate::rules::across::DEFAULTS;
 use crate::schema::{Schema, Type};
 use crate::template::{Parameters, Template};
-
-pub(super) const STATUS: &str = "pillion.dev/status";
-pub(super) const OUTCOME: &str = "pillion.dev/outcome";
 
 /// The sum of all annotations. Source: apimachinery pkg/api/validation/objectmeta.go.
 pub(super) const MAX_ANNOTATIONS: usize = 256 << 10;
@@ -33,12 +32,12 @@ const MAX_REPLACED: usize = (1 + DEFAULTS.len()) * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Status {
+pub(super) struct Status<'a> {
     /// Of the Pillion that wrote it.
     #[serde(default)]
-    pub(super) version: String,
+    pub(super) version: Cow<'a, str>,
     #[serde(default)]
-    pub(super) templates: Vec<Record>,
+    pub(super) templates: Vec<Record<'a>>,
     /// Why templates were skipped in an earlier call.
     #[serde(skip)]
     failures: BTreeMap<String, Reason>,
@@ -46,17 +45,17 @@ pub(super) struct Status {
 
 /// What one template added.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Record {
-    pub(super) name: String,
+pub(super) struct Record<'a> {
+    pub(super) name: Cow<'a, str>,
     /// Of the template; in a record without [`Record::parameters`], which Pillion 0.1.0 wrote, of template and parameters.
     #[serde(default)]
-    pub(super) digest: String,
+    pub(super) digest: Cow<'a, str>,
     /// The digest of the parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) parameters: Option<String>,
+    pub(super) parameters: Option<Cow<'a, str>>,
     /// The image of each container that was added, by the container's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) images: BTreeMap<String, String>,
+    pub(super) images: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     /// Where: JSON pointers in which a list's item is named by its key, such as `/spec/volumes/app-logs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) added: Vec<String>,
@@ -68,7 +67,7 @@ pub(super) struct Record {
     pub(super) overridden: Vec<String>,
     /// The pod's own containers, as far as the template has seen them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) app: Vec<String>,
+    pub(super) app: Vec<Cow<'a, str>>,
 }
 
 /// About how many bytes of the status the image of a container takes.
@@ -76,7 +75,7 @@ pub(super) fn bytes_of_image(name: &str, image: &str) -> usize {
     name.len() + image.len() + 6
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// About how many bytes of the status it takes beside its entries.
     pub(super) fn bytes_of_names(&self) -> usize {
         // What JSON needs for its members.
@@ -87,9 +86,9 @@ impl Record {
     }
 
     /// Whether it is of this template with these parameters, which have this digest.
-    pub(super) fn is_of(&self, template: &Template, parameters: &Parameters, digest: &str) -> bool {
+    pub(super) fn is_of(&self, template: &Template, parameters: &Parameters<'_>, digest: &str) -> bool {
         match &self.parameters {
-            Some(known) => self.digest == template.digest && known == digest,
+            Some(known) => self.digest == template.digest && *known == digest,
             None => self.digest == template.digest_with(parameters),
         }
     }
@@ -99,7 +98,7 @@ impl Record {
         let is_same = self.digest == template.digest;
         match &self.parameters {
             Some(_) if is_same => "with other parameters",
-            Some(known) if known == digest => "in another version",
+            Some(known) if *known == digest => "in another version",
             Some(_) => "in another version and with other parameters",
             None => "in another version or with other parameters",
         }
@@ -116,11 +115,11 @@ impl Record {
     }
 }
 
-impl Status {
+impl<'a> Status<'a> {
     /// A status that cannot be read records nothing.
-    pub(super) fn parse(annotation: Option<&str>, outcome: Option<&str>) -> Status {
+    pub(super) fn parse(annotation: Option<&str>, outcome: Option<&str>) -> Status<'a> {
         let annotation = annotation.filter(|text| text.len() <= MAX_ANNOTATIONS);
-        let mut status: Status = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let mut status: Status<'_> = annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let words = outcome.unwrap_or_default().split(',').take(MAX_TEMPLATES).filter_map(|word| word.split_once('='));
         let failures = words.filter_map(|(name, word)| {
             let reason = Reason::ALL.iter().find(|it| it.as_str() == word && it.outcomes().contains(&Outcome::Error));
@@ -164,14 +163,17 @@ impl Status {
     }
 
     /// Puts a record in place of the template's earlier one. What was missing and came back is recorded once.
-    pub(super) fn put(&mut self, mut record: Record) {
-        let mut seen = HashSet::new();
-        record.added.retain(|added| seen.insert(added.clone()));
+    pub(super) fn put(&mut self, mut record: Record<'a>) {
+        let known = self.templates.len();
         self.templates.retain(|known| known.name != record.name);
+        if self.templates.len() < known {
+            let mut seen = HashSet::new();
+            record.added.retain(|added| seen.insert(added.clone()));
+        }
         self.templates.push(record);
     }
 
-    pub(super) fn record(&self, template: &str) -> Option<&Record> {
+    pub(super) fn record(&self, template: &str) -> Option<&Record<'a>> {
         self.templates.iter().find(|record| record.name == template)
     }
 
@@ -181,7 +183,7 @@ impl Status {
     }
 
     /// Marks in the pod what earlier calls added and replaced. What is recorded as added and is not there comes back.
-    pub(super) fn mark<'a>(&'a self, pod: &mut Node<'a>) -> HashSet<&'a str> {
+    pub(super) fn mark(&'a self, pod: &mut Node<'a>) -> HashSet<&'a str> {
         let records = self.templates.iter().zip(0..);
         let marks = records.flat_map(|(record, number)| {
             let mark = move |place: &'a str, was| Mark {
@@ -235,7 +237,7 @@ fn mark<'a>(node: &mut Node<'a>, kind: &Type, depth: usize, marks: &[&Mark<'a>])
     match kind {
         Type::List { keys, .. } => {
             let items = node.items().into_iter().flatten();
-            items.for_each(|item| go_on(&item.view().key(keys), item));
+            items.for_each(|item| go_on(&item.key(keys), item));
         }
         _ => {
             let members = node.members().into_iter().flatten();
@@ -307,7 +309,7 @@ mod tests {
         Node::text(Box::leak(Box::new(tape)).root())
     }
 
-    fn status(templates: &Value) -> Status {
+    fn status(templates: &Value) -> Status<'static> {
         Status::parse(Some(&json!({"templates": templates}).to_string()), None)
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::fragment::{Fragment, Shape, Values, write_list, write_object};
 use super::tape::Text;
+use super::view::View;
 
 /// Who brought a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +40,9 @@ pub(crate) struct Node<'a> {
     pub(crate) by: By,
     pub(crate) change: Change<'a>,
 }
+
+/// What is opened is opened to add to it.
+const ROOM: usize = 2;
 
 #[derive(Debug)]
 pub(crate) enum Json<'a> {
@@ -98,7 +102,16 @@ impl<'a> Node<'a> {
 
     /// Whether this call brought it.
     pub(crate) fn is_new(&self) -> bool {
-        matches!(self.by, By::Now(_)) || self.by == By::Pillion && !matches!(self.change, Change::None)
+        self.is_new_since(0)
+    }
+
+    /// Whether this call brought it, and none of its templates before that of a number.
+    pub(super) fn is_new_since(&self, since: u16) -> bool {
+        match self.by {
+            By::Now(number) => number >= since,
+            By::Pillion => !matches!(self.change, Change::None),
+            By::Pod | By::Earlier(_) => false,
+        }
     }
 
     fn open(&mut self) {
@@ -107,11 +120,15 @@ impl<'a> Node<'a> {
         self.json = match self.json {
             Json::Text(text) if text.is_object() => {
                 self.source = Some(text);
-                Json::Object(text.parts().map(|part| (part.name(), child(Json::Text(part)))).collect())
+                let mut members = Vec::with_capacity(text.parts().count() + ROOM);
+                members.extend(text.parts().map(|part| (part.name(), child(Json::Text(part)))));
+                Json::Object(members)
             }
             Json::Text(text) if text.is_list() => {
                 self.source = Some(text);
-                Json::List(text.parts().map(|part| child(Json::Text(part))).collect())
+                let mut items = Vec::with_capacity(text.parts().count() + ROOM);
+                items.extend(text.parts().map(|part| child(Json::Text(part))));
+                Json::List(items)
             }
             // Go writes so what is not there.
             Json::Text(text) if text.is_null() => Json::Object(Vec::new()),
@@ -182,13 +199,31 @@ impl<'a> Node<'a> {
         self.member(name).and_then(Node::items).map(Vec::as_mut_slice).unwrap_or_default()
     }
 
-    /// The name of an object of the pod.
-    pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
-        match (&self.json, self.child("name")) {
-            (Json::Text(text), _) => text.string_at("name"),
-            (_, Some(Node { json: Json::Text(name), .. })) => name.string(),
-            _ => None,
+    /// What it says as long as it is not opened, for longer than the tree.
+    fn unopened(&self) -> Option<View<'a>> {
+        match self.json {
+            Json::Text(text) => Some(View::whole(text)),
+            Json::Fragment(fragment) => Some(View::fragment(fragment)),
+            Json::Object(_) | Json::List(_) => None,
         }
+    }
+
+    /// The name of an object.
+    pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
+        self.string_at("name")
+    }
+
+    /// A member of an object that is a string.
+    pub(crate) fn string_at(&self, name: &str) -> Option<Cow<'a, str>> {
+        match self.unopened() {
+            Some(view) => view.get(name)?.string(),
+            None => self.child(name)?.unopened()?.string(),
+        }
+    }
+
+    /// How an item of a list is called.
+    pub(crate) fn key(&self, keys: &[String]) -> Cow<'a, str> {
+        self.unopened().map_or_else(|| Cow::Owned(self.view().key(keys).into_owned()), |view| view.key(keys))
     }
 
     /// Whether this is `null`, as Go writes a list that is not there.
@@ -231,9 +266,9 @@ impl<'a> Node<'a> {
         self.change = Change::Replaced(was.into());
     }
 
-    /// Whether anything is in it that this call brought.
-    pub(crate) fn is_touched(&self) -> bool {
-        self.is_new() || self.children().any(Node::is_touched)
+    /// Whether anything is in it that this call brought, from the template of a number on.
+    pub(super) fn is_touched_since(&self, since: u16) -> bool {
+        self.is_new_since(since) || self.children().any(|child| child.is_touched_since(since))
     }
 
     fn children(&self) -> impl Iterator<Item = &Node<'a>> {

@@ -28,11 +28,21 @@ pub(crate) struct Tape<'a> {
 /// One value, in bytes from the beginning of the text.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    /// Between the quotes of its name; empty if it has none.
-    name: (u32, u32),
-    value: (u32, u32),
+    name: Name,
+    begin: u32,
+    end: u32,
     /// The number of the value behind it and all that is in it.
     next: u32,
+    /// Whether it is a string with escapes.
+    is_escaped: bool,
+}
+
+/// What stands between the quotes of a name; nothing for what has none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Name {
+    begin: u32,
+    end: u32,
+    is_escaped: bool,
 }
 
 /// A value of a text. Cheap to copy.
@@ -48,12 +58,11 @@ impl<'a> Tape<'a> {
         let most = u32::try_from(text.len()).ok()?;
         // Of a pod, a value and its name take some forty bytes.
         let values = Vec::with_capacity((text.len() / 32 + 8).min(MAX_VALUES));
-        let mut scanner = Scanner { text: text.as_bytes(), at: 0, values, noted: most };
-        scanner.skip_space();
-        scanner.value((0, 0), true, MAX_DEPTH)?;
-        scanner.skip_space();
-        let Scanner { at, values, noted, .. } = scanner;
-        (at == text.len()).then_some(Tape { text, values, noted })
+        let mut scanner = Scanner { text: text.as_bytes(), values, noted: most };
+        let end = scanner.value(scanner.skip_space(0), Name::default(), true, MAX_DEPTH)?;
+        let end = scanner.skip_space(end);
+        let Scanner { values, noted, .. } = scanner;
+        (end == text.len()).then_some(Tape { text, values, noted })
     }
 
     /// The value that the text is.
@@ -68,8 +77,8 @@ impl<'a> Tape<'a> {
 
     /// The string at a place, for as long as the text lives and not only the tape.
     pub(crate) fn string(&self, at: Text<'_>) -> Option<Cow<'a, str>> {
-        let (begin, end) = self.values[at.at].value;
-        unquoted(&self.text[begin as usize..end as usize])
+        let span = &self.values[at.at];
+        unquoted(&self.text[span.begin as usize..span.end as usize], span.is_escaped)
     }
 }
 
@@ -83,17 +92,17 @@ impl<'t> Text<'t> {
         &self.tape.values[self.at]
     }
 
-    fn slice(self, (begin, end): (u32, u32)) -> &'t str {
+    fn slice(self, begin: u32, end: u32) -> &'t str {
         &self.tape.text[begin as usize..end as usize]
     }
 
     /// Its JSON.
     pub(crate) fn json(self) -> &'t str {
-        self.slice(self.span().value)
+        self.slice(self.span().begin, self.span().end)
     }
 
     fn first(self) -> u8 {
-        self.tape.text.as_bytes()[self.span().value.0 as usize]
+        self.tape.text.as_bytes()[self.span().begin as usize]
     }
 
     pub(crate) fn is_object(self) -> bool {
@@ -111,19 +120,23 @@ impl<'t> Text<'t> {
 
     /// Whether all that is in it was noted.
     pub(crate) fn is_whole(self) -> bool {
-        self.span().value.1 <= self.tape.noted
+        self.span().end <= self.tape.noted
     }
 
     /// Its name in the object that it is a member of.
     pub(crate) fn name(self) -> Cow<'t, str> {
-        let (begin, end) = self.span().name;
-        if begin == end { Cow::default() } else { unquoted(self.slice((begin - 1, end + 1))).unwrap_or_default() }
+        match self.span().name {
+            Name { begin, end, is_escaped: false } => Cow::Borrowed(self.slice(begin, end)),
+            Name { begin, end, .. } => unquoted(self.slice(begin - 1, end + 1), true).unwrap_or_default(),
+        }
     }
 
     /// Whether that is its name.
     pub(crate) fn is_called(self, name: &str) -> bool {
-        let written = self.slice(self.span().name);
-        if written.contains('\\') { self.name() == name } else { written == name }
+        match self.span().name {
+            Name { begin, end, is_escaped: false } => self.slice(begin, end) == name,
+            _ => self.name() == name,
+        }
     }
 
     /// The members of an object, or the items of a list, in the order of the text, repeated names included.
@@ -156,7 +169,7 @@ impl<'t> Text<'t> {
 
     /// What a string stands for; nothing if it is no string.
     pub(crate) fn string(self) -> Option<Cow<'t, str>> {
-        unquoted(self.json())
+        unquoted(self.json(), self.span().is_escaped)
     }
 
     /// What a member that is a string stands for.
@@ -166,10 +179,10 @@ impl<'t> Text<'t> {
 }
 
 /// What a JSON string stands for; nothing if it is no string, or stands for nothing that UTF-8 knows.
-fn unquoted(json: &str) -> Option<Cow<'_, str>> {
+fn unquoted(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
     // Most strings have no escapes, and then their text is their value.
     match json.strip_prefix('"')?.strip_suffix('"')? {
-        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        plain if !is_escaped => Some(Cow::Borrowed(plain)),
         _ => serde_json::from_str(json).ok().map(Cow::Owned),
     }
 }
@@ -194,175 +207,169 @@ impl<'t> Iterator for Parts<'t> {
     }
 }
 
+/// Each function begins at a byte, and gives the one behind what it went over; nothing if that is no JSON.
 struct Scanner<'a> {
     text: &'a [u8],
-    at: usize,
     values: Vec<Span>,
     noted: u32,
 }
 
 impl Scanner<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
     }
 
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+    fn skip_space(&self, mut at: usize) -> usize {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte(at) {
+            at += 1;
         }
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
+        at
     }
 
     /// Goes over a value that may nest so deep, and notes it and its parts if that is wanted.
-    fn value(&mut self, name: (usize, usize), is_wanted: bool, depth: usize) -> Option<()> {
-        let (begin, number) = (self.at as u32, self.values.len());
+    fn value(&mut self, begin: usize, name: Name, is_wanted: bool, depth: usize) -> Option<usize> {
+        let number = self.values.len();
         let is_noted = is_wanted && number < MAX_VALUES;
         if is_noted {
-            let name = (name.0 as u32, name.1 as u32);
-            self.values.push(Span { name, value: (begin, 0), next: 0 });
+            self.values.push(Span { name, begin: begin as u32, end: 0, next: 0, is_escaped: false });
         } else if is_wanted {
-            self.noted = self.noted.min(begin);
+            self.noted = self.noted.min(begin as u32);
         }
-        match self.peek()? {
-            b'{' => self.object(is_noted && !UNREAD.contains(&&self.text[name.0..name.1]), depth)?,
-            b'[' => self.list(is_noted && !UNREAD.contains(&&self.text[name.0..name.1]), depth)?,
-            b'"' => self.string()?,
-            b't' => self.word(b"true")?,
-            b'f' => self.word(b"false")?,
-            b'n' => self.word(b"null")?,
-            _ => self.number()?,
-        }
+        let mut is_escaped = false;
+        let end = match self.byte(begin)? {
+            b'"' => {
+                let end;
+                (end, is_escaped) = self.string(begin)?;
+                end
+            }
+            b'{' => self.object(begin, is_noted && !self.is_unread(name), depth.checked_sub(1)?)?,
+            b'[' => self.list(begin, is_noted && !self.is_unread(name), depth.checked_sub(1)?)?,
+            b't' => self.word(begin, b"true")?,
+            b'f' => self.word(begin, b"false")?,
+            b'n' => self.word(begin, b"null")?,
+            _ => self.number(begin)?,
+        };
         if is_noted {
-            let (end, next) = (self.at as u32, self.values.len() as u32);
+            let next = self.values.len() as u32;
             let span = &mut self.values[number];
-            (span.value.1, span.next) = (end, next);
+            (span.end, span.next, span.is_escaped) = (end as u32, next, is_escaped);
         }
-        Some(())
+        Some(end)
     }
 
-    fn object(&mut self, is_wanted: bool, depth: usize) -> Option<()> {
-        let depth = depth.checked_sub(1)?;
-        self.at += 1;
-        self.skip_space();
-        if self.take(b'}').is_some() {
-            return Some(());
+    fn is_unread(&self, name: Name) -> bool {
+        UNREAD.contains(&&self.text[name.begin as usize..name.end as usize])
+    }
+
+    fn object(&mut self, at: usize, is_wanted: bool, depth: usize) -> Option<usize> {
+        let mut at = self.skip_space(at + 1);
+        if self.byte(at)? == b'}' {
+            return Some(at + 1);
         }
         loop {
-            let begin = self.at + 1;
-            if self.peek()? != b'"' {
+            if self.byte(at)? != b'"' {
                 return None;
             }
-            self.string()?;
-            let name = (begin, self.at - 1);
-            self.skip_space();
-            self.take(b':')?;
-            self.skip_space();
-            self.value(name, is_wanted, depth)?;
-            if self.is_at_end(b'}')? {
-                return Some(());
+            let (end, is_escaped) = self.string(at)?;
+            let name = Name { begin: at as u32 + 1, end: end as u32 - 1, is_escaped };
+            at = self.skip_space(end);
+            if self.byte(at)? != b':' {
+                return None;
+            }
+            at = self.skip_space(at + 1);
+            at = self.value(at, name, is_wanted, depth)?;
+            at = self.skip_space(at);
+            match self.byte(at)? {
+                b',' => at = self.skip_space(at + 1),
+                b'}' => return Some(at + 1),
+                _ => return None,
             }
         }
     }
 
-    fn list(&mut self, is_wanted: bool, depth: usize) -> Option<()> {
-        let depth = depth.checked_sub(1)?;
-        self.at += 1;
-        self.skip_space();
-        if self.take(b']').is_some() {
-            return Some(());
+    fn list(&mut self, at: usize, is_wanted: bool, depth: usize) -> Option<usize> {
+        let mut at = self.skip_space(at + 1);
+        if self.byte(at)? == b']' {
+            return Some(at + 1);
         }
         loop {
-            self.value((0, 0), is_wanted, depth)?;
-            if self.is_at_end(b']')? {
-                return Some(());
+            at = self.value(at, Name::default(), is_wanted, depth)?;
+            at = self.skip_space(at);
+            match self.byte(at)? {
+                b',' => at = self.skip_space(at + 1),
+                b']' => return Some(at + 1),
+                _ => return None,
             }
         }
     }
 
-    /// Goes over what stands behind a part.
-    fn is_at_end(&mut self, close: u8) -> Option<bool> {
-        self.skip_space();
-        let byte = self.peek()?;
-        self.at += 1;
-        if byte == b',' {
-            self.skip_space();
-            return Some(false);
-        }
-        (byte == close).then_some(true)
-    }
-
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        self.text[self.at..].starts_with(word).then(|| self.at += word.len())
+    fn word(&self, at: usize, word: &[u8]) -> Option<usize> {
+        self.text[at..].starts_with(word).then_some(at + word.len())
     }
 
     /// Source: RFC 8259, section 6.
-    fn number(&mut self) -> Option<()> {
-        let _ = self.take(b'-');
-        if self.take(b'0').is_none() {
-            self.digits()?;
+    fn number(&self, mut at: usize) -> Option<usize> {
+        if self.byte(at)? == b'-' {
+            at += 1;
         }
-        if self.take(b'.').is_some() {
-            self.digits()?;
+        at = if self.byte(at)? == b'0' { at + 1 } else { self.digits(at)? };
+        if self.byte(at) == Some(b'.') {
+            at = self.digits(at + 1)?;
         }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            let _ = self.take(b'+').or_else(|| self.take(b'-'));
-            self.digits()?;
+        if let Some(b'e' | b'E') = self.byte(at) {
+            at += 1;
+            if let Some(b'+' | b'-') = self.byte(at) {
+                at += 1;
+            }
+            at = self.digits(at)?;
         }
-        Some(())
+        Some(at)
     }
 
-    fn digits(&mut self) -> Option<()> {
-        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += digits;
-        (digits > 0).then_some(())
+    fn digits(&self, at: usize) -> Option<usize> {
+        let digits = self.text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (digits > 0).then_some(at + digits)
     }
 
-    /// Goes over a string, from its quote on. Source: RFC 8259, section 7.
-    fn string(&mut self) -> Option<()> {
-        self.at += 1;
+    /// Goes over a string, from its quote on, and tells whether it has escapes. Source: RFC 8259, section 7.
+    #[inline(always)]
+    fn string(&self, at: usize) -> Option<(usize, bool)> {
+        let (mut at, mut is_escaped) = (at + 1, false);
         loop {
-            self.skip_plain();
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b'\\' => self.escape()?,
+            at = self.plain(at);
+            match self.byte(at)? {
+                b'"' => return Some((at + 1, is_escaped)),
+                b'\\' => (at, is_escaped) = (self.escape(at)?, true),
                 0..0x20 => return None,
-                _ => self.at += 1,
+                _ => at += 1,
             }
         }
     }
 
     /// Goes over eight bytes at a time, up to one that may be special.
-    fn skip_plain(&mut self) {
+    fn plain(&self, mut at: usize) -> usize {
         const ONES: u64 = u64::from_le_bytes([1; 8]);
         // The high bit of each byte that is less than `limit`; above the first of them there may be wrong ones.
         let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes & (ONES << 7);
-        while let Some(bytes) = self.text[self.at..].first_chunk() {
+        while let Some(bytes) = self.text[at..].first_chunk() {
             let bytes = u64::from_le_bytes(*bytes);
             let is_byte = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
             let special = is_byte(b'"') | is_byte(b'\\') | below(bytes, 0x20);
             if special != 0 {
-                self.at += special.trailing_zeros() as usize / 8;
-                return;
+                return at + special.trailing_zeros() as usize / 8;
             }
-            self.at += 8;
+            at += 8;
         }
+        at
     }
 
-    fn escape(&mut self) -> Option<()> {
-        let escape = &self.text[self.at + 1..];
-        self.at += match escape.first()? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-            b'u' if escape.get(1..5)?.iter().all(u8::is_ascii_hexdigit) => 6,
-            _ => return None,
-        };
-        Some(())
+    fn escape(&self, at: usize) -> Option<usize> {
+        let escape = &self.text[at + 1..];
+        match escape.first()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+            b'u' if escape.get(1..5)?.iter().all(u8::is_ascii_hexdigit) => Some(at + 6),
+            _ => None,
+        }
     }
 }
 

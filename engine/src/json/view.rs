@@ -18,6 +18,8 @@ use crate::yaml::{self, Position};
 pub(crate) struct View<'t> {
     form: Form<'t>,
     is_new: bool,
+    /// The first of the templates whose parts are judged.
+    since: u16,
 }
 
 #[derive(Clone, Copy)]
@@ -55,12 +57,17 @@ pub(crate) struct Member<'t> {
 impl Node<'_> {
     /// To read: what this call brought is judged.
     pub(crate) fn view(&self) -> View<'_> {
+        self.view_since(0)
+    }
+
+    /// To read: what templates of this call brought is judged, from that of a number on.
+    pub(crate) fn view_since(&self, since: u16) -> View<'_> {
         let form = match self.json {
             Json::Text(text) => Form::Text(text),
             Json::Fragment(fragment) => Form::Fragment(fragment),
             Json::Object(_) | Json::List(_) => Form::Opened(self),
         };
-        View { form, is_new: self.is_new() }
+        View { form, is_new: self.is_new_since(since), since }
     }
 
     /// Whether this is an object of that name.
@@ -76,7 +83,7 @@ impl<'t> View<'t> {
     pub(crate) const NOTHING: View<'static> = View::new(Form::Fragment(&NULL));
 
     const fn new(form: Form<'t>) -> View<'t> {
-        View { form, is_new: true }
+        View { form, is_new: true, since: 0 }
     }
 
     /// A part of a template's file.
@@ -105,7 +112,7 @@ impl<'t> View<'t> {
 
     /// Whether any of it is judged.
     pub(crate) fn is_touched(self) -> bool {
-        self.is_new || matches!(self.form, Form::Opened(node) if node.is_touched())
+        self.is_new || matches!(self.form, Form::Opened(node) if node.is_touched_since(self.since))
     }
 
     /// Whether nothing in it varies from pod to pod: then it was judged when its template was loaded.
@@ -170,7 +177,7 @@ impl<'t> View<'t> {
         let fragments =
             fragments.iter().map(move |(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Fragment(part))));
         let texts = texts.into_iter().flatten().map(move |part| member(part.name(), self.with(Form::Text(part))));
-        let nodes = nodes.iter().map(move |(name, node)| member(Cow::Borrowed(&**name), node.view()));
+        let nodes = nodes.iter().map(move |(name, node)| member(Cow::Borrowed(&**name), node.view_since(self.since)));
         // All of these but one are empty.
         written.chain(fragments).chain(texts).chain(nodes)
     }
@@ -193,7 +200,7 @@ impl<'t> View<'t> {
         let written = written.iter().map(View::written);
         let fragments = fragments.iter().map(move |item| self.with(Form::Fragment(item)));
         let texts = texts.into_iter().flatten().map(move |item| self.with(Form::Text(item)));
-        written.chain(fragments).chain(texts).chain(nodes.iter().map(Node::view))
+        written.chain(fragments).chain(texts).chain(nodes.iter().map(move |node| node.view_since(self.since)))
     }
 
     /// The items of a list of which anything is judged, with their numbers.
@@ -213,7 +220,7 @@ impl<'t> View<'t> {
             Form::Fragment(fragment) => self.with(Form::Fragment(fragment.get(name)?)),
             Form::Text(text) => self.with(Form::Text(text.get(name)?)),
             Form::Opened(Node { json: Json::Object(members), .. }) => {
-                members.iter().rfind(|(member, _)| member == name)?.1.view()
+                members.iter().rfind(|(member, _)| member == name)?.1.view_since(self.since)
             }
             Form::Opened(_) => return None,
         };
@@ -287,35 +294,36 @@ impl<'t> View<'t> {
 
     /// How an item of a list is called: by its keys, such as `8080/TCP`, or by its whole text where Kubernetes gives it
     /// none.
-    pub(crate) fn key(self, keys: &[String]) -> String {
-        if !keys.is_empty() {
-            let part = |key: &String| match self.get(key).and_then(View::as_text) {
-                Some(text) => as_key(key, &text).to_owned(),
-                None if key == "protocol" => "TCP".to_owned(),
-                None => String::new(),
-            };
-            return keys.iter().map(part).collect::<Vec<_>>().join("/");
+    pub(crate) fn key(self, keys: &[String]) -> Cow<'t, str> {
+        let part = |key: &String| match self.get(key).and_then(View::as_text) {
+            Some(Cow::Borrowed(text)) => Cow::Borrowed(as_key(key, text)),
+            Some(Cow::Owned(text)) => Cow::Owned(as_key(key, &text).to_owned()),
+            None if key == "protocol" => "TCP".into(),
+            None => Cow::default(),
+        };
+        match keys {
+            [] => {}
+            [key] => return part(key),
+            keys => return keys.iter().map(part).collect::<Vec<_>>().join("/").into(),
         }
         // An item of envFrom is known by its source and prefix, as one source can be there with several.
         for source in ["configMapRef", "secretRef"] {
             if let Some(name) = self.get(source).and_then(|source| source.get("name")?.string()) {
                 return match self.text("prefix") {
-                    prefix if prefix.is_empty() => format!("{source}/{name}"),
-                    prefix => format!("{source}/{name}/{prefix}"),
+                    prefix if prefix.is_empty() => format!("{source}/{name}").into(),
+                    prefix => format!("{source}/{name}/{prefix}").into(),
                 };
             }
         }
         match (self.kind(), self.get("name").and_then(View::string)) {
-            (Kind::String(text), _) => text.into_owned(),
+            (Kind::String(text), _) => text,
             // A sysctl, of which Kubernetes publishes no key.
-            (Kind::Object, Some(name)) if self.get("value").is_some() && self.members().count() == 2 => {
-                name.into_owned()
-            }
+            (Kind::Object, Some(name)) if self.get("value").is_some() && self.members().count() == 2 => name,
             _ => {
                 // The API server has an order of its own.
                 let mut item = self.to_value();
                 item.sort_all_objects();
-                item.to_string()
+                item.to_string().into()
             }
         }
     }

@@ -1,5 +1,7 @@
 //! A template's own text with its holes filled in, as far as that can be done without a pod.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::expression::Expression;
@@ -23,39 +25,38 @@ pub(super) struct Source {
 }
 
 /// What the parameters of a template can be: all examples, and none as for a pod that sets nothing.
-pub(super) fn sample_sets(template: &Template) -> Vec<Parameters> {
-    let sample = |it: &Parameter| (it.name.clone(), it.sample());
-    let samples = Parameters(template.parameters.iter().map(sample).collect());
+pub(super) fn sample_sets(template: &Template) -> Vec<Parameters<'_>> {
+    let samples = template.parameters.iter().map(|it| (it.name.as_str(), Cow::Owned(it.sample()))).collect();
     let defaults = parameters_with(template, None);
-    let sets = if samples.0 == defaults.0 { vec![samples] } else { vec![samples, defaults] };
+    let sets = if samples == defaults { vec![samples] } else { vec![samples, defaults] };
     sets.into_iter().filter(|set| may_apply(template, set)).collect()
 }
 
 /// Each of the parameters that can be omitted, each alone.
-pub(super) fn single_sets(template: &Template) -> Vec<Parameters> {
+pub(super) fn single_sets(template: &Template) -> Vec<Parameters<'_>> {
     let optional = template.parameters.iter().filter(|it| it.optional && it.default.is_none());
     let sets = optional.take(MAX_ALONE).map(|it| parameters_with(template, Some(&it.name)));
     sets.filter(|set| may_apply(template, set)).collect()
 }
 
 /// Whether the guard lets a template be applied with these parameters, or asks for more than them.
-fn may_apply(template: &Template, set: &Parameters) -> bool {
+fn may_apply(template: &Template, set: &Parameters<'_>) -> bool {
     let guard = template.when.as_ref().filter(|when| when.reads_only_parameters());
     guard.is_none_or(|guard| guard.holds(&WithoutPod::new(set)) != Ok(false))
 }
 
 /// All that must be given or have a default, and this one.
-fn parameters_with(template: &Template, wanted: Option<&str>) -> Parameters {
+fn parameters_with<'t>(template: &'t Template, wanted: Option<&str>) -> Parameters<'t> {
     let is_omitted = |it: &Parameter| it.optional && it.default.is_none() && Some(it.name.as_str()) != wanted;
     let value = |it: &Parameter| if is_omitted(it) { Value::Null } else { it.some_sample() };
-    Parameters(template.parameters.iter().map(|it| (it.name.clone(), value(it))).collect())
+    template.parameters.iter().map(|it| (it.name.as_str(), Cow::Owned(value(it)))).collect()
 }
 
 impl Source {
     /// The same with what these parameters make of it. Holes that read a pod stay, and so do those of parameters of which
     /// nobody wrote down what a value looks like; entries of `app` whose condition does not hold, or reads a pod, are
     /// omitted. A hole that can never fit is found now rather than by a pod.
-    pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters) -> Source {
+    pub(super) fn filled(&self, diagnostics: &Diagnostics<'_>, template: &Template, set: &Parameters<'_>) -> Source {
         let variables = WithoutPod::new(set);
         let values = |holes: &[Hole], prefix: &str| -> Filling {
             holes.iter().map(|hole| value(diagnostics, template, &variables, hole, prefix)).collect()

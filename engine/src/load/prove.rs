@@ -46,7 +46,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
         let source = source.filled(&unfit, &template, &set);
         filled.extend(unfit.is_clean().then_some((source, set)));
     }
-    let judge_filled = |(filled, set): &(Source, Parameters)| -> BTreeSet<Violation> {
+    let judge_filled = |(filled, set): &(Source, Parameters<'_>)| -> BTreeSet<Violation> {
         let mut report = Report::default();
         judge_conditions(&mut report, &template, &spec, set);
         judge_app(&mut report, &template, &filled.app);
@@ -57,12 +57,15 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let (always, sometimes): (BTreeSet<_>, BTreeSet<_>) =
         found.iter().flatten().partition(|violation| found.iter().all(|it| it.contains(*violation)));
     add(diagnostics, always.into_iter().cloned());
-    let of_defaults =
-        template.defaults.as_ref().and_then(|it| filled.iter().position(|(_, set)| set.0 == it.parameters.0));
+    let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
+    let defaults = template.default_parameters();
+    let of_defaults = filled.iter().position(|(_, set)| Some(set) == defaults.as_ref());
+    let are_right = of_defaults.is_some_and(|at| found[at].is_empty());
+    drop((filled, defaults));
     if let Some(defaults) = &mut template.defaults {
         // What was filled in beforehand is not judged again at review.
-        defaults.pod.take_if(|_| of_defaults.is_none_or(|at| !found[at].is_empty()));
-        for entry in &mut defaults.app {
+        defaults.pod.take_if(|_| !are_right);
+        for (entry, _) in &mut defaults.app {
             entry.take_if(|fragment| !is_right_for_a_container(fragment));
         }
     }
@@ -70,7 +73,6 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
         message: format!("{}, for some values of the optional parameters", violation.message),
         ..violation
     });
-    let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
     let warnings = advice.into_iter().chain(sometimes);
     template.warnings = warnings.map(|it| diagnostics.diagnostic(it.position, it.place, it.message)).collect();
     template
@@ -110,7 +112,7 @@ fn is_right_for_a_container(fragment: &Fragment) -> bool {
 }
 
 /// Conditions must give true or false.
-fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: &Parameters) {
+fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: &Parameters<'_>) {
     let variables = WithoutPod::new(set);
     let app = spec.get("app").map(Node::items).unwrap_or_default();
     let of_app = template.app.iter().zip(app).enumerate();

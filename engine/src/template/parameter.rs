@@ -66,11 +66,42 @@ pub(super) const FIELDS: &[&str] = &[
     "maxLength", "sensitive", "settableBy",
 ];
 
-/// A template's parameters with their values; an omitted one is `null`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Parameters(pub(crate) Vec<(String, Value)>);
+/// A template's parameters with their values, in the order of the template; an omitted one is `null`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Parameters<'t> {
+    values: Vec<(&'t str, Cow<'t, Value>)>,
+    /// Those that somebody has set.
+    pub(crate) set: Numbers,
+}
 
-impl Parameters {
+/// The numbers of some parameters of a template. From the 64th on all count as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn insert(&mut self, number: usize) {
+        self.0 |= 1 << number.min(63);
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether both have one.
+    pub(crate) fn meets(self, other: Numbers) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl<'t> Parameters<'t> {
+    /// Adds the next one, and whether somebody has set it.
+    pub(crate) fn push(&mut self, name: &'t str, value: Cow<'t, Value>, is_set: bool) {
+        if is_set {
+            self.set.insert(self.values.len());
+        }
+        self.values.push((name, value));
+    }
+
     /// What tells them from any other values.
     pub(crate) fn digest(&self) -> String {
         digest(&[&self.to_bytes()])
@@ -78,7 +109,7 @@ impl Parameters {
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (name, value) in &self.0 {
+        for (name, value) in &self.values {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(b'=');
             write_json(&mut bytes, value);
@@ -88,7 +119,7 @@ impl Parameters {
     }
 
     pub(crate) fn get(&self, name: &str) -> &Value {
-        self.0.iter().find(|(parameter, _)| parameter == name).map_or(&Value::Null, |(_, value)| value)
+        self.values.iter().find(|(parameter, _)| *parameter == name).map_or(&Value::Null, |(_, value)| value)
     }
 
     fn at(&self, path: &[String]) -> Option<&Value> {
@@ -106,14 +137,20 @@ impl Parameters {
     }
 }
 
+impl<'t> FromIterator<(&'t str, Cow<'t, Value>)> for Parameters<'t> {
+    fn from_iter<I: IntoIterator<Item = (&'t str, Cow<'t, Value>)>>(values: I) -> Parameters<'t> {
+        Parameters { values: values.into_iter().collect(), set: Numbers::default() }
+    }
+}
+
 /// Parameters alone: what reads nothing else can be evaluated without a pod, as far as it does not keep a server busy.
 pub(crate) struct WithoutPod<'p> {
-    pub(crate) parameters: &'p Parameters,
+    pub(crate) parameters: &'p Parameters<'p>,
     work: Cell<usize>,
 }
 
 impl<'p> WithoutPod<'p> {
-    pub(crate) fn new(parameters: &'p Parameters) -> WithoutPod<'p> {
+    pub(crate) fn new(parameters: &'p Parameters<'p>) -> WithoutPod<'p> {
         WithoutPod { parameters, work: Cell::new(MAX_WORK) }
     }
 }
@@ -274,6 +311,12 @@ impl Parameter {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The value when nobody gives one; nothing if somebody must.
+    pub(crate) fn fallback(&self) -> Option<Cow<'_, Value>> {
+        static NULL: Value = Value::Null;
+        self.default.as_ref().or(self.optional.then_some(&NULL)).map(Cow::Borrowed)
     }
 
     /// A value for a trial: what the template shows, else nothing if it is optional, else anything of its type.

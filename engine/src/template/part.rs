@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::diagnostics::Diagnostics;
 use super::normalize::normalize;
-use super::parameter::Parameters;
+use super::parameter::{Numbers, Parameter, Parameters};
 use crate::expression::pieces::{Piece, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
 use crate::json::fragment::{Fragment, Shape, Values, size};
@@ -26,6 +26,8 @@ pub(crate) struct Hole {
     place: String,
     /// The same in its file.
     pub(crate) position: Position,
+    /// The parameters that it reads.
+    reads: Numbers,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Compiler<'_> {
         match pieces.iter().map(|piece| self.part(piece)).collect() {
             Ok(parts) => {
                 let place = place.to_string().trim_start_matches("spec.pod.").to_owned();
-                self.holes.push(Hole { parts, kind, place, position: node.position });
+                self.holes.push(Hole { parts, kind, place, position: node.position, reads: Numbers::default() });
                 Fragment::new(Shape::Hole(self.holes.len() - 1))
             }
             Err(error) => self.wrong(node, place, error),
@@ -149,6 +151,20 @@ impl Hole {
             || self.expressions().any(|expression| expression.reads_parameter(name))
     }
 
+    /// Notes which of a template's parameters it reads.
+    pub(super) fn note_parameters(&mut self, parameters: &[Parameter]) {
+        for (number, parameter) in parameters.iter().enumerate() {
+            if self.reads_parameter(&parameter.name) {
+                self.reads.insert(number);
+            }
+        }
+    }
+
+    /// Whether its value depends on one of these parameters.
+    pub(crate) fn reads_one_of(&self, parameters: Numbers) -> bool {
+        self.reads.meets(parameters)
+    }
+
     /// The value of a hole, checked against its place.
     ///
     /// # Errors
@@ -157,7 +173,7 @@ impl Hole {
     pub(crate) fn fill(
         &self,
         variables: &dyn Variables,
-        parameters: &Parameters,
+        parameters: &Parameters<'_>,
     ) -> Result<Option<Fragment>, RenderError> {
         let value = match self.parts.as_slice() {
             [part] => self.evaluate(part, variables, parameters)?,
@@ -203,7 +219,12 @@ impl Hole {
         parts.collect()
     }
 
-    fn evaluate(&self, part: &Part, variables: &dyn Variables, parameters: &Parameters) -> Result<Value, RenderError> {
+    fn evaluate(
+        &self,
+        part: &Part,
+        variables: &dyn Variables,
+        parameters: &Parameters<'_>,
+    ) -> Result<Value, RenderError> {
         match part {
             Part::Text(text) => Ok(text.as_str().into()),
             Part::Parameter(name) => Ok(parameters.get(name).clone()),
@@ -218,20 +239,27 @@ impl Hole {
     }
 }
 
-/// The values of those holes that are wanted, by their numbers and in order of them.
+/// The values of those holes that are wanted, by their numbers and in order of them. Of those that have one already, which
+/// the defaults make, only those are filled that read a parameter which is set.
 ///
 /// # Errors
 ///
 /// With all that fail.
 pub(crate) fn fill(
     holes: &[Hole],
+    known: &Values,
     wanted: impl Fn(&Hole) -> bool,
     variables: &dyn Variables,
-    parameters: &Parameters,
+    parameters: &Parameters<'_>,
 ) -> Result<Values, Vec<RenderError>> {
     let mut errors = Vec::new();
     let mut values = Vec::new();
-    for (at, hole) in holes.iter().enumerate().filter(|(_, hole)| wanted(hole)) {
+    let mut known = known.iter().map(|(at, _)| *at).peekable();
+    for (at, hole) in holes.iter().enumerate() {
+        let is_known = known.next_if_eq(&at).is_some() && !hole.reads_one_of(parameters.set);
+        if is_known || !wanted(hole) {
+            continue;
+        }
         match hole.fill(variables, parameters) {
             Ok(value) => values.push((at, value)),
             // What is left is not worth the work.

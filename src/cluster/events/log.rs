@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use pillion_engine::decision::{Owner, Reason};
+use pillion_engine::admission::Owner;
+use pillion_engine::decision::Reason;
 
 /// Events on one owner at once.
 const BURST: u32 = 25;
@@ -31,7 +32,7 @@ const MAX_NOTE: usize = 1024;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Regarding {
     pub(super) namespace: String,
-    pub(super) owner: Owner,
+    pub(super) owner: Owner<'static>,
 }
 
 /// What an event says.
@@ -249,8 +250,8 @@ mod tests {
         let owner = Owner {
             api_version: "apps/v1".into(),
             kind: "ReplicaSet".into(),
-            name: name.into(),
-            uid: format!("uid of {name}"),
+            name: name.to_owned().into(),
+            uid: format!("uid of {name}").into(),
         };
         Regarding { namespace: namespace.into(), owner }
     }

@@ -71,7 +71,7 @@ impl<'a> Merge<'_, 'a> {
         behind: &mut usize,
         path: &Path<'_>,
     ) -> Presence {
-        let name = given.view().text("name").into_owned();
+        let name = given.name().unwrap_or_default();
         for other in ["initContainers", "containers"] {
             let items = spec.list(other);
             let Some(at) = items.iter().position(|item| item.is_named(&name)) else { continue };
@@ -82,7 +82,7 @@ impl<'a> Merge<'_, 'a> {
         }
         let Some(items) = spec.items_or(list, self.by) else { return Presence::New };
         let at = if list == "containers" { items.len() } else { self.place(items).max(*behind) };
-        let image = given.view().text("image").into_owned();
+        let image = given.string_at("image").unwrap_or_default();
         let path = path.at(list);
         let path = &path.at(&name);
         let mut added = self.add(given, path);
@@ -147,11 +147,11 @@ impl<'a> Merge<'_, 'a> {
     }
 
     fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, path: &Path<'_>) {
-        let name = given.view().text("name").into_owned();
+        let name = given.name().unwrap_or_default();
         let path = path.at("volumes");
         let path = &path.at(&name);
         if !self.context.status.is_empty() {
-            self.volumes.push(name.clone());
+            self.volumes.push(name.clone().into_owned());
         }
         let Some(items) = spec.items_or("volumes", self.by) else { return };
         let Some(existing) = items.iter().find(|item| item.is_named(&name)) else {

@@ -194,7 +194,7 @@ fn a_value_is_not_opened_by_looking_at_it() {
     assert!(
         pod.view().get("spec").expect("a spec").list("containers").next().expect("a container").get("name").is_some()
     );
-    assert!(found(&pod, "spec.dnsPolicy").is_some() && pod.patch().is_empty() && !pod.is_touched());
+    assert!(found(&pod, "spec.dnsPolicy").is_some() && pod.patch().is_empty() && !pod.view().is_touched());
     assert!(pod.undo(By::Now(0)) && matches!(pod.json, Json::Text(_)));
     at(&mut pod, "spec");
     for part in ["metadata", "spec"] {
