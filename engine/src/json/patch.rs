@@ -4,6 +4,7 @@
 //! is right when its operation is applied. The API server answers 500, even under `failurePolicy: Ignore`, when a patch does
 //! not apply, so there are no `test` operations.
 
+use std::fmt::Write as _;
 use std::ptr;
 
 use super::fragment::write_json;
@@ -55,7 +56,7 @@ impl Writer {
             }
             (_, Json::List(items)) => {
                 for (at, node) in items.iter().enumerate().filter(|(_, node)| node.may_be_changed()) {
-                    push_token(&mut self.path, &at.to_string());
+                    write!(self.path, "/{at}").expect("a string takes everything");
                     self.value(node);
                     self.path.truncate(length);
                 }
@@ -80,6 +81,9 @@ impl Writer {
 /// Appends a step to a JSON pointer. Source: RFC 6901.
 pub(crate) fn push_token(pointer: &mut String, token: &str) {
     pointer.push('/');
+    if !token.bytes().any(|byte| byte == b'~' || byte == b'/') {
+        return pointer.push_str(token);
+    }
     for character in token.chars() {
         match character {
             '~' => pointer.push_str("~0"),

@@ -125,11 +125,10 @@ pub(crate) fn judge_mounts(report: &mut Report, container: View<'_>, place: &Pla
             if parts.spec.is_written() && name == NO_TOKEN {
                 continue;
             }
-            let volumes = parts.volumes();
-            if !volumes.is_open && !volumes.names.contains(&name) {
+            if !parts.may_have_volume(&name) {
                 // Of a pod there can be ten thousands, and as many mounts.
-                let known = parts.spec.is_written().then_some(&volumes.names).into_iter().flatten();
-                let hint = did_you_mean(nearest(&name, known.map(|name| &**name)));
+                let known: Vec<_> = parts.volume_names().take_while(|_| parts.spec.is_written()).collect();
+                let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
                 let message = format!(
                     "is {}, and there is no volume of that name: bring it in volumes, or list it in shares if the pod \
                      has it{hint}",

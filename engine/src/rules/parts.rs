@@ -1,7 +1,7 @@
 //! The parts of a pod that rules compare: its containers, and the names of its volumes.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 
 use super::report::Place;
@@ -22,7 +22,9 @@ pub(crate) struct Parts<'t> {
     shares: View<'t>,
     /// Names of volumes that count as not there.
     hidden: Option<&'t HashSet<String>>,
-    volumes: OnceCell<Volumes<'t>>,
+    /// How many names of volumes were looked for.
+    sought: Cell<usize>,
+    volumes: OnceCell<HashSet<Cow<'t, str>>>,
 }
 
 /// A container, or another item of a list with a name.
@@ -32,18 +34,11 @@ pub(super) struct Container<'t> {
     pub(super) tree: View<'t>,
 }
 
-/// The names that a mount can give.
-pub(super) struct Volumes<'t> {
-    pub(super) names: HashSet<Cow<'t, str>>,
-    /// Whether an expression gives one of them, so that no name can be called wrong.
-    pub(super) is_open: bool,
-}
-
 impl<'t> Parts<'t> {
     /// The parts of a spec beside volumes that count as there, without those that count as not there.
     pub(crate) fn of(spec: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
         let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
-        Parts { spec, touched, shares, hidden, volumes: OnceCell::new() }
+        Parts { spec, touched, shares, hidden, sought: Cell::new(0), volumes: OnceCell::new() }
     }
 
     /// Those of which not everything was judged when a template was loaded.
@@ -51,17 +46,29 @@ impl<'t> Parts<'t> {
         self.touched.iter().filter(|container| !container.tree.is_fixed())
     }
 
-    pub(super) fn volumes(&self) -> &Volumes<'t> {
-        self.volumes.get_or_init(|| {
-            let volumes = || self.spec.list("volumes");
-            let is_open = self.spec.is_unknown_at("volumes")
-                || volumes().any(|volume| volume.is_unknown() || volume.is_unknown_at("name"))
-                || self.shares.items().any(View::is_unknown);
-            let names = volumes().map(|volume| volume.text("name"));
-            let names = names.chain(self.shares.items().filter_map(View::string));
-            let is_hidden = |name: &str| self.hidden.is_some_and(|hidden| hidden.contains(name));
-            Volumes { names: names.filter(|name| !is_hidden(name)).collect(), is_open }
-        })
+    /// The names that a mount can give.
+    pub(super) fn volume_names(&self) -> impl Iterator<Item = Cow<'t, str>> {
+        let names = self.spec.list("volumes").map(|volume| volume.text("name"));
+        let is_hidden = |name: &str| self.hidden.is_some_and(|hidden| hidden.contains(name));
+        names.chain(self.shares.items().filter_map(View::string)).filter(move |name| !is_hidden(name))
+    }
+
+    /// Whether there is a volume of that name, or may be one, as an expression gives a name.
+    pub(super) fn may_have_volume(&self, name: &str) -> bool {
+        // So many are looked for one by one.
+        const FEW: usize = 8;
+        self.sought.set(self.sought.get() + 1);
+        let is_there = match self.sought.get() {
+            ..=FEW => self.volume_names().any(|known| known == name),
+            _ => self.volumes.get_or_init(|| self.volume_names().collect()).contains(name),
+        };
+        is_there || self.spec.is_written() && self.has_open_volumes()
+    }
+
+    fn has_open_volumes(&self) -> bool {
+        self.spec.is_unknown_at("volumes")
+            || self.spec.list("volumes").any(|volume| volume.is_unknown() || volume.is_unknown_at("name"))
+            || self.shares.items().any(View::is_unknown)
     }
 }
 
