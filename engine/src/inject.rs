@@ -148,8 +148,8 @@ impl<'a> Injection<'a> {
         let failed = |problem| TemplateOutcome::Failed(problem, self.policy(template, required));
         select::suits(template, self.pod).map_err(TemplateOutcome::Skipped)?;
         let parameters = select::parameters(template, self.pod, self.namespace).map_err(failed)?;
-        let digest = match &template.defaults {
-            Some(defaults) if parameters.set.is_empty() => Cow::Borrowed(defaults.digest.as_str()),
+        let digest = match &template.default_digest {
+            Some(digest) if parameters.set.is_empty() => Cow::Borrowed(digest.as_str()),
             _ => Cow::Owned(parameters.digest()),
         };
         let own: Vec<_> = pod::own_containers(tree).collect();

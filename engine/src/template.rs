@@ -20,7 +20,6 @@ use self::part::Hole;
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
 use crate::json::Fragment;
-use crate::json::fragment::Values;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
 
@@ -57,21 +56,8 @@ pub struct Template {
     pub(crate) loops: bool,
     pub(crate) pod: PodPart,
     pub(crate) app: Vec<AppEntry>,
-    /// What a pod that sets no parameter gets, if every parameter is optional or has a default.
-    pub(crate) defaults: Option<Defaults>,
-}
-
-/// What the defaults of the parameters make of a template, so that a pod that leaves them so need not wait for it.
-#[derive(Debug)]
-pub(crate) struct Defaults {
-    /// Of the parameters.
-    pub(crate) digest: String,
-    /// Without holes; nothing if a hole reads more than parameters.
-    pub(crate) pod: Option<PodPart>,
-    /// The values of the holes of [`Template::pod`] that read nothing but parameters.
-    pub(crate) values: Values,
-    /// The same for each entry of `app`.
-    pub(crate) app: Vec<(Option<Fragment>, Values)>,
+    /// The digest of the parameters of a pod that sets none, if every parameter is optional or has a default.
+    pub(crate) default_digest: Option<String>,
 }
 
 /// Where added init containers go.
@@ -93,6 +79,8 @@ pub(crate) struct PodPart {
     /// The names of volumes that may be there already, from the pod or from another template.
     pub(crate) shares: Option<Fragment>,
     pub(crate) holes: Vec<Hole>,
+    /// Whether presets are known to keep the rules, so that they are not judged again.
+    pub(crate) has_presets: bool,
 }
 
 impl PodPart {
@@ -113,6 +101,8 @@ pub(crate) struct AppEntry {
     pub(crate) overrides: bool,
     pub(crate) container: Fragment,
     pub(crate) holes: Vec<Hole>,
+    /// As in [`PodPart`].
+    pub(crate) has_presets: bool,
 }
 
 impl AppEntry {
@@ -152,33 +142,26 @@ impl Template {
         self.parameters.iter().map(|it| Some((it.name.as_str(), it.fallback()?))).collect()
     }
 
-    fn with_defaults(mut self) -> Template {
+    /// Fills in what the defaults of parameters make of it.
+    fn with_presets(mut self) -> Template {
         for hole in self.pod.holes.iter_mut().chain(self.app.iter_mut().flat_map(|entry| &mut entry.holes)) {
             hole.note_parameters(&self.parameters);
         }
         let Some(parameters) = self.default_parameters() else { return self };
-        let variables = WithoutPod::new(&parameters);
-        // What cannot be filled is reported to the pod that asks for it.
-        let value = |(at, hole): (usize, &Hole)| Some((at, hole.fill(&variables, &parameters).ok()?));
-        let values = |holes: &[Hole]| -> Values {
-            let known = holes.iter().enumerate().filter(|(_, hole)| hole.reads_only_parameters());
-            known.filter_map(value).collect()
-        };
-        let of_pod = values(&self.pod.holes);
-        let resolve = |part: &Option<Fragment>| part.as_ref()?.resolve(&[&of_pod]);
-        let pod = (of_pod.len() == self.pod.holes.len()).then(|| PodPart {
-            metadata: resolve(&self.pod.metadata),
-            spec: resolve(&self.pod.spec),
-            shares: resolve(&self.pod.shares),
-            holes: Vec::new(),
-        });
-        let entry = |entry: &AppEntry| {
-            let values = values(&entry.holes);
-            let is_known = values.len() == entry.holes.len();
-            (if is_known { entry.container.resolve(&[&values]) } else { None }, values)
-        };
-        let app = self.app.iter().map(entry).collect();
-        self.defaults = Some(Defaults { digest: parameters.digest(), pod, values: of_pod, app });
+        let (digest, variables) = (parameters.digest(), WithoutPod::new(&parameters));
+        let presets = |holes: &[Hole]| -> Vec<_> { holes.iter().map(|hole| hole.preset(&variables)).collect() };
+        let of_pod = presets(&self.pod.holes);
+        let of_app: Vec<_> = self.app.iter().map(|entry| presets(&entry.holes)).collect();
+        let of_all = of_pod.iter().chain(of_app.iter().flatten());
+        let holes = self.pod.holes.iter_mut().chain(self.app.iter_mut().flat_map(|entry| &mut entry.holes));
+        holes.zip(of_all).for_each(|(hole, preset)| hole.has_preset = preset.is_some());
+        for part in [&mut self.pod.metadata, &mut self.pod.spec, &mut self.pod.shares].into_iter().flatten() {
+            *part = part.with_presets(&of_pod);
+        }
+        for (entry, presets) in self.app.iter_mut().zip(of_app) {
+            entry.container = entry.container.with_presets(&presets);
+        }
+        self.default_digest = Some(digest);
         self
     }
 

@@ -9,13 +9,11 @@ use super::pod::{Activation, Own};
 use super::status::Record;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
-use crate::json::fragment::Values;
+use crate::json::fragment::{Numbers, Values};
 use crate::json::{By, Fragment, Node};
 use crate::template::part::{Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, PodPart, Template};
 use crate::text::{excerpt, shown};
-
-static NO_VALUES: Values = Vec::new();
 
 /// What a template adds to one pod.
 pub(super) struct Rendered<'a> {
@@ -26,8 +24,8 @@ pub(super) struct Rendered<'a> {
     pub(super) earlier: Option<&'a Record<'a>>,
     pub(super) pod: &'a PodPart,
     values: Values,
-    /// The values of further holes.
-    known: &'a Values,
+    /// The parameters that presets must not read.
+    set: Numbers,
     pub(super) app: Vec<RenderedApp<'a>>,
     /// Whether the namespace requires the template.
     pub(super) required: bool,
@@ -41,42 +39,40 @@ pub(super) struct RenderedApp<'a> {
     pub(super) name: Cow<'a, str>,
     fragment: &'a Fragment,
     /// The values of holes that all containers share.
-    shared: Option<Rc<Values>>,
+    shared: Rc<Values>,
     own: Values,
-    /// The values of further holes.
-    known: &'a Values,
+    /// The parameters that presets must not read.
+    set: Numbers,
     pub(super) overrides: bool,
 }
 
 impl<'a> Rendered<'a> {
     /// What it gives a pod's metadata.
     pub(super) fn metadata(&'a self, by: By) -> Option<Node<'a>> {
-        Node::render(self.pod.metadata.as_ref()?, &[&self.values, self.known], by)
+        Node::render(self.pod.metadata.as_ref()?, &[&self.values], self.set, by)
     }
 
     /// What it gives a pod's spec.
     pub(super) fn spec(&'a self, by: By) -> Option<Node<'a>> {
-        Node::render(self.pod.spec.as_ref()?, &[&self.values, self.known], by)
+        Node::render(self.pod.spec.as_ref()?, &[&self.values], self.set, by)
     }
 
     /// Whether a volume may be there already.
     pub(super) fn shares(&self, volume: &str) -> bool {
         let names = self.pod.shares.iter().flat_map(Fragment::items);
-        names
-            .filter_map(|name| name.filled_by(&[&self.values, self.known])?.value()?.as_str())
-            .any(|name| name == volume)
+        names.filter_map(|name| name.filled_by(&[&self.values], self.set)?.value()?.as_str()).any(|name| name == volume)
     }
 
     /// Whether the conditions of all its parts left nothing to add.
     pub(super) fn is_empty(&self) -> bool {
-        self.pod.metadata.is_none() && self.pod.spec.is_none() && self.app.is_empty()
+        let is_omitted = |part: &Fragment| part.preset(self.set).is_some_and(|preset| preset.given.is_none());
+        [&self.pod.metadata, &self.pod.spec].into_iter().flatten().all(is_omitted) && self.app.is_empty()
     }
 }
 
 impl<'a> RenderedApp<'a> {
     pub(super) fn render(&'a self, by: By) -> Option<Node<'a>> {
-        let shared = self.shared.as_deref().unwrap_or(&NO_VALUES);
-        Node::render(self.fragment, &[&self.own, shared, self.known], by)
+        Node::render(self.fragment, &[&self.own, &self.shared], self.set, by)
     }
 }
 
@@ -97,14 +93,12 @@ pub(super) fn render<'a>(
             return Ok(None);
         }
     }
-    let defaults = template.defaults.as_ref();
-    let unset = defaults.filter(|_| parameters.set.is_empty());
-    let pod = unset.and_then(|defaults| defaults.pod.as_ref()).unwrap_or(&template.pod);
-    let known = defaults.map_or(&NO_VALUES, |defaults| &defaults.values);
-    let values =
-        fill(&pod.holes, known, |_| true, activation, parameters).map_err(|errors| render_problem(template, errors))?;
+    let pod = &template.pod;
+    let set = if pod.has_presets { parameters.set } else { Numbers::ALL };
+    let values = fill(&pod.holes, |hole| hole.is_open(set), activation, parameters)
+        .map_err(|errors| render_problem(template, errors))?;
     let (app, warnings) = (Vec::new(), Vec::new());
-    let mut rendered = Rendered { template, digest, earlier, pod, values, known, app, required, warnings };
+    let mut rendered = Rendered { template, digest, earlier, pod, values, set, app, required, warnings };
     let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(Cow::as_ref).collect();
     for (at, entry) in template.app.iter().enumerate() {
         let mut named = own.iter().filter(|it| entry.names(it.list, &it.name)).peekable();
@@ -114,25 +108,21 @@ pub(super) fn render<'a>(
         }
         // What was overridden once comes back with the API server's defaults in it, and would never look done.
         let containers = named.filter(|it| !(entry.overrides && seen_before.contains(&*it.name)));
-        let (resolved, known) = defaults.map_or((None, &NO_VALUES), |it| (it.app[at].0.as_ref(), &it.app[at].1));
-        let resolved = resolved.filter(|_| !entry.holes.iter().any(|hole| hole.reads_one_of(parameters.set)));
-        render_entry(&mut rendered, at, entry, resolved, known, containers, activation)?;
+        render_entry(&mut rendered, at, entry, containers, activation)?;
     }
     Ok(Some(rendered))
 }
 
-/// What an entry of `app` adds to each of these containers. `resolved` is the entry without holes, and `known` are the
-/// values of holes, as far as that was possible when the template was loaded.
+/// What an entry of `app` adds to each of these containers.
 fn render_entry<'o, 'a: 'o>(
     rendered: &mut Rendered<'a>,
     at: usize,
     entry: &'a AppEntry,
-    resolved: Option<&'a Fragment>,
-    known: &'a Values,
     containers: impl Iterator<Item = &'o Own<'o, 'a>>,
     activation: &Activation<'_>,
 ) -> Result<(), Refusal> {
     let template = rendered.template;
+    let set = if entry.has_presets { activation.parameters.set } else { Numbers::ALL };
     // What reads nothing but parameters is evaluated once.
     let (mut holds, mut shared) = (None, None);
     for container in containers {
@@ -155,28 +145,25 @@ fn render_entry<'o, 'a: 'o>(
                 continue;
             }
         }
-        let fill = |wanted: fn(&Hole) -> bool| {
-            fill(&entry.holes, known, wanted, &activation, activation.parameters).map_err(|errors| {
+        let fill = |is_shared: bool| {
+            let is_wanted = |hole: &Hole| hole.is_open(set) && hole.reads_only_parameters() == is_shared;
+            fill(&entry.holes, is_wanted, &activation, activation.parameters).map_err(|errors| {
                 let Refusal { reason, message } = render_problem(template, errors);
                 Refusal::new(reason, format!("{message} (for container {})", shown(&container.name)))
             })
         };
-        let (fragment, own) = match resolved {
-            Some(fragment) => (fragment, Vec::new()),
-            None => {
-                if shared.is_none() {
-                    shared = Some(Rc::new(fill(Hole::reads_only_parameters)?));
-                }
-                (&entry.container, fill(|hole| !hole.reads_only_parameters())?)
-            }
+        let shared = match &shared {
+            Some(shared) => Rc::clone(shared),
+            None => Rc::clone(shared.insert(fill(true)?.into())),
         };
+        let own = fill(false)?;
         rendered.app.push(RenderedApp {
             list: container.list,
             name: container.name.clone(),
-            fragment,
-            shared: shared.clone(),
+            fragment: &entry.container,
+            shared,
             own,
-            known,
+            set,
             overrides: entry.overrides,
         });
     }

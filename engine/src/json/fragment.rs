@@ -1,6 +1,7 @@
 //! A part of a pod with holes in it, as a template has it.
 //!
-//! What has no hole is written as JSON once, when the template is loaded.
+//! What has no hole is written as JSON once, when the template is loaded; and so is what the defaults of parameters make of a
+//! part that reads no others: see [`Preset`].
 
 use std::sync::Arc;
 
@@ -17,6 +18,36 @@ pub(crate) struct Fragment {
     json: Option<Arc<str>>,
     /// Whether it is added even if nulls leave nothing in it: an emptyDir says something by being there.
     pub(crate) may_be_empty: bool,
+    preset: Option<Arc<Preset>>,
+}
+
+/// What a part with holes is as long as nobody sets one of the parameters that it reads.
+#[derive(Debug)]
+pub(crate) struct Preset {
+    pub(crate) reads: Numbers,
+    /// Without holes; nothing if it is omitted.
+    pub(crate) given: Option<Fragment>,
+}
+
+/// The numbers of some parameters of a template. From the 64th on all count as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) const ALL: Numbers = Numbers(u64::MAX);
+
+    pub(crate) fn insert(&mut self, number: usize) {
+        self.0 |= 1 << number.min(63);
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether both have one.
+    pub(crate) fn meets(self, other: Numbers) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,7 +74,7 @@ fn value_of<'v>(hole: usize, values: &[&'v Values]) -> Option<&'v Fragment> {
 impl Fragment {
     /// What is not there.
     pub(crate) const NULL: Fragment =
-        Fragment { shape: Shape::Scalar(Value::Null), is_fixed: false, json: None, may_be_empty: false };
+        Fragment { shape: Shape::Scalar(Value::Null), is_fixed: false, json: None, may_be_empty: false, preset: None };
 
     /// Part of a template. Its JSON is written here if nothing in it varies.
     pub(crate) fn new(shape: Shape) -> Fragment {
@@ -53,7 +84,7 @@ impl Fragment {
             Shape::Object(members) => members.iter().all(|(_, fragment)| fragment.is_fixed),
             Shape::List(items) => items.iter().all(|fragment| fragment.is_fixed),
         };
-        let mut fragment = Fragment { shape, is_fixed, json: None, may_be_empty: false };
+        let mut fragment = Fragment { shape, is_fixed, json: None, may_be_empty: false, preset: None };
         if is_fixed && !matches!(fragment.shape, Shape::Scalar(_)) {
             fragment.json = Some(fragment.to_json().into());
         }
@@ -67,7 +98,7 @@ impl Fragment {
 
     /// The value of a hole. It is needed once, so its JSON is not written beforehand.
     pub(crate) fn filled(value: Value) -> Fragment {
-        Fragment::of(value, |shape| Fragment { shape, is_fixed: false, json: None, may_be_empty: false })
+        Fragment::of(value, |shape| Fragment { shape, is_fixed: false, json: None, may_be_empty: false, preset: None })
     }
 
     fn of(value: Value, make: fn(Shape) -> Fragment) -> Fragment {
@@ -80,20 +111,60 @@ impl Fragment {
         })
     }
 
-    /// The same with its holes filled; nothing if it is omitted.
-    pub(crate) fn resolve(&self, values: &[&Values]) -> Option<Fragment> {
-        let shape = match &self.shape {
-            _ if self.is_fixed => return Some(self.clone()),
-            Shape::Scalar(value) => Shape::Scalar(value.clone()),
-            Shape::Hole(_) => return self.filled_by(values)?.resolve(&[]),
+    /// The value of a hole, for many pods.
+    pub(crate) fn settled(&self) -> Fragment {
+        Fragment::new(match &self.shape {
             Shape::Object(members) => {
-                let there = members.iter().filter_map(|(name, member)| Some((name.clone(), member.resolve(values)?)));
-                Shape::Object(there.collect())
+                Shape::Object(members.iter().map(|(name, member)| (name.clone(), member.settled())).collect())
             }
-            Shape::List(items) => Shape::List(items.iter().filter_map(|item| item.resolve(values)).collect()),
+            Shape::List(items) => Shape::List(items.iter().map(Fragment::settled).collect()),
+            other => other.clone(),
+        })
+    }
+
+    /// The same with presets, of which `holes` has those of the holes.
+    pub(crate) fn with_presets(&self, holes: &[Option<Arc<Preset>>]) -> Fragment {
+        if self.is_fixed {
+            return self.clone();
+        }
+        let mut reads = Numbers::default();
+        // What a part gives, if that is known.
+        let mut given = |part: &Fragment| match &part.preset {
+            Some(preset) => {
+                reads.0 |= preset.reads.0;
+                Some(preset.given.clone())
+            }
+            None => part.is_fixed.then(|| Some(part.clone())),
         };
-        let fragment = Fragment::new(shape);
-        (!self.is_emptied(fragment.len())).then_some(fragment)
+        let (shape, left) = match &self.shape {
+            Shape::Hole(number) => return Fragment { preset: holes[*number].clone(), ..self.clone() },
+            Shape::Scalar(_) => return self.clone(),
+            Shape::Object(members) => {
+                let members: Arc<[_]> =
+                    members.iter().map(|(name, part)| (name.clone(), part.with_presets(holes))).collect();
+                let given = members.iter().map(|(name, part)| Some((name.clone(), given(part)?)));
+                let left = given
+                    .collect::<Option<Vec<_>>>()
+                    .map(|all| Shape::Object(all.into_iter().filter_map(|(name, part)| Some((name, part?))).collect()));
+                (Shape::Object(members), left)
+            }
+            Shape::List(items) => {
+                let items: Arc<[_]> = items.iter().map(|part| part.with_presets(holes)).collect();
+                let left = items.iter().map(given).collect::<Option<Vec<_>>>();
+                let left = left.map(|all| Shape::List(all.into_iter().flatten().collect()));
+                (Shape::List(items), left)
+            }
+        };
+        let preset = left.map(|left| {
+            let given = Fragment::new(left);
+            Preset { reads, given: (!self.is_emptied(given.len())).then_some(given) }.into()
+        });
+        Fragment { shape, preset, ..self.clone() }
+    }
+
+    /// What it is as long as only these parameters are set, if that is known.
+    pub(crate) fn preset(&self, set: Numbers) -> Option<&Preset> {
+        self.preset.as_deref().filter(|preset| !preset.reads.meets(set))
     }
 
     /// Whether nulls left nothing in an object or list that now has so many parts.
@@ -106,8 +177,12 @@ impl Fragment {
     }
 
     /// What stands here once holes are filled: itself, or the value of a hole.
-    pub(crate) fn filled_by<'v>(&'v self, values: &[&'v Values]) -> Option<&'v Fragment> {
-        if let Shape::Hole(hole) = self.shape { value_of(hole, values) } else { Some(self) }
+    pub(crate) fn filled_by<'v>(&'v self, values: &[&'v Values], set: Numbers) -> Option<&'v Fragment> {
+        match (self.preset(set), &self.shape) {
+            (Some(preset), _) => preset.given.as_ref(),
+            (None, Shape::Hole(hole)) => value_of(*hole, values),
+            (None, _) => Some(self),
+        }
     }
 
     /// The names of a list's items, as far as they do not vary.

@@ -5,7 +5,7 @@ use std::mem;
 
 use serde_json::{Value, json};
 
-use super::fragment::{Fragment, Shape, Values, write_list, write_object};
+use super::fragment::{Fragment, Numbers, Shape, Values, write_list, write_object};
 use super::tape::Text;
 use super::view::View;
 
@@ -65,19 +65,22 @@ impl<'a> Node<'a> {
         Node::new(Json::Text(text))
     }
 
-    /// What a template gives, with the values of its holes; nothing if they omit it.
-    pub(crate) fn render(fragment: &'a Fragment, values: &[&'a Values], by: By) -> Option<Node<'a>> {
+    /// What a template gives, with the values of its holes and these parameters set; nothing if they omit it.
+    pub(crate) fn render(fragment: &'a Fragment, values: &[&'a Values], set: Numbers, by: By) -> Option<Node<'a>> {
         let node = |json| Node { by, ..Node::new(json) };
+        if let Some(preset) = fragment.preset(set) {
+            return Some(node(Json::Fragment(preset.given.as_ref()?)));
+        }
         let node = match &fragment.shape {
-            Shape::Hole(_) => node(Json::Fragment(fragment.filled_by(values)?)),
+            Shape::Hole(_) => node(Json::Fragment(fragment.filled_by(values, set)?)),
             Shape::Object(members) if !fragment.is_fixed => {
-                let there = members
-                    .iter()
-                    .filter_map(|(name, member)| Some((Cow::Borrowed(&**name), Node::render(member, values, by)?)));
+                let there = members.iter().filter_map(|(name, member)| {
+                    Some((Cow::Borrowed(&**name), Node::render(member, values, set, by)?))
+                });
                 node(Json::Object(there.collect()))
             }
             Shape::List(items) if !fragment.is_fixed => {
-                node(Json::List(items.iter().filter_map(|item| Node::render(item, values, by)).collect()))
+                node(Json::List(items.iter().filter_map(|item| Node::render(item, values, set, by)).collect()))
             }
             _ => node(Json::Fragment(fragment)),
         };

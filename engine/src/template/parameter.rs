@@ -12,7 +12,7 @@ use serde_json::{Number, Value};
 
 use super::diagnostics::Fields;
 use crate::expression::{Failure, MAX_WORK, Root, Variables};
-use crate::json::fragment::write_json;
+use crate::json::fragment::{Numbers, write_json};
 use crate::names::{digest, regex};
 use crate::quantity::{parse_duration, parse_quantity};
 use crate::yaml::Node;
@@ -72,25 +72,6 @@ pub(crate) struct Parameters<'t> {
     values: Vec<(&'t str, Cow<'t, Value>)>,
     /// Those that somebody has set.
     pub(crate) set: Numbers,
-}
-
-/// The numbers of some parameters of a template. From the 64th on all count as one.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Numbers(u64);
-
-impl Numbers {
-    pub(crate) fn insert(&mut self, number: usize) {
-        self.0 |= 1 << number.min(63);
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether both have one.
-    pub(crate) fn meets(self, other: Numbers) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 impl<'t> Parameters<'t> {

@@ -162,10 +162,10 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         namespace,
         when,
         app,
-        defaults: None,
+        default_digest: None,
         warnings: Vec::new(),
     };
-    Parsed { template: template.with_defaults(), spec: body, app: app_nodes }
+    Parsed { template: template.with_presets(), spec: body, app: app_nodes }
 }
 
 fn parse_when(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {
@@ -228,6 +228,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
         spec: compile(field("spec"), schema.pod().field("spec"), "spec.pod.spec"),
         shares: compile(shares, shares_type(), "spec.shares"),
         holes: compiler.holes,
+        has_presets: false,
     }
 }
 
@@ -267,6 +268,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
         overrides: fields.boolean("override").unwrap_or_default(),
         container,
         holes: compiler.holes,
+        has_presets: false,
     };
     (entry, given)
 }

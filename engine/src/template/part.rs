@@ -1,14 +1,16 @@
 //! What a template gives, compiled once: what has no hole is serialized, and each hole knows what its place in a pod must
 //! hold. So a review evaluates the holes and judges their values, and nothing else.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::diagnostics::Diagnostics;
 use super::normalize::normalize;
-use super::parameter::{Numbers, Parameter, Parameters};
+use super::parameter::{Parameter, Parameters, WithoutPod};
 use crate::expression::pieces::{Piece, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
-use crate::json::fragment::{Fragment, Shape, Values, size};
+use crate::json::fragment::{Fragment, Numbers, Preset, Shape, Values, size};
 use crate::json::{Kind, View};
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
@@ -28,6 +30,8 @@ pub(crate) struct Hole {
     pub(crate) position: Position,
     /// The parameters that it reads.
     reads: Numbers,
+    /// Whether its place has a preset.
+    pub(super) has_preset: bool,
 }
 
 #[derive(Debug)]
@@ -110,7 +114,14 @@ impl Compiler<'_> {
         match pieces.iter().map(|piece| self.part(piece)).collect() {
             Ok(parts) => {
                 let place = place.to_string().trim_start_matches("spec.pod.").to_owned();
-                self.holes.push(Hole { parts, kind, place, position: node.position, reads: Numbers::default() });
+                self.holes.push(Hole {
+                    parts,
+                    kind,
+                    place,
+                    position: node.position,
+                    reads: Numbers::default(),
+                    has_preset: false,
+                });
                 Fragment::new(Shape::Hole(self.holes.len() - 1))
             }
             Err(error) => self.wrong(node, place, error),
@@ -160,9 +171,16 @@ impl Hole {
         }
     }
 
-    /// Whether its value depends on one of these parameters.
-    pub(crate) fn reads_one_of(&self, parameters: Numbers) -> bool {
-        self.reads.meets(parameters)
+    /// Whether a preset does not tell its value, where these parameters are set.
+    pub(crate) fn is_open(&self, set: Numbers) -> bool {
+        !self.has_preset || self.reads.meets(set)
+    }
+
+    /// Its value for a pod that sets no parameter, if it reads nothing else. What fails is reported to the pod that asks.
+    pub(super) fn preset(&self, variables: &WithoutPod<'_>) -> Option<Arc<Preset>> {
+        let is_known = self.reads_only_parameters().then(|| self.fill(variables, variables.parameters).ok());
+        let given = is_known.flatten()?.map(|value| value.settled());
+        Some(Preset { reads: self.reads, given }.into())
     }
 
     /// The value of a hole, checked against its place.
@@ -239,27 +257,20 @@ impl Hole {
     }
 }
 
-/// The values of those holes that are wanted, by their numbers and in order of them. Of those that have one already, which
-/// the defaults make, only those are filled that read a parameter which is set.
+/// The values of those holes that are wanted, by their numbers and in order of them.
 ///
 /// # Errors
 ///
 /// With all that fail.
 pub(crate) fn fill(
     holes: &[Hole],
-    known: &Values,
     wanted: impl Fn(&Hole) -> bool,
     variables: &dyn Variables,
     parameters: &Parameters<'_>,
 ) -> Result<Values, Vec<RenderError>> {
     let mut errors = Vec::new();
     let mut values = Vec::new();
-    let mut known = known.iter().map(|(at, _)| *at).peekable();
-    for (at, hole) in holes.iter().enumerate() {
-        let is_known = known.next_if_eq(&at).is_some() && !hole.reads_one_of(parameters.set);
-        if is_known || !wanted(hole) {
-            continue;
-        }
+    for (at, hole) in holes.iter().enumerate().filter(|(_, hole)| wanted(hole)) {
         match hole.fill(variables, parameters) {
             Ok(value) => values.push((at, value)),
             // What is left is not worth the work.
