@@ -33,7 +33,7 @@ pub(crate) struct Expression {
     /// The text, for messages.
     pub(crate) source: String,
     tree: Tree,
-    inputs: Vec<variables::Input>,
+    inputs: Box<[variables::Input]>,
     cost: cost::Cost,
     shape: typing::Shape,
 }
@@ -45,7 +45,7 @@ impl Expression {
     pub(crate) fn compile(source: &str, scope: &Scope<'_>) -> Result<Expression, String> {
         let mut tree = source::parse(source)?;
         let (inputs, cost, shape) = compile::compile(&mut tree, scope)?;
-        Ok(Expression { source: source.trim().to_owned(), tree, inputs, cost, shape })
+        Ok(Expression { source: source.trim().to_owned(), tree, inputs: inputs.into(), cost, shape })
     }
 
     /// Whether it reads nothing but parameters.

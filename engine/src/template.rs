@@ -78,7 +78,7 @@ pub(crate) struct PodPart {
     pub(crate) spec: Option<Fragment>,
     /// The names of volumes that may be there already, from the pod or from another template.
     pub(crate) shares: Option<Fragment>,
-    pub(crate) holes: Vec<Hole>,
+    pub(crate) holes: Box<[Hole]>,
     /// Whether presets are known to keep the rules, so that they are not judged again.
     pub(crate) has_presets: bool,
 }
@@ -100,7 +100,7 @@ pub(crate) struct AppEntry {
     /// Whether the template's values win over the pod's.
     pub(crate) overrides: bool,
     pub(crate) container: Fragment,
-    pub(crate) holes: Vec<Hole>,
+    pub(crate) holes: Box<[Hole]>,
     /// As in [`PodPart`].
     pub(crate) has_presets: bool,
 }

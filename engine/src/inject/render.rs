@@ -60,7 +60,7 @@ impl<'a> Rendered<'a> {
     /// Whether a volume may be there already.
     pub(super) fn shares(&self, volume: &str) -> bool {
         let names = self.pod.shares.iter().flat_map(Fragment::items);
-        names.filter_map(|name| name.filled_by(&[&self.values], self.set)?.value()?.as_str()).any(|name| name == volume)
+        names.filter_map(|name| name.filled_by(&[&self.values], self.set)?.as_str()).any(|name| name == volume)
     }
 
     /// Whether the conditions of all its parts left nothing to add.

@@ -1,12 +1,12 @@
 //! A part of a pod with holes in it, as a template has it.
 //!
-//! What has no hole is written as JSON once, when the template is loaded; and so is what the defaults of parameters make of a
+//! What has no hole is written as JSON once, when the first pod gets it; and so is what the defaults of parameters make of a
 //! part that reads no others: see [`Preset`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// A part of a pod. Its holes are numbered in a list beside it. What does not vary is shared by its copies.
 #[derive(Clone, Debug)]
@@ -14,11 +14,22 @@ pub(crate) struct Fragment {
     pub(crate) shape: Shape,
     /// Whether nothing in it varies: then it was judged when the template was loaded.
     pub(crate) is_fixed: bool,
-    /// The JSON of such an object or list.
-    json: Option<Arc<str>>,
+    /// The JSON of such an object or list. Most templates in force are never asked for, and need no memory for it.
+    json: OnceLock<Box<str>>,
+    /// About how many bytes its JSON takes, if nothing in it varies.
+    size: u32,
     /// Whether it is added even if nulls leave nothing in it: an emptyDir says something by being there.
     pub(crate) may_be_empty: bool,
     preset: Option<Arc<Preset>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Scalar {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(Box<str>),
 }
 
 /// What a part with holes is as long as nobody sets one of the parameters that it reads.
@@ -52,7 +63,7 @@ impl Numbers {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
-    Scalar(Value),
+    Scalar(Scalar),
     /// The number of a hole.
     Hole(usize),
     Object(Arc<[(Box<str>, Fragment)]>),
@@ -73,10 +84,13 @@ fn value_of<'v>(hole: usize, values: &[&'v Values]) -> Option<&'v Fragment> {
 
 impl Fragment {
     /// What is not there.
-    pub(crate) const NULL: Fragment =
-        Fragment { shape: Shape::Scalar(Value::Null), is_fixed: false, json: None, may_be_empty: false, preset: None };
+    pub(crate) const NULL: Fragment = Fragment::varying(Shape::Scalar(Scalar::Null));
 
-    /// Part of a template. Its JSON is written here if nothing in it varies.
+    const fn varying(shape: Shape) -> Fragment {
+        Fragment { shape, is_fixed: false, json: OnceLock::new(), size: 0, may_be_empty: false, preset: None }
+    }
+
+    /// Part of a template.
     pub(crate) fn new(shape: Shape) -> Fragment {
         let is_fixed = match &shape {
             Shape::Scalar(_) => true,
@@ -84,11 +98,8 @@ impl Fragment {
             Shape::Object(members) => members.iter().all(|(_, fragment)| fragment.is_fixed),
             Shape::List(items) => items.iter().all(|fragment| fragment.is_fixed),
         };
-        let mut fragment = Fragment { shape, is_fixed, json: None, may_be_empty: false, preset: None };
-        if is_fixed && !matches!(fragment.shape, Shape::Scalar(_)) {
-            fragment.json = Some(fragment.to_json().into());
-        }
-        fragment
+        let fragment = Fragment { is_fixed, ..Fragment::varying(shape) };
+        Fragment { size: fragment.sum_of_sizes() as u32, ..fragment }
     }
 
     /// What is known to be right without a template.
@@ -96,9 +107,9 @@ impl Fragment {
         Fragment::of(value, Fragment::new)
     }
 
-    /// The value of a hole. It is needed once, so its JSON is not written beforehand.
+    /// The value of a hole. It is needed once.
     pub(crate) fn filled(value: Value) -> Fragment {
-        Fragment::of(value, |shape| Fragment { shape, is_fixed: false, json: None, may_be_empty: false, preset: None })
+        Fragment::of(value, Fragment::varying)
     }
 
     fn of(value: Value, make: fn(Shape) -> Fragment) -> Fragment {
@@ -107,7 +118,10 @@ impl Fragment {
                 members.into_iter().map(|(name, value)| (name.into(), Fragment::of(value, make))).collect(),
             ),
             Value::Array(items) => Shape::List(items.into_iter().map(|item| Fragment::of(item, make)).collect()),
-            scalar => Shape::Scalar(scalar),
+            Value::Null => Shape::Scalar(Scalar::Null),
+            Value::Bool(value) => Shape::Scalar(Scalar::Bool(value)),
+            Value::Number(number) => Shape::Scalar(Scalar::Number(number)),
+            Value::String(text) => Shape::Scalar(Scalar::String(text.into())),
         })
     }
 
@@ -210,7 +224,7 @@ impl Fragment {
     }
 
     fn fixed_name(&self) -> Option<&str> {
-        self.get("name")?.value()?.as_str()
+        self.get("name")?.as_str()
     }
 
     fn collect_holes(&self, holes: &mut Vec<usize>) {
@@ -220,9 +234,8 @@ impl Fragment {
         self.members().iter().map(|(_, member)| member).chain(self.items()).for_each(|part| part.collect_holes(holes));
     }
 
-    /// The value of a scalar.
-    pub(crate) fn value(&self) -> Option<&Value> {
-        if let Shape::Scalar(value) = &self.shape { Some(value) } else { None }
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        if let Shape::Scalar(Scalar::String(text)) = &self.shape { Some(text) } else { None }
     }
 
     pub(crate) fn members(&self) -> &[(Box<str>, Fragment)] {
@@ -240,29 +253,39 @@ impl Fragment {
     /// Its JSON, if it has no holes.
     pub(crate) fn to_json(&self) -> String {
         let mut json = Vec::new();
-        self.write(&mut json);
+        self.write_anew(&mut json);
         String::from_utf8(json).expect("JSON is UTF-8")
     }
 
     /// Appends its JSON, if it has no holes.
     pub(crate) fn write(&self, json: &mut Vec<u8>) {
-        match (&self.json, &self.shape) {
-            (Some(written), _) => json.extend_from_slice(written.as_bytes()),
-            (None, Shape::Scalar(value)) => write_json(json, value),
-            (None, Shape::List(items)) => write_list(json, items, |json, item| item.write(json)),
-            (None, Shape::Object(members)) => write_object(json, members, |json, member| member.write(json)),
-            (None, Shape::Hole(_)) => unreachable!("holes are filled before a fragment is written"),
+        if self.is_fixed && !matches!(self.shape, Shape::Scalar(_)) {
+            json.extend_from_slice(self.json.get_or_init(|| self.to_json().into()).as_bytes());
+        } else {
+            self.write_anew(json);
+        }
+    }
+
+    fn write_anew(&self, json: &mut Vec<u8>) {
+        match &self.shape {
+            Shape::Scalar(value) => write_json(json, value),
+            Shape::List(items) => write_list(json, items, |json, item| item.write_anew(json)),
+            Shape::Object(members) => write_object(json, members, |json, member| member.write_anew(json)),
+            Shape::Hole(_) => unreachable!("holes are filled before a fragment is written"),
         }
     }
 
     /// About how many bytes its JSON takes.
     pub(crate) fn size(&self) -> usize {
-        match (&self.json, &self.shape) {
-            (Some(json), _) => json.len(),
-            (None, Shape::Scalar(Value::String(text))) => text.len() + 2,
-            (None, Shape::Scalar(_) | Shape::Hole(_)) => 8,
-            (None, Shape::List(items)) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
-            (None, Shape::Object(members)) => {
+        if self.is_fixed { self.size as usize } else { self.sum_of_sizes() }
+    }
+
+    fn sum_of_sizes(&self) -> usize {
+        match &self.shape {
+            Shape::Scalar(Scalar::String(text)) => text.len() + 2,
+            Shape::Scalar(_) | Shape::Hole(_) => 8,
+            Shape::List(items) => 2 + items.iter().map(|item| item.size() + 1).sum::<usize>(),
+            Shape::Object(members) => {
                 2 + members.iter().map(|(name, part)| name.len() + 4 + part.size()).sum::<usize>()
             }
         }

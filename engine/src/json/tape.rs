@@ -220,6 +220,7 @@ impl Scanner<'_> {
     }
 
     fn skip_space(&self, mut at: usize) -> usize {
+        // API servers write none.
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte(at) {
             at += 1;
         }

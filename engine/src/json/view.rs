@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
-use super::fragment::{Fragment, Shape};
+use super::fragment::{Fragment, Scalar, Shape};
 use super::node::{Json, Node};
 use super::tape::Text;
 use crate::expression::pieces;
@@ -141,7 +141,10 @@ impl<'t> View<'t> {
                 yaml::Value::Object(_) => Kind::Object,
             },
             Form::Fragment(fragment) => match &fragment.shape {
-                Shape::Scalar(value) => Kind::of(value),
+                Shape::Scalar(Scalar::Null) => Kind::Null,
+                Shape::Scalar(Scalar::Bool(value)) => Kind::Bool(*value),
+                Shape::Scalar(Scalar::Number(number)) => Kind::Number(Cow::Borrowed(number)),
+                Shape::Scalar(Scalar::String(text)) => Kind::String(Cow::Borrowed(text)),
                 Shape::List(_) => Kind::List,
                 Shape::Object(_) => Kind::Object,
                 Shape::Hole(_) => Kind::Unknown,
@@ -231,7 +234,7 @@ impl<'t> View<'t> {
         match self.form {
             Form::Written(node) => node.value == yaml::Value::Null,
             Form::Text(text) => text.is_null(),
-            Form::Fragment(fragment) => fragment.value() == Some(&Value::Null),
+            Form::Fragment(fragment) => matches!(fragment.shape, Shape::Scalar(Scalar::Null)),
             Form::Opened(_) => false,
         }
     }
@@ -363,11 +366,6 @@ impl<'t> View<'t> {
             Kind::List => self.items().next().is_none(),
             Kind::Object => self.members().next().is_none(),
         }
-    }
-
-    /// Whether its text holds another text; true if only opening it would tell.
-    pub(crate) fn mentions(self, text: &str) -> bool {
-        if let Form::Text(json) = self.form { json.json().contains(text) } else { true }
     }
 
     pub(crate) fn is_true(self, name: &str) -> bool {

@@ -8,9 +8,6 @@ use super::report::{Place, Report};
 use crate::json::View;
 use crate::text::shown;
 
-/// The most ports that are looked for in the text of another container's.
-const MAX_SOUGHT: usize = 16;
-
 /// A port that a container declares.
 struct Port<'t> {
     number: i64,
@@ -86,17 +83,12 @@ pub(crate) fn port_clashes(spec: View<'_>) -> Vec<String> {
             }
         }
     }
-    if first.is_empty() {
-        return clashes;
-    }
-    // Most containers have none of these ports, and need not be read to see it.
-    let numbers: Vec<_> = first.keys().take(MAX_SOUGHT).map(|(number, _)| number.to_string()).collect();
-    let mentions = |ports: View<'_>| first.len() > MAX_SOUGHT || numbers.iter().any(|number| ports.mentions(number));
-    let own = side_by_side().filter(|container| !container.tree.is_new());
-    for container in own.filter(|container| container.tree.get("ports").is_some_and(mentions)) {
-        for port in ports(container.tree) {
-            let key = (port.number, port.protocol);
-            clashes.extend(first.get(&key).map(|other| clash(&key, &container.name(), other)));
+    if !first.is_empty() {
+        for container in side_by_side().filter(|container| !container.tree.is_new()) {
+            for port in ports(container.tree) {
+                let key = (port.number, port.protocol);
+                clashes.extend(first.get(&key).map(|other| clash(&key, &container.name(), other)));
+            }
         }
     }
     clashes

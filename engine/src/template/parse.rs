@@ -110,6 +110,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         }
         parameters.push(parameter);
     }
+    parameters.shrink_to_fit();
     let declared = parameters.iter().map(|it| (it.name.as_str(), it.kind == Kind::List)).collect();
     let mut scope = Scope { parameters: declared, container: false };
     let when = parse_when(fields, &scope);
@@ -227,7 +228,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
         metadata: compile(field("metadata"), schema.pod().field("metadata"), "spec.pod.metadata"),
         spec: compile(field("spec"), schema.pod().field("spec"), "spec.pod.spec"),
         shares: compile(shares, shares_type(), "spec.shares"),
-        holes: compiler.holes,
+        holes: compiler.holes.into(),
         has_presets: false,
     }
 }
@@ -267,7 +268,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
         when: parse_when(fields, scope),
         overrides: fields.boolean("override").unwrap_or_default(),
         container,
-        holes: compiler.holes,
+        holes: compiler.holes.into(),
         has_presets: false,
     };
     (entry, given)

@@ -22,7 +22,7 @@ use crate::yaml::{self, Node, Position};
 /// A place that expressions fill.
 #[derive(Debug)]
 pub(crate) struct Hole {
-    parts: Vec<Part>,
+    parts: Box<[Part]>,
     kind: &'static Type,
     /// Where it is, for messages: `initContainers[0].image`.
     place: String,
@@ -74,7 +74,7 @@ impl Compiler<'_> {
     pub(crate) fn compile(&mut self, node: &Node, kind: &'static Type, place: &Place<'_>) -> Fragment {
         match (&node.value, kind) {
             (yaml::Value::String(text), _) => match split(text).as_deref() {
-                Ok([Piece::Text(text)]) => Fragment::new(Shape::Scalar(text.as_str().into())),
+                Ok([Piece::Text(text)]) => Fragment::fixed(text.as_str().into()),
                 Ok(pieces) => self.hole(node, pieces, kind, place),
                 Err(message) => self.wrong(node, place, message),
             },
@@ -92,13 +92,13 @@ impl Compiler<'_> {
                 let there = items.iter().enumerate().filter(|(_, node)| node.value != yaml::Value::Null);
                 Fragment::new(Shape::List(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect()))
             }
-            _ => Fragment::new(Shape::Scalar(node.to_json())),
+            _ => Fragment::fixed(node.to_json()),
         }
     }
 
     fn wrong(&mut self, node: &Node, place: &Place<'_>, message: impl Into<String>) -> Fragment {
         self.diagnostics.add(node.position, place.to_string(), message);
-        Fragment::new(Shape::Scalar(Value::Null))
+        Fragment::fixed(Value::Null)
     }
 
     fn hole(&mut self, node: &Node, pieces: &[Piece], kind: &'static Type, place: &Place<'_>) -> Fragment {
@@ -193,7 +193,7 @@ impl Hole {
         variables: &dyn Variables,
         parameters: &Parameters<'_>,
     ) -> Result<Option<Fragment>, RenderError> {
-        let value = match self.parts.as_slice() {
+        let value = match &*self.parts {
             [part] => self.evaluate(part, variables, parameters)?,
             parts => {
                 let mut text = String::new();
