@@ -18,6 +18,8 @@ use clap::ValueEnum;
 use pillion_engine::admission::Review;
 use pillion_engine::decision::{Decision, TemplateDecision};
 use tracing::field::Empty;
+#[cfg(test)]
+use tracing::subscriber::DefaultGuard;
 use tracing::{Level, Metadata, Span};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::filter_fn;
@@ -201,15 +203,21 @@ impl fmt::Display for Templates<'_> {
     }
 }
 
+/// Logs what the current thread says, in JSON, for as long as the guards live.
+#[cfg(test)]
+pub(crate) fn log_to(writer: impl Write + Send + 'static) -> (DefaultGuard, WorkerGuard) {
+    let args = LogArgs { log_format: Some(LogFormat::Json), log_level: Level::TRACE };
+    let (writer, lines_guard) = NonBlocking::new(writer);
+    (registry().with(lines(&args, writer)).set_default(), lines_guard)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn when_traces_are_not_collected_no_span_is_made() {
-        let args = LogArgs { log_format: Some(LogFormat::Json), log_level: Level::TRACE };
-        let (writer, _lines) = NonBlocking::new(io::sink());
-        let _guard = registry().with(lines(&args, writer)).set_default();
+        let _log = log_to(io::sink());
         assert!(review_span(&HeaderMap::new()).is_disabled());
         assert!(lookup_span("namespaces").is_disabled());
     }

@@ -6,11 +6,11 @@ seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
 cd "$(dirname "$0")"
 PATH=$PWD/../../target/tools/bin:$PATH
-[ $# -gt 0 ] || set -- review template parameter expression
+[ $# -gt 0 ] || set -- json review template parameter expression
 
 for target; do
   case $target in
-    review) real=../../tests/fixtures/reviews ;;
+    review | json) real=../../tests/fixtures/reviews ;;
     template) real=../../manifests/templates ;;
     *) real= ;;
   esac

@@ -1,7 +1,7 @@
 //! The decisions of Pillion: a pure function from templates, a namespace and an AdmissionReview to a JSON patch.
 //!
 //! ```text
-//! admission   parse the envelope; the pod's members stay text until someone asks for them
+//! admission   go over the text once, and note where everything stands
 //!     │
 //!     ▼
 //! inject      select: opt-out? which templates? allowed here?            ─▶ skipped / denied + reason
@@ -42,5 +42,11 @@ pub mod catalog;
 mod inject;
 
 pub mod load;
+
+/// What the scanner of JSON finds in a text, for the fuzzer that holds it to serde_json.
+#[cfg(fuzzing)]
+pub fn scanned(text: &str) -> Option<serde_json::Value> {
+    json::Tape::scan(text).map(|tape| tape.root().to_value())
+}
 
 pub use inject::{MERGE_RULES, Selection, refuse_unread, review, select};

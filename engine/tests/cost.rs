@@ -15,10 +15,18 @@ const REVIEWS: [(&str, &str); 3] = [
     ("typical", include_str!("../../tests/fixtures/reviews/typical.json")),
     ("large", include_str!("../../tests/fixtures/reviews/large.json")),
 ];
+const TEMPLATES: [usize; 3] = [0, 1, 5];
 const TEMPLATE: &str = include_str!("../../manifests/templates/fluent-bit.yaml");
 
-/// For 0, 1 and 5 templates.
-const ALLOCATIONS: [[u64; 3]; 3] = [[0, 0, 0], [0, 0, 0], [0, 0, 0]];
+/// For each review, with so many templates.
+#[rustfmt::skip]
+const ALLOCATIONS: [[u64; 3]; 3] = [
+    [5, 50, 173],
+    [4, 55, 194],
+    [4, 117, 450],
+];
+/// For the typical review of a pod that sets one parameter of its only template.
+const WITH_A_PARAMETER: u64 = 88;
 
 #[test]
 fn a_review_allocates_as_often_as_it_is_written_here() {
@@ -29,8 +37,11 @@ fn a_review_allocates_as_often_as_it_is_written_here() {
         catalog.insert(template.into());
     }
     let counted =
-        REVIEWS.map(|(_, text)| [0, 1, 5].map(|templates| count(&catalog, &asking(text, templates), templates)));
+        REVIEWS.map(|(_, text)| TEMPLATES.map(|templates| count(&catalog, &asking(text, templates), templates)));
     assert_eq!(counted, ALLOCATIONS);
+    let setting = r#""annotations":{"shipper-0.pillion.dev/files":"*.txt","#;
+    let body = asking(REVIEWS[1].1, 1).replacen(r#""annotations":{"#, setting, 1);
+    assert_eq!(count(&catalog, &body, 1), WITH_A_PARAMETER);
 }
 
 /// How often the engine allocates for a review, once it has seen one like it.

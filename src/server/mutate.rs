@@ -190,7 +190,59 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io;
+
+    use allocation_counter::measure;
+    use axum::body::Body;
+    use tokio::runtime::Builder;
+
     use super::*;
+    use crate::catalog::{Reloader, Source};
+
+    /// How often a review allocates from its head to its answer, with 0, 1 and 5 templates, its log line included. The
+    /// engine's part of it stands in `engine/tests/cost.rs`.
+    const ALLOCATIONS: [u64; 3] = [16, 67, 228];
+
+    #[test]
+    fn a_review_allocates_as_often_as_it_is_written_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let template = fs::read_to_string("manifests/templates/fluent-bit.yaml").unwrap();
+        let name = |number| format!("shipper-{number}");
+        for number in 0..5 {
+            let text = template.replace("fluent-bit", &name(number));
+            let text = text.replace("/var/log/app", &format!("/var/log/{number}"));
+            fs::write(folder.path().join(format!("{number}.yaml")), text).unwrap();
+        }
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let source = Source::of(vec![folder.path().into()], Source::Nowhere).unwrap();
+        let mutate = Mutate {
+            catalog: Reloader::start(source, Default::default(), false, Arc::clone(&metrics)).catalog(),
+            cluster: None,
+            events: None,
+            metrics,
+            bodies: Bodies::new(1 << 20, Duration::from_secs(10)),
+            heavy: Semaphore::new(HEAVY_AT_A_TIME),
+        };
+        let mutate = Arc::new(mutate);
+        let review = fs::read_to_string("tests/fixtures/reviews/typical.json").unwrap();
+        let (_guard, _lines) = telemetry::log_to(io::sink());
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let counted = [0, 1, 5].map(|templates| {
+            let names: Vec<_> = (0..templates).map(name).collect();
+            let mut review: serde_json::Value = serde_json::from_str(&review).unwrap();
+            review["request"]["object"]["metadata"]["annotations"]["pillion.dev/templates"] = names.join(",").into();
+            let answer = |body: Body| {
+                let request = Request::post("/mutate?timeout=5s").header(CONTENT_TYPE, "application/json");
+                let request = request.body(body).unwrap();
+                measure(|| drop(runtime.block_on(super::mutate(State(Arc::clone(&mutate)), request)))).count_total
+            };
+            let body = review.to_string();
+            (0..3).for_each(|_| _ = answer(body.clone().into()));
+            answer(body.into())
+        });
+        assert_eq!(counted, ALLOCATIONS);
+    }
 
     #[test]
     fn a_review_waits_for_half_of_the_time_that_it_has_at_most() {

@@ -7,6 +7,7 @@ use super::pod::Pod;
 use super::select;
 use super::status::{MAX_ANNOTATIONS, Record, Status};
 use crate::decision::{Decision, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
+use crate::json::fragment::write_json;
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
 use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
@@ -22,7 +23,7 @@ pub(super) fn respond<'a>(
     tree: Node<'_>,
     mut decision: Decision,
 ) -> Decision {
-    let mut words = String::new();
+    let mut words = String::with_capacity(32 * names.len());
     let mut status = earlier.clone();
     records.into_iter().for_each(|record| status.put(record));
     let mut denials = Vec::new();
@@ -78,7 +79,10 @@ pub(super) fn respond<'a>(
     }
     if decision.templates.iter().any(|template| template.outcome == Outcome::Injected) {
         status.version = Cow::Borrowed(env!("CARGO_PKG_VERSION"));
-        annotate(STATUS, serde_json::to_string(&status).expect("a status is plain data"));
+        // Most fit.
+        let mut json = Vec::with_capacity(1024);
+        write_json(&mut json, &status);
+        annotate(STATUS, String::from_utf8(json).expect("JSON is UTF-8"));
     }
     let mut tree = tree;
     annotations.iter().for_each(|(key, text)| set_annotation(&mut tree, key, text));

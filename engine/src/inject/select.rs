@@ -304,7 +304,7 @@ pub(super) fn parameters<'t>(
         let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(&setting.key));
         refusals.push(Refusal::new(Reason::UnknownParameter, message));
     }
-    let mut parameters = Parameters::default();
+    let mut parameters = Parameters::with_capacity(template.parameters.len());
     for parameter in &template.parameters {
         let is_of = |it: &&Setting<'_>| it.parameter() == parameter.name;
         let [by_pod, by_namespace] =

@@ -82,10 +82,10 @@ fn value_of<'v>(hole: usize, values: &[&'v Values]) -> Option<&'v Fragment> {
         .as_ref()
 }
 
-impl Fragment {
-    /// What is not there.
-    pub(crate) const NULL: Fragment = Fragment::varying(Shape::Scalar(Scalar::Null));
+/// What is not there.
+pub(super) static NULL: Fragment = Fragment::varying(Shape::Scalar(Scalar::Null));
 
+impl Fragment {
     const fn varying(shape: Shape) -> Fragment {
         Fragment { shape, is_fixed: false, json: OnceLock::new(), size: 0, may_be_empty: false, preset: None }
     }

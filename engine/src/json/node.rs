@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::fragment::{Fragment, Numbers, Shape, Values, write_list, write_object};
 use super::tape::Text;
-use super::view::View;
 
 /// Who brought a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -200,33 +199,6 @@ impl<'a> Node<'a> {
     /// The items of a member that is a list; none if it is something else.
     pub(crate) fn list(&mut self, name: &str) -> &mut [Node<'a>] {
         self.member(name).and_then(Node::items).map(Vec::as_mut_slice).unwrap_or_default()
-    }
-
-    /// What it says as long as it is not opened, for longer than the tree.
-    fn unopened(&self) -> Option<View<'a>> {
-        match self.json {
-            Json::Text(text) => Some(View::whole(text)),
-            Json::Fragment(fragment) => Some(View::fragment(fragment)),
-            Json::Object(_) | Json::List(_) => None,
-        }
-    }
-
-    /// The name of an object.
-    pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
-        self.string_at("name")
-    }
-
-    /// A member of an object that is a string.
-    pub(crate) fn string_at(&self, name: &str) -> Option<Cow<'a, str>> {
-        match self.unopened() {
-            Some(view) => view.get(name)?.string(),
-            None => self.child(name)?.unopened()?.string(),
-        }
-    }
-
-    /// How an item of a list is called.
-    pub(crate) fn key(&self, keys: &[String]) -> Cow<'a, str> {
-        self.unopened().map_or_else(|| Cow::Owned(self.view().key(keys).into_owned()), |view| view.key(keys))
     }
 
     /// Whether this is `null`, as Go writes a list that is not there.

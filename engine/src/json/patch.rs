@@ -15,7 +15,7 @@ impl Node<'_> {
     /// What changes the value that was there into this one.
     pub(crate) fn patch(&self) -> Patch {
         // Most patches fit.
-        let mut writer = Writer { json: Vec::with_capacity(4096), operations: 0, path: String::new() };
+        let mut writer = Writer { json: Vec::with_capacity(4096), operations: 0, path: String::with_capacity(128) };
         writer.value(self);
         writer.json.extend_from_slice(if writer.operations == 0 { b"[]" } else { b"]" });
         Patch { operations: writer.operations, json: String::from_utf8(writer.json).expect("JSON is UTF-8") }

@@ -178,6 +178,20 @@ impl<'t> Text<'t> {
     }
 }
 
+/// To compare with what serde_json finds.
+#[cfg(any(fuzzing, test))]
+impl Text<'_> {
+    pub(crate) fn to_value(self) -> serde_json::Value {
+        if self.parts().next().is_none() {
+            serde_json::from_str(self.json()).unwrap_or_default()
+        } else if self.is_object() {
+            self.parts().map(|part| (part.name().into_owned(), part.to_value())).collect()
+        } else {
+            self.parts().map(Text::to_value).collect()
+        }
+    }
+}
+
 /// What a JSON string stands for; nothing if it is no string, or stands for nothing that UTF-8 knows.
 fn unquoted(json: &str, is_escaped: bool) -> Option<Cow<'_, str>> {
     // Most strings have no escapes, and then their text is their value.
@@ -419,6 +433,33 @@ mod tests {
         assert_eq!(members[0].json(), r#"[{"a": [1]}]"#);
         assert_eq!(members[0].parts().count(), 0);
         assert_eq!(members[1].json(), "1");
+    }
+
+    #[test]
+    fn serde_json_finds_the_same_whatever_byte_is_changed() {
+        use serde_json::Value;
+        use serde_json::value::RawValue;
+
+        const TEXT: &str =
+            r#" {"a": [1, -0.5e+7, true, null, {}], "b\n": {"managedFields": [{"c": ""}], "d": "eight by\u00e9"}} "#;
+        const BYTES: &[u8] = b"\"\\{}[],: 019-+.eEutfn/\n\x01x";
+        let mut accepted = 0;
+        for at in 0..TEXT.len() {
+            for byte in BYTES {
+                let mut text = TEXT.as_bytes().to_vec();
+                text[at] = *byte;
+                let text = String::from_utf8(text).expect("ASCII");
+                for text in [&text[..], &text[..at], &text[at..]] {
+                    let tape = Tape::scan(text);
+                    assert_eq!(tape.is_some(), serde_json::from_str::<&RawValue>(text).is_ok(), "{text}");
+                    if let (Some(tape), Ok(value)) = (tape, serde_json::from_str::<Value>(text)) {
+                        assert_eq!(tape.root().to_value(), value, "{text}");
+                        accepted += 1;
+                    }
+                }
+            }
+        }
+        assert!(accepted > 500, "{accepted}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
-use super::fragment::{Fragment, Scalar, Shape};
+use super::fragment::{Fragment, NULL, Scalar, Shape};
 use super::node::{Json, Node};
 use super::tape::Text;
 use crate::expression::pieces;
@@ -54,7 +54,34 @@ pub(crate) struct Member<'t> {
     pub(crate) value: View<'t>,
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
+    /// What it says as long as it is not opened, for longer than the tree.
+    fn unopened(&self) -> Option<View<'a>> {
+        match self.json {
+            Json::Text(text) => Some(View::whole(text)),
+            Json::Fragment(fragment) => Some(View::fragment(fragment)),
+            Json::Object(_) | Json::List(_) => None,
+        }
+    }
+
+    /// The name of an object.
+    pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
+        self.string_at("name")
+    }
+
+    /// A member of an object that is a string.
+    pub(crate) fn string_at(&self, name: &str) -> Option<Cow<'a, str>> {
+        match self.unopened() {
+            Some(view) => view.get(name)?.string(),
+            None => self.child(name)?.unopened()?.string(),
+        }
+    }
+
+    /// How an item of a list is called.
+    pub(crate) fn key(&self, keys: &[String]) -> Cow<'a, str> {
+        self.unopened().map_or_else(|| Cow::Owned(self.view().key(keys).into_owned()), |view| view.key(keys))
+    }
+
     /// To read: what this call brought is judged.
     pub(crate) fn view(&self) -> View<'_> {
         self.view_since(0)
@@ -75,8 +102,6 @@ impl Node<'_> {
         self.view().get("name").is_some_and(|name| name.is_text(wanted))
     }
 }
-
-static NULL: Fragment = Fragment::NULL;
 
 impl<'t> View<'t> {
     /// What stands for a value that is not there.

@@ -75,6 +75,10 @@ pub(crate) struct Parameters<'t> {
 }
 
 impl<'t> Parameters<'t> {
+    pub(crate) fn with_capacity(number: usize) -> Parameters<'t> {
+        Parameters { values: Vec::with_capacity(number), set: Numbers::default() }
+    }
+
     /// Adds the next one, and whether somebody has set it.
     pub(crate) fn push(&mut self, name: &'t str, value: Cow<'t, Value>, is_set: bool) {
         if is_set {
