@@ -62,7 +62,7 @@ impl<'t> Parts<'t> {
             ..=FEW => self.volume_names().any(|known| known == name),
             _ => self.volumes.get_or_init(|| self.volume_names().collect()).contains(name),
         };
-        is_there || self.spec.is_written() && self.has_open_volumes()
+        is_there || self.has_open_volumes()
     }
 
     fn has_open_volumes(&self) -> bool {
