@@ -53,11 +53,34 @@ pub(crate) enum ScalarKind {
 pub(crate) struct Object {
     /// What Kubernetes calls it: `Container`.
     pub(crate) name: String,
-    pub(crate) fields: BTreeMap<String, Type>,
+    pub(crate) fields: Fields,
     /// The fields that must be there.
     pub(crate) required: Vec<String>,
     /// Its place in [`Schema::objects`].
     pub(crate) number: usize,
+}
+
+/// Fields by their names: the shorter ones first, as most names differ in length.
+#[derive(Debug)]
+pub(crate) struct Fields(Vec<(String, Type)>);
+
+impl Fields {
+    pub(crate) fn get(&self, name: &str) -> Option<&Type> {
+        let order = |(field, _): &(String, Type)| (field.len(), field.as_str()).cmp(&(name.len(), name));
+        self.0.binary_search_by(order).ok().map(|at| &self.0[at].1)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+impl FromIterator<(String, Type)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, Type)>>(fields: I) -> Fields {
+        let mut fields: Vec<_> = fields.into_iter().collect();
+        fields.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+        Fields(fields)
+    }
 }
 
 /// The named types that a pod is made of.
@@ -142,7 +165,7 @@ impl Object {
 
     /// The field whose name is nearest to a wrong one, if one is near.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.fields.keys().map(String::as_str))
+        nearest(name, self.fields.names())
     }
 }
 

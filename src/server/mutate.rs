@@ -175,7 +175,8 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
         operation = review.operation().as_str(),
         namespace = &*subject.namespace,
         name = &*subject.name,
-        owner = subject.owner.as_ref().map(display),
+        // As text: what is only displayed is not escaped, and somebody else wrote it.
+        owner = subject.owner.as_ref().map(ToString::to_string),
         templates = %Templates(&decision.templates),
         outcome = decision.outcome.as_str(),
         reason = decision.reason.as_str(),
@@ -202,7 +203,7 @@ mod tests {
 
     /// How often a review allocates from its head to its answer, with 0, 1 and 5 templates, its log line included. The
     /// engine's part of it stands in `engine/tests/cost.rs`.
-    const ALLOCATIONS: [u64; 3] = [16, 67, 228];
+    const ALLOCATIONS: [u64; 3] = [19, 70, 231];
 
     #[test]
     fn a_review_allocates_as_often_as_it_is_written_here() {

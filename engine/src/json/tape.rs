@@ -59,7 +59,7 @@ impl<'a> Tape<'a> {
         // Of a pod, a value and its name take some forty bytes.
         let values = Vec::with_capacity((text.len() / 32 + 8).min(MAX_VALUES));
         let mut scanner = Scanner { text: text.as_bytes(), values, noted: most };
-        let end = scanner.value(scanner.skip_space(0), Name::default(), true, MAX_DEPTH)?;
+        let end = scanner.value::<true>(scanner.skip_space(0), Name::default(), MAX_DEPTH)?;
         let end = scanner.skip_space(end);
         let Scanner { values, noted, .. } = scanner;
         (end == text.len()).then_some(Tape { text, values, noted })
@@ -242,13 +242,14 @@ impl Scanner<'_> {
     }
 
     /// Goes over a value that may nest so deep, and notes it and its parts if that is wanted.
-    fn value(&mut self, begin: usize, name: Name, is_wanted: bool, depth: usize) -> Option<usize> {
+    fn value<const NOTED: bool>(&mut self, begin: usize, name: Name, depth: usize) -> Option<usize> {
         let number = self.values.len();
-        let is_noted = is_wanted && number < MAX_VALUES;
-        if is_noted {
-            self.values.push(Span { name, begin: begin as u32, end: 0, next: 0, is_escaped: false });
-        } else if is_wanted {
+        if NOTED && number == MAX_VALUES {
             self.noted = self.noted.min(begin as u32);
+            return self.value::<false>(begin, name, depth);
+        }
+        if NOTED {
+            self.values.push(Span { name, begin: begin as u32, end: 0, next: 0, is_escaped: false });
         }
         let mut is_escaped = false;
         let end = match self.byte(begin)? {
@@ -257,14 +258,16 @@ impl Scanner<'_> {
                 (end, is_escaped) = self.string(begin)?;
                 end
             }
-            b'{' => self.object(begin, is_noted && !self.is_unread(name), depth.checked_sub(1)?)?,
-            b'[' => self.list(begin, is_noted && !self.is_unread(name), depth.checked_sub(1)?)?,
+            b'{' if NOTED && !self.is_unread(name) => self.object::<true>(begin, depth.checked_sub(1)?)?,
+            b'{' => self.object::<false>(begin, depth.checked_sub(1)?)?,
+            b'[' if NOTED && !self.is_unread(name) => self.list::<true>(begin, depth.checked_sub(1)?)?,
+            b'[' => self.list::<false>(begin, depth.checked_sub(1)?)?,
             b't' => self.word(begin, b"true")?,
             b'f' => self.word(begin, b"false")?,
             b'n' => self.word(begin, b"null")?,
             _ => self.number(begin)?,
         };
-        if is_noted {
+        if NOTED {
             let next = self.values.len() as u32;
             let span = &mut self.values[number];
             (span.end, span.next, span.is_escaped) = (end as u32, next, is_escaped);
@@ -276,7 +279,7 @@ impl Scanner<'_> {
         UNREAD.contains(&&self.text[name.begin as usize..name.end as usize])
     }
 
-    fn object(&mut self, at: usize, is_wanted: bool, depth: usize) -> Option<usize> {
+    fn object<const NOTED: bool>(&mut self, at: usize, depth: usize) -> Option<usize> {
         let mut at = self.skip_space(at + 1);
         if self.byte(at)? == b'}' {
             return Some(at + 1);
@@ -292,7 +295,7 @@ impl Scanner<'_> {
                 return None;
             }
             at = self.skip_space(at + 1);
-            at = self.value(at, name, is_wanted, depth)?;
+            at = self.value::<NOTED>(at, name, depth)?;
             at = self.skip_space(at);
             match self.byte(at)? {
                 b',' => at = self.skip_space(at + 1),
@@ -302,13 +305,13 @@ impl Scanner<'_> {
         }
     }
 
-    fn list(&mut self, at: usize, is_wanted: bool, depth: usize) -> Option<usize> {
+    fn list<const NOTED: bool>(&mut self, at: usize, depth: usize) -> Option<usize> {
         let mut at = self.skip_space(at + 1);
         if self.byte(at)? == b']' {
             return Some(at + 1);
         }
         loop {
-            at = self.value(at, Name::default(), is_wanted, depth)?;
+            at = self.value::<NOTED>(at, Name::default(), depth)?;
             at = self.skip_space(at);
             match self.byte(at)? {
                 b',' => at = self.skip_space(at + 1),

@@ -59,7 +59,7 @@ pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: 
     for Member { name: map, position, value } in metadata.touched_members() {
         let place = place.member(&map);
         // What is no field at all is said elsewhere.
-        if map != "labels" && map != "annotations" && Schema::get().metadata.fields.contains_key(&*map) {
+        if map != "labels" && map != "annotations" && Schema::get().metadata.fields.get(&map).is_some() {
             report.add_at(&place, position, "must not be set in a template: only labels and annotations may");
         }
         for Member { name, position, .. } in new_members(value) {
@@ -249,10 +249,9 @@ pub(super) fn profile(report: &mut Report, profile: View<'_>, place: &Place<'_>)
 
 /// Of the fields of a volume one says where it comes from; without any it is an emptyDir.
 pub(super) fn volume_source(report: &mut Report, volume: View<'_>, place: &Place<'_>) {
-    let mut sources: Vec<_> = Schema::get().volume.fields.keys().map(String::as_str).collect();
-    sources.retain(|source| *source != "name");
+    let mut sources: Vec<_> = Schema::get().volume.fields.names().filter(|source| *source != "name").collect();
     // Those that people use come first, for the message.
-    sources.sort_by_key(|source| !["emptyDir", "configMap", "secret", "projected"].contains(source));
+    sources.sort_by_key(|source| (!["emptyDir", "configMap", "secret", "projected"].contains(source), *source));
     if volume.members().filter(|member| !member.value.is_null()).count() > 1
         && let Some(message) = one_of(volume, &sources)
     {

@@ -207,7 +207,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
     let schema = Schema::get();
     let mut known = vec!["metadata", "spec"];
     for (Key { name, position }, _) in pod.map(Node::members).unwrap_or_default() {
-        if schema.spec.fields.contains_key(name) {
+        if schema.spec.fields.get(name).is_some() {
             let message = format!("belongs one level down: spec.pod.spec.{name}");
             diagnostics.add(*position, format!("spec.pod.{name}"), message);
             known.push(name);
