@@ -7,11 +7,9 @@
 mod otlp;
 
 use std::fmt::{self, Display};
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::panic;
 use std::sync::OnceLock;
-use std::thread;
-use std::time::Duration;
 
 use axum::http::HeaderMap;
 use clap::ValueEnum;
@@ -33,9 +31,6 @@ const TRACES: &str = "pillion::traces";
 
 /// The log lines that may wait to be written: some megabytes at the most. Further ones are dropped, and counted.
 const WAITING_LINES: usize = 8192;
-
-/// How long the writer lets lines gather before it writes again. Waking it for each would cost more than all of a review.
-const GATHERING: Duration = Duration::from_millis(20);
 
 static DROPPED_LINES: OnceLock<ErrorCounter> = OnceLock::new();
 
@@ -77,7 +72,7 @@ pub(crate) fn dropped_lines() -> u64 {
 /// Starts logging, and tracing if that is enabled, for the whole process.
 pub(crate) fn start(args: &LogArgs) -> Telemetry {
     let waiting = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).thread_name("log");
-    let (writer, lines_guard) = waiting.finish(Gathering(BufWriter::new(io::stderr())));
+    let (writer, lines_guard) = waiting.finish(BufWriter::new(io::stderr()));
     // There is one log for the whole process.
     let _ = DROPPED_LINES.set(writer.error_counter());
     let subscriber = registry().with(lines(args, writer));
@@ -109,21 +104,6 @@ pub(crate) fn start(args: &LogArgs) -> Telemetry {
         tracing::error!(location, "panicked; this is a bug in pillion, please report it");
     }));
     telemetry
-}
-
-/// A writer that is flushed at intervals.
-struct Gathering<W>(W);
-
-impl<W: Write> Write for Gathering<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.0.flush();
-        thread::sleep(GATHERING);
-        flushed
-    }
 }
 
 /// The layer that writes log lines. It ignores spans.
@@ -205,7 +185,7 @@ impl fmt::Display for Templates<'_> {
 
 /// Logs what the current thread says, in JSON, for as long as the guards live.
 #[cfg(test)]
-pub(crate) fn log_to(writer: impl Write + Send + 'static) -> (DefaultGuard, WorkerGuard) {
+pub(crate) fn log_to(writer: impl io::Write + Send + 'static) -> (DefaultGuard, WorkerGuard) {
     let args = LogArgs { log_format: Some(LogFormat::Json), log_level: Level::TRACE };
     let (writer, lines_guard) = NonBlocking::new(writer);
     (registry().with(lines(&args, writer)).set_default(), lines_guard)

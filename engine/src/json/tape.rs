@@ -1,7 +1,7 @@
 //! JSON text that was gone through once: where each of its values stands.
 //!
 //! The scanner takes what serde_json takes, which a fuzzer holds it to, and is safe code. Text from anyone costs it time in
-//! proportion to its length, [`MAX_DEPTH`] calls of stack, and 20 bytes for each value, of which no more than [`MAX_VALUES`]
+//! proportion to its length, [`MAX_DEPTH`] calls of stack, and 28 bytes for each value, of which no more than [`MAX_VALUES`]
 //! are noted.
 
 use std::borrow::Cow;
