@@ -47,7 +47,6 @@ pub(crate) struct Metrics {
     certificate_repairs: IntCounterVec,
     certificate_untrusted: IntGaugeVec,
     leader: IntGauge,
-    log_lines_dropped: IntCounter,
     validations: IntCounterVec,
     watch_up: IntGaugeVec,
     watch_failures: IntCounterVec,
@@ -87,6 +86,8 @@ impl Metrics {
         )?;
         build.with_label_values(&[VERSION, REVISION]).set(1);
         registry.register(Box::new(Process(ProcessCollector::for_self())))?;
+        let dropped = IntCounter::new("pillion_log_lines_dropped_total", "Log lines that nobody took in time.")?;
+        registry.register(Box::new(DroppedLines(dropped)))?;
 
         let metrics = Metrics {
             requests: register(
@@ -203,10 +204,6 @@ impl Metrics {
                 )?,
             )?,
             leader: register(&registry, gauge("pillion_leader", "Whether this replica holds the Lease.")?)?,
-            log_lines_dropped: register(
-                &registry,
-                IntCounter::new("pillion_log_lines_dropped_total", "Log lines that nobody took in time.")?,
-            )?,
             registry,
         };
         for result in [EventResult::Sent, EventResult::Dropped, EventResult::Failed] {
@@ -224,7 +221,6 @@ impl Metrics {
 
     /// All of it, in Prometheus' text format.
     pub(crate) fn text(&self) -> Result<String, Error> {
-        self.log_lines_dropped.inc_by(telemetry::dropped_lines().saturating_sub(self.log_lines_dropped.get()));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
@@ -388,6 +384,23 @@ pub(crate) struct InFlight<'a>(&'a IntGauge);
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// The log lines that were dropped, as their writer counts them.
+struct DroppedLines(IntCounter);
+
+impl Collector for DroppedLines {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut counter = Counter::default();
+        counter.set_value(telemetry::dropped_lines() as f64);
+        let mut families = self.0.collect();
+        families.iter_mut().flat_map(MetricFamily::mut_metric).for_each(|metric| metric.set_counter(counter.clone()));
+        families
     }
 }
 

@@ -141,7 +141,7 @@ const CONTROLLER_LABELS: &[&str] = &[
 
 /// The annotation that records what was added.
 pub(crate) const STATUS: &str = "pillion.dev/status";
-/// The annotation that says what became of each template.
+/// The annotation with the result of each template.
 pub(crate) const OUTCOME: &str = "pillion.dev/outcome";
 
 /// The names of a template and of its parameter in the key of an annotation: `TEMPLATE.pillion.dev/PARAMETER`.

@@ -55,9 +55,10 @@ impl Numbers {
         self.0 == 0
     }
 
-    /// Whether both have one.
-    pub(crate) fn meets(self, other: Numbers) -> bool {
-        self.0 & other.0 != 0
+    /// Whether one of them is read by what reads these. With [`Numbers::ALL`] that is so of what reads none, too: then no
+    /// preset is known to be right.
+    pub(crate) fn affect(self, reads: Numbers) -> bool {
+        self == Numbers::ALL || self.0 & reads.0 != 0
     }
 }
 
@@ -178,7 +179,7 @@ impl Fragment {
 
     /// What it is as long as only these parameters are set, if that is known.
     pub(crate) fn preset(&self, set: Numbers) -> Option<&Preset> {
-        self.preset.as_deref().filter(|preset| !preset.reads.meets(set))
+        self.preset.as_deref().filter(|preset| !set.affect(preset.reads))
     }
 
     /// Whether nulls left nothing in an object or list that now has so many parts.
@@ -252,9 +253,7 @@ impl Fragment {
 
     /// Its JSON, if it has no holes.
     pub(crate) fn to_json(&self) -> String {
-        let mut json = Vec::new();
-        self.write_anew(&mut json);
-        String::from_utf8(json).expect("JSON is UTF-8")
+        serde_json::to_string(self).expect("a fragment is plain data")
     }
 
     /// Appends its JSON, if it has no holes.
@@ -262,16 +261,7 @@ impl Fragment {
         if self.is_fixed && !matches!(self.shape, Shape::Scalar(_)) {
             json.extend_from_slice(self.json.get_or_init(|| self.to_json().into()).as_bytes());
         } else {
-            self.write_anew(json);
-        }
-    }
-
-    fn write_anew(&self, json: &mut Vec<u8>) {
-        match &self.shape {
-            Shape::Scalar(value) => write_json(json, value),
-            Shape::List(items) => write_list(json, items, |json, item| item.write_anew(json)),
-            Shape::Object(members) => write_object(json, members, |json, member| member.write_anew(json)),
-            Shape::Hole(_) => unreachable!("holes are filled before a fragment is written"),
+            write_json(json, self);
         }
     }
 
@@ -313,32 +303,6 @@ impl<'de> Deserialize<'de> for Fragment {
 /// Appends a value that is always JSON: a string, or a value that came from JSON.
 pub(crate) fn write_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(json, value).expect("a byte vector takes everything");
-}
-
-/// Appends a list of things that write themselves.
-pub(super) fn write_list<T>(json: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
-    json.push(b'[');
-    for (at, item) in items.iter().enumerate() {
-        if at > 0 {
-            json.push(b',');
-        }
-        write(json, item);
-    }
-    json.push(b']');
-}
-
-/// Appends an object of things that write themselves.
-pub(super) fn write_object<N: AsRef<str>, T>(json: &mut Vec<u8>, members: &[(N, T)], write: impl Fn(&mut Vec<u8>, &T)) {
-    json.push(b'{');
-    for (at, (name, member)) in members.iter().enumerate() {
-        if at > 0 {
-            json.push(b',');
-        }
-        write_json(json, name.as_ref());
-        json.push(b':');
-        write(json, member);
-    }
-    json.push(b'}');
 }
 
 /// About how many bytes a value takes as a [`Fragment`]: with many small ones that is far more than their text.

@@ -5,7 +5,7 @@ use std::mem;
 
 use serde_json::{Value, json};
 
-use super::fragment::{Fragment, Numbers, Shape, Values, write_list, write_object};
+use super::fragment::{Fragment, Numbers, Shape, Values, write_json};
 use super::tape::Text;
 
 /// Who brought a value.
@@ -230,8 +230,24 @@ impl<'a> Node<'a> {
         match &self.json {
             Json::Text(text) => json.extend_from_slice(text.json().as_bytes()),
             Json::Fragment(fragment) => fragment.write(json),
-            Json::Object(members) => write_object(json, members, |json, node| node.write(json)),
-            Json::List(items) => write_list(json, items, |json, node| node.write(json)),
+            Json::Object(members) => {
+                json.push(b'{');
+                for (at, (name, node)) in members.iter().enumerate() {
+                    json.extend_from_slice(if at > 0 { b"," } else { b"" });
+                    write_json(json, name);
+                    json.push(b':');
+                    node.write(json);
+                }
+                json.push(b'}');
+            }
+            Json::List(items) => {
+                json.push(b'[');
+                for (at, node) in items.iter().enumerate() {
+                    json.extend_from_slice(if at > 0 { b"," } else { b"" });
+                    node.write(json);
+                }
+                json.push(b']');
+            }
         }
     }
 

@@ -173,7 +173,7 @@ impl Hole {
 
     /// Whether a preset does not tell its value, where these parameters are set.
     pub(crate) fn is_open(&self, set: Numbers) -> bool {
-        !self.has_preset || self.reads.meets(set)
+        !self.has_preset || set.affect(self.reads)
     }
 
     /// Its value for a pod that sets no parameter, if it reads nothing else. What fails is reported to the pod that asks.
