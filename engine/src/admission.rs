@@ -141,7 +141,7 @@ impl<'a> Review<'a> {
     ///
     /// When it is no AdmissionReview with a request that has a uid.
     pub fn parse(body: &'a [u8]) -> Result<Review<'a>, MalformedReview> {
-        let text = std::str::from_utf8(body).map_err(|_| MalformedReview::NotAReview)?;
+        let text = simdutf8::basic::from_utf8(body).map_err(|_| MalformedReview::NotAReview)?;
         let tape = Tape::scan(text).ok_or(MalformedReview::NotAReview)?;
         let is_object = |value: &Text<'_>| value.is_object();
         let review = Some(tape.root()).filter(is_object).ok_or(MalformedReview::NotAReview)?;

@@ -66,8 +66,13 @@ pub(crate) struct Fields(Vec<(String, Type)>);
 
 impl Fields {
     pub(crate) fn get(&self, name: &str) -> Option<&Type> {
+        self.find(name).map(|(_, kind)| kind)
+    }
+
+    /// A field, and its place among them.
+    pub(crate) fn find(&self, name: &str) -> Option<(usize, &Type)> {
         let order = |(field, _): &(String, Type)| (field.len(), field.as_str()).cmp(&(name.len(), name));
-        self.0.binary_search_by(order).ok().map(|at| &self.0[at].1)
+        self.0.binary_search_by(order).ok().map(|at| (at, &self.0[at].1))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -132,6 +137,11 @@ impl Type {
         }
     }
 
+    /// The fields that tell the items of a list apart; none if it is no list.
+    pub(crate) fn keys(&self) -> &[String] {
+        if let Type::List { keys, .. } = self { keys } else { &[] }
+    }
+
     /// Panics if it is no object: callers name constants.
     fn object(&self) -> &'static Object {
         match self {
@@ -157,10 +167,7 @@ impl Object {
 
     /// The fields that tell the items of a list apart. It panics as [`Object::field`] does.
     pub(crate) fn keys(&self, name: &str) -> &[String] {
-        match self.field(name) {
-            Type::List { keys, .. } => keys,
-            other => unreachable!("{other:?} is a list"),
-        }
+        self.field(name).keys()
     }
 
     /// The field whose name is nearest to a wrong one, if one is near.

@@ -89,7 +89,7 @@ impl Bodies {
         }
         let Bodies { max, patience, .. } = *self;
         let mut body = request.into_body();
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(max);
+        let announced = body.size_hint().exact().map_or(max, |bytes| usize::try_from(bytes).unwrap_or(max));
         let mut bytes = Vec::with_capacity(announced.min(SMALL));
         let is_small = timeout(patience, collect(&mut body, &mut bytes, SMALL.min(max)));
         if is_small.await.map_err(|_| Refusal::TooSlow(patience))?? {
@@ -97,7 +97,7 @@ impl Bodies {
         }
         let place = timeout(patience, Arc::clone(&self.places).acquire_owned());
         let place = place.await.map_err(|_| Refusal::Busy)?.expect("the semaphore is never closed");
-        bytes.reserve_exact(max.saturating_sub(bytes.len()));
+        bytes.reserve_exact(announced.min(max).saturating_sub(bytes.len()));
         let rest = patience.min(REST);
         let is_whole = timeout(rest, collect(&mut body, &mut bytes, max));
         if is_whole.await.map_err(|_| Refusal::TooSlow(rest))?? {

@@ -101,7 +101,8 @@ impl<'t> Text<'t> {
         self.slice(self.span().begin, self.span().end)
     }
 
-    fn first(self) -> u8 {
+    /// The byte that says what it is.
+    pub(super) fn first(self) -> u8 {
         self.tape.text.as_bytes()[self.span().begin as usize]
     }
 
@@ -133,10 +134,12 @@ impl<'t> Text<'t> {
 
     /// Whether that is its name.
     pub(crate) fn is_called(self, name: &str) -> bool {
-        match self.span().name {
-            Name { begin, end, is_escaped: false } => self.slice(begin, end) == name,
-            _ => self.name() == name,
+        let Name { begin, end, is_escaped } = self.span().name;
+        let (begin, end) = (begin as usize, end as usize);
+        if is_escaped {
+            return self.name() == name;
         }
+        end - begin == name.len() && &self.tape.text.as_bytes()[begin..end] == name.as_bytes()
     }
 
     /// The members of an object, or the items of a list, in the order of the text, repeated names included.

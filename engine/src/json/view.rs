@@ -174,12 +174,12 @@ impl<'t> View<'t> {
                 Shape::Object(_) => Kind::Object,
                 Shape::Hole(_) => Kind::Unknown,
             },
-            Form::Text(text) => match text.json().as_bytes().first() {
-                Some(b'{') => Kind::Object,
-                Some(b'[') => Kind::List,
-                Some(b'"') => text.string().map_or(Kind::Null, Kind::String),
-                Some(b't') => Kind::Bool(true),
-                Some(b'f') => Kind::Bool(false),
+            Form::Text(text) => match text.first() {
+                b'{' => Kind::Object,
+                b'[' => Kind::List,
+                b'"' => text.string().map_or(Kind::Null, Kind::String),
+                b't' => Kind::Bool(true),
+                b'f' => Kind::Bool(false),
                 _ => serde_json::from_str(text.json()).map_or(Kind::Null, |number| Kind::Number(Cow::Owned(number))),
             },
             Form::Opened(Node { json: Json::List(_), .. }) => Kind::List,

@@ -56,31 +56,43 @@ pub(crate) enum Must {
 }
 
 /// The rows of a table by the types that they are about.
-pub(crate) struct Rules(Vec<Vec<(&'static str, &'static Row)>>);
+pub(crate) struct Rules(Vec<RulesOf>);
+
+/// The rows for one type.
+pub(crate) struct RulesOf {
+    /// Those for an object as a whole.
+    pub(crate) whole: Vec<&'static Row>,
+    /// Those for each field, in the order of the schema.
+    pub(crate) fields: Vec<Vec<&'static Row>>,
+    /// The fields that must be there and hold something.
+    pub(crate) filled: Vec<&'static str>,
+    /// The other fields that must be there.
+    pub(crate) required: Vec<&'static str>,
+}
 
 impl Rules {
     /// Finds the type of each row once.
     pub(crate) fn link(tables: &[&'static [Row]]) -> Rules {
-        let rows = || tables.iter().copied().flatten();
-        let of = |object: &&Object| {
-            let rows = rows().filter(|row| row.of.contains(&object.name.as_str()));
-            rows.flat_map(|row| row.fields.iter().map(move |field| (*field, row))).collect()
-        };
-        Rules(Schema::get().objects.iter().map(of).collect())
+        Rules(Schema::get().objects.iter().map(|object| RulesOf::link(object, tables)).collect())
     }
 
-    /// The fields that there are rules for, and the rules; an object as a whole is the empty field.
-    pub(crate) fn of(&self, object: &Object) -> &[(&'static str, &'static Row)] {
+    pub(crate) fn of(&self, object: &Object) -> &RulesOf {
         &self.0[object.number]
     }
 }
 
-impl Must {
-    /// Whether something must be there and hold something.
-    pub(crate) fn be_filled(&self) -> bool {
-        matches!(self, Must::BeFilled | Must::BeNamed(..))
+impl RulesOf {
+    fn link(object: &'static Object, tables: &[&'static [Row]]) -> RulesOf {
+        let rows: Vec<_> = tables.iter().copied().flatten().filter(|row| row.of.contains(&&*object.name)).collect();
+        let of = |field| rows.iter().copied().filter(|row| row.fields.contains(&field)).collect();
+        let filled = rows.iter().filter(|row| matches!(row.must, Must::BeFilled | Must::BeNamed(..)));
+        let filled: Vec<_> = filled.flat_map(|row| row.fields.iter().copied()).collect();
+        let required = object.required.iter().map(String::as_str).filter(|field| !filled.contains(field)).collect();
+        RulesOf { whole: of(""), fields: object.fields.names().map(of).collect(), filled, required }
     }
+}
 
+impl Must {
     /// Judges what is new in a value.
     pub(crate) fn judge(&self, report: &mut Report, value: View<'_>, place: &Place<'_>) {
         match self {

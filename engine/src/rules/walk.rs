@@ -3,7 +3,7 @@
 use serde_json::Number;
 
 use super::report::{Place, Report};
-use super::row::{Must, Rules};
+use super::row::{Must, Row, Rules};
 use crate::json::{Kind, View};
 use crate::quantity::parse_quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
@@ -53,17 +53,15 @@ impl<'r> Walk<'r> {
     /// Judges all of an object.
     pub(crate) fn object(&mut self, value: View<'_>, object: &Object, place: &Place<'_>) {
         self.fields(value, object, place);
-        let rows = self.rules.of(object);
+        let rules = self.rules.of(object);
         if value.is_new() {
-            let filled = rows.iter().filter(|(_, row)| row.must.be_filled()).map(|(field, _)| *field);
-            let empty = filled.clone().filter(|field| value.get(field).is_none_or(View::is_empty));
-            let required = object.required.iter().map(String::as_str);
-            let required = required.filter(|field| !filled.clone().any(|filled| filled == *field));
-            for field in required.filter(|field| value.get(field).is_none()).chain(empty) {
+            let absent = rules.required.iter().filter(|field| value.get(field).is_none());
+            let empty = rules.filled.iter().filter(|field| value.get(field).is_none_or(View::is_empty));
+            for field in absent.chain(empty) {
                 self.report.add(place, value, format!("lacks {field}"));
             }
         }
-        self.rows(object, "", value, place);
+        self.rows(&rules.whole, &[], value, place);
     }
 
     /// Judges a part of a pod that is to be merged into others: it need not have what a whole one must have.
@@ -76,15 +74,17 @@ impl<'r> Walk<'r> {
                 Kind::Object => self.fields(part, object, &place),
                 _ => self.value(part, Schema::get().pod().field(name), &place),
             }
-            self.rows(Schema::get().pod(), name, part, &place);
+            if let Some((at, kind)) = Schema::get().pod().fields.find(name) {
+                self.rows(&self.rules.of(Schema::get().pod()).fields[at], kind.keys(), part, &place);
+            }
         }
     }
 
     /// Judges the fields that an object has, each by itself.
     pub(crate) fn fields(&mut self, value: View<'_>, object: &Object, place: &Place<'_>) {
-        for member in value.touched_members() {
+        for member in value.touched_members().filter(|member| !member.value.is_fixed()) {
             let (name, value, place) = (&*member.name, member.value, &place.member(&member.name));
-            let Some(kind) = object.fields.get(name) else {
+            let Some((at, kind)) = object.fields.find(name) else {
                 if !self.is_expression(name, member.position, place) {
                     let hint = did_you_mean(object.nearest(name));
                     let message = format!("is not a field of {}{hint}", article(&object.name));
@@ -92,7 +92,7 @@ impl<'r> Walk<'r> {
                 }
                 continue;
             };
-            if value.is_fixed() || matches!(value.kind(), Kind::Null) {
+            if matches!(value.kind(), Kind::Null) {
                 continue;
             }
             let before = self.report.len();
@@ -105,17 +105,17 @@ impl<'r> Walk<'r> {
             if is_choice && value.is_empty() && object.required.iter().any(|required| required == name) {
                 self.report.add(place, value, "must not be empty");
             }
-            self.rows(object, name, value, place);
+            self.rows(&self.rules.of(object).fields[at], kind.keys(), value, place);
         }
     }
 
-    /// Judges a value by the rows for a field; for an object as a whole that is the empty one.
-    fn rows(&mut self, object: &Object, field: &str, value: View<'_>, place: &Place<'_>) {
-        for (_, row) in self.rules.of(object).iter().filter(|(of, _)| *of == field) {
+    /// Judges a value, or a list whose items these keys tell apart, by rows.
+    fn rows(&mut self, rows: &[&Row], keys: &[String], value: View<'_>, place: &Place<'_>) {
+        for Row { must, .. } in rows {
             // Lists are merged by their keys, so that no two items of one have the same.
-            let is_merged = |by: &str| !value.is_new() && object.keys(field).iter().any(|key| key == by);
-            if !matches!(row.must, Must::DifferIn(by) if is_merged(by)) {
-                row.must.judge(self.report, value, place);
+            let is_merged = |by: &str| !value.is_new() && keys.iter().any(|key| key == by);
+            if !matches!(must, Must::DifferIn(by) if is_merged(by)) {
+                must.judge(self.report, value, place);
             }
         }
     }
