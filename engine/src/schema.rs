@@ -60,9 +60,14 @@ pub(crate) struct Object {
     pub(crate) number: usize,
 }
 
-/// Fields by their names: the shorter ones first, as most names differ in length.
+/// Fields by their names.
 #[derive(Debug)]
-pub(crate) struct Fields(Vec<(String, Type)>);
+pub(crate) struct Fields {
+    /// The shorter ones first.
+    all: Vec<(String, Type)>,
+    /// By the length of a name, the first that is as long: most names differ in length.
+    begins: Vec<usize>,
+}
 
 impl Fields {
     pub(crate) fn get(&self, name: &str) -> Option<&Type> {
@@ -71,20 +76,23 @@ impl Fields {
 
     /// A field, and its place among them.
     pub(crate) fn find(&self, name: &str) -> Option<(usize, &Type)> {
-        let order = |(field, _): &(String, Type)| (field.len(), field.as_str()).cmp(&(name.len(), name));
-        self.0.binary_search_by(order).ok().map(|at| (at, &self.0[at].1))
+        let &[begin, end] = self.begins.get(name.len()..=name.len() + 1)? else { return None };
+        let at = (begin..end).find(|at| self.all[*at].0 == name)?;
+        Some((at, &self.all[at].1))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.all.iter().map(|(name, _)| name.as_str())
     }
 }
 
 impl FromIterator<(String, Type)> for Fields {
     fn from_iter<I: IntoIterator<Item = (String, Type)>>(fields: I) -> Fields {
-        let mut fields: Vec<_> = fields.into_iter().collect();
-        fields.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
-        Fields(fields)
+        let mut all: Vec<_> = fields.into_iter().collect();
+        all.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+        let longest = all.last().map_or(0, |(name, _)| name.len());
+        let begins = (0..longest + 2).map(|length| all.partition_point(|(name, _)| name.len() < length)).collect();
+        Fields { all, begins }
     }
 }
 

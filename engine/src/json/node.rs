@@ -262,13 +262,18 @@ impl<'a> Node<'a> {
         self.is_new_since(since) || self.children().any(|child| child.is_touched_since(since))
     }
 
+    /// The members of an opened object; none of anything else.
+    pub(super) fn opened_members(&self) -> &[(Cow<'a, str>, Node<'a>)] {
+        if let Json::Object(members) = &self.json { members } else { &[] }
+    }
+
+    /// The items of an opened list; none of anything else.
+    pub(super) fn opened_items(&self) -> &[Node<'a>] {
+        if let Json::List(items) = &self.json { items } else { &[] }
+    }
+
     fn children(&self) -> impl Iterator<Item = &Node<'a>> {
-        let (members, items) = match &self.json {
-            Json::Object(members) => (members.as_slice(), [].as_slice()),
-            Json::List(items) => ([].as_slice(), items.as_slice()),
-            Json::Text(_) | Json::Fragment(_) => Default::default(),
-        };
-        members.iter().map(|(_, node)| node).chain(items)
+        self.opened_members().iter().map(|(_, node)| node).chain(self.opened_items())
     }
 
     /// Takes out all that somebody brought, and puts back what stood there before. False if nothing is left.
@@ -289,16 +294,12 @@ impl<'a> Node<'a> {
 
     /// A member of an opened object.
     pub(crate) fn child(&self, name: &str) -> Option<&Node<'a>> {
-        let Json::Object(members) = &self.json else { return None };
-        members.iter().rfind(|(member, _)| member == name).map(|(_, node)| node)
+        self.opened_members().iter().rfind(|(member, _)| member == name).map(|(_, node)| node)
     }
 
     /// The items of a list of the spec, if both were opened.
     pub(crate) fn opened_list(&self, name: &str) -> &[Node<'a>] {
-        match self.child("spec").and_then(|spec| spec.child(name)) {
-            Some(Node { json: Json::List(items), .. }) => items,
-            _ => &[],
-        }
+        self.child("spec").and_then(|spec| spec.child(name)).map(Node::opened_items).unwrap_or_default()
     }
 
     /// What the pod itself has here.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use either::{Left, Right};
 use serde_json::{Number, Value};
 
 use super::fragment::{Fragment, NULL, Scalar, Shape};
@@ -189,25 +190,27 @@ impl<'t> View<'t> {
 
     /// The members of an object; none of anything else.
     pub(crate) fn members(self) -> impl Iterator<Item = Member<'t>> {
-        let (mut written, mut fragments, mut texts, mut nodes) = (&[][..], &[][..], None, &[][..]);
-        match self.form {
-            Form::Written(node) => written = node.members(),
-            Form::Fragment(fragment) => fragments = fragment.members(),
-            Form::Text(text) => texts = Some(text.members()),
-            Form::Opened(Node { json: Json::Object(members), .. }) => nodes = members,
-            Form::Opened(_) => {}
-        }
         let member = |name, value| Member { name, position: Position::default(), value };
-        let written = written.iter().map(move |(key, node)| Member {
-            position: key.position,
-            ..member(Cow::Borrowed(&*key.name), View::written(node))
-        });
-        let fragments =
-            fragments.iter().map(move |(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Fragment(part))));
-        let texts = texts.into_iter().flatten().map(move |part| member(part.name(), self.with(Form::Text(part))));
-        let nodes = nodes.iter().map(move |(name, node)| member(Cow::Borrowed(&**name), node.view_since(self.since)));
-        // All of these but one are empty.
-        written.chain(fragments).chain(texts).chain(nodes)
+        match self.form {
+            Form::Written(node) => Left(Left(node.members().iter().map(move |(key, node)| Member {
+                position: key.position,
+                ..member(Cow::Borrowed(&*key.name), View::written(node))
+            }))),
+            Form::Fragment(fragment) => Left(Right(
+                fragment
+                    .members()
+                    .iter()
+                    .map(move |(name, part)| member(Cow::Borrowed(&**name), self.with(Form::Fragment(part)))),
+            )),
+            Form::Text(text) => {
+                Right(Left(text.members().map(move |part| member(part.name(), self.with(Form::Text(part))))))
+            }
+            Form::Opened(node) => Right(Right(
+                node.opened_members()
+                    .iter()
+                    .map(move |(name, node)| member(Cow::Borrowed(&**name), node.view_since(self.since))),
+            )),
+        }
     }
 
     /// The members of an object of which anything is judged.
@@ -217,18 +220,16 @@ impl<'t> View<'t> {
 
     /// The items of a list; none of anything else.
     pub(crate) fn items(self) -> impl Iterator<Item = View<'t>> {
-        let (mut written, mut fragments, mut texts, mut nodes) = (&[][..], &[][..], None, &[][..]);
         match self.form {
-            Form::Written(node) => written = node.items(),
-            Form::Fragment(fragment) => fragments = fragment.items(),
-            Form::Text(text) => texts = Some(text.items()),
-            Form::Opened(Node { json: Json::List(items), .. }) => nodes = items,
-            Form::Opened(_) => {}
+            Form::Written(node) => Left(Left(node.items().iter().map(View::written))),
+            Form::Fragment(fragment) => {
+                Left(Right(fragment.items().iter().map(move |item| self.with(Form::Fragment(item)))))
+            }
+            Form::Text(text) => Right(Left(text.items().map(move |item| self.with(Form::Text(item))))),
+            Form::Opened(node) => {
+                Right(Right(node.opened_items().iter().map(move |node| node.view_since(self.since))))
+            }
         }
-        let written = written.iter().map(View::written);
-        let fragments = fragments.iter().map(move |item| self.with(Form::Fragment(item)));
-        let texts = texts.into_iter().flatten().map(move |item| self.with(Form::Text(item)));
-        written.chain(fragments).chain(texts).chain(nodes.iter().map(move |node| node.view_since(self.since)))
     }
 
     /// The items of a list of which anything is judged, with their numbers.
@@ -247,10 +248,7 @@ impl<'t> View<'t> {
             Form::Written(node) => View::written(node.get(name)?),
             Form::Fragment(fragment) => self.with(Form::Fragment(fragment.get(name)?)),
             Form::Text(text) => self.with(Form::Text(text.get(name)?)),
-            Form::Opened(Node { json: Json::Object(members), .. }) => {
-                members.iter().rfind(|(member, _)| member == name)?.1.view_since(self.since)
-            }
-            Form::Opened(_) => return None,
+            Form::Opened(node) => node.child(name)?.view_since(self.since),
         };
         (!value.is_null()).then_some(value)
     }
@@ -294,7 +292,12 @@ impl<'t> View<'t> {
     }
 
     pub(crate) fn string(self) -> Option<Cow<'t, str>> {
-        if let Kind::String(text) = self.kind() { Some(text) } else { None }
+        match self.form {
+            Form::Written(yaml::Node { value: yaml::Value::String(text), .. }) => pieces::plain(text),
+            Form::Fragment(fragment) => fragment.as_str().map(Cow::Borrowed),
+            Form::Text(text) => text.string(),
+            Form::Written(_) | Form::Opened(_) => None,
+        }
     }
 
     pub(crate) fn integer(self) -> Option<i64> {
@@ -317,7 +320,7 @@ impl<'t> View<'t> {
 
     /// Whether this is that text.
     pub(crate) fn is_text(self, text: &str) -> bool {
-        matches!(self.kind(), Kind::String(it) if it == text)
+        self.string().is_some_and(|it| it == text)
     }
 
     /// How an item of a list is called: by its keys, such as `8080/TCP`, or by its whole text where Kubernetes gives it

@@ -1,7 +1,7 @@
 //! The parts of a pod that rules compare: its containers, and the names of its volumes.
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use super::report::Place;
@@ -22,8 +22,6 @@ pub(crate) struct Parts<'t> {
     shares: View<'t>,
     /// Names of volumes that count as not there.
     hidden: Option<&'t HashSet<String>>,
-    /// How many names of volumes were looked for.
-    sought: Cell<usize>,
     volumes: OnceCell<HashSet<Cow<'t, str>>>,
 }
 
@@ -38,7 +36,7 @@ impl<'t> Parts<'t> {
     /// The parts of a spec beside volumes that count as there, without those that count as not there.
     pub(crate) fn of(spec: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
         let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
-        Parts { spec, touched, shares, hidden, sought: Cell::new(0), volumes: OnceCell::new() }
+        Parts { spec, touched, shares, hidden, volumes: OnceCell::new() }
     }
 
     /// Those of which not everything was judged when a template was loaded.
@@ -55,14 +53,7 @@ impl<'t> Parts<'t> {
 
     /// Whether there is a volume of that name, or may be one, as an expression gives a name.
     pub(super) fn may_have_volume(&self, name: &str) -> bool {
-        // So many are looked for one by one.
-        const FEW: usize = 8;
-        self.sought.set(self.sought.get() + 1);
-        let is_there = match self.sought.get() {
-            ..=FEW => self.volume_names().any(|known| known == name),
-            _ => self.volumes.get_or_init(|| self.volume_names().collect()).contains(name),
-        };
-        is_there || self.has_open_volumes()
+        self.volumes.get_or_init(|| self.volume_names().collect()).contains(name) || self.has_open_volumes()
     }
 
     fn has_open_volumes(&self) -> bool {
