@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::http;
+use crate::harness::{eventually, http};
 use crate::harness::pillion::{LOG_SHIPPER, Pillion, Setup, pod, review_of};
 use crate::harness::process::{Folder, Process};
 
@@ -105,6 +105,25 @@ fn each_decision_is_one_log_line() {
     for uid in ["injected-one", "denied-one"] {
         assert_eq!(pillion.log().iter().filter(|line| line.contains(uid)).count(), 1);
     }
+}
+
+#[test]
+fn while_nobody_reads_the_log_reviews_are_answered_and_lines_that_are_dropped_are_counted() {
+    let pillion = Pillion::start();
+    let mut connection = pillion.connect();
+    let review = review_of("unread", &pod("web", "log-shipper")).to_string();
+    let answered = pillion.with_log_unread(|| {
+        (1_u32..).find(|answered| {
+            assert_eq!(connection.post(review.as_bytes()).status, 200);
+            answered % 1000 == 0 && pillion.metric("pillion_log_lines_dropped_total", &[]) > 0.0
+        })
+    });
+
+    eventually("the lines that were not dropped", || {
+        let written = pillion.log().iter().filter(|line| line.contains(r#""uid":"unread""#)).count() as f64;
+        let dropped = pillion.metric("pillion_log_lines_dropped_total", &[]);
+        (answered.map(f64::from) == Some(written + dropped)).then_some(())
+    });
 }
 
 #[test]

@@ -175,6 +175,11 @@ impl Pillion {
         self.process.stderr().all()
     }
 
+    /// Reads nothing of its log meanwhile.
+    pub(crate) fn with_log_unread<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        self.process.stderr().unread(meanwhile)
+    }
+
     /// The first log line, there or to come, whose `field` has `value`.
     #[track_caller]
     pub(crate) fn logged(&self, field: &str, value: &str) -> Value {

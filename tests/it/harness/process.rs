@@ -155,6 +155,12 @@ impl Lines {
         self.lock().clone()
     }
 
+    /// Reads no further line meanwhile, so that sooner or later the process can write none.
+    pub(crate) fn unread<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        let _lines = self.lock();
+        meanwhile()
+    }
+
     /// The first `Some` that `wanted` makes of a line, of those that are there and those to come.
     #[track_caller]
     pub(crate) fn find<T>(&self, what: &str, wanted: impl FnMut(&str) -> Option<T>) -> T {
