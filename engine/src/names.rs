@@ -1,6 +1,6 @@
 //! What may be a name, in Kubernetes and in Pillion; [`TemplateName`] and [`OnError`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use regex::{Regex, RegexBuilder};
@@ -186,5 +186,9 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().take(6).fold(String::with_capacity(12), |text, byte| text + &format!("{byte:02x}"))
+    let mut text = String::with_capacity(12);
+    for byte in &hash.finalize()[..6] {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+    }
+    text
 }

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::harness::{eventually, http};
 use crate::harness::pillion::{LOG_SHIPPER, Pillion, Setup, pod, review_of};
 use crate::harness::process::{Folder, Process};
+use crate::harness::{eventually, http};
 
 #[test]
 fn the_admin_listener_answers_plainly_and_changes_nothing() {

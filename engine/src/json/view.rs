@@ -226,9 +226,7 @@ impl<'t> View<'t> {
                 Left(Right(fragment.items().iter().map(move |item| self.with(Form::Fragment(item)))))
             }
             Form::Text(text) => Right(Left(text.items().map(move |item| self.with(Form::Text(item))))),
-            Form::Opened(node) => {
-                Right(Right(node.opened_items().iter().map(move |node| node.view_since(self.since))))
-            }
+            Form::Opened(node) => Right(Right(node.opened_items().iter().map(move |node| node.view_since(self.since)))),
         }
     }
 

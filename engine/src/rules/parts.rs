@@ -53,7 +53,13 @@ impl<'t> Parts<'t> {
 
     /// Whether there is a volume of that name, or may be one, as an expression gives a name.
     pub(super) fn may_have_volume(&self, name: &str) -> bool {
-        self.volumes.get_or_init(|| self.volume_names().collect()).contains(name) || self.has_open_volumes()
+        let names = self.volumes.get_or_init(|| {
+            // Most pods have no more.
+            let mut names = HashSet::with_capacity(16);
+            names.extend(self.volume_names());
+            names
+        });
+        names.contains(name) || self.has_open_volumes()
     }
 
     fn has_open_volumes(&self) -> bool {

@@ -130,6 +130,10 @@ pub(super) fn mount_propagation(report: &mut Report, container: View<'_>, place:
 pub(super) fn named_ports(report: &mut Report, container: View<'_>, place: &Place<'_>) {
     for probe in PROBES {
         let Some(value) = container.get(probe).filter(|it| it.is_new()) else { continue };
+        // Then both were judged when the template was loaded.
+        if container.is_new() && value.is_fixed() && container.get("ports").is_some_and(View::is_fixed) {
+            continue;
+        }
         for action in ["httpGet", "tcpSocket"] {
             let port = value.get(action).and_then(|action| action.get("port"));
             let name = port.and_then(|port| Some((port, port.string().filter(|name| is_port_name(name))?)));
@@ -137,9 +141,10 @@ pub(super) fn named_ports(report: &mut Report, container: View<'_>, place: &Plac
             // With an expression for a name, or for all ports, no name can be called wrong.
             let is_open = container.is_unknown_at("ports")
                 || container.list("ports").any(|port| port.is_unknown() || port.is_unknown_at("name"));
-            let names: Vec<_> = container.list("ports").map(|port| port.text("name")).collect();
-            if !is_open && !names.contains(&name) {
-                let hint = did_you_mean(nearest(&name, names.iter().map(|name| &**name)));
+            let names = || container.list("ports").map(|port| port.text("name"));
+            if !is_open && !names().any(|known| known == name) {
+                let known: Vec<_> = names().collect();
+                let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
                 let message = format!("is {}, and the container has no port of that name{hint}", shown(&name));
                 report.add(&place.member(probe).member(action).member("port"), port, message);
             }

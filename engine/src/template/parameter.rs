@@ -93,7 +93,7 @@ impl<'t> Parameters<'t> {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(32 * self.values.len());
         for (name, value) in &self.values {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(b'=');

@@ -196,8 +196,12 @@ impl Hole {
         let value = match &*self.parts {
             [part] => self.evaluate(part, variables, parameters)?,
             parts => {
-                let mut text = String::new();
+                let mut text = String::with_capacity(64);
                 for part in parts {
+                    if let Part::Text(part) = part {
+                        text.push_str(part);
+                        continue;
+                    }
                     match self.evaluate(part, variables, parameters)? {
                         Value::String(part) => text.push_str(&part),
                         part @ (Value::Number(_) | Value::Bool(_)) => text.push_str(&part.to_string()),
