@@ -23,7 +23,7 @@ use crate::version::{REVISION, VERSION};
 const DURATION_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 const OPERATIONS: usize = Operation::ALL.len();
-const OUTCOMES: usize = Outcome::Error as usize + 1;
+const OUTCOMES: usize = Outcome::ALL.len();
 const REASONS: usize = Reason::ALL.len();
 
 /// All series of the process.

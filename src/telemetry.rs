@@ -29,7 +29,7 @@ use tracing_subscriber::{Layer, Registry, registry};
 /// The target of every span. When traces are not collected, no span is made.
 const TRACES: &str = "pillion::traces";
 
-/// The log lines that may wait to be written: some megabytes at the most. Further ones are dropped, and counted.
+/// The log lines that may wait to be written, each of some kilobytes at the most. Further ones are dropped, and counted.
 const WAITING_LINES: usize = 8192;
 
 static DROPPED_LINES: OnceLock<ErrorCounter> = OnceLock::new();

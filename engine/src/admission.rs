@@ -153,7 +153,7 @@ impl<'a> Review<'a> {
             None => Ok(Cow::default()),
         };
         let (kind, operation) = (request.get("kind"), string(Some(request), "operation")?);
-        let object = request.get("object").map(Text::number);
+        let object = request.get("object").map(Text::index);
         let request = Request {
             uid: string(Some(request), "uid")?,
             kind: Kind {
@@ -164,7 +164,8 @@ impl<'a> Review<'a> {
             sub_resource: string(Some(request), "subResource")?,
             namespace: string(Some(request), "namespace")?,
             operation: Operation::ALL.into_iter().find(|it| it.as_str() == operation).unwrap_or_default(),
-            dry_run: request.get("dryRun").is_some_and(|it| it.json() == "true"),
+            // Behind an object with too many values nothing is noted: better that nothing else is done than too much.
+            dry_run: !request.is_whole() || request.get("dryRun").is_some_and(|it| it.json() == "true"),
         };
         if request.uid.is_empty() {
             return Err(MalformedReview::NoUid);
@@ -182,7 +183,7 @@ impl<'a> Review<'a> {
             ..Request::default()
         };
         let tape = Tape::scan(pod.get());
-        let object = tape.as_ref().map(|tape| tape.root().number());
+        let object = tape.as_ref().map(|tape| tape.root().index());
         Review { api_version: API_VERSION.into(), request, tape: tape.unwrap_or_default(), object }
     }
 
@@ -198,7 +199,7 @@ impl<'a> Review<'a> {
 
     /// The object.
     pub(crate) fn object(&self) -> Option<Text<'_>> {
-        self.object.map(|number| self.tape.value(number))
+        self.object.map(|index| self.tape.value(index))
     }
 
     /// Which pod it is about.
@@ -241,6 +242,17 @@ mod tests {
         assert_eq!(malformed("{}"), MalformedReview::NoRequest);
         assert_eq!(malformed(r#"{"request": {}}"#), MalformedReview::NoUid);
         assert_eq!(malformed(r#"{"request": {"uid": 1}}"#), MalformedReview::NotAReview);
+    }
+
+    #[test]
+    fn a_review_of_which_the_end_is_not_noted_counts_as_a_dry_run() {
+        let items = "1,".repeat(crate::json::tape::MAX_VALUES);
+        let is_dry = |object: &str, dry_run: bool| {
+            let body = format!(r#"{{"request": {{"uid": "1", "object": {object}, "dryRun": {dry_run}}}}}"#);
+            Review::parse(body.as_bytes()).expect("a review").dry_run()
+        };
+        assert!(is_dry("{}", true) && !is_dry("{}", false));
+        assert!(is_dry(&format!("[{items}1]"), true));
     }
 
     #[test]

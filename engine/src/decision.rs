@@ -21,6 +21,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Outcome; 4] = [Outcome::Injected, Outcome::Skipped, Outcome::Denied, Outcome::Error];
+
     /// The word that users see.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,7 +97,7 @@ reasons! {
     NoTemplatesRequested "no_templates_requested" [Skipped]
         "Neither the pod nor its namespace names a template, or the pod's list of them is empty." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
     TooLarge "too_large" [Denied, Error]
-        "The templates would add more than 4096 labels, containers, variables, mounts and so on, or more than 3 MiB; or the pod asks for more than 32 templates; or it asks for any and has more than 256 containers, 131072 fields and list items, or 256 KiB of annotations." "Ask for fewer templates in pillion.dev/templates or for none, let the template's app entries name fewer containers, or make the pod smaller.";
+        "The templates would add more than 4096 labels, containers, variables, mounts and so on, or more than 3 MiB; or the pod asks for more than 32 templates; or it asks for any and has more than 256 containers, 131072 fields and list items, 128 levels, or 256 KiB of annotations." "Ask for fewer templates in pillion.dev/templates or for none, let the template's app entries name fewer containers, or make the pod smaller.";
     UnknownTemplate "unknown_template" [Denied, Error]
         "There is no template of that name." "Correct the name in pillion.dev/templates (of the pod or its namespace) or in the namespace's pillion.dev/required-templates, or add the template.";
     UnknownNamespace "unknown_namespace" [Denied, Error]

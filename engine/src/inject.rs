@@ -255,7 +255,8 @@ impl<'a> Injection<'a> {
             let given = self.volumes.iter().chain(&merged.volumes).map(String::as_str).collect();
             let later = self.context.volumes_of_later(number, &given, tree);
             // What templates before it brought was judged by then.
-            match violations_of_templates(tree.view_since(number), &later).as_slice() {
+            let since = if rendered.changes_what_is_there() { 0 } else { number };
+            match violations_of_templates(tree.view_since(since), &later).as_slice() {
                 [] => Ok(merged),
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }

@@ -1,7 +1,7 @@
 //! JSON as it is reviewed: text until someone asks for it, and then a tree that knows who brought each part of it.
 //!
-//! A pod is only ever looked into where a question leads, so numbers, order, and fields that nobody here has heard of
-//! are untouched by construction, and most of a large pod is never parsed.
+//! A review is gone over once, to note where each value stands. What it says is only ever read where a question leads, so
+//! numbers, order, and fields that nobody here has heard of are untouched by construction.
 
 pub(crate) mod fragment;
 pub(crate) mod node;

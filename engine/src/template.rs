@@ -79,8 +79,8 @@ pub(crate) struct PodPart {
     /// The names of volumes that may be there already, from the pod or from another template.
     pub(crate) shares: Option<Fragment>,
     pub(crate) holes: Box<[Hole]>,
-    /// Whether presets are known to keep the rules, so that they are not judged again.
-    pub(crate) has_presets: bool,
+    /// Whether presets stand for what they are of: they are known to keep the rules, and are not judged again.
+    pub(crate) uses_presets: bool,
 }
 
 impl PodPart {
@@ -102,7 +102,7 @@ pub(crate) struct AppEntry {
     pub(crate) container: Fragment,
     pub(crate) holes: Box<[Hole]>,
     /// As in [`PodPart`].
-    pub(crate) has_presets: bool,
+    pub(crate) uses_presets: bool,
 }
 
 impl AppEntry {

@@ -115,11 +115,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     runtime.block_on(serve(args))
 }
 
-/// Has the allocator keep some free megabytes. By itself glibc gives back to the kernel what is free beyond 128 KiB, and then
-/// each larger review pays for new pages; but it takes twice the largest block that was ever freed instead. Source:
-/// mallopt(3), `M_TRIM_THRESHOLD`.
+/// Has the allocator keep up to 2 MiB of free memory for each thread. By itself glibc gives back to the kernel what is free
+/// beyond 128 KiB, and then each larger review pays for new pages; but once it has freed a larger block that it had from
+/// mmap, it takes twice the size of that instead. Source: mallopt(3), `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`.
 fn keep_freed_memory() {
-    drop(black_box(Vec::<u8>::with_capacity(2 << 20)));
+    drop(black_box(Vec::<u8>::with_capacity(1 << 20)));
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {

@@ -127,6 +127,19 @@ fn while_nobody_reads_the_log_reviews_are_answered_and_lines_that_are_dropped_ar
 }
 
 #[test]
+fn of_a_name_that_is_none_the_log_has_the_beginning() {
+    let pillion = Pillion::start();
+    let mut long = pod(&"n".repeat(100_000), "log-shipper");
+    long["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "k".repeat(100_000), "name": "o".repeat(100_000), "controller": true}]);
+    pillion.answer(&review_of("long", &long));
+
+    let line = pillion.logged("uid", "long");
+    assert_eq!(line["name"], "n".repeat(253));
+    assert_eq!(line["owner"], format!("{}/{}", "k".repeat(253), "o".repeat(253)));
+}
+
+#[test]
 fn nothing_that_a_client_writes_forges_a_line_of_the_text_log() {
     let arguments = "serve --dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-format text";
     let process = Process::start(Path::new(env!("CARGO_BIN_EXE_pillion")), arguments.split(' '));

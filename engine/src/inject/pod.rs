@@ -9,7 +9,7 @@ use super::status::MAX_ANNOTATIONS;
 use crate::catalog::Namespace;
 use crate::decision::Reason;
 use crate::expression::{Failure, MAX_WORK, Root, STEP, Variables};
-use crate::json::tape::MAX_VALUES;
+use crate::json::tape::{MAX_DEPTH, MAX_VALUES};
 use crate::json::{By, Node, Tape, Text};
 use crate::names::{OUTCOME, STATUS};
 use crate::template::Parameters;
@@ -129,7 +129,9 @@ pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> impl Iterator<Item =
 
 /// Says that a pod is too large.
 pub(super) fn too_many_values() -> String {
-    format!("the pod has more than {MAX_VALUES} fields and list items; make it smaller")
+    format!(
+        "the pod has more than {MAX_VALUES} fields and list items, or more than {MAX_DEPTH} levels; make it smaller"
+    )
 }
 
 /// What the expressions of one template can read; CEL's word for it.

@@ -63,10 +63,15 @@ impl<'a> Rendered<'a> {
         names.filter_map(|name| name.filled_by(&[&self.values], self.set)?.as_str()).any(|name| name == volume)
     }
 
+    /// Whether it may make wrong what was right without it: it replaces values, or puts all ports on the node's network.
+    pub(super) fn changes_what_is_there(&self) -> bool {
+        let is_on_host = self.pod.spec.as_ref().is_some_and(|spec| spec.get("hostNetwork").is_some());
+        is_on_host || self.app.iter().any(|part| part.overrides)
+    }
+
     /// Whether the conditions of all its parts left nothing to add.
     pub(super) fn is_empty(&self) -> bool {
-        let is_omitted = |part: &Fragment| part.preset(self.set).is_some_and(|preset| preset.given.is_none());
-        [&self.pod.metadata, &self.pod.spec].into_iter().flatten().all(is_omitted) && self.app.is_empty()
+        self.pod.metadata.is_none() && self.pod.spec.is_none() && self.app.is_empty()
     }
 }
 
@@ -94,7 +99,7 @@ pub(super) fn render<'a>(
         }
     }
     let pod = &template.pod;
-    let set = if pod.has_presets { parameters.set } else { Numbers::ALL };
+    let set = if pod.uses_presets { parameters.set } else { Numbers::ALL };
     let values = fill(&pod.holes, |hole| hole.is_open(set), activation, parameters)
         .map_err(|errors| render_problem(template, errors))?;
     let (app, warnings) = (Vec::new(), Vec::new());
@@ -122,7 +127,7 @@ fn render_entry<'o, 'a: 'o>(
     activation: &Activation<'_>,
 ) -> Result<(), Refusal> {
     let template = rendered.template;
-    let set = if entry.has_presets { activation.parameters.set } else { Numbers::ALL };
+    let set = if entry.uses_presets { activation.parameters.set } else { Numbers::ALL };
     // What reads nothing but parameters is evaluated once.
     let (mut holds, mut shared) = (None, None);
     for container in containers {

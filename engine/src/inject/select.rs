@@ -290,11 +290,12 @@ pub(super) fn parameters<'t>(
     pod: &Pod<'_>,
     namespace: &Namespace,
 ) -> Result<Parameters<'t>, Refusal> {
-    let of_pod = pod.annotations().filter_map(|it| Some((true, it.name(), it.string()?)));
-    let of_namespace = namespace.annotations().map(|(key, text)| (false, Cow::Borrowed(key), Cow::Borrowed(text)));
-    let settings = of_pod.chain(of_namespace).map(|(is_of_pod, key, text)| Setting { is_of_pod, key, text });
-    let is_ours = |it: &Setting<'_>| parameter_of(&it.key).is_some_and(|(of, _)| of == template.name.as_str());
-    let settings: Vec<_> = settings.filter(is_ours).collect();
+    let is_ours = |key: &str| parameter_of(key).is_some_and(|(of, _)| of == template.name.as_str());
+    let of_pod = pod.annotations().map(|it| (it, it.name())).filter(|(_, key)| is_ours(key));
+    let of_pod = of_pod.filter_map(|(it, key)| Some(Setting { is_of_pod: true, key, text: it.string()? }));
+    let of_namespace = namespace.annotations().filter(|(key, _)| is_ours(key));
+    let of_namespace = of_namespace.map(|(key, text)| Setting { is_of_pod: false, key: key.into(), text: text.into() });
+    let settings: Vec<_> = of_pod.chain(of_namespace).collect();
     let mut refusals = Vec::new();
     let is_unknown = |it: &&Setting<'_>| !template.parameters.iter().any(|known| known.name == it.parameter());
     for setting in settings.iter().filter(is_unknown).take(MAX_WRONG_KEYS) {

@@ -40,7 +40,7 @@ pub(crate) struct Preset {
     pub(crate) given: Option<Fragment>,
 }
 
-/// The numbers of some parameters of a template. From the 64th on all count as one.
+/// The numbers of some parameters of a template, which has at most 64.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Numbers(u64);
 
@@ -48,7 +48,7 @@ impl Numbers {
     pub(crate) const ALL: Numbers = Numbers(u64::MAX);
 
     pub(crate) fn insert(&mut self, number: usize) {
-        self.0 |= 1 << number.min(63);
+        self.0 |= 1 << number;
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -103,7 +103,7 @@ impl Fragment {
         Fragment { size: fragment.sum_of_sizes() as u32, ..fragment }
     }
 
-    /// What is known to be right without a template.
+    /// What varies with no pod.
     pub(crate) fn fixed(value: Value) -> Fragment {
         Fragment::of(value, Fragment::new)
     }

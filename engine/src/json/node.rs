@@ -41,7 +41,7 @@ pub(crate) struct Node<'a> {
 }
 
 /// What is opened is opened to add to it.
-const ROOM: usize = 2;
+const SPARE: usize = 2;
 
 #[derive(Debug)]
 pub(crate) enum Json<'a> {
@@ -122,13 +122,13 @@ impl<'a> Node<'a> {
         self.json = match self.json {
             Json::Text(text) if text.is_object() => {
                 self.source = Some(text);
-                let mut members = Vec::with_capacity(text.parts().count() + ROOM);
+                let mut members = Vec::with_capacity(text.parts().count() + SPARE);
                 members.extend(text.parts().map(|part| (part.name(), child(Json::Text(part)))));
                 Json::Object(members)
             }
             Json::Text(text) if text.is_list() => {
                 self.source = Some(text);
-                let mut items = Vec::with_capacity(text.parts().count() + ROOM);
+                let mut items = Vec::with_capacity(text.parts().count() + SPARE);
                 items.extend(text.parts().map(|part| child(Json::Text(part))));
                 Json::List(items)
             }

@@ -1,8 +1,8 @@
 //! JSON text that was gone through once: where each of its values stands.
 //!
 //! The scanner takes what serde_json takes, which a fuzzer holds it to, and is safe code. Text from anyone costs it time in
-//! proportion to its length, [`MAX_DEPTH`] calls of stack, and 28 bytes for each value, of which no more than [`MAX_VALUES`]
-//! are noted.
+//! proportion to its length, [`MAX_DEPTH`] calls of stack, and 28 bytes for each value that is noted, of which there are no
+//! more than [`MAX_VALUES`]. What is not noted costs a byte for each bracket that is open.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use std::borrow::Cow;
 /// made of it, however short its text. The largest pods in use have some ten thousand.
 pub(crate) const MAX_VALUES: usize = 1 << 17;
 
-/// How deep a text may nest, as serde_json has it. A pod has some twenty levels.
-const MAX_DEPTH: usize = 128;
+/// How deep values are noted. A pod has some twenty levels.
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// Members whose values stay one piece of text: nearly half of a pod, and nothing that anybody looks into.
 const UNREAD: [&[u8]; 2] = [b"managedFields", b"oldObject"];
@@ -21,7 +21,7 @@ const UNREAD: [&[u8]; 2] = [b"managedFields", b"oldObject"];
 pub(crate) struct Tape<'a> {
     text: &'a str,
     values: Vec<Span>,
-    /// Up to where values were noted.
+    /// Up to where all values were noted but those that nobody reads.
     noted: u32,
 }
 
@@ -31,7 +31,7 @@ struct Span {
     name: Name,
     begin: u32,
     end: u32,
-    /// The number of the value behind it and all that is in it.
+    /// The index of the value behind it and all that is in it.
     next: u32,
     /// Whether it is a string with escapes.
     is_escaped: bool,
@@ -59,7 +59,7 @@ impl<'a> Tape<'a> {
         // Of a pod, a value and its name take some forty bytes.
         let values = Vec::with_capacity((text.len() / 32 + 8).min(MAX_VALUES));
         let mut scanner = Scanner { text: text.as_bytes(), values, noted: most };
-        let end = scanner.value::<true>(scanner.skip_space(0), Name::default(), MAX_DEPTH)?;
+        let end = scanner.value(scanner.skip_space(0), Name::default(), MAX_DEPTH)?;
         let end = scanner.skip_space(end);
         let Scanner { values, noted, .. } = scanner;
         (end == text.len()).then_some(Tape { text, values, noted })
@@ -70,9 +70,9 @@ impl<'a> Tape<'a> {
         self.value(0)
     }
 
-    /// The value of a number.
-    pub(crate) fn value(&self, number: usize) -> Text<'_> {
-        Text { tape: self, at: number }
+    /// The value of an index.
+    pub(crate) fn value(&self, index: usize) -> Text<'_> {
+        Text { tape: self, at: index }
     }
 
     /// The string at a place, for as long as the text lives and not only the tape.
@@ -84,7 +84,7 @@ impl<'a> Tape<'a> {
 
 impl<'t> Text<'t> {
     /// Which of the values of its tape it is.
-    pub(crate) fn number(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.at
     }
 
@@ -119,7 +119,7 @@ impl<'t> Text<'t> {
         self.first() == b'n'
     }
 
-    /// Whether all that is in it was noted.
+    /// Whether all that is in it was noted, but what nobody reads.
     pub(crate) fn is_whole(self) -> bool {
         self.span().end <= self.tape.noted
     }
@@ -244,16 +244,14 @@ impl Scanner<'_> {
         at
     }
 
-    /// Goes over a value that may nest so deep, and notes it and its parts if that is wanted.
-    fn value<const NOTED: bool>(&mut self, begin: usize, name: Name, depth: usize) -> Option<usize> {
-        let number = self.values.len();
-        if NOTED && number == MAX_VALUES {
+    /// Notes a value, and its parts if they nest no deeper than this.
+    fn value(&mut self, begin: usize, name: Name, depth: usize) -> Option<usize> {
+        let index = self.values.len();
+        if index == MAX_VALUES {
             self.noted = self.noted.min(begin as u32);
-            return self.value::<false>(begin, name, depth);
+            return self.skip(begin);
         }
-        if NOTED {
-            self.values.push(Span { name, begin: begin as u32, end: 0, next: 0, is_escaped: false });
-        }
+        self.values.push(Span { name, begin: begin as u32, end: 0, next: 0, is_escaped: false });
         let mut is_escaped = false;
         let end = match self.byte(begin)? {
             b'"' => {
@@ -261,44 +259,29 @@ impl Scanner<'_> {
                 (end, is_escaped) = self.string(begin)?;
                 end
             }
-            b'{' if NOTED && !self.is_unread(name) => self.object::<true>(begin, depth.checked_sub(1)?)?,
-            b'{' => self.object::<false>(begin, depth.checked_sub(1)?)?,
-            b'[' if NOTED && !self.is_unread(name) => self.list::<true>(begin, depth.checked_sub(1)?)?,
-            b'[' => self.list::<false>(begin, depth.checked_sub(1)?)?,
-            b't' => self.word(begin, b"true")?,
-            b'f' => self.word(begin, b"false")?,
-            b'n' => self.word(begin, b"null")?,
-            _ => self.number(begin)?,
+            b'{' | b'[' if UNREAD.contains(&&self.text[name.begin as usize..name.end as usize]) => self.skip(begin)?,
+            b'{' | b'[' if depth == 0 => {
+                self.noted = self.noted.min(begin as u32);
+                self.skip(begin)?
+            }
+            b'{' => self.object(begin, depth - 1)?,
+            b'[' => self.list(begin, depth - 1)?,
+            _ => self.scalar(begin)?,
         };
-        if NOTED {
-            let next = self.values.len() as u32;
-            let span = &mut self.values[number];
-            (span.end, span.next, span.is_escaped) = (end as u32, next, is_escaped);
-        }
+        let next = self.values.len() as u32;
+        let span = &mut self.values[index];
+        (span.end, span.next, span.is_escaped) = (end as u32, next, is_escaped);
         Some(end)
     }
 
-    fn is_unread(&self, name: Name) -> bool {
-        UNREAD.contains(&&self.text[name.begin as usize..name.end as usize])
-    }
-
-    fn object<const NOTED: bool>(&mut self, at: usize, depth: usize) -> Option<usize> {
-        let mut at = self.skip_space(at + 1);
+    fn object(&mut self, begin: usize, depth: usize) -> Option<usize> {
+        let mut at = self.skip_space(begin + 1);
         if self.byte(at)? == b'}' {
             return Some(at + 1);
         }
         loop {
-            if self.byte(at)? != b'"' {
-                return None;
-            }
-            let (end, is_escaped) = self.string(at)?;
-            let name = Name { begin: at as u32 + 1, end: end as u32 - 1, is_escaped };
-            at = self.skip_space(end);
-            if self.byte(at)? != b':' {
-                return None;
-            }
-            at = self.skip_space(at + 1);
-            at = self.value::<NOTED>(at, name, depth)?;
+            let (name, value) = self.name(at)?;
+            at = self.value(value, name, depth)?;
             at = self.skip_space(at);
             match self.byte(at)? {
                 b',' => at = self.skip_space(at + 1),
@@ -308,19 +291,79 @@ impl Scanner<'_> {
         }
     }
 
-    fn list<const NOTED: bool>(&mut self, at: usize, depth: usize) -> Option<usize> {
-        let mut at = self.skip_space(at + 1);
+    fn list(&mut self, begin: usize, depth: usize) -> Option<usize> {
+        let mut at = self.skip_space(begin + 1);
         if self.byte(at)? == b']' {
             return Some(at + 1);
         }
         loop {
-            at = self.value::<NOTED>(at, Name::default(), depth)?;
+            at = self.value(at, Name::default(), depth)?;
             at = self.skip_space(at);
             match self.byte(at)? {
                 b',' => at = self.skip_space(at + 1),
                 b']' => return Some(at + 1),
                 _ => return None,
             }
+        }
+    }
+
+    /// Goes over the name of a member, up to its value.
+    #[inline(always)]
+    fn name(&self, begin: usize) -> Option<(Name, usize)> {
+        if self.byte(begin)? != b'"' {
+            return None;
+        }
+        let (end, is_escaped) = self.string(begin)?;
+        let name = Name { begin: begin as u32 + 1, end: end as u32 - 1, is_escaped };
+        let colon = self.skip_space(end);
+        (self.byte(colon)? == b':').then(|| (name, self.skip_space(colon + 1)))
+    }
+
+    /// Goes over a value without noting it, however deep it is.
+    fn skip(&self, mut at: usize) -> Option<usize> {
+        // The brackets that will end what is open.
+        let mut open = Vec::with_capacity(32);
+        loop {
+            at = match self.byte(at)? {
+                bracket @ (b'{' | b'[') => {
+                    let end = if bracket == b'{' { b'}' } else { b']' };
+                    at = self.skip_space(at + 1);
+                    if self.byte(at)? != end {
+                        open.push(end);
+                        at = if end == b'}' { self.name(at)?.1 } else { at };
+                        continue;
+                    }
+                    at + 1
+                }
+                b'"' => self.string(at)?.0,
+                _ => self.scalar(at)?,
+            };
+            // Behind a value.
+            loop {
+                let Some(end) = open.last() else { return Some(at) };
+                at = self.skip_space(at);
+                match self.byte(at)? {
+                    b',' => {
+                        at = self.skip_space(at + 1);
+                        at = if *end == b'}' { self.name(at)?.1 } else { at };
+                        break;
+                    }
+                    byte if byte == *end => {
+                        open.pop();
+                        at += 1;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+    }
+
+    fn scalar(&self, at: usize) -> Option<usize> {
+        match self.byte(at)? {
+            b't' => self.word(at, b"true"),
+            b'f' => self.word(at, b"false"),
+            b'n' => self.word(at, b"null"),
+            _ => self.number(at),
         }
     }
 

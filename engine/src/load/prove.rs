@@ -63,11 +63,11 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let of_defaults = filled.iter().position(|(_, set)| Some(set) == defaults.as_ref());
     let are_right = of_defaults.is_some_and(|at| found[at].is_empty());
     drop((filled, defaults));
-    template.pod.has_presets = are_right;
+    template.pod.uses_presets = are_right;
     for entry in &mut template.app {
         let preset = entry.container.preset(Numbers::default()).map(|preset| preset.given.as_ref());
         let given = if entry.container.is_fixed { Some(Some(&entry.container)) } else { preset };
-        entry.has_presets = given.is_some_and(|given| given.is_none_or(is_right_for_a_container));
+        entry.uses_presets = given.is_some_and(|given| given.is_none_or(is_right_for_a_container));
     }
     let sometimes = sometimes.into_iter().cloned().map(|violation| Violation {
         message: format!("{}, for some values of the optional parameters", violation.message),

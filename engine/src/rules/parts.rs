@@ -23,6 +23,8 @@ pub(crate) struct Parts<'t> {
     /// Names of volumes that count as not there.
     hidden: Option<&'t HashSet<String>>,
     volumes: OnceCell<HashSet<Cow<'t, str>>>,
+    /// Whether an expression may give a volume, or the name of one.
+    is_open: OnceCell<bool>,
 }
 
 /// A container, or another item of a list with a name.
@@ -36,7 +38,7 @@ impl<'t> Parts<'t> {
     /// The parts of a spec beside volumes that count as there, without those that count as not there.
     pub(crate) fn of(spec: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
         let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
-        Parts { spec, touched, shares, hidden, volumes: OnceCell::new() }
+        Parts { spec, touched, shares, hidden, volumes: OnceCell::new(), is_open: OnceCell::new() }
     }
 
     /// Those of which not everything was judged when a template was loaded.
@@ -59,7 +61,7 @@ impl<'t> Parts<'t> {
             names.extend(self.volume_names());
             names
         });
-        names.contains(name) || self.has_open_volumes()
+        names.contains(name) || *self.is_open.get_or_init(|| self.has_open_volumes())
     }
 
     fn has_open_volumes(&self) -> bool {

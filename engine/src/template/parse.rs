@@ -229,7 +229,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
         spec: compile(field("spec"), schema.pod().field("spec"), "spec.pod.spec"),
         shares: compile(shares, shares_type(), "spec.shares"),
         holes: compiler.holes.into(),
-        has_presets: false,
+        uses_presets: false,
     }
 }
 
@@ -269,7 +269,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
         overrides: fields.boolean("override").unwrap_or_default(),
         container,
         holes: compiler.holes.into(),
-        has_presets: false,
+        uses_presets: false,
     };
     (entry, given)
 }

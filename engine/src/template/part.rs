@@ -1,5 +1,5 @@
-//! What a template gives, compiled once: what has no hole is serialized, and each hole knows what its place in a pod must
-//! hold. So a review evaluates the holes and judges their values, and nothing else.
+//! What a template gives, compiled once: what has no hole is told from what has, and each hole knows what its place in a pod
+//! must hold. So a review evaluates the holes and judges their values, and nothing else.
 
 use std::sync::Arc;
 

@@ -82,11 +82,17 @@ fn no_more_values_are_noted_than_a_pod_may_have() {
 }
 
 #[test]
-fn depth_is_bounded() {
+fn values_are_noted_to_a_depth_and_what_is_deeper_is_gone_over() {
     let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
-    assert!(Tape::scan(&nested(MAX_DEPTH)).is_some());
-    assert!(Tape::scan(&nested(MAX_DEPTH + 1)).is_none());
-    assert!(Tape::scan(&nested(1 << 20)).is_none());
+    let is_whole = |json: &str| scan(json).root().is_whole();
+    assert!(is_whole(&nested(MAX_DEPTH)) && !is_whole(&nested(MAX_DEPTH + 2)) && !is_whole(&nested(1 << 20)));
+    assert!(is_whole(&format!(r#"{{"managedFields": {}}}"#, nested(1 << 20))));
+    assert!(Tape::scan(&nested(1 << 20)[1..]).is_none());
+
+    let json = format!(r#"{{"a": {{"deep": {}, "b": 1}}, "c": 2}}"#, nested(200));
+    let tape = scan(&json);
+    assert_eq!(tape.root().get("a").and_then(|a| a.get("b")).map(Text::json), Some("1"));
+    assert_eq!(tape.root().get("c").map(Text::json), Some("2"));
 }
 
 #[test]
