@@ -310,6 +310,14 @@ fn a_pod_is_answered_however_deep_it_is() {
 }
 
 #[test]
+fn values_that_are_not_noted_are_not_allocated_for() {
+    let items = vec!["[1]"; 400_000].join(",");
+    let review = body(&format!(r#"{{"metadata": {{}}, "spec": {{"containers": [{items}]}}}}"#));
+    let counted = measure(|| drop(Review::parse(review.as_bytes()))).count_total;
+    assert!(counted < 10, "{counted} allocations");
+}
+
+#[test]
 fn what_a_status_escapes_counts() {
     let quotes = "\"".repeat(58_000);
     let text = with_parameter("listed", &[to_all(&format!("env: [{}]", variable(0, "x")))])

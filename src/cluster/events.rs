@@ -38,7 +38,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(600);
 /// Source: pkg/apis/core/validation/events.go of Kubernetes.
 const MAX_INSTANCE: usize = 128;
 /// The longest name of an object. An owner reference may hold anything.
-const MAX_NAME: usize = 253;
+pub(crate) const MAX_NAME: usize = 253;
 
 /// Where reviews record the warnings about pods.
 #[derive(Clone)]

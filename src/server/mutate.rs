@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 use super::request::{Bodies, Refusal, guarded};
 use crate::catalog::{CatalogHandle, Snapshot};
 use crate::cluster::Cluster;
-use crate::cluster::events::Events;
+use crate::cluster::events::{Events, MAX_NAME};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, Templates};
 
@@ -170,8 +170,7 @@ fn deadline(query: Option<&str>, begun: Instant) -> tokio::time::Instant {
 
 /// As much of a name as may be one: names are judged after us, and until then may be as long as a review.
 fn cut(name: &str) -> &str {
-    const LONGEST: usize = 253;
-    name.char_indices().nth(LONGEST).map_or(name, |(end, _)| &name[..end])
+    name.char_indices().nth(MAX_NAME).map_or(name, |(end, _)| &name[..end])
 }
 
 fn log(review: &Review<'_>, decision: &Decision, took: Duration) {

@@ -58,7 +58,7 @@ impl<'a> Tape<'a> {
         let most = u32::try_from(text.len()).ok()?;
         // Of a pod, a value and its name take some forty bytes.
         let values = Vec::with_capacity((text.len() / 32 + 8).min(MAX_VALUES));
-        let mut scanner = Scanner { text: text.as_bytes(), values, noted: most };
+        let mut scanner = Scanner { text: text.as_bytes(), values, noted: most, open: Vec::with_capacity(32) };
         let end = scanner.value(scanner.skip_space(0), Name::default(), MAX_DEPTH)?;
         let end = scanner.skip_space(end);
         let Scanner { values, noted, .. } = scanner;
@@ -229,6 +229,8 @@ struct Scanner<'a> {
     text: &'a [u8],
     values: Vec<Span>,
     noted: u32,
+    /// Of a value that is not noted, the brackets that will end what is open.
+    open: Vec<u8>,
 }
 
 impl Scanner<'_> {
@@ -320,16 +322,14 @@ impl Scanner<'_> {
     }
 
     /// Goes over a value without noting it, however deep it is.
-    fn skip(&self, mut at: usize) -> Option<usize> {
-        // The brackets that will end what is open.
-        let mut open = Vec::with_capacity(32);
+    fn skip(&mut self, mut at: usize) -> Option<usize> {
         loop {
             at = match self.byte(at)? {
                 bracket @ (b'{' | b'[') => {
                     let end = if bracket == b'{' { b'}' } else { b']' };
                     at = self.skip_space(at + 1);
                     if self.byte(at)? != end {
-                        open.push(end);
+                        self.open.push(end);
                         at = if end == b'}' { self.name(at)?.1 } else { at };
                         continue;
                     }
@@ -340,16 +340,16 @@ impl Scanner<'_> {
             };
             // Behind a value.
             loop {
-                let Some(end) = open.last() else { return Some(at) };
+                let Some(&end) = self.open.last() else { return Some(at) };
                 at = self.skip_space(at);
                 match self.byte(at)? {
                     b',' => {
                         at = self.skip_space(at + 1);
-                        at = if *end == b'}' { self.name(at)?.1 } else { at };
+                        at = if end == b'}' { self.name(at)?.1 } else { at };
                         break;
                     }
-                    byte if byte == *end => {
-                        open.pop();
+                    byte if byte == end => {
+                        self.open.pop();
                         at += 1;
                     }
                     _ => return None,

@@ -66,17 +66,15 @@ impl<'r> Walk<'r> {
 
     /// Judges a part of a pod that is to be merged into others: it need not have what a whole one must have.
     pub(crate) fn partial_pod(&mut self, pod: View<'_>, place: &Place<'_>) {
-        let Schema { metadata, spec, .. } = *Schema::get();
-        for (name, object) in [("metadata", metadata), ("spec", spec)] {
-            let Some(part) = pod.get(name) else { continue };
+        let whole = Schema::get().pod();
+        for name in ["metadata", "spec"] {
+            let (Some(part), Some((at, kind))) = (pod.get(name), whole.fields.find(name)) else { continue };
             let place = place.member(name);
-            match part.kind() {
-                Kind::Object => self.fields(part, object, &place),
-                _ => self.value(part, Schema::get().pod().field(name), &place),
+            match (kind, part.kind()) {
+                (Type::Object(object), Kind::Object) => self.fields(part, object, &place),
+                _ => self.value(part, kind, &place),
             }
-            if let Some((at, kind)) = Schema::get().pod().fields.find(name) {
-                self.rows(&self.rules.of(Schema::get().pod()).fields[at], kind.keys(), part, &place);
-            }
+            self.rows(&self.rules.of(whole).fields[at], kind.keys(), part, &place);
         }
     }
 
