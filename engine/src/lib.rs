@@ -21,6 +21,8 @@
 mod names;
 mod quantity;
 mod text;
+
+mod pattern;
 pub mod yaml;
 
 pub mod decision;

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use regex::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
 /// A template's name: a DNS label.
@@ -170,13 +169,6 @@ pub(crate) fn reserved_key(map: &str, key: &str) -> Option<&'static str> {
         return Some("is the kubelet's own key");
     }
     (map == "labels" && CONTROLLER_LABELS.contains(&key)).then_some("is a label that controllers own")
-}
-
-/// Compiles a regular expression, if it is a small one: many may be in force, and those of expressions are compiled at
-/// every use. `\w{1,63}` is too large, because it knows the letters of all scripts; `[0-9a-z_]{1,63}` is small.
-pub(crate) fn regex(pattern: &str) -> Result<Regex, regex::Error> {
-    const MAX_BYTES: usize = 64 << 10;
-    RegexBuilder::new(pattern).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()
 }
 
 /// A short hash: 12 hexadecimal digits tell the versions of one template apart.

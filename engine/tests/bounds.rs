@@ -151,16 +151,17 @@ fn no_pod_of_the_largest_size_makes_a_review_hold_64_mib() {
     let hidden = forged("/spec/volumes/a")
         .replace(r#""spec":{"#, &format!(r#""spec":{{"volumes":[{}],"#, vec![r#"{"name":""}"#; 60_000].join(",")));
     check("a forged status that hides a volume", Reason::ExpressionLimit, &[&reads_volumes], &hidden);
-    check("a pod that an expression reads whole", Reason::ExpressionLimit, &[&guarded("size(pod) > 0")], &crowded());
+    check("a pod that an expression reads whole", Reason::ExpressionLimit, &[&guarded("[pod].size() > 0")], &crowded());
     let builds = format!("pod.spec.tolerations.map(t, [{}]).size() > 0", vec!["[]"; 150].join(","));
     let tolerations = |number: usize| of_spec(&format!(r#""tolerations": [{}]"#, vec!["{}"; number].join(",")));
     check(
         "an expression that reads all",
         Reason::GuardFalse,
-        &[&guarded("pod.spec.tolerations.all(t, t == {})")],
+        &[&guarded("pod.spec.tolerations.exists(t, has(t.key))")],
         &tolerations(60_000),
     );
-    check("an expression that builds lists", Reason::ExpressionLimit, &[&guarded(&builds)], &tolerations(2_000));
+    check("as many lists as an expression builds", Reason::GuardFalse, &[&guarded(&builds)], &tolerations(3_400));
+    check("an expression that builds more", Reason::ExpressionLimit, &[&guarded(&builds)], &tolerations(3_600));
     let long_uid = body("{}").replace(r#""uid": "1""#, &format!(r#""uid": "\n{}""#, "x".repeat(MAX_BODY - 1024)));
     check("a long uid", Reason::MalformedReview, &[&one], &long_uid);
 }
@@ -253,7 +254,7 @@ fn what_an_earlier_call_had_no_room_for_is_not_injected_by_a_later_one() {
         };
         let catalog = catalog(&[&template("a"), &template("b")], OnError::Skip);
         let mut before = pod("a,b", containers(256), &[]);
-        before["spec"]["tolerations"] = vec![json!({}); 140].into();
+        before["spec"]["tolerations"] = vec![json!({}); 3_500].into();
         let once = decide(&catalog, &body(&before.to_string()));
         let reasons: Vec<_> = once.templates.iter().map(|template| template.reason).collect();
         assert_eq!(reasons, [Reason::Injected, reason]);
@@ -371,7 +372,7 @@ fn all_expressions_of_a_review_together_go_through_so_many_items() {
     };
     assert_eq!(decide(100).reason, Reason::Injected);
     // One container alone could go through them.
-    let refused = decide(1000);
+    let refused = decide(6000);
     assert_eq!(refused.reason, Reason::ExpressionLimit, "{:?}", refused.message);
 }
 

@@ -1,15 +1,65 @@
-//! Chains of names from a variable, as they stand in a parsed tree.
+//! Chains of names behind a variable, as they stand in a parsed tree.
 
-use kube_cel::cel::common::ast::{CallExpr, Expr, LiteralValue, SelectExpr, operators};
-use kube_cel::cel::parser::Expression as Tree;
+use std::fmt;
 
-use super::variables::Wanted;
+use cel::common::ast::{Expr, IdedExpr as Tree, LiteralValue};
 
-/// A chain of names from a variable, such as `pod.spec.?os.?name` or `has(pod.spec.os)`.
+use super::types::{Scope, Type};
+use super::variables::{Root, step};
+
+/// A chain of names behind a variable, such as `pod.spec.?os.?name`.
 pub(super) struct Path {
-    pub(super) root: String,
+    pub(super) root: Root,
     pub(super) names: Vec<String>,
-    pub(super) wanted: Wanted,
+    /// The type of what it names; nothing for the variable itself.
+    pub(super) kind: Option<Type>,
+    /// How many names stand before the first `.?`.
+    pub(super) optional: Option<usize>,
+}
+
+impl Path {
+    pub(super) fn of(root: Root) -> Path {
+        Path { root, names: Vec::new(), kind: None, optional: None }
+    }
+
+    /// The path with one more name, if the type of what it names so far has known members: an object, or a map such as
+    /// labels.
+    pub(super) fn then(mut self, name: &str, optional: bool, is_index: bool, scope: &Scope<'_>) -> Result<Option<Path>, String> {
+        let member = match &self.kind {
+            None => scope.member(self.root, name)?,
+            // Fields are no keys, here as in Kubernetes. The caller says so.
+            Some(Type::Object(_)) if is_index => return Ok(None),
+            Some(kind @ (Type::Object(_) | Type::Map(..))) => kind.member(name, &self.to_string())?,
+            Some(_) => return Ok(None),
+        };
+        // What somebody gave as JSON is looked into when it is evaluated.
+        if self.root == Root::Params && self.kind.is_some() {
+            return Ok(None);
+        }
+        if optional && self.optional.is_none() {
+            self.optional = Some(self.names.len());
+        }
+        self.kind = Some(member);
+        self.names.push(name.to_owned());
+        Ok(Some(self))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.root.as_str())?;
+        for (at, name) in self.names.iter().enumerate() {
+            let step = step(name);
+            match self.optional {
+                Some(from) if at >= from => match step.strip_prefix('.') {
+                    Some(name) => write!(formatter, ".?{name}")?,
+                    None => write!(formatter, "[?{}", &step[1..])?,
+                },
+                _ => formatter.write_str(&step)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The text of a string literal.
@@ -18,52 +68,4 @@ pub(super) fn literal(tree: &Tree) -> Option<&str> {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
         _ => None,
     }
-}
-
-/// The path that a tree is, if it is one.
-pub(super) fn path_of(tree: &Tree) -> Option<Path> {
-    let (operand, name, step) = match &tree.expr {
-        Expr::Ident(root) => return Some(Path { root: root.clone(), names: Vec::new(), wanted: Wanted::Value }),
-        Expr::Select(select) if select.test => (&*select.operand, &*select.field, Wanted::Presence),
-        Expr::Select(select) => (&*select.operand, &*select.field, Wanted::Value),
-        Expr::Call(call) => match call.func_name.as_str() {
-            operators::INDEX => (&call.args[0], literal(&call.args[1])?, Wanted::Value),
-            operators::OPT_INDEX | operators::OPT_SELECT => {
-                (&call.args[0], literal(&call.args[1])?, Wanted::Optional { from: 0 })
-            }
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let mut path = path_of(operand)?;
-    path.wanted = match (path.wanted, step) {
-        (Wanted::Value, Wanted::Optional { .. }) => Wanted::Optional { from: path.names.len() },
-        (Wanted::Value, step) => step,
-        (Wanted::Optional { from }, Wanted::Value | Wanted::Optional { .. }) => Wanted::Optional { from },
-        _ => return None,
-    };
-    path.names.push(name.to_owned());
-    Some(path)
-}
-
-/// `item.a.?b.c` as `has(item.a.b) ? (has(item.a.b.c) ? optional.of(item.a.b.c) : optional.none()) : optional.none()`:
-/// the crate takes a missing member for an error.
-pub(super) fn optional_of_item(path: &Path, from: usize) -> Tree {
-    let node = |expr: Expr| Tree { id: 0, expr };
-    let call = |target: Option<&str>, name: &str, args: Vec<Tree>| {
-        let target = target.map(|target| Box::new(node(Expr::Ident(target.into()))));
-        node(Expr::Call(CallExpr { func_name: name.into(), target, args }))
-    };
-    let mut member = node(Expr::Ident(path.root.clone()));
-    let mut tests = Vec::new();
-    for (at, field) in path.names.iter().enumerate() {
-        let select = |test| Expr::Select(SelectExpr { operand: Box::new(member.clone()), field: field.clone(), test });
-        if at >= from {
-            tests.push(node(select(true)));
-        }
-        member = node(select(false));
-    }
-    tests.into_iter().rev().fold(call(Some("optional"), "of", vec![member]), |then, test| {
-        call(None, operators::CONDITIONAL, vec![test, then, call(Some("optional"), "none", Vec::new())])
-    })
 }

@@ -3,7 +3,10 @@
 
 use std::panic::catch_unwind;
 
-use kube_cel::cel::parser::{Expression as Tree, Parser};
+use cel::Env;
+use cel::common::ast::IdedExpr as Tree;
+
+use crate::text::did_you_mean;
 
 /// The longest source. The crate's parser needs stack in proportion to it.
 const MAX_SOURCE: usize = 1024;
@@ -11,6 +14,9 @@ const MAX_SOURCE: usize = 1024;
 const MAX_BRACKETS: usize = 16;
 /// How deep the tree may be. Each operator in a row is a level.
 pub(super) const MAX_DEPTH: usize = 48;
+
+/// What the compiler makes of calls with these names: they are no functions.
+pub(super) const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter", "optMap", "optFlatMap"];
 
 pub(super) fn parse(source: &str) -> Result<Tree, String> {
     if source.len() > MAX_SOURCE {
@@ -22,7 +28,8 @@ pub(super) fn parse(source: &str) -> Result<Tree, String> {
     if deepest_bracket(source) > MAX_BRACKETS {
         return Err(format!("brackets may nest {MAX_BRACKETS} deep"));
     }
-    let parser = || Parser::new().enable_optional_syntax(true).max_recursion_depth(MAX_DEPTH as u16).parse(source);
+    // Without macros: the compiler knows them.
+    let parser = || Env::default().parser().max_recursion_depth(MAX_DEPTH as u16).parse(source);
     // It panics on some texts that it cannot read, such as a lone quote.
     match catch_unwind(parser) {
         Ok(Ok(tree)) => Ok(tree),
@@ -65,6 +72,10 @@ pub(super) fn outside_strings(source: &str) -> impl Iterator<Item = (usize, char
 fn parse_error(message: &str) -> String {
     let first = message.lines().find(|line| line.starts_with("ERROR")).or(message.lines().next()).unwrap_or_default();
     let reason = first.rsplit_once("Syntax error: ").map_or(first, |(_, reason)| reason);
+    if let Some((_, name)) = reason.split_once("reserved identifier: ") {
+        let hint = if name == "namespace" { did_you_mean(Some("namespaceObject")) } else { String::new() };
+        return format!("{name} is a reserved word of CEL and no variable{hint}");
+    }
     if reason.contains("input '<EOF>'") {
         return "it ends too early".into();
     }

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use kube_cel::cel::Value;
-
-use super::convert::{self, Weight};
+use super::value::{self, Value, Weight};
 
 /// The variables that an expression may name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +54,8 @@ pub(super) struct Input {
     pub(super) root: Root,
     pub(super) path: Vec<String>,
     pub(super) wanted: Wanted,
+    /// Whether its numbers are doubles, however they are written.
+    pub(super) double: bool,
 }
 
 /// What of a value is wanted.
@@ -65,10 +65,17 @@ pub(super) enum Wanted {
     Value,
     /// Whether it is there: `has(pod.spec.os)`. Everything above it must be.
     Presence,
-    /// What a comprehension goes through: a list's items or an object's keys, sorted, as the crate's order is random.
-    Items,
     /// The value or nothing: `pod.spec.?os.?name`. The first `from` names must be there.
     Optional { from: usize },
+}
+
+/// What was found of an input.
+pub(super) enum Text<'v> {
+    /// It, or what must be there above it, is missing.
+    Missing,
+    Presence(bool),
+    Json(Cow<'v, str>),
+    Optional(Option<Cow<'v, str>>),
 }
 
 impl Root {
@@ -85,29 +92,63 @@ impl Root {
 }
 
 impl Input {
-    /// The value of its variable; `None` if it, or what must be there above it, is missing.
-    pub(super) fn value(&self, variables: &dyn Variables, weight: &mut Weight) -> Result<Option<Value>, Failure> {
+    /// Looks it up.
+    pub(super) fn read<'v>(&self, variables: &'v dyn Variables) -> Result<Text<'v>, Failure> {
         let whole = self.path.len();
         let has = |length: usize| variables.has(self.root, &self.path[..length]);
-        let mut value = || match variables.lookup(self.root, &self.path)? {
-            Some(json) => convert::from_json(&json, weight).map(Some).map_err(Failure::Limit),
-            None => Ok(None),
-        };
         Ok(match self.wanted {
-            Wanted::Value => value()?,
-            Wanted::Items => value()?.map(convert::items),
-            Wanted::Presence if has(whole - 1)? => Some(Value::Bool(has(whole)?)),
+            Wanted::Value => variables.lookup(self.root, &self.path)?.map_or(Text::Missing, Text::Json),
+            Wanted::Presence if has(whole - 1)? => Text::Presence(has(whole)?),
             Wanted::Optional { from } if has(from)? => {
-                Some(convert::optional(if has(whole)? { value()? } else { None }))
+                Text::Optional(if has(whole)? { variables.lookup(self.root, &self.path)? } else { None })
             }
-            Wanted::Presence | Wanted::Optional { .. } => None,
+            Wanted::Presence | Wanted::Optional { .. } => Text::Missing,
         })
+    }
+
+    /// The value of what was found; `None` if it is missing.
+    pub(super) fn value<'v>(&self, found: &'v Text<'_>, weight: &mut Weight) -> Result<Option<Value<'v>>, Failure> {
+        let mut read = |json: &'v str| match value::from_json(json, weight).map_err(Failure::Limit)? {
+            Value::Int(number) if self.double => Ok(Value::Double(number as f64)),
+            value => Ok(value),
+        };
+        Ok(Some(match found {
+            Text::Missing => return Ok(None),
+            Text::Presence(is_there) => Value::Bool(*is_there),
+            Text::Json(json) => read(json)?,
+            Text::Optional(None) => Value::Optional(None),
+            Text::Optional(Some(json)) => Value::some(read(json)?),
+        }))
+    }
+
+    /// Says that it is missing, and how to ask for it.
+    pub(super) fn missing(&self) -> String {
+        // What must be there above it may be what is missing.
+        let name = self.to_string();
+        match (self.root, self.path.iter().map(String::as_str).collect::<Vec<_>>().as_slice()) {
+            (Root::Pod, ["metadata", "name"]) => format!(
+                "{name} is not set: the pods of workloads have no name yet when they are injected; read generateName, or give the \
+                 container a variable with valueFrom.fieldRef.fieldPath metadata.name"
+            ),
+            (Root::Pod, ["metadata", "uid"]) => format!(
+                "{name} is not set: a pod has none yet when it is injected; give the container a variable with \
+                 valueFrom.fieldRef.fieldPath metadata.uid"
+            ),
+            _ => format!("{name} is not set; ask with has() or use .?"),
+        }
     }
 }
 
 impl fmt::Display for Input {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.root.as_str())?;
-        self.path.iter().try_for_each(|name| write!(formatter, ".{name}"))
+        self.path.iter().try_for_each(|name| formatter.write_str(&step(name)))
     }
+}
+
+/// A member's name as it is written behind what it is a member of.
+pub(super) fn step(name: &str) -> String {
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_name { format!(".{name}") } else { format!("['{}']", name.escape_debug()) }
 }

@@ -129,7 +129,7 @@ fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: 
 fn why_no_condition(when: &Expression, template: &Template, variables: &WithoutPod<'_>) -> Option<String> {
     let is_unknown = template.parameters.iter().any(|it| !it.has_sample() && when.reads_parameter(&it.name));
     if !when.reads_only_parameters() || is_unknown {
-        return (!when.can_be_boolean()).then(|| "must give true or false".to_owned());
+        return (!when.kind.can_be_boolean()).then(|| "must give true or false".to_owned());
     }
     match when.evaluate(variables) {
         Ok(Value::Bool(_)) => None,

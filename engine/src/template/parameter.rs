@@ -5,15 +5,14 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::sync::OnceLock;
 
-use regex::Regex;
 use serde_json::{Number, Value};
 
 use super::diagnostics::Fields;
-use crate::expression::{Failure, MAX_WORK, Root, Variables};
+use crate::expression::{Failure, MAX_WORK, Root, Type, Variables};
 use crate::json::fragment::{Numbers, write_json};
-use crate::names::{digest, regex};
+use crate::names::digest;
+use crate::pattern::Pattern;
 use crate::quantity::{parse_duration, parse_quantity};
 use crate::yaml::Node;
 
@@ -160,9 +159,7 @@ impl Variables for WithoutPod<'_> {
 #[derive(Debug, Default)]
 struct Rules {
     allowed: Vec<Value>,
-    /// A regular expression that is known to be one. It takes memory only once a value is compared with it: a namespace
-    /// may have many templates that no pod asks for.
-    pattern: Option<(String, OnceLock<Regex>)>,
+    pattern: Option<Pattern>,
     /// The bound as it was written, and as a number.
     minimum: Option<(String, f64)>,
     maximum: Option<(String, f64)>,
@@ -240,6 +237,19 @@ impl Kind {
 }
 
 impl Parameter {
+    /// The type of its value in expressions.
+    pub(super) fn value_type(&self) -> Type {
+        let kind = match self.kind {
+            Kind::String | Kind::Quantity | Kind::Duration => Type::String,
+            Kind::Integer => Type::Int,
+            Kind::Number => Type::Double,
+            Kind::Boolean => Type::Bool,
+            Kind::Object => Type::map(Type::Dyn),
+            Kind::List => Type::list(Type::Dyn),
+        };
+        if self.optional && self.default.is_none() { kind.nullable() } else { kind }
+    }
+
     /// The value that an annotation's text stands for.
     ///
     /// # Errors
@@ -277,10 +287,10 @@ impl Parameter {
             let allowed: Vec<_> = rules.allowed.iter().map(display).collect();
             return Err(format!("must be one of {}", allowed.join(", ")));
         }
-        if let (Some((source, compiled)), Some(text)) = (&rules.pattern, value.as_str())
-            && !compiled.get_or_init(|| regex(source).expect("it was compiled before")).is_match(text)
+        if let (Some(pattern), Some(text)) = (&rules.pattern, value.as_str())
+            && !pattern.regex().is_match(text)
         {
-            return Err(format!("must match {source}"));
+            return Err(format!("must match {}", pattern.source()));
         }
         if let (Some(length), Some(text)) = (rules.max_length, value.as_str())
             && text.chars().count() > length
@@ -374,8 +384,8 @@ impl Parameter {
             fields.wrong_field("settableBy", "is Nobody, so the parameter needs a default");
         }
         // A compiled pattern takes more memory than all else, and most are never asked for again.
-        if let Some((_, compiled)) = &mut parameter.rules.pattern {
-            compiled.take();
+        if let Some(pattern) = &mut parameter.rules.pattern {
+            pattern.forget();
         }
         Some(parameter)
     }
@@ -394,14 +404,10 @@ impl Rules {
             }
         }
         if let Some(source) = fields.string("pattern") {
-            match regex(source) {
-                Ok(_) if kind == Kind::String => rules.pattern = Some((source.to_owned(), OnceLock::new())),
+            match Pattern::new(source) {
+                Ok(pattern) if kind == Kind::String => rules.pattern = Some(pattern),
                 Ok(_) => fields.wrong_field("pattern", "only applies to strings"),
-                Err(error) => {
-                    let error = error.to_string();
-                    let reason = error.rsplit("error: ").next().unwrap_or(&error).trim();
-                    fields.wrong_field("pattern", format!("is no regular expression: {reason}"));
-                }
+                Err(error) => fields.wrong_field("pattern", format!("is no regular expression: {error}")),
             }
         }
         for (field, bound) in [("minimum", &mut rules.minimum), ("maximum", &mut rules.maximum)] {

@@ -1,7 +1,7 @@
 //! From a document to a template: each part to its own reader.
 
 use super::diagnostics::{Diagnostics, Fields};
-use super::parameter::{self, Kind};
+use super::parameter;
 use super::part::{Compiler, WRITTEN_OUT};
 use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, token};
 use crate::expression::{Expression, Scope, pieces};
@@ -111,7 +111,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         parameters.push(parameter);
     }
     parameters.shrink_to_fit();
-    let declared = parameters.iter().map(|it| (it.name.as_str(), it.kind == Kind::List)).collect();
+    let declared = parameters.iter().map(|it| (it.name.as_str(), it.value_type())).collect();
     let mut scope = Scope { parameters: declared, container: false };
     let when = parse_when(fields, &scope);
     let os = fields.strings("os");
@@ -314,8 +314,8 @@ mod tests {
     #[test]
     fn a_template_whose_expressions_would_take_long_is_refused() {
         let (list, labels) = (
-            many(900, |_| "1".to_owned()),
-            many(100, |at| format!("l{at}: \"${{{{ string(params.list.map(x, x).size()) }}}}\"")),
+            many(900, |_| "'1'".to_owned()),
+            many(100, |at| format!("l{at}: \"${{{{ params.list.exists(x, string(x).matches('2')) }}}}\"")),
         );
         let spec = format!(
             "{{parameters: [{{name: list, type: list, default: [{list}]}}], pod: {{metadata: {{labels: {{{labels}}}}}}}}}"
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_regular_expression_that_would_take_much_memory_is_refused() {
-        let large = "{parameters: [{name: p, type: string, default: x, pattern: '^\\w{1,180}$'}], pod: {metadata: {labels: {a: b}}}}";
+        let large = "{parameters: [{name: p, type: string, default: x, pattern: '^.{1,1000}$'}], pod: {metadata: {labels: {a: b}}}}";
         assert!(problems(large).contains("exceeds size limit"), "{}", problems(large));
     }
 }

@@ -111,7 +111,8 @@ impl Compiler<'_> {
             let message = format!("must be {}, so an expression must stand alone in it", expected(kind));
             return self.wrong(node, place, message);
         }
-        match pieces.iter().map(|piece| self.part(piece)).collect() {
+        let parts = pieces.iter().map(|piece| self.part(piece)).collect::<Result<Box<[_]>, _>>();
+        match parts.and_then(|parts| why_unfit(&parts, kind).map_or(Ok(parts), Err)) {
             Ok(parts) => {
                 let place = place.to_string().trim_start_matches("spec.pod.").to_owned();
                 self.holes.push(Hole {
@@ -143,12 +144,26 @@ impl Compiler<'_> {
     }
 }
 
+/// Why what an expression gives cannot stand there, as far as its type tells.
+fn why_unfit(parts: &[Part], kind: &Type) -> Option<String> {
+    let alone = parts.len() == 1;
+    let unfit = |expression: &&Expression| {
+        if alone { !expression.kind.fits(kind) } else { !expression.kind.can_be_formatted() }
+    };
+    let expression = expressions(parts).find(unfit)?;
+    let gives = format!("holds ${{{{ {} }}}}, which gives {}", expression.source, expression.kind.with_article());
+    Some(if alone { format!("must be {}, and {gives}", expected(kind)) } else { format!("{gives}, inside a longer text") })
+}
+
+/// The expressions that need evaluation.
+fn expressions(parts: &[Part]) -> impl Iterator<Item = &Expression> {
+    parts.iter().filter_map(|part| if let Part::Expression(expression) = part { Some(&**expression) } else { None })
+}
+
 impl Hole {
     /// The expressions in it that need evaluation.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
-        self.parts
-            .iter()
-            .filter_map(|part| if let Part::Expression(expression) = part { Some(&**expression) } else { None })
+        expressions(&self.parts)
     }
 
     /// Whether it has one value for all pods with the same parameters.

@@ -1,0 +1,357 @@
+//! What an accepted expression does, step by step. Names, functions and types were found when it was compiled.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::functions::{Fault, Overload, Run};
+use super::value::{Map, Value};
+use crate::pattern::Pattern;
+
+/// A step of an expression.
+#[derive(Debug)]
+pub(super) enum Node {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    String(String),
+    Duration(i64),
+    /// A value that is looked up before anything is evaluated.
+    Input(usize),
+    /// The item at hand in the comprehension that is so many deep.
+    Item(usize),
+    List(Vec<Entry>),
+    Map(Vec<(Node, Entry)>),
+    /// `of.field`. `place` is how it is written, for messages.
+    Member { of: Box<Node>, field: String, place: String },
+    /// `has(of.field)`
+    Has { of: Box<Node>, field: String, place: String },
+    /// `of.?field`
+    OptionalMember { of: Box<Node>, field: String },
+    /// `of[at]`
+    Index { of: Box<Node>, at: Box<Node>, place: String },
+    /// `of[?at]`
+    OptionalIndex { of: Box<Node>, at: Box<Node> },
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Conditional(Box<[Node; 3]>),
+    /// `one.or(other)`, or `one.orValue(other)`.
+    OptionalOr { one: Box<Node>, other: Box<Node>, is_value: bool },
+    Call { overloads: Vec<&'static Overload>, arguments: Vec<Node>, pattern: Option<Box<Pattern>>, name: String },
+    Comprehension(Box<Comprehension>),
+}
+
+/// An item or value of a literal. An optional one, `?x`, is omitted when it holds nothing.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) value: Node,
+    pub(super) is_optional: bool,
+}
+
+/// A macro that goes through a list, or the keys of a map.
+#[derive(Debug)]
+pub(super) struct Comprehension {
+    pub(super) kind: Kind,
+    pub(super) range: Node,
+    pub(super) body: Node,
+    /// What items are, for messages: `pod.spec.containers`. Their names may be shown.
+    pub(super) items: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    All,
+    Exists,
+    ExistsOne,
+    /// `map`, of those for which the condition holds.
+    Map(Option<Node>),
+    Filter,
+    /// `optMap` and `optFlatMap` of an optional value.
+    OptionalMap { is_flat: bool },
+}
+
+/// The values that a step can read.
+pub(super) struct Frame<'v, 'a> {
+    /// What is missing is `None`; using it is an error.
+    pub(super) inputs: &'v [Option<Value<'a>>],
+    /// Says that an input is missing.
+    pub(super) missing: &'v dyn Fn(usize) -> String,
+    pub(super) items: Vec<Value<'a>>,
+}
+
+type Outcome<'a> = Result<Value<'a>, String>;
+
+const WRONG_TYPE: &str = "got a value of the wrong type; string(), int() and quantity() convert";
+
+impl Node {
+    pub(super) fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+        match self {
+            Node::Null => Ok(Value::Null),
+            Node::Bool(value) => Ok(Value::Bool(*value)),
+            Node::Int(number) => Ok(Value::Int(*number)),
+            Node::Double(number) => Ok(Value::Double(*number)),
+            Node::String(text) => Ok(Value::text(text.as_str())),
+            Node::Duration(nanoseconds) => Ok(Value::Duration(*nanoseconds)),
+            Node::Input(at) => frame.inputs[*at].clone().ok_or_else(|| (frame.missing)(*at)),
+            Node::Item(at) => Ok(frame.items[*at].clone()),
+            Node::List(entries) => {
+                let mut items = Vec::with_capacity(entries.len());
+                for entry in entries {
+                    items.extend(entry.evaluate(frame)?);
+                }
+                Ok(Value::list(items))
+            }
+            Node::Map(entries) => {
+                let mut all = Vec::with_capacity(entries.len());
+                for (key, entry) in entries {
+                    let key = key.evaluate(frame)?;
+                    if !matches!(key, Value::String(_) | Value::Int(_) | Value::Bool(_)) {
+                        return Err("the key of an object is a string, an integer or a boolean".into());
+                    }
+                    all.extend(entry.evaluate(frame)?.map(|value| (key, value)));
+                }
+                Ok(Value::Map(Rc::new(Map::new(all))))
+            }
+            Node::Member { of, field, place } => {
+                let of = of.evaluate(frame)?;
+                match &of {
+                    Value::Optional(None) => Ok(of),
+                    Value::Optional(Some(held)) => Ok(optional_member(held, field)),
+                    of => find(of, field)?.ok_or_else(|| not_there(place)),
+                }
+            }
+            Node::Has { of, field, place } => match of.evaluate(frame)? {
+                Value::Map(map) => Ok(Value::Bool(map.field(field).is_some())),
+                _ => Err(format!("has({place}) {WRONG_TYPE}")),
+            },
+            Node::OptionalMember { of, field } => {
+                let of = of.evaluate(frame)?;
+                let held = match &of {
+                    Value::Optional(None) => return Ok(of),
+                    Value::Optional(Some(held)) => held,
+                    other => other,
+                };
+                Ok(optional_member(held, field))
+            }
+            Node::Index { of, at, place } => {
+                let of = of.evaluate(frame)?;
+                if let Value::Optional(None) = of {
+                    return Ok(of);
+                }
+                let at = at.evaluate(frame)?;
+                match &of {
+                    Value::Optional(Some(held)) => Ok(index(held, &at)?.map_or(Value::Optional(None), Value::some)),
+                    Value::List(items) => index(&of, &at)?.ok_or_else(|| {
+                        format!("{place} is not there: the list has {}; ask with size() or [?…]", count(items.len()))
+                    }),
+                    of => index(of, &at)?.ok_or_else(|| not_there(place)),
+                }
+            }
+            Node::OptionalIndex { of, at } => {
+                let of = of.evaluate(frame)?;
+                let held = match &of {
+                    Value::Optional(None) => return Ok(of),
+                    Value::Optional(Some(held)) => held,
+                    other => other,
+                };
+                let at = at.evaluate(frame)?;
+                Ok(index(held, &at)?.map_or(Value::Optional(None), Value::some))
+            }
+            Node::And(one, other) => logic(one, other, false, frame),
+            Node::Or(one, other) => logic(one, other, true, frame),
+            Node::Conditional(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                match condition.evaluate(frame)? {
+                    Value::Bool(true) => then.evaluate(frame),
+                    Value::Bool(false) => otherwise.evaluate(frame),
+                    _ => Err(format!("the condition of ?: {WRONG_TYPE}")),
+                }
+            }
+            Node::OptionalOr { one, other, is_value } => match one.evaluate(frame)? {
+                Value::Optional(None) => match other.evaluate(frame)? {
+                    value if *is_value || matches!(value, Value::Optional(_)) => Ok(value),
+                    _ => Err(format!("or() {WRONG_TYPE}")),
+                },
+                Value::Optional(Some(held)) if *is_value => Ok((*held).clone()),
+                one @ Value::Optional(_) => Ok(one),
+                _ => Err(format!("{} {WRONG_TYPE}", if *is_value { "orValue()" } else { "or()" })),
+            },
+            Node::Call { overloads, arguments, pattern, name } => {
+                let mut values: [Value<'a>; 4] = Default::default();
+                for (value, argument) in values.iter_mut().zip(arguments) {
+                    *value = argument.evaluate(frame)?;
+                }
+                call(overloads, &values[..arguments.len()], pattern.as_deref()).map_err(|fault| match fault {
+                    Fault::Type => format!("{name} {WRONG_TYPE}"),
+                    Fault::Failed(why) => why.into_owned(),
+                })
+            }
+            Node::Comprehension(comprehension) => comprehension.evaluate(frame),
+        }
+    }
+}
+
+impl Entry {
+    fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Result<Option<Value<'a>>, String> {
+        match self.value.evaluate(frame)? {
+            Value::Optional(held) if self.is_optional => Ok(held.map(|held| (*held).clone())),
+            _ if self.is_optional => Err("what stands behind ? is no optional value".into()),
+            value => Ok(Some(value)),
+        }
+    }
+}
+
+/// Calls the first form that takes these values.
+pub(super) fn call<'a>(
+    overloads: &[&Overload],
+    values: &[Value<'a>],
+    pattern: Option<&Pattern>,
+) -> Result<Value<'a>, Fault> {
+    let overload = overloads.iter().find(|overload| overload.takes(values)).ok_or(Fault::Type)?;
+    match (overload.run, pattern) {
+        (Run::Plain(run), _) => run(values),
+        (Run::Regex(run), Some(pattern)) => run(pattern.regex(), values),
+        (Run::Regex(_) | Run::Lazy, _) => unreachable!("the compiler makes other nodes of these"),
+    }
+}
+
+fn count(items: usize) -> String {
+    if items == 1 { "1 item".into() } else { format!("{items} items") }
+}
+
+fn not_there(place: &str) -> String {
+    format!("{place} is not there; ask with has() or use .?")
+}
+
+fn find<'a>(of: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, String> {
+    match of {
+        Value::Map(map) => Ok(map.field(field).cloned()),
+        _ => Err(format!(".{field} {WRONG_TYPE}")),
+    }
+}
+
+/// `of.?field`: nothing, too, of what has no members.
+fn optional_member<'a>(of: &Value<'a>, field: &str) -> Value<'a> {
+    find(of, field).ok().flatten().map_or(Value::Optional(None), Value::some)
+}
+
+fn index<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, String> {
+    match (of, at) {
+        (Value::Map(map), key) => Ok(map.get(key).cloned()),
+        (Value::List(items), Value::Int(at)) => Ok(usize::try_from(*at).ok().and_then(|at| items.get(at)).cloned()),
+        (Value::List(items), Value::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => Ok(items.get(*at as usize).cloned()),
+        _ => Err(format!("[…] {WRONG_TYPE}")),
+    }
+}
+
+/// `&&` and `||`: one side can decide although the other is an error.
+fn logic<'a>(one: &'a Node, other: &'a Node, decides: bool, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+    let one = one.evaluate(frame);
+    if matches!(one, Ok(Value::Bool(value)) if value == decides) {
+        return one;
+    }
+    let other = other.evaluate(frame);
+    match (one, other) {
+        (_, Ok(Value::Bool(value))) if value == decides => Ok(Value::Bool(decides)),
+        (Err(error), _) => Err(error),
+        (Ok(Value::Bool(_)), other @ (Ok(Value::Bool(_)) | Err(_))) => other,
+        _ => Err(format!("{} {WRONG_TYPE}", if decides { "||" } else { "&&" })),
+    }
+}
+
+impl Comprehension {
+    fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+        let range = self.range.evaluate(frame)?;
+        match (&self.kind, range) {
+            (Kind::OptionalMap { .. }, Value::Optional(None)) => Ok(Value::Optional(None)),
+            (Kind::OptionalMap { is_flat }, Value::Optional(Some(held))) => {
+                match self.step(&self.body, &held, frame)? {
+                    mapped @ Value::Optional(_) if *is_flat => Ok(mapped),
+                    mapped if !*is_flat => Ok(Value::some(mapped)),
+                    _ => Err(format!("optFlatMap() {WRONG_TYPE}")),
+                }
+            }
+            (_, Value::List(items)) => self.go_through(&items, frame),
+            (_, Value::Map(map)) => {
+                let keys: Vec<_> = map.entries().iter().map(|(key, _)| key.clone()).collect();
+                self.go_through(&keys, frame)
+            }
+            _ => Err(format!("a comprehension {WRONG_TYPE}")),
+        }
+    }
+
+    fn go_through<'a>(&'a self, items: &[Value<'a>], frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+        match &self.kind {
+            Kind::All => self.any(items, false, frame),
+            Kind::Exists => self.any(items, true, frame),
+            Kind::ExistsOne => {
+                let mut found = 0;
+                for (at, item) in items.iter().enumerate() {
+                    found += usize::from(self.holds(&self.body, at, item, frame)?);
+                }
+                Ok(Value::Bool(found == 1))
+            }
+            Kind::Filter => {
+                let mut kept = Vec::new();
+                for (at, item) in items.iter().enumerate() {
+                    if self.holds(&self.body, at, item, frame)? {
+                        kept.push(item.clone());
+                    }
+                }
+                Ok(Value::list(kept))
+            }
+            Kind::Map(condition) => {
+                let mut mapped = Vec::with_capacity(items.len());
+                for (at, item) in items.iter().enumerate() {
+                    let wanted = condition.as_ref().map_or(Ok(true), |condition| self.holds(condition, at, item, frame));
+                    if wanted? {
+                        mapped.push(self.step(&self.body, item, frame).map_err(|error| self.of_item(at, item, error))?);
+                    }
+                }
+                Ok(Value::list(mapped))
+            }
+            Kind::OptionalMap { .. } => Err(format!("optMap() {WRONG_TYPE}")),
+        }
+    }
+
+    /// `exists`, or `all` if `false` decides. Like `||` and `&&`, an item can decide although another is an error.
+    fn any<'a>(&'a self, items: &[Value<'a>], decides: bool, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+        let mut failed = None;
+        for (at, item) in items.iter().enumerate() {
+            match self.holds(&self.body, at, item, frame) {
+                Ok(holds) if holds == decides => return Ok(Value::Bool(decides)),
+                Ok(_) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(Value::Bool(!decides)), Err)
+    }
+
+    fn step<'a>(&'a self, node: &'a Node, item: &Value<'a>, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+        frame.items.push(item.clone());
+        let value = node.evaluate(frame);
+        frame.items.pop();
+        value
+    }
+
+    fn holds<'a>(&'a self, node: &'a Node, at: usize, item: &Value<'a>, frame: &mut Frame<'_, 'a>) -> Result<bool, String> {
+        match self.step(node, item, frame) {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Ok(_) => Err(self.of_item(at, item, format!("a condition {WRONG_TYPE}"))),
+            Err(error) => Err(self.of_item(at, item, error)),
+        }
+    }
+
+    /// The error with the item at hand: its place, and its name if that may be shown.
+    fn of_item(&self, at: usize, item: &Value<'_>, error: String) -> String {
+        let Some(items) = &self.items else { return error };
+        let name = match item {
+            Value::Map(map) => map.field("name"),
+            _ => None,
+        };
+        match name {
+            Some(Value::String(name)) => format!("{error}, in {items}[{at}], {:?}", Cow::as_ref(name)),
+            _ => format!("{error}, in {items}[{at}]"),
+        }
+    }
+}
