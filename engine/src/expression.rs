@@ -23,6 +23,8 @@ mod types;
 mod value;
 mod variables;
 
+use std::fmt;
+
 pub(crate) use cost::{MAX_WORK, STEP};
 pub(crate) use types::{Scope, Type};
 pub(crate) use variables::{Failure, Root, Variables};
@@ -36,15 +38,53 @@ pub(crate) struct Expression {
     pub(crate) kind: Type,
     root: evaluate::Node,
     inputs: Box<[variables::Input]>,
+    /// The keys that it asks for with `in`.
+    asked: Box<[Key]>,
     cost: cost::Cost,
+}
+
+/// A key of an object such as labels, or a field, that not every pod has.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) root: Root,
+    pub(crate) path: Vec<String>,
+}
+
+impl Key {
+    /// How an expression asks whether it is there.
+    pub(crate) fn asking(&self) -> String {
+        let (key, of) = self.path.split_last().expect("a key is of something");
+        match variables::step(key) {
+            step if step.starts_with('.') => format!("has({self})"),
+            step => format!("{} in {}", &step[1..step.len() - 1], Key { root: self.root, path: of.to_vec() }),
+        }
+    }
+
+    /// How an expression reads it if it is there.
+    pub(crate) fn optional(&self) -> String {
+        let (key, of) = self.path.split_last().expect("a key is of something");
+        let of = Key { root: self.root, path: of.to_vec() };
+        match variables::step(key) {
+            step if step.starts_with('.') => format!("{of}.?{}", &step[1..]),
+            step => format!("{of}[?{}", &step[1..]),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.root.as_str())?;
+        self.path.iter().try_for_each(|name| formatter.write_str(&variables::step(name)))
+    }
 }
 
 impl Expression {
     /// Parses and checks a text, or says what is wrong in words for the template's author.
     pub(crate) fn compile(source: &str, scope: &Scope<'_>) -> Result<Expression, String> {
         let tree = source::parse(source)?;
-        let compile::Compiled { node, inputs, cost, kind } = compile::compile(&tree, scope)?;
-        Ok(Expression { source: source.trim().to_owned(), kind, root: node, inputs: inputs.into(), cost })
+        let compile::Compiled { node, inputs, asked, cost, kind } = compile::compile(&tree, scope)?;
+        let (inputs, asked) = (inputs.into(), asked.into());
+        Ok(Expression { source: source.trim().to_owned(), kind, root: node, inputs, asked, cost })
     }
 
     /// Whether it reads nothing but parameters.
@@ -60,6 +100,20 @@ impl Expression {
     /// Whether it reads a parameter.
     pub(crate) fn reads_parameter(&self, name: &str) -> bool {
         self.inputs.iter().any(|it| it.root == Root::Params && it.path.first().is_none_or(|first| first == name))
+    }
+
+    /// The keys that it reads, though a pod without them makes it fail.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let read = self.inputs.iter().filter(|input| input.is_key && input.wanted == variables::Wanted::Value);
+        read.map(|input| Key { root: input.root, path: input.path.clone() })
+    }
+
+    /// Whether it asks if that key is there.
+    pub(crate) fn asks_for(&self, key: &Key) -> bool {
+        let asks = |input: &variables::Input| {
+            input.wanted != variables::Wanted::Value && input.root == key.root && input.path == key.path
+        };
+        self.asked.contains(key) || self.inputs.iter().any(asks)
     }
 
     /// The expression's value for these variables.

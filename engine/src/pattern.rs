@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{
-    self, Ast, AssertionKind, ClassPerl, ClassPerlKind, ClassSetItem, FlagsItemKind, GroupKind, HexLiteralKind, Literal,
-    LiteralKind, RepetitionKind, RepetitionRange, Span,
+    self, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetItem, FlagsItemKind, GroupKind, HexLiteralKind,
+    Literal, LiteralKind, RepetitionKind, RepetitionRange, Span,
 };
 
 /// What a compiled expression may take, in bytes.
@@ -109,7 +109,9 @@ impl Translation<'_> {
     fn flags(&self, flags: &ast::Flags) -> Result<(), String> {
         let is_known = |item: &ast::FlagsItem| match item.kind {
             FlagsItemKind::Negation => true,
-            FlagsItemKind::Flag(flag) => !matches!(flag, ast::Flag::Unicode | ast::Flag::CRLF | ast::Flag::IgnoreWhitespace),
+            FlagsItemKind::Flag(flag) => {
+                !matches!(flag, ast::Flag::Unicode | ast::Flag::CRLF | ast::Flag::IgnoreWhitespace)
+            }
         };
         match flags.items.iter().find(|item| !is_known(item)) {
             Some(item) => Err(format!("flag {} is not known in Kubernetes", self.source(&item.span))),
@@ -133,14 +135,19 @@ impl ast::Visitor for &mut Translation<'_> {
             Ast::Flags(set) => self.flags(&set.flags)?,
             Ast::Group(group) => match &group.kind {
                 GroupKind::NonCapturing(flags) => self.flags(flags)?,
-                GroupKind::CaptureName { name, .. } if !name.name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_') => {
+                GroupKind::CaptureName { name, .. }
+                    if !name.name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_') =>
+                {
                     return Err(self.unknown(&name.span));
                 }
                 _ => {}
             },
             Ast::Assertion(assertion) => match assertion.kind {
                 AssertionKind::WordBoundary => self.replacements.push((assertion.span, "(?-u:\\b)")),
-                AssertionKind::StartLine | AssertionKind::EndLine | AssertionKind::StartText | AssertionKind::EndText => {}
+                AssertionKind::StartLine
+                | AssertionKind::EndLine
+                | AssertionKind::StartText
+                | AssertionKind::EndText => {}
                 _ => return Err(format!("{} cannot be used here", self.source(&assertion.span))),
             },
             Ast::Repetition(repetition) => {
@@ -168,7 +175,10 @@ impl ast::Visitor for &mut Translation<'_> {
                 self.literal(&range.end)?;
             }
             ClassSetItem::Bracketed(class) => {
-                return Err(format!("{} does not mean the same in Kubernetes; write \\[ for a bracket", self.source(&class.span)));
+                return Err(format!(
+                    "{} does not mean the same in Kubernetes; write \\[ for a bracket",
+                    self.source(&class.span)
+                ));
             }
             _ => {}
         }
@@ -212,15 +222,39 @@ mod tests {
 
     #[test]
     fn classes_are_about_ascii() {
-        assert!(matches(r"^\w+$", "a_1") && !matches(r"\w", "é") && matches(r"^[\w.-]+$", "a.b-c") && !matches(r"[\d]", "٣"));
-        assert!(matches(r"^\W$", "é") && matches(r"^[\D]$", "٣") && matches(r"\bweb\b", "éweb-1") && !matches(r"\s", "\u{a0}\u{b}"));
+        assert!(
+            matches(r"^\w+$", "a_1")
+                && !matches(r"\w", "é")
+                && matches(r"^[\w.-]+$", "a.b-c")
+                && !matches(r"[\d]", "٣")
+        );
+        assert!(
+            matches(r"^\W$", "é")
+                && matches(r"^[\D]$", "٣")
+                && matches(r"\bweb\b", "éweb-1")
+                && !matches(r"\s", "\u{a0}\u{b}")
+        );
     }
 
     #[test]
     fn what_go_reads_otherwise_is_refused() {
         for pattern in [
-            "[a[b]]", "[a&&b]", "[a--b]", "(?x)a", "(?-u)a", r"\u0041", r"\<a", r"\b{start}", r"a\B", "a{1001}", "(a{100}){11}", "a**", "a{2}{3}",
-            "a{,2}", "(a", r"\1",
+            "[a[b]]",
+            "[a&&b]",
+            "[a--b]",
+            "(?x)a",
+            "(?-u)a",
+            r"\u0041",
+            r"\<a",
+            r"\b{start}",
+            r"a\B",
+            "a{1001}",
+            "(a{100}){11}",
+            "a**",
+            "a{2}{3}",
+            "a{,2}",
+            "(a",
+            r"\1",
         ] {
             assert!(compile(pattern).is_err(), "{pattern}");
         }

@@ -232,7 +232,9 @@ pub(crate) fn parse_nanoseconds(text: &str) -> Option<i64> {
 fn part_of(part: &str, scale: i64) -> i64 {
     let (mut digits, mut power) = (0_i64, 1.0_f64);
     for digit in part.bytes() {
-        let Some(more) = digits.checked_mul(10).and_then(|tens| tens.checked_add(i64::from(digit - b'0'))) else { break };
+        let Some(more) = digits.checked_mul(10).and_then(|tens| tens.checked_add(i64::from(digit - b'0'))) else {
+            break;
+        };
         (digits, power) = (more, power * 10.0);
     }
     (digits as f64 * (scale as f64 / power)) as i64

@@ -64,6 +64,6 @@ pub(crate) fn one_line(message: &str) -> String {
 
 /// `a Container`, `an EnvVar`.
 pub(crate) fn article(name: &str) -> String {
-    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+    let article = if name.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {name}")
 }

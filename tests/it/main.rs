@@ -3,6 +3,7 @@
 mod apiserver;
 mod bad_input;
 mod cache;
+mod cel;
 mod chart;
 mod cluster;
 mod cookbook;

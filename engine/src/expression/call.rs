@@ -2,7 +2,7 @@
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, operators};
 
-use super::compile::{Compiler, OUTSIDE, Operand};
+use super::compile::{Compiler, Operand, refuse_outside};
 use super::cost::{Growth, REGEX_STEPS};
 use super::evaluate::Node;
 use super::functions::{self, Fault, Overload, Run, Size};
@@ -52,10 +52,8 @@ pub(super) fn visit(compiler: &mut Compiler<'_>, call: &CallExpr, depth: usize) 
             | operators::GREATER
             | operators::GREATER_EQUALS
     );
-    let outside = arguments.iter().filter(|argument| argument.outside).count();
-    if outside > usize::from(compares) {
-        return Err(OUTSIDE.into());
-    }
+    // Of two values that are compared one may come from outside.
+    arguments.iter().filter(|argument| argument.outside).skip(usize::from(compares)).try_for_each(refuse_outside)?;
     let growth = growth(compiler, &name, &matching, &arguments, &trees)?;
     compiler.cost.growth = compiler.cost.growth.or(growth);
     let pattern = match matching.first().map(|overload| overload.run) {
@@ -64,11 +62,13 @@ pub(super) fn visit(compiler: &mut Compiler<'_>, call: &CallExpr, depth: usize) 
         _ => None,
     };
     let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.node).collect();
-    if let (operators::IN, [_, Node::List(items)]) = (name.as_str(), arguments.as_slice())
-        && items.is_empty()
-    {
+    match (name.as_str(), arguments.as_slice()) {
         // Kubernetes does not ask what is in it.
-        return Ok(Operand::small(Node::Bool(false), Type::Bool));
+        (operators::IN, [_, Node::List(items)]) if items.is_empty() => {
+            return Ok(Operand::small(Node::Bool(false), Type::Bool));
+        }
+        (operators::IN, [key, of]) => compiler.note_asked(key, of),
+        _ => {}
     }
     let node = Node::Call { overloads: matching, arguments, pattern, name: shown(&name) };
     let node = fold(&name, node)?;
@@ -77,7 +77,9 @@ pub(super) fn visit(compiler: &mut Compiler<'_>, call: &CallExpr, depth: usize) 
 
 fn lazy(name: &str, arguments: Vec<Operand>, kind: Type, growth: Growth) -> Operand {
     let mut nodes = arguments.into_iter().map(|argument| Box::new(argument.node));
-    let (Some(one), Some(other)) = (nodes.next(), nodes.next()) else { unreachable!("their signatures have two parameters") };
+    let (Some(one), Some(other)) = (nodes.next(), nodes.next()) else {
+        unreachable!("their signatures have two parameters")
+    };
     Operand { growth, ..Operand::small(Node::OptionalOr { one, other, is_value: name == "orValue" }, kind) }
 }
 
@@ -91,7 +93,8 @@ fn resolve(
     let mut matching = Vec::new();
     let mut result: Option<Type> = None;
     let is_known = arguments.first().is_some_and(|first| !matches!(compiler.found.resolve(first), Type::Dyn));
-    let forms = overloads.iter().filter(|overload| overload.is_member == is_member && !(overload.is_for_dyn() && is_known));
+    let forms =
+        overloads.iter().filter(|overload| overload.is_member == is_member && !(overload.is_for_dyn() && is_known));
     for overload in forms {
         let variables: Vec<Type> = (0..overload.variables).map(|_| compiler.found.fresh()).collect();
         let parameters: Vec<Type> = overload.parameters.iter().map(|of| of.with_variables(&variables)).collect();
@@ -204,8 +207,20 @@ fn shown(name: &str) -> String {
 }
 
 fn unknown(name: &str) -> String {
+    /// What Kubernetes has besides. A pod has no times yet, and no unsigned numbers.
+    #[rustfmt::skip]
+    const OTHERS: &[&str] = &[
+        "type", "bytes", "timestamp", "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "url", "isURL",
+        "ip", "isIP", "cidr", "isCIDR", "semver", "isSemver", "distinct", "sortBy", "range", "transformList", "transformMap", "transformMapEntry",
+        "ofNonZeroValue", "unwrap", "unwrapOpt",
+    ];
+    if source::MACROS.contains(&name) {
+        return format!("{name}() goes through a list with one name for the item: list.{name}(item, …)");
+    }
     let near = match name {
         "uint" => Some("int"),
+        "sets.contains" | "contains" => Some("in"),
+        _ if OTHERS.contains(&name) => None,
         _ => nearest(name, functions::names().chain(source::MACROS.iter().copied())),
     };
     format!("{name}() is not a function that templates can use{}", did_you_mean(near))
@@ -221,7 +236,9 @@ fn no_match(name: &str, overloads: &[Overload], is_member: bool, kinds: &[Type])
         ),
         (operators::EQUALS | operators::NOT_EQUALS, [one, other]) => {
             let hint = match (one, other) {
-                (Type::Int, Type::Double) | (Type::Double, Type::Int) => "; write 1.0 for 1, or convert with double() or int()",
+                (Type::Int, Type::Double) | (Type::Double, Type::Int) => {
+                    "; write 1.0 for 1, or convert with double() or int()"
+                }
                 _ if kinds.iter().any(is_text) => "; string() and int() convert",
                 _ => "",
             };
@@ -233,7 +250,8 @@ fn no_match(name: &str, overloads: &[Overload], is_member: bool, kinds: &[Type])
         }
         _ => {
             let forms: Vec<_> = overloads.iter().map(|overload| overload.signature).collect();
-            let mut forms: Vec<_> = forms.iter().map(|form| form.rsplit_once(") ").map_or(*form, |(form, _)| form)).collect();
+            let mut forms: Vec<_> =
+                forms.iter().map(|form| form.rsplit_once(") ").map_or(*form, |(form, _)| form)).collect();
             forms.dedup();
             let forms: Vec<_> = forms.iter().map(|form| format!("{form})")).collect();
             let (of, given) = match given.split_first() {

@@ -4,37 +4,59 @@
 //! Inside a comprehension a value from outside of it can only be compared: anything else could take the square of the
 //! input.
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr as Tree, ListExpr, LiteralValue, SelectExpr, operators};
+mod comprehension;
+mod literals;
 
+use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, SelectExpr, operators};
+
+use super::Key;
 use super::call;
 use super::cost::{Cost, Growth};
-use super::evaluate::{Comprehension, Entry, Kind, Node};
+use super::evaluate::Node;
 use super::path::{Path, literal};
 use super::source::MAX_DEPTH;
 use super::types::{Found, Scope, Type};
 use super::variables::{Input, Root, Wanted, step};
 use crate::text::{did_you_mean, nearest};
 
-pub(super) const OUTSIDE: &str = "inside a comprehension, a value from outside of it can only be compared";
+/// Refuses a value from outside of the comprehension at hand where it is not compared.
+pub(super) fn refuse_outside(value: &Operand) -> Result<(), String> {
+    if !value.outside {
+        return Ok(());
+    }
+    let what = value.place.as_deref().unwrap_or("a value");
+    Err(format!(
+        "inside a comprehension {what} comes from outside of it and can only be compared, as in item.name == {what}; use it before \
+         or behind the comprehension"
+    ))
+}
 
 /// What became of a tree.
 pub(super) struct Compiled {
     pub(super) node: Node,
     pub(super) inputs: Vec<Input>,
+    pub(super) asked: Vec<Key>,
     pub(super) cost: Cost,
     pub(super) kind: Type,
 }
 
 /// Checks a tree, and finds what its names stand for.
 pub(super) fn compile(tree: &Tree, scope: &Scope<'_>) -> Result<Compiled, String> {
-    let mut compiler =
-        Compiler { scope, items: Vec::new(), inputs: Vec::new(), cost: Cost::default(), found: Found::default() };
+    let mut compiler = Compiler {
+        scope,
+        items: Vec::new(),
+        inputs: Vec::new(),
+        asked: Vec::new(),
+        cost: Cost::default(),
+        found: Found::default(),
+    };
     let value = compiler.visit(tree, 0)?;
     compiler.cost.growth = compiler.cost.growth.or(value.growth);
     Ok(Compiled {
         kind: compiler.found.resolve(&value.kind),
         node: value.node,
         inputs: compiler.inputs,
+        asked: compiler.asked,
         cost: compiler.cost,
     })
 }
@@ -44,6 +66,7 @@ pub(super) struct Compiler<'a> {
     /// The variables of the comprehensions around the node at hand, the innermost last.
     items: Vec<Item>,
     inputs: Vec<Input>,
+    asked: Vec<Key>,
     pub(super) cost: Cost,
     pub(super) found: Found,
 }
@@ -122,24 +145,6 @@ impl Compiler<'_> {
         }
     }
 
-    fn literal(&self, value: &LiteralValue) -> Result<Operand, String> {
-        let (node, kind) = match value {
-            LiteralValue::Null => (Node::Null, Type::Null),
-            LiteralValue::Boolean(value) => (Node::Bool(*value.inner()), Type::Bool),
-            LiteralValue::Int(number) => (Node::Int(*number.inner()), Type::Int),
-            LiteralValue::Double(number) => (Node::Double(*number.inner()), Type::Double),
-            LiteralValue::String(text) => (Node::String(text.inner().to_owned()), Type::String),
-            LiteralValue::UInt(number) => return Err(format!("a pod knows no unsigned numbers; write {}", number.inner())),
-            LiteralValue::Bytes(_) => return Err("bytes are not used in a pod; write a text without b".into()),
-        };
-        let mut operand = Operand::small(node, kind);
-        // A text of the source can stand in a result once for each item.
-        if let (Node::String(text), true) = (&operand.node, self.is_inside()) {
-            operand.growth.bytes += text.len() as u64;
-        }
-        Ok(operand)
-    }
-
     /// The path that a tree is, if it is one: names behind a variable of ours, as far as the schema knows them. What is behind
     /// them is found when it is evaluated.
     fn path(&self, tree: &Tree) -> Result<Option<Path>, String> {
@@ -173,7 +178,8 @@ impl Compiler<'_> {
         };
         let wanted = path.optional.map_or(Wanted::Value, |from| Wanted::Optional { from });
         let place = path.to_string();
-        let node = self.read(Input { root: path.root, path: path.names, wanted, double: matches!(kind.without_null(), Type::Double) });
+        let double = matches!(kind.without_null(), Type::Double);
+        let node = self.read(Input { root: path.root, path: path.names, wanted, double, is_key: path.is_key });
         Ok(Operand {
             node,
             kind: if path.optional.is_some() { Type::optional(kind) } else { kind },
@@ -189,6 +195,14 @@ impl Compiler<'_> {
             self.inputs.push(input);
         }
         Node::Input(at)
+    }
+
+    /// Notes that an expression asks with `in` for a key that is written out.
+    pub(super) fn note_asked(&mut self, key: &Node, of: &Node) {
+        if let (Node::String(key), Node::Input(at)) = (key, of) {
+            let Input { root, path, .. } = &self.inputs[*at];
+            self.asked.push(Key { root: *root, path: path.iter().chain([key]).cloned().collect() });
+        }
     }
 
     fn unknown_variable(&self, name: &str) -> String {
@@ -222,80 +236,15 @@ impl Compiler<'_> {
         self.items.iter().any(|item| item.is_one_of_many)
     }
 
-    pub(super) fn entries(&mut self, list: &ListExpr, depth: usize) -> Result<Vec<(bool, Operand)>, String> {
-        let mut entries = Vec::with_capacity(list.elements.len());
-        for (at, element) in list.elements.iter().enumerate() {
-            entries.push(self.entry(element, list.optional_indices.contains(&at), depth)?);
-        }
-        Ok(entries)
-    }
-
-    /// An item or value of a literal, and whether it is optional: its type is that of what it holds.
-    fn entry(&mut self, tree: &Tree, is_optional: bool, depth: usize) -> Result<(bool, Operand), String> {
-        let mut value = self.visit(tree, depth + 1)?;
-        if value.outside {
-            return Err(OUTSIDE.into());
-        }
-        if is_optional {
-            value.kind = match self.found.resolve(&value.kind) {
-                Type::Optional(of) => *of,
-                Type::Dyn => Type::Dyn,
-                other => return Err(format!("what stands behind ? must be optional, such as pod.?spec, and is {}", other.with_article())),
-            };
-        }
-        Ok((is_optional, value))
-    }
-
-    fn join_items(&mut self, one: Option<Type>, other: &Type) -> Result<Type, String> {
-        let Some(one) = one else { return Ok(other.clone()) };
-        self.found.join(&one, other).ok_or_else(|| {
-            let (one, other) = (self.found.resolve(&one), self.found.resolve(other));
-            format!("a list holds values of one type, and not {one} and {other}; string() and double() convert")
-        })
-    }
-
-    pub(super) fn list(&mut self, entries: Vec<(bool, Operand)>, kind: Type) -> Operand {
-        let growth = entries.iter().map(|(_, entry)| entry.growth.held()).reduce(Growth::plus).unwrap_or(Growth::SMALL);
-        let entries = entries.into_iter().map(|(is_optional, entry)| Entry { value: entry.node, is_optional }).collect();
-        Operand { growth, ..Operand::small(Node::List(entries), Type::list(kind)) }
-    }
-
-    fn map(&mut self, entries: &[IdedEntryExpr], depth: usize) -> Result<Operand, String> {
-        let (mut nodes, mut kinds, mut growth) = (Vec::new(), None::<(Type, Type)>, None::<Growth>);
-        for entry in entries {
-            let EntryExpr::MapEntry(entry) = &entry.expr else {
-                unreachable!("an object that is written out has no fields of a type")
-            };
-            let (_, key) = self.entry(&entry.key, false, depth)?;
-            let (is_optional, value) = self.entry(&entry.value, entry.optional, depth)?;
-            let entry = key.growth.plus(value.growth.held());
-            growth = Some(growth.map_or(entry, |growth| growth.plus(entry)));
-            kinds = Some(match kinds {
-                None => (key.kind, value.kind),
-                Some((known, values)) => {
-                    let keys = self.found.join(&known, &key.kind).ok_or("the keys of an object are of one type")?;
-                    // Its values may be of several types: it is a part of a pod.
-                    (keys, self.found.join(&values, &value.kind).unwrap_or(Type::Dyn))
-                }
-            });
-            nodes.push((key.node, Entry { value: value.node, is_optional }));
-        }
-        let (key, value) = kinds.unwrap_or_else(|| (self.found.fresh(), self.found.fresh()));
-        let key = self.found.resolve(&key);
-        if !matches!(key, Type::String | Type::Int | Type::Bool | Type::Dyn | Type::Variable(_)) {
-            return Err(format!("the key of an object is a string, and not {}", key.with_article()));
-        }
-        let kind = Type::Map(Box::new(key), Box::new(value));
-        Ok(Operand { growth: growth.unwrap_or(Growth::SMALL), ..Operand::small(Node::Map(nodes), kind) })
-    }
-
     fn visit_call(&mut self, call: &CallExpr, depth: usize) -> Result<Operand, String> {
         let arguments = call.args.as_slice();
         match (call.func_name.as_str(), call.target.as_deref(), arguments) {
             ("has", None, [of]) => self.has(of, depth),
-            ("all" | "exists" | "exists_one" | "existsOne" | "filter" | "optMap" | "optFlatMap", Some(range), [name, body]) => {
-                self.comprehension(&call.func_name, range, name, None, body, depth)
-            }
+            (
+                "all" | "exists" | "exists_one" | "existsOne" | "filter" | "optMap" | "optFlatMap",
+                Some(range),
+                [name, body],
+            ) => self.comprehension(&call.func_name, range, name, None, body, depth),
             ("map", Some(range), [name, body]) => self.comprehension("map", range, name, None, body, depth),
             ("map", Some(range), [name, condition, body]) => {
                 self.comprehension("map", range, name, Some(condition), body, depth)
@@ -303,9 +252,7 @@ impl Compiler<'_> {
             (operators::CONDITIONAL, None, [condition, then, otherwise]) => {
                 let condition = self.condition(condition, "the condition of ?:", depth)?;
                 let (then, otherwise) = (self.visit(then, depth + 1)?, self.visit(otherwise, depth + 1)?);
-                if condition.outside || then.outside || otherwise.outside {
-                    return Err(OUTSIDE.into());
-                }
+                [&condition, &then, &otherwise].into_iter().try_for_each(refuse_outside)?;
                 let kind = self.found.join(&then.kind, &otherwise.kind).ok_or_else(|| {
                     let (then, otherwise) = (self.found.resolve(&then.kind), self.found.resolve(&otherwise.kind));
                     format!("both sides of ?: give values of one type or null, and not {then} and {otherwise}; string() and double() convert")
@@ -357,7 +304,13 @@ impl Compiler<'_> {
             if path.optional.is_some() {
                 return Err(format!("has() and .? do not go together; write {path}.hasValue()"));
             }
-            let input = Input { root: path.root, path: path.names, wanted: Wanted::Presence, double: false };
+            let input = Input {
+                root: path.root,
+                path: path.names,
+                wanted: Wanted::Presence,
+                double: false,
+                is_key: path.is_key,
+            };
             return Ok(Operand::small(self.read(input), Type::Bool));
         }
         let of = self.visit(&select.operand, depth + 1)?;
@@ -382,13 +335,20 @@ impl Compiler<'_> {
             Type::Map(key, value) => ((**key).clone(), (**value).clone()),
             Type::Dyn | Type::Variable(_) => (Type::Dyn, Type::Dyn),
             Type::Object(object) => {
-                return Err(format!("{} has fields and no keys; write .field or .?field", crate::text::article(&object.name)));
+                return Err(format!(
+                    "{} has fields and no keys; write .field or .?field",
+                    crate::text::article(&object.name)
+                ));
             }
             other => return Err(format!("{} has no items", other.with_article())),
         };
         if !self.found.takes(std::slice::from_ref(&wanted), std::slice::from_ref(&at.kind)) {
             let at = self.found.resolve(&at.kind);
-            return Err(format!("an item of {resolved} is found by {}, and not by {}", wanted.with_article(), at.with_article()));
+            return Err(format!(
+                "an item of {resolved} is found by {}, and not by {}",
+                wanted.with_article(),
+                at.with_article()
+            ));
         }
         let written = match &at.node {
             Node::Int(at) => at.to_string(),
@@ -399,81 +359,8 @@ impl Compiler<'_> {
         let kind = if is_optional || was_optional { Type::optional(item) } else { item };
         let (outside, growth, is_place) = (of.outside, of.growth, of.place.is_some());
         let (of, at) = (Box::new(of.node), Box::new(at.node));
-        let node = if is_optional {
-            Node::OptionalIndex { of, at }
-        } else {
-            Node::Index { of, at, place: place.clone() }
-        };
+        let node =
+            if is_optional { Node::OptionalIndex { of, at } } else { Node::Index { of, at, place: place.clone() } };
         Ok(Operand { node, kind, outside, growth, place: is_place.then_some(place) })
-    }
-
-    fn comprehension(
-        &mut self,
-        name: &str,
-        range: &Tree,
-        variable: &Tree,
-        condition: Option<&Tree>,
-        body: &Tree,
-        depth: usize,
-    ) -> Result<Operand, String> {
-        let Expr::Ident(variable) = &variable.expr else {
-            return Err(format!("{name}() begins with a name for the item: {name}(item, …)"));
-        };
-        let range = self.visit(range, depth + 1)?;
-        if range.outside {
-            return Err("a comprehension inside another can only go through the item at hand".into());
-        }
-        let resolved = self.found.resolve(&range.kind);
-        let is_optional_map = name.starts_with("opt");
-        let item = match resolved.without_null() {
-            Type::Optional(of) if is_optional_map => (**of).clone(),
-            Type::Dyn | Type::Variable(_) => Type::Dyn,
-            Type::List(item) if !is_optional_map => (**item).clone(),
-            Type::Map(key, _) if !is_optional_map => (**key).clone(),
-            Type::Optional(_) => return Err(format!("{name}() needs a list, and not an optional one; write .orValue([])")),
-            other => {
-                let needs = if is_optional_map { "an optional value" } else { "a list, or an object whose keys it goes through" };
-                return Err(format!("{name}() needs {needs}, and not {}", other.with_article()));
-            }
-        };
-        // Names in a pod may be shown; a parameter's need not be.
-        let of_pod = |place: &String| !place.starts_with(Root::Params.as_str());
-        let items = range.place.clone().filter(of_pod).filter(|_| matches!(item, Type::Object(_) | Type::String));
-        let growth = range.growth;
-        self.items.push(Item { name: variable.clone(), kind: item.clone(), growth, is_one_of_many: !is_optional_map });
-        let condition = condition.map(|condition| self.condition(condition, "map()", depth)).transpose()?;
-        let body = match name {
-            "map" | "optMap" | "optFlatMap" => {
-                let body = self.visit(body, depth + 1)?;
-                if body.outside {
-                    return Err(OUTSIDE.into());
-                }
-                body
-            }
-            _ => self.condition(body, &format!("{name}()"), depth)?,
-        };
-        self.items.pop();
-        self.cost.steps = self.cost.steps.max(u64::from(!is_optional_map));
-        self.cost.growth = self.cost.growth.or(range.growth).or(body.growth);
-        let mapped = body.growth.held().times(growth);
-        let (kind, kind_of_value, growth) = match name {
-            "all" => (Kind::All, Type::Bool, Growth::SMALL),
-            "exists" => (Kind::Exists, Type::Bool, Growth::SMALL),
-            "exists_one" | "existsOne" => (Kind::ExistsOne, Type::Bool, Growth::SMALL),
-            "filter" => (Kind::Filter, Type::list(item), growth),
-            "map" => (Kind::Map(condition.map(|condition| condition.node)), Type::list(body.kind.clone()), mapped),
-            "optMap" => (Kind::OptionalMap { is_flat: false }, Type::optional(body.kind.clone()), mapped),
-            _ => {
-                let kind = self.found.resolve(&body.kind);
-                if !matches!(kind, Type::Optional(_) | Type::Dyn) {
-                    return Err(format!("optFlatMap() needs an optional value, and not {}; write optMap()", kind.with_article()));
-                }
-                (Kind::OptionalMap { is_flat: true }, kind, mapped)
-            }
-        };
-        self.cost.growth = self.cost.growth.or(growth);
-        let node = Node::Comprehension(Box::new(Comprehension { kind, range: range.node, body: body.node, items }));
-        // What it gives is new, and so no longer from outside of a comprehension around it.
-        Ok(Operand { growth, ..Operand::small(node, kind_of_value) })
     }
 }

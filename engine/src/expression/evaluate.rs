@@ -23,21 +23,48 @@ pub(super) enum Node {
     List(Vec<Entry>),
     Map(Vec<(Node, Entry)>),
     /// `of.field`. `place` is how it is written, for messages.
-    Member { of: Box<Node>, field: String, place: String },
+    Member {
+        of: Box<Node>,
+        field: String,
+        place: String,
+    },
     /// `has(of.field)`
-    Has { of: Box<Node>, field: String, place: String },
+    Has {
+        of: Box<Node>,
+        field: String,
+        place: String,
+    },
     /// `of.?field`
-    OptionalMember { of: Box<Node>, field: String },
+    OptionalMember {
+        of: Box<Node>,
+        field: String,
+    },
     /// `of[at]`
-    Index { of: Box<Node>, at: Box<Node>, place: String },
+    Index {
+        of: Box<Node>,
+        at: Box<Node>,
+        place: String,
+    },
     /// `of[?at]`
-    OptionalIndex { of: Box<Node>, at: Box<Node> },
+    OptionalIndex {
+        of: Box<Node>,
+        at: Box<Node>,
+    },
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Conditional(Box<[Node; 3]>),
     /// `one.or(other)`, or `one.orValue(other)`.
-    OptionalOr { one: Box<Node>, other: Box<Node>, is_value: bool },
-    Call { overloads: Vec<&'static Overload>, arguments: Vec<Node>, pattern: Option<Box<Pattern>>, name: String },
+    OptionalOr {
+        one: Box<Node>,
+        other: Box<Node>,
+        is_value: bool,
+    },
+    Call {
+        overloads: Vec<&'static Overload>,
+        arguments: Vec<Node>,
+        pattern: Option<Box<Pattern>>,
+        name: String,
+    },
     Comprehension(Box<Comprehension>),
 }
 
@@ -67,7 +94,9 @@ pub(super) enum Kind {
     Map(Option<Node>),
     Filter,
     /// `optMap` and `optFlatMap` of an optional value.
-    OptionalMap { is_flat: bool },
+    OptionalMap {
+        is_flat: bool,
+    },
 }
 
 /// The values that a step can read.
@@ -81,6 +110,8 @@ pub(super) struct Frame<'v, 'a> {
 
 type Outcome<'a> = Result<Value<'a>, String>;
 
+/// Kubernetes fails there.
+pub(super) const NO_QUANTITY: &str = "cannot give a quantity; convert it inside, such as by .asInteger()";
 const WRONG_TYPE: &str = "got a value of the wrong type; string(), int() and quantity() convert";
 
 impl Node {
@@ -239,7 +270,9 @@ fn index<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, String
     match (of, at) {
         (Value::Map(map), key) => Ok(map.get(key).cloned()),
         (Value::List(items), Value::Int(at)) => Ok(usize::try_from(*at).ok().and_then(|at| items.get(at)).cloned()),
-        (Value::List(items), Value::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => Ok(items.get(*at as usize).cloned()),
+        (Value::List(items), Value::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => {
+            Ok(items.get(*at as usize).cloned())
+        }
         _ => Err(format!("[…] {WRONG_TYPE}")),
     }
 }
@@ -266,7 +299,15 @@ impl Comprehension {
             (Kind::OptionalMap { .. }, Value::Optional(None)) => Ok(Value::Optional(None)),
             (Kind::OptionalMap { is_flat }, Value::Optional(Some(held))) => {
                 match self.step(&self.body, &held, frame)? {
+                    Value::Quantity(_) => Err(format!("optMap() {NO_QUANTITY}")),
+                    Value::Optional(Some(held)) if *is_flat && matches!(*held, Value::Quantity(_)) => {
+                        Err(format!("optFlatMap() {NO_QUANTITY}"))
+                    }
                     mapped @ Value::Optional(_) if *is_flat => Ok(mapped),
+                    // Kubernetes unpacks what is optional already.
+                    Value::Optional(held) if !*is_flat => {
+                        Ok(Value::some(held.map_or(Value::Null, |held| (*held).clone())))
+                    }
                     mapped if !*is_flat => Ok(Value::some(mapped)),
                     _ => Err(format!("optFlatMap() {WRONG_TYPE}")),
                 }
@@ -303,7 +344,8 @@ impl Comprehension {
             Kind::Map(condition) => {
                 let mut mapped = Vec::with_capacity(items.len());
                 for (at, item) in items.iter().enumerate() {
-                    let wanted = condition.as_ref().map_or(Ok(true), |condition| self.holds(condition, at, item, frame));
+                    let wanted =
+                        condition.as_ref().map_or(Ok(true), |condition| self.holds(condition, at, item, frame));
                     if wanted? {
                         mapped.push(self.step(&self.body, item, frame).map_err(|error| self.of_item(at, item, error))?);
                     }
@@ -334,7 +376,13 @@ impl Comprehension {
         value
     }
 
-    fn holds<'a>(&'a self, node: &'a Node, at: usize, item: &Value<'a>, frame: &mut Frame<'_, 'a>) -> Result<bool, String> {
+    fn holds<'a>(
+        &'a self,
+        node: &'a Node,
+        at: usize,
+        item: &Value<'a>,
+        frame: &mut Frame<'_, 'a>,
+    ) -> Result<bool, String> {
         match self.step(node, item, frame) {
             Ok(Value::Bool(holds)) => Ok(holds),
             Ok(_) => Err(self.of_item(at, item, format!("a condition {WRONG_TYPE}"))),

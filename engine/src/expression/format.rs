@@ -77,16 +77,19 @@ fn parse(format: &str) -> Result<Vec<(&str, Part<'_>)>, String> {
     while let Some(at) = rest.find('%') {
         parts.push((&rest[..at], Part::Literal(&rest[..at])));
         let clause = &rest[at + 1..];
-        let digits = clause.strip_prefix('.').map_or(0, |digits| {
-            1 + digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len())
-        });
-        let letter = clause[digits..].chars().next().ok_or("format() ends with an unfinished %; a % itself is written %%")?;
+        let digits = clause
+            .strip_prefix('.')
+            .map_or(0, |digits| 1 + digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len()));
+        let letter =
+            clause[digits..].chars().next().ok_or("format() ends with an unfinished %; a % itself is written %%")?;
         let end = digits + letter.len_utf8();
         let precision = match digits {
             0 => 6,
-            _ => clause[1..digits].parse().ok().filter(|precision| *precision <= MAX_PRECISION).ok_or_else(|| {
-                format!("format() writes at most {MAX_PRECISION} digits behind the point")
-            })?,
+            _ => clause[1..digits]
+                .parse()
+                .ok()
+                .filter(|precision| *precision <= MAX_PRECISION)
+                .ok_or_else(|| format!("format() writes at most {MAX_PRECISION} digits behind the point"))?,
         };
         let part = match letter {
             '%' if digits == 0 => Part::Literal("%"),
@@ -123,8 +126,12 @@ fn write(text: &mut String, clause: Clause, value: &Value<'_>) -> Result<(), Fau
         (Clause::Octal, Value::Int(number)) => radix(*number, format!("{:o}", number.unsigned_abs())),
         (Clause::Hex { upper: false }, Value::Int(number)) => radix(*number, format!("{:x}", number.unsigned_abs())),
         (Clause::Hex { upper: true }, Value::Int(number)) => radix(*number, format!("{:X}", number.unsigned_abs())),
-        (Clause::Hex { upper: false }, Value::String(bytes)) => bytes.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        (Clause::Hex { upper: true }, Value::String(bytes)) => bytes.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        (Clause::Hex { upper: false }, Value::String(bytes)) => {
+            bytes.bytes().map(|byte| format!("{byte:02x}")).collect()
+        }
+        (Clause::Hex { upper: true }, Value::String(bytes)) => {
+            bytes.bytes().map(|byte| format!("{byte:02X}")).collect()
+        }
         _ => return Err(Fault::Type),
     };
     text.push_str(&written);

@@ -2,7 +2,12 @@
 //!
 //! Kubernetes has more. What is here means the same there; `docs/templates.md` lists it, and a test keeps both together.
 
-use std::borrow::Cow;
+mod arguments;
+mod lists;
+mod numbers;
+mod signature;
+mod texts;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,20 +15,17 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::numbers::{format_double, parse_double};
+pub(super) use self::arguments::Fault;
+use self::arguments::{Outcome, boolean, double, duration, failed, held, int, list, map, overflow, quantity, text};
+use self::lists::{extreme, flatten, is_sorted, optional, place, position, size, slice, sort, sum};
+pub(super) use self::numbers::to_text;
+use self::numbers::{
+    compare, doubles, durations, integers, no_quantity, not_by_zero, quantities, to_bool, to_double, to_int, units,
+};
+use self::texts::{char_at, find_all, index_of, join, last_index_of, quote, replace, split, substring};
 use super::types::Type;
 use super::value::Value;
 use crate::quantity::{NoQuantity, Quantity, parse_nanoseconds};
-
-/// Why a function gave no value. It shows none: they may be a pod's secrets.
-#[derive(Clone, Debug)]
-pub(super) enum Fault {
-    /// It does not take values of these types.
-    Type,
-    Failed(Cow<'static, str>),
-}
-
-type Outcome<'a> = Result<Value<'a>, Fault>;
 
 /// How large a result can be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,10 +138,10 @@ const TABLE: &[(&str, Size, Run)] = &[
     ("list(O).max() O", Sum, Plain(|it| extreme(list(it, 0)?, Ordering::Less))),
     ("list(O).isSorted() bool", Small, Plain(|it| is_sorted(list(it, 0)?))),
     ("list(O).sort() list(O)", Sum, Plain(|it| sort(list(it, 0)?))),
-    ("list(A).indexOf(A) int", Small, Plain(|it| Ok(at(position(list(it, 0)?.iter(), &it[1]))))),
+    ("list(A).indexOf(A) int", Small, Plain(|it| Ok(place(position(list(it, 0)?.iter(), &it[1]))))),
     ("list(A).lastIndexOf(A) int", Small, Plain(|it| {
         let items = list(it, 0)?;
-        Ok(at(position(items.iter().rev(), &it[1]).map(|at| items.len() - 1 - at)))
+        Ok(place(position(items.iter().rev(), &it[1]).map(|at| items.len() - 1 - at)))
     })),
     ("list(A).reverse() list(A)", Sum, Plain(|it| Ok(Value::list(list(it, 0)?.iter().rev().cloned().collect())))),
     ("list(A).slice(int, int) list(A)", Sum, Plain(|it| slice(list(it, 0)?, int(it, 1)?, int(it, 2)?))),
@@ -203,13 +205,10 @@ const TABLE: &[(&str, Size, Run)] = &[
     ("optional(A).orValue(A) A", Sum, Lazy),
 ];
 
-/// The types that have an order: `O` in a signature stands for each of them.
-const ORDERED: [&str; 5] = ["bool", "int", "double", "string", "duration"];
-
 static FUNCTIONS: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
     let mut functions: HashMap<_, Vec<_>> = HashMap::new();
     for &(signature, size, run) in TABLE {
-        let (name, overloads) = parse_signature(signature, size, run);
+        let (name, overloads) = signature::parse(signature, size, run);
         functions.entry(name).or_default().extend(overloads);
     }
     functions
@@ -255,432 +254,4 @@ fn is_of(value: &Value<'_>, wanted: &Type) -> bool {
 /// The names of all functions and operators.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.keys().copied()
-}
-
-fn parse_signature(signature: &'static str, size: Size, run: Run) -> (&'static str, Vec<Overload>) {
-    let bracket = argument_bracket(signature);
-    let end = signature.rfind(") ").expect("a signature has a result") + 1;
-    let (head, arguments, result) = (&signature[..bracket], &signature[bracket + 1..end - 1], &signature[end + 1..]);
-    // A name such as `optional.of` has a dot, too; a receiver is a type.
-    let (receiver, name) = match head.rsplit_once('.') {
-        Some((receiver, name)) if receiver != "strings" && !(receiver == "optional") => (Some(receiver), name),
-        _ => (None, head),
-    };
-    let words: Vec<&str> = receiver.into_iter().chain(split_arguments(arguments)).collect();
-    let make = |ordered: &[&str]| {
-        let mut ordered = ordered.iter().copied().cycle();
-        let mut parse = |word: &str| parse_type(word, &mut ordered);
-        let parameters: Vec<Type> = words.iter().map(|word| parse(word)).collect();
-        let result = parse(result);
-        Overload { signature, is_member: receiver.is_some(), parameters, result, variables: 2, size, run }
-    };
-    let holds_order = |word: &&str| word.contains('O');
-    let overloads = if !words.iter().any(holds_order) {
-        vec![make(&["dyn"])]
-    } else {
-        let mut all: Vec<_> = ORDERED.iter().map(|kind| make(&[kind])).collect();
-        // Numbers are compared as numbers.
-        if words.len() == 2 && receiver.is_none() {
-            all.extend([make(&["int", "double"]), make(&["double", "int"])]);
-        }
-        all
-    };
-    (name, overloads)
-}
-
-/// Where the arguments begin: behind the name, and not in a receiver such as `list(A)`.
-fn argument_bracket(signature: &str) -> usize {
-    let mut depth = 0;
-    let mut last = 0;
-    for (at, letter) in signature.char_indices() {
-        match letter {
-            ' ' if depth == 0 => break,
-            '(' => {
-                if depth == 0 {
-                    last = at;
-                }
-                depth += 1;
-            }
-            ')' => depth -= 1,
-            _ => {}
-        }
-    }
-    last
-}
-
-/// The words between commas that stand in no brackets.
-fn split_arguments(text: &str) -> Vec<&str> {
-    let (mut words, mut depth, mut begin) = (Vec::new(), 0, 0);
-    for (at, letter) in text.char_indices() {
-        match letter {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                words.push(text[begin..at].trim());
-                begin = at + 1;
-            }
-            _ => {}
-        }
-    }
-    if !text.is_empty() {
-        words.push(text[begin..].trim());
-    }
-    words
-}
-
-fn parse_type<'o>(word: &str, ordered: &mut impl Iterator<Item = &'o str>) -> Type {
-    match word {
-        "A" => Type::Variable(0),
-        "B" => Type::Variable(1),
-        "O" => parse_type(ordered.next().expect("the ordered types repeat"), &mut std::iter::empty()),
-        "dyn" => Type::Dyn,
-        "bool" => Type::Bool,
-        "int" => Type::Int,
-        "double" => Type::Double,
-        "string" => Type::String,
-        "duration" => Type::Duration,
-        "quantity" => Type::Quantity,
-        _ => {
-            let (outer, inner) = word.split_once('(').expect("a type of the table");
-            let mut inner = split_arguments(&inner[..inner.len() - 1]).into_iter().map(|word| Box::new(parse_type(word, ordered)));
-            let mut next = || inner.next().expect("a type of the table has its parameters");
-            match outer {
-                "list" => Type::List(next()),
-                "optional" => Type::Optional(next()),
-                _ => Type::Map(next(), next()),
-            }
-        }
-    }
-}
-
-fn failed(why: &'static str) -> Fault {
-    Fault::Failed(why.into())
-}
-
-fn overflow() -> Fault {
-    failed("the result does not fit into 64 bits")
-}
-
-fn no_quantity(error: NoQuantity) -> Fault {
-    failed(match error {
-        NoQuantity::Malformed => "quantity() got no quantity such as 500m or 64Mi",
-        NoQuantity::TooLarge => "quantity() got more than 10^28 or more than 36 digits",
-    })
-}
-
-fn text<'v>(of: &'v [Value<'_>], at: usize) -> Result<&'v str, Fault> {
-    if let Value::String(text) = &of[at] { Ok(text) } else { Err(Fault::Type) }
-}
-
-fn list<'v, 'a>(of: &'v [Value<'a>], at: usize) -> Result<&'v [Value<'a>], Fault> {
-    if let Value::List(items) = &of[at] { Ok(items) } else { Err(Fault::Type) }
-}
-
-fn map<'v, 'a>(of: &'v [Value<'a>], at: usize) -> Result<&'v super::value::Map<'a>, Fault> {
-    if let Value::Map(map) = &of[at] { Ok(map) } else { Err(Fault::Type) }
-}
-
-fn int(of: &[Value<'_>], at: usize) -> Result<i64, Fault> {
-    if let Value::Int(number) = of[at] { Ok(number) } else { Err(Fault::Type) }
-}
-
-fn double(of: &[Value<'_>], at: usize) -> Result<f64, Fault> {
-    if let Value::Double(number) = of[at] { Ok(number) } else { Err(Fault::Type) }
-}
-
-fn boolean(of: &[Value<'_>], at: usize) -> Result<bool, Fault> {
-    if let Value::Bool(value) = of[at] { Ok(value) } else { Err(Fault::Type) }
-}
-
-fn duration(of: &[Value<'_>], at: usize) -> Result<i64, Fault> {
-    if let Value::Duration(nanoseconds) = of[at] { Ok(nanoseconds) } else { Err(Fault::Type) }
-}
-
-fn quantity(of: &[Value<'_>], at: usize) -> Result<Quantity, Fault> {
-    if let Value::Quantity(quantity) = &of[at] { Ok(**quantity) } else { Err(Fault::Type) }
-}
-
-/// What an optional value holds.
-fn held<'v, 'a>(of: &'v [Value<'a>], at: usize) -> Result<Option<&'v Value<'a>>, Fault> {
-    if let Value::Optional(held) = &of[at] { Ok(held.as_deref()) } else { Err(Fault::Type) }
-}
-
-fn optional<'a>(value: Option<&Value<'a>>) -> Value<'a> {
-    value.cloned().map_or(Value::Optional(None), Value::some)
-}
-
-/// A place in a list, or -1.
-fn at<'a>(place: Option<usize>) -> Value<'a> {
-    Value::Int(place.map_or(-1, |place| place as i64))
-}
-
-fn compare<'a>(of: &[Value<'a>], holds: fn(Ordering) -> bool) -> Outcome<'a> {
-    match of[0].compare(&of[1]) {
-        Some(order) => Ok(Value::Bool(holds(order))),
-        None if matches!(of[0], Value::Double(_)) || matches!(of[1], Value::Double(_)) => {
-            Err(failed("what is not a number cannot be compared"))
-        }
-        None => Err(Fault::Type),
-    }
-}
-
-fn integers<'a>(of: &[Value<'a>], reckon: fn(i64, i64) -> Option<i64>) -> Outcome<'a> {
-    reckon(int(of, 0)?, int(of, 1)?).map(Value::Int).ok_or_else(overflow)
-}
-
-fn not_by_zero<'a>(of: &[Value<'a>], reckon: fn(i64, i64) -> Option<i64>) -> Outcome<'a> {
-    if int(of, 1)? == 0 { Err(failed("division by zero")) } else { integers(of, reckon) }
-}
-
-fn doubles<'a>(of: &[Value<'a>], reckon: fn(f64, f64) -> f64) -> Outcome<'a> {
-    Ok(Value::Double(reckon(double(of, 0)?, double(of, 1)?)))
-}
-
-fn durations<'a>(of: &[Value<'a>], reckon: fn(i64, i64) -> Option<i64>) -> Outcome<'a> {
-    reckon(duration(of, 0)?, duration(of, 1)?).map(Value::Duration).ok_or_else(overflow)
-}
-
-fn quantities<'a>(result: Option<Quantity>) -> Outcome<'a> {
-    result.map(|quantity| Value::Quantity(Rc::new(quantity))).ok_or(failed("the quantity has too many digits"))
-}
-
-fn position<'v, 'a: 'v>(mut items: impl Iterator<Item = &'v Value<'a>>, wanted: &Value<'_>) -> Option<usize> {
-    items.position(|item| item.equals(wanted) == Some(true))
-}
-
-fn size<'a>(of: &[Value<'a>]) -> Outcome<'a> {
-    let size = match &of[0] {
-        Value::String(text) => text.chars().count(),
-        Value::List(items) => items.len(),
-        Value::Map(map) => map.entries().len(),
-        _ => return Err(Fault::Type),
-    };
-    Ok(Value::Int(size as i64))
-}
-
-/// Where the character of that number begins, or the end of the text.
-fn offset(text: &str, character: usize) -> Option<usize> {
-    let mut places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-    places.nth(character)
-}
-
-fn out_of_range() -> Fault {
-    failed("an index is beyond the end of the text")
-}
-
-fn index_of<'a>(text: &str, wanted: &str, from: i64) -> Outcome<'a> {
-    if wanted.is_empty() {
-        return Ok(Value::Int(from));
-    }
-    let from = usize::try_from(from).map_err(|_| out_of_range())?;
-    let Some(begin) = offset(text, from) else { return Ok(Value::Int(-1)) };
-    Ok(at(text[begin..].find(wanted).map(|found| from + text[begin..begin + found].chars().count())))
-}
-
-fn last_index_of<'a>(text: &str, wanted: &str, from: Option<i64>) -> Outcome<'a> {
-    let length = text.chars().count();
-    let Some(from) = from else {
-        let found = if wanted.is_empty() { Some(length) } else { text.rfind(wanted).map(|found| text[..found].chars().count()) };
-        return Ok(at(found));
-    };
-    if wanted.is_empty() {
-        return Ok(Value::Int(from));
-    }
-    let from = usize::try_from(from).map_err(|_| out_of_range())?;
-    if from >= length {
-        return Ok(Value::Int(-1));
-    }
-    // The last place where it can begin is `from`.
-    let end = offset(text, from + wanted.chars().count()).unwrap_or(text.len());
-    Ok(at(text[..end].rfind(wanted).map(|found| text[..found].chars().count())))
-}
-
-fn substring<'a>(text: &str, begin: i64, end: Option<i64>) -> Outcome<'a> {
-    if end.is_some_and(|end| begin > end) {
-        return Err(failed("a substring ends before it begins"));
-    }
-    let place = |at: i64| usize::try_from(at).ok().and_then(|at| offset(text, at)).ok_or_else(out_of_range);
-    let end = end.map_or(Ok(text.len()), place)?;
-    Ok(Value::text(text[place(begin)?..end].to_owned()))
-}
-
-fn char_at<'a>(text: &str, at: i64) -> Outcome<'a> {
-    let begin = usize::try_from(at).ok().and_then(|at| offset(text, at)).ok_or_else(out_of_range)?;
-    Ok(Value::text(text[begin..].chars().next().map_or(String::new(), String::from)))
-}
-
-fn replace<'a>(of: &[Value<'a>], limit: i64) -> Outcome<'a> {
-    let (text, from, to) = (text(of, 0)?, text(of, 1)?, text(of, 2)?);
-    Ok(Value::text(match usize::try_from(limit) {
-        Ok(limit) => text.replacen(from, to, limit),
-        Err(_) => text.replace(from, to),
-    }))
-}
-
-fn split<'a>(text: &str, separator: &str, limit: i64) -> Outcome<'a> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let item = |text: &str| Value::text(text.to_owned());
-    if limit == 0 {
-        return Ok(Value::list(Vec::new()));
-    }
-    // Kubernetes splits by nothing into characters; Rust adds an empty text at both ends.
-    if separator.is_empty() {
-        let Some(last) = offset(text, limit - 1).filter(|at| *at < text.len()) else {
-            return Ok(Value::list(text.chars().map(|letter| Value::text(letter.to_string())).collect()));
-        };
-        let letters = text[..last].chars().map(|letter| Value::text(letter.to_string()));
-        return Ok(Value::list(letters.chain([item(&text[last..])]).collect()));
-    }
-    Ok(Value::list(text.splitn(limit, separator).map(item).collect()))
-}
-
-fn join<'a>(items: &[Value<'a>], separator: &str) -> Outcome<'a> {
-    let texts = items.iter().map(|item| if let Value::String(text) = item { Ok(&**text) } else { Err(Fault::Type) });
-    Ok(Value::text(texts.collect::<Result<Vec<_>, _>>()?.join(separator)))
-}
-
-fn quote<'a>(text: &str) -> Outcome<'a> {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for letter in text.chars() {
-        let escaped = match letter {
-            '\u{7}' => "\\a",
-            '\u{8}' => "\\b",
-            '\u{c}' => "\\f",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
-            '\u{b}' => "\\v",
-            '\\' => "\\\\",
-            '"' => "\\\"",
-            other => {
-                quoted.push(other);
-                continue;
-            }
-        };
-        quoted.push_str(escaped);
-    }
-    quoted.push('"');
-    Ok(Value::text(quoted))
-}
-
-fn find_all<'a>(regex: &Regex, of: &[Value<'a>], limit: i64) -> Outcome<'a> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let found = regex.find_iter(text(of, 0)?).take(limit);
-    Ok(Value::list(found.map(|found| Value::text(found.as_str().to_owned())).collect()))
-}
-
-fn sum<'a>(items: &[Value<'a>], zero: Value<'a>, add: fn(&[Value<'a>]) -> Outcome<'a>) -> Outcome<'a> {
-    items.iter().try_fold(zero, |sum, item| add(&[sum, item.clone()]))
-}
-
-/// Whether values of its type have an order.
-fn is_ordered(value: &Value<'_>) -> bool {
-    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::String(_) | Value::Duration(_))
-}
-
-/// The largest item if `wanted` is `Less`, else the smallest. What cannot be compared with it is passed over, as in Kubernetes.
-fn extreme<'a>(items: &[Value<'a>], wanted: Ordering) -> Outcome<'a> {
-    let (mut best, rest) = items.split_first().ok_or(failed("min() and max() got an empty list"))?;
-    for item in rest {
-        if !is_ordered(item) {
-            return Err(Fault::Type);
-        }
-        if best.compare(item) == Some(wanted) {
-            best = item;
-        }
-    }
-    Ok(best.clone())
-}
-
-fn is_sorted<'a>(items: &[Value<'a>]) -> Outcome<'a> {
-    for pair in items.windows(2) {
-        if !is_ordered(&pair[1]) {
-            return Err(Fault::Type);
-        }
-        if pair[0].compare(&pair[1]) == Some(Ordering::Greater) {
-            return Ok(Value::Bool(false));
-        }
-    }
-    Ok(Value::Bool(true))
-}
-
-fn sort<'a>(items: &[Value<'a>]) -> Outcome<'a> {
-    let alike = |one: &Value<'_>, other: &Value<'_>| std::mem::discriminant(one) == std::mem::discriminant(other);
-    if items.windows(2).any(|pair| !alike(&pair[0], &pair[1])) {
-        return Err(failed("sort() got values of different types"));
-    }
-    let mut sorted = items.to_vec();
-    sorted.sort_by(|one, other| one.compare(other).unwrap_or(Ordering::Equal));
-    Ok(Value::list(sorted))
-}
-
-fn slice<'a>(items: &[Value<'a>], begin: i64, end: i64) -> Outcome<'a> {
-    let range = usize::try_from(begin).ok().zip(usize::try_from(end).ok());
-    let slice = range.and_then(|(begin, end)| items.get(begin..end));
-    slice.map(|items| Value::list(items.to_vec())).ok_or(failed("slice() is beyond the end of the list"))
-}
-
-fn flatten<'a>(items: &[Value<'a>], depth: i64) -> Result<Vec<Value<'a>>, Fault> {
-    if depth < 0 {
-        return Err(failed("flatten() got a negative depth"));
-    }
-    let mut flat = Vec::with_capacity(items.len());
-    for item in items {
-        match item {
-            Value::List(inner) if depth > 0 => flat.extend(flatten(inner, depth - 1)?),
-            other => flat.push(other.clone()),
-        }
-    }
-    Ok(flat)
-}
-
-/// A duration in units of so many nanoseconds, rounded as Go rounds it.
-fn units(nanoseconds: i64, unit: i64) -> f64 {
-    (nanoseconds / unit) as f64 + (nanoseconds % unit) as f64 / unit as f64
-}
-
-/// A value as `string()` writes it.
-pub(super) fn to_text<'a>(of: &[Value<'a>]) -> Outcome<'a> {
-    Ok(match &of[0] {
-        Value::String(_) => of[0].clone(),
-        Value::Bool(value) => Value::text(value.to_string()),
-        Value::Int(number) => Value::text(number.to_string()),
-        Value::Double(number) => Value::text(format_double(*number)),
-        Value::Duration(nanoseconds) => Value::text(format!("{}s", units(*nanoseconds, 1_000_000_000))),
-        _ => return Err(Fault::Type),
-    })
-}
-
-fn to_int<'a>(of: &[Value<'a>]) -> Outcome<'a> {
-    // As Kubernetes, which takes the double next to 2^63 for too large.
-    const BEYOND: f64 = i64::MAX as f64;
-    match &of[0] {
-        Value::Int(number) | Value::Duration(number) => Ok(Value::Int(*number)),
-        Value::Double(number) if *number > -BEYOND && *number < BEYOND => Ok(Value::Int(*number as i64)),
-        Value::Double(_) => Err(overflow()),
-        Value::String(text) => text.parse().map(Value::Int).map_err(|_| failed("int() got a text that is no integer")),
-        _ => Err(Fault::Type),
-    }
-}
-
-fn to_double<'a>(of: &[Value<'a>]) -> Outcome<'a> {
-    match &of[0] {
-        Value::Double(number) => Ok(Value::Double(*number)),
-        Value::Int(number) => Ok(Value::Double(*number as f64)),
-        Value::String(text) => parse_double(text).map(Value::Double).ok_or(failed("double() got a text that is no number")),
-        _ => Err(Fault::Type),
-    }
-}
-
-fn to_bool<'a>(of: &[Value<'a>]) -> Outcome<'a> {
-    match &of[0] {
-        Value::Bool(value) => Ok(Value::Bool(*value)),
-        Value::String(text) => match &**text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            _ => Err(failed("bool() got a text that is neither true nor false")),
-        },
-        _ => Err(Fault::Type),
-    }
 }

@@ -15,20 +15,29 @@ pub(super) struct Path {
     pub(super) kind: Option<Type>,
     /// How many names stand before the first `.?`.
     pub(super) optional: Option<usize>,
+    /// Whether it ends in a key of a map such as labels, or is the name of a pod.
+    pub(super) is_key: bool,
 }
 
 impl Path {
     pub(super) fn of(root: Root) -> Path {
-        Path { root, names: Vec::new(), kind: None, optional: None }
+        Path { root, names: Vec::new(), kind: None, optional: None, is_key: false }
     }
 
     /// The path with one more name, if the type of what it names so far has known members: an object, or a map such as
     /// labels.
-    pub(super) fn then(mut self, name: &str, optional: bool, is_index: bool, scope: &Scope<'_>) -> Result<Option<Path>, String> {
+    pub(super) fn then(
+        mut self,
+        name: &str,
+        optional: bool,
+        is_index: bool,
+        scope: &Scope<'_>,
+    ) -> Result<Option<Path>, String> {
         let member = match &self.kind {
-            None => scope.member(self.root, name)?,
             // Fields are no keys, here as in Kubernetes. The caller says so.
+            None if is_index && self.root != Root::Params => return Ok(None),
             Some(Type::Object(_)) if is_index => return Ok(None),
+            None => scope.member(self.root, name)?,
             Some(kind @ (Type::Object(_) | Type::Map(..))) => kind.member(name, &self.to_string())?,
             Some(_) => return Ok(None),
         };
@@ -39,6 +48,8 @@ impl Path {
         if optional && self.optional.is_none() {
             self.optional = Some(self.names.len());
         }
+        let of_map = matches!(self.kind, Some(Type::Map(..)));
+        self.is_key = of_map || (self.root == Root::Pod && name == "name" && self.names == ["metadata"]);
         self.kind = Some(member);
         self.names.push(name.to_owned());
         Ok(Some(self))

@@ -4,6 +4,7 @@ mod oracle;
 
 use serde_json::json;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::*;
 
@@ -30,6 +31,7 @@ fn scope() -> Scope<'static> {
         ("hosts", Type::list(Type::Dyn)),
         ("text", Type::String),
         ("labels", Type::map(Type::Dyn)),
+        ("ratio", Type::Double),
     ];
     Scope { parameters: parameters.into_iter().collect(), container: true }
 }
@@ -117,7 +119,10 @@ fn values_from_outside_a_comprehension_can_be_compared() {
 fn a_mistake_is_named_with_the_nearest_right_name() {
     assert_eq!(refused("params.imag"), "parameter imag is not declared; did you mean image?");
     assert_eq!(refused("pods.spec"), "pods is not a variable; did you mean pod?");
-    assert_eq!(refused("namespace.metadata.name"), "namespace is a reserved word of CEL and no variable; did you mean namespaceObject?");
+    assert_eq!(
+        refused("namespace.metadata.name"),
+        "namespace is a reserved word of CEL and no variable; did you mean namespaceObject?"
+    );
     assert_eq!(refused("pod.spec.contaners"), "pod.spec has no field contaners; did you mean containers?");
     assert_eq!(
         refused("params.image.startWith('a')"),
@@ -187,7 +192,10 @@ fn a_giant_input_is_a_limit_and_not_a_hang() {
     let evaluate = |source: &str| compile(source).expect(source).evaluate(&many);
     assert_eq!(evaluate("params.hosts.exists(h, h == '4999')"), Ok(json!(true)));
     assert_eq!(evaluate("params.hosts.map(h, h).size()"), Ok(json!(6000)));
-    assert!(matches!(evaluate(&format!("params.hosts.map(h, [h{}]).size()", ", h".repeat(200))), Err(Failure::Limit(_))));
+    assert!(matches!(
+        evaluate(&format!("params.hosts.map(h, [h{}]).size()", ", h".repeat(200))),
+        Err(Failure::Limit(_))
+    ));
     assert!(matches!(evaluate("params.hosts.exists(h, h.matches('x'))"), Err(Failure::Limit(_))));
     assert!(matches!(evaluate("params.text.size()"), Err(Failure::Limit(_))));
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
@@ -250,4 +258,165 @@ fn it_is_known_when_a_value_is_never_true_or_false() {
 fn an_error_never_shows_a_value() {
     let error = evaluate("params.hosts[0] + 1").expect_err("a string and a number");
     assert_eq!(error.to_string(), "+ got a value of the wrong type; string(), int() and quantity() convert");
+}
+
+#[test]
+fn the_documented_functions_are_those_that_exist() {
+    let docs = include_str!("../../../docs/templates.md");
+    let (_, docs) = docs.split_once("Besides the operators of CEL").expect("the section is there");
+    let (docs, _) = docs.split_once("| Wanted |").expect("a table follows");
+    let named: BTreeSet<&str> = docs.split('`').skip(1).step_by(2).map(|name| name.trim_end_matches("()")).collect();
+    let named: BTreeSet<_> =
+        named.into_iter().filter(|name| name.starts_with(|it: char| it.is_alphabetic()) && *name != "in").collect();
+    let exist = functions::names()
+        .chain(source::MACROS.iter().copied())
+        .filter(|name| name.starts_with(|it: char| it.is_alphabetic()));
+    assert_eq!(named, exist.collect());
+    assert_eq!(named, generated::FUNCTIONS.iter().copied().collect());
+}
+
+#[test]
+fn the_recipes_of_the_documentation_give_what_they_are_for() {
+    let docs = include_str!("../../../docs/templates.md");
+    let recipe = |wanted: &str| {
+        let line = docs.lines().find(|line| line.starts_with(&format!("| {wanted}"))).expect(wanted);
+        line.split('`').nth(1).expect("an expression").to_owned()
+    };
+    let cpu = recipe("A tenth of the app's CPU");
+    for (requested, given) in
+        [("350m", "50m"), ("1", "100m"), ("1.5", "150m"), ("1540m", "150m"), ("1560m", "160m"), ("7", "700m")]
+    {
+        let container = json!({"container": {"resources": {"requests": {"cpu": requested}}}});
+        assert_eq!(compile(&cpu).expect(&cpu).evaluate(&Values(container)), Ok(json!(given)), "{requested}");
+    }
+    assert_eq!(compile(&cpu).expect(&cpu).evaluate(&Values(json!({"container": {}}))), Ok(json!("50m")));
+    assert_eq!(evaluate(&recipe("The ports of all containers")), Ok(json!("8080")));
+    assert_eq!(evaluate(&recipe("A label, if it is there")), Ok(json!("none")));
+}
+
+#[test]
+fn types_are_checked_when_it_is_loaded() {
+    for (source, problem) in [
+        ("pod.metadata.name + 1", "+ does not take string and int; string(), int() and double() convert"),
+        ("container.name * 2", "* does not take string and int; string(), int() and double() convert"),
+        ("namespaceObject.metadata.name - 1", "- does not take string and int; string(), int() and double() convert"),
+        (
+            "[8080, 9090].join(',')",
+            "join() takes a list of strings, and not list(int); write .map(item, string(item)).join(…)",
+        ),
+        (
+            "container.ports.map(p, p.containerPort).join()",
+            "join() takes a list of strings, and not list(int); write .map(item, string(item)).join(…)",
+        ),
+        (
+            "params.ratio == 1",
+            "== compares values of one type, and not double and int; write 1.0 for 1, or convert with double() or int()",
+        ),
+        ("[1, 2.0]", "a list holds values of one type, and not int and double; string() and double() convert"),
+        (
+            "pod.metadata.labels.team == 1",
+            "== compares values of one type, and not string and int; string() and int() convert",
+        ),
+        (
+            "has(pod.spec.os) ? 1 : 'a'",
+            "both sides of ?: give values of one type or null, and not int and string; string() and double() convert",
+        ),
+        ("pod.spec.containers.filter(c, c.name)", "filter() needs true or false, and not a string"),
+        ("pod['spec']", "a Pod has fields and no keys; write .field or .?field"),
+        (
+            "container.name.all(c, true)",
+            "all() needs a list, or an object whose keys it goes through, and not a string",
+        ),
+        ("container.?ports.map(p, p)", "map() needs a list, and not an optional one; write .orValue([])"),
+        ("pod.spec.containers.map(c, c.nam)", "c has no field nam; did you mean name?"),
+        ("duration('90')", "duration() got no duration such as 90s or 1h30m"),
+        ("'%d'.format(['a'])", "format() cannot write a string as %d"),
+        ("1u + 1u", "a pod knows no unsigned numbers; write 1"),
+        ("timestamp('2020-01-01T00:00:00Z')", "timestamp() is not a function that templates can use"),
+        ("uint(1)", "uint() is not a function that templates can use; did you mean int?"),
+        ("params.hosts.all(i, h, true)", "all() goes through a list with one name for the item: list.all(item, …)"),
+        (
+            "pod.spec.containers.map(c, c.name + params.text)",
+            "inside a comprehension params.text comes from outside of it and can only be compared, as in item.name == \
+             params.text; use it before or behind the comprehension",
+        ),
+        (
+            "pod.spec.containers.map(c, params.hosts.map(h, h))",
+            "a comprehension inside another can only go through the item at hand and what is in it, and not through \
+             params.hosts",
+        ),
+    ] {
+        assert_eq!(refused(source), problem, "{source}");
+    }
+}
+
+#[test]
+fn numbers_are_doubles_whatever_their_text() {
+    for written in [json!(1), json!(1.0)] {
+        let values = Values(json!({"params": {"ratio": written}}));
+        let evaluate = |source: &str| compile(source).expect(source).evaluate(&values);
+        assert_eq!(evaluate("params.ratio == 1.0 && params.ratio > 0.5 && params.ratio < 2"), Ok(json!(true)));
+        assert_eq!(evaluate("string(params.ratio)"), Ok(json!("1")));
+        assert_eq!(evaluate("params.ratio"), Ok(json!(1)));
+    }
+    let large = Values(json!({"params": {"ratio": 18_446_744_073_709_551_615_u64}}));
+    assert_eq!(compile("params.ratio > 1.8e19").expect("valid").evaluate(&large), Ok(json!(true)));
+}
+
+#[test]
+fn lists_of_lists_can_be_gone_through() {
+    assert_eq!(evaluate("container.?env.orValue([]).filter(e, e.name == 'A').size()"), Ok(json!(0)));
+    let ports = "pod.spec.containers.map(c, c.?ports.orValue([]).map(p, string(p.containerPort)).join('+')).join(',')";
+    assert_eq!(evaluate(ports), Ok(json!("8080,")));
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_item_at_hand() {
+    let failed = |source: &str| evaluate(source).expect_err(source).to_string();
+    assert_eq!(
+        failed("pod.spec.containers.map(c, c.ports[0].containerPort)"),
+        "c.ports is not there; ask with has() or use .?, in pod.spec.containers[1], \"log\""
+    );
+    assert_eq!(
+        failed("pod.metadata.name"),
+        "pod.metadata.name is not set: the pods of workloads have no name yet when they are injected; read generateName, or \
+         give the container a variable with valueFrom.fieldRef.fieldPath metadata.name"
+    );
+    assert_eq!(failed("params.labels.c"), "params.labels.c is not there; ask with has() or use .?");
+    assert_eq!(
+        failed("pod.metadata.annotations['x/y']"),
+        "pod.metadata.annotations['x/y'] is not set; ask with has() or use .?"
+    );
+    assert_eq!(
+        failed("container.ports[3].name"),
+        "container.ports[3] is not there: the list has 1 item; ask with size() or [?…]"
+    );
+    // What is in a parameter may be secret.
+    assert!(!failed("params.hosts.map(h, h.name)").contains("in params"));
+}
+
+#[test]
+fn whatever_a_source_holds_it_is_refused_or_right() {
+    for source in [
+        "x".repeat(64 << 10),
+        format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000)),
+        "\u{0}".into(),
+        r"'\ud800'".into(),
+        r"'\udfff' + '\ud83d'".into(),
+        "9223372036854775808".into(),
+        "-9223372036854775809".into(),
+        "0x8000000000000000".into(),
+        "'a'.matches('((((a*)*)*)*)*b{1000}{1000}')".into(),
+        "'a'.matches('(((a{30}){30}){30}){30}')".into(),
+        "'a'.matches('[a')".into(),
+        "`a`".into(),
+        "'a' 'b'".into(),
+        "{}{}".into(),
+        "?a".into(),
+    ] {
+        assert!(!refused(&source).is_empty());
+    }
+    assert_eq!(evaluate(r"'\u0000\x41\101\U0001f600'"), Ok(json!("\u{0}AA\u{1f600}")));
+    assert_eq!(evaluate("-9223372036854775808"), Ok(json!(i64::MIN)));
+    assert_eq!(evaluate("'''a\nb''' + r'\\' + \"'\""), Ok(json!("a\nb\\'")));
 }

@@ -140,7 +140,8 @@ impl Type {
             }
             _ => None,
         };
-        let is = if let Type::Object(_) = self { String::new() } else { format!(", because it is {}", self.with_article()) };
+        let is =
+            if let Type::Object(_) = self { String::new() } else { format!(", because it is {}", self.with_article()) };
         Err(format!("{of} has no field {name}{is}{}", did_you_mean(near)))
     }
 
@@ -187,7 +188,9 @@ impl Type {
                 ScalarKind::Any => true,
                 // A number or boolean is formatted.
                 ScalarKind::String => matches!(self, Type::String | Type::Int | Type::Double | Type::Bool),
-                ScalarKind::Quantity | ScalarKind::IntOrString => matches!(self, Type::String | Type::Int | Type::Double),
+                ScalarKind::Quantity | ScalarKind::IntOrString => {
+                    matches!(self, Type::String | Type::Int | Type::Double)
+                }
                 // A double may be a whole number.
                 ScalarKind::Int32 | ScalarKind::Int64 => matches!(self, Type::Int | Type::Double),
                 ScalarKind::Boolean => matches!(self, Type::Bool),
@@ -260,9 +263,27 @@ impl Found {
             (one, other) => {
                 let nullable = matches!(one, Type::Nullable(_)) || matches!(other, Type::Nullable(_));
                 let (one, other) = (one.without_null(), other.without_null());
-                let joined = self.takes(std::slice::from_ref(other), std::slice::from_ref(one)).then(|| self.general(one, other))?;
+                let joined = if self.takes(std::slice::from_ref(other), std::slice::from_ref(one)) {
+                    self.general(one, other)
+                } else {
+                    self.join_within(one, other)?
+                };
                 Some(if nullable { joined.nullable() } else { joined })
             }
+        }
+    }
+
+    /// The type of one of two objects whose values are of several types, or of one of two lists of these: a hole makes a part
+    /// of a pod of them.
+    fn join_within(&mut self, one: &Type, other: &Type) -> Option<Type> {
+        match (one, other) {
+            (Type::List(one), Type::List(other)) => self.join(one, other).map(Type::list),
+            (Type::Map(key, value), Type::Map(other_key, other_value)) => {
+                let key = self.join(key, other_key)?;
+                let value = self.join(value, other_value).unwrap_or(Type::Dyn);
+                Some(Type::Map(Box::new(key), Box::new(value)))
+            }
+            _ => None,
         }
     }
 
@@ -338,7 +359,9 @@ impl Found {
             (Type::Dyn | Type::Variable(_), _) => true,
             (_, Type::Dyn | Type::Variable(_)) => false,
             (Type::Nullable(_), _) => true,
-            (Type::List(one), Type::List(other)) | (Type::Optional(one), Type::Optional(other)) => self.says_less(one, other),
+            (Type::List(one), Type::List(other)) | (Type::Optional(one), Type::Optional(other)) => {
+                self.says_less(one, other)
+            }
             (Type::Map(key, value), Type::Map(other_key, other_value)) => {
                 self.says_less(key, other_key) && self.says_less(value, other_value)
             }

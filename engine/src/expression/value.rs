@@ -138,7 +138,9 @@ impl<'a> Value<'a> {
     pub(super) fn compare(&self, other: &Value<'_>) -> Option<Ordering> {
         match (self, other) {
             (Value::Bool(one), Value::Bool(other)) => Some(one.cmp(other)),
-            (Value::Int(one), Value::Int(other)) | (Value::Duration(one), Value::Duration(other)) => Some(one.cmp(other)),
+            (Value::Int(one), Value::Int(other)) | (Value::Duration(one), Value::Duration(other)) => {
+                Some(one.cmp(other))
+            }
             (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
             (Value::Double(one), Value::Double(other)) => one.partial_cmp(other),
             (Value::Int(one), Value::Double(other)) => compare_numbers(*one, *other),
@@ -274,9 +276,13 @@ pub(super) fn to_json(value: &Value<'_>) -> Result<serde_json::Value, String> {
             serde_json::Value::Object(members.collect::<Result<_, _>>()?)
         }
         Value::Optional(Some(value)) => to_json(value)?,
-        Value::Duration(_) => return Err("it gives a duration, which JSON does not know: write string(…) or .getSeconds()".into()),
+        Value::Duration(_) => {
+            return Err("it gives a duration, which JSON does not know: write string(…) or .getSeconds()".into());
+        }
         Value::Quantity(_) => {
-            return Err("it gives a quantity, which JSON does not know: write .asInteger() or .asApproximateFloat()".into());
+            return Err(
+                "it gives a quantity, which JSON does not know: write .asInteger() or .asApproximateFloat()".into()
+            );
         }
     })
 }

@@ -56,6 +56,8 @@ pub(super) struct Input {
     pub(super) wanted: Wanted,
     /// Whether its numbers are doubles, however they are written.
     pub(super) double: bool,
+    /// Whether many pods do not have it: a key of labels, or the name.
+    pub(super) is_key: bool,
 }
 
 /// What of a value is wanted.

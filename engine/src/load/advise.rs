@@ -3,12 +3,78 @@
 use std::collections::BTreeSet;
 
 use super::fill::Source;
+use crate::expression::{Expression, Key, Root};
 use crate::json::View;
 use crate::rules::Violation;
 use crate::rules::report::{Place, Report};
 use crate::rules::security::BASELINE_LEVEL;
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
+use crate::template::Template;
+use crate::yaml::{Node, Position};
+
+/// Names the keys that expressions read without asking whether they are there: a pod without them cannot get the template.
+/// What a condition around them asks for is there.
+pub(super) fn advise_keys(template: &Template, spec: &Node) -> Vec<Violation> {
+    let entries = spec.get("app").map(Node::items).unwrap_or_default();
+    let position =
+        |node: Option<&Node>| node.and_then(|node| node.get("when")).map(|when| when.position).unwrap_or_default();
+    let mut keys = Keys { template, around: Vec::new(), found: Vec::new() };
+    if let Some(when) = &template.when {
+        keys.advise(when, "spec.when", position(Some(spec)));
+        keys.around.push(when);
+    }
+    for hole in &template.pod.holes {
+        hole.expressions().for_each(|it| keys.advise(it, &format!("spec.pod.{}", hole.place()), hole.position));
+    }
+    for (at, entry) in template.app.iter().enumerate() {
+        if let Some(when) = &entry.when {
+            keys.advise(when, &format!("spec.app[{at}].when"), position(entries.get(at)));
+            keys.around.push(when);
+        }
+        for hole in &entry.holes {
+            hole.expressions().for_each(|it| keys.advise(it, hole.place(), hole.position));
+        }
+        if entry.when.is_some() {
+            keys.around.pop();
+        }
+    }
+    keys.found
+}
+
+struct Keys<'t> {
+    template: &'t Template,
+    /// The conditions that hold where an expression stands.
+    around: Vec<&'t Expression>,
+    found: Vec<Violation>,
+}
+
+impl Keys<'_> {
+    fn advise(&mut self, expression: &Expression, place: &str, position: Position) {
+        for key in expression.keys() {
+            let is_selected = key.root == Root::NamespaceObject
+                && matches!(&*key.path, [_, labels, label] if labels == "labels"
+                    && self.template.namespace_selector.as_ref().is_some_and(|selector| selector.asks_for(label)));
+            let is_asked = expression.asks_for(&key) || self.around.iter().any(|it| it.asks_for(&key));
+            if !is_selected && !is_asked {
+                self.found.push(Violation { position, place: place.to_owned(), message: fails_without(&key) });
+            }
+        }
+    }
+}
+
+fn fails_without(key: &Key) -> String {
+    let written = key.to_string();
+    let who =
+        if key.root == Root::NamespaceObject { "in every namespace without it" } else { "for every pod without it" };
+    let (ask, optional) = (key.asking(), key.optional());
+    match (key.root, &*key.path) {
+        (Root::Pod, [_, name]) if name == "name" => format!(
+            "reads {written}, which the pods of workloads do not have yet: write {ask} && …, or {optional}.orValue(…)"
+        ),
+        _ => format!("reads {written} and fails {who}: write {ask} && …, or {optional}.orValue(…)"),
+    }
+}
 
 /// Looks at a template that is filled in, of which it is known what is wrong.
 pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violation> {
@@ -124,6 +190,38 @@ pod:
         ] {
             assert_eq!(warnings(&GOOD.replace(good, better)), [warning]);
         }
+    }
+
+    #[test]
+    fn a_key_that_is_read_without_asking_is_named_with_both_ways_to_ask() {
+        let when = |when: &str| format!("when: \"{when}\"{GOOD}");
+        let labels = "pod.metadata.labels.team";
+        let warning = "a.yaml:5:9: spec.when reads pod.metadata.labels.team and fails for every pod without it: write \
+                       has(pod.metadata.labels.team) && …, or pod.metadata.labels.?team.orValue(…)";
+        assert_eq!(warnings(&when(&format!("{labels} == 'a'"))), [warning]);
+        let annotation = "pod.metadata.annotations['a/b'] == 'c'";
+        let warning = "a.yaml:5:9: spec.when reads pod.metadata.annotations['a/b'] and fails for every pod without it: write \
+                       'a/b' in pod.metadata.annotations && …, or pod.metadata.annotations[?'a/b'].orValue(…)";
+        assert_eq!(warnings(&when(annotation)), [warning]);
+        let warning = "a.yaml:5:9: spec.when reads pod.metadata.name, which the pods of workloads do not have yet: write \
+                       has(pod.metadata.name) && …, or pod.metadata.?name.orValue(…)";
+        assert_eq!(warnings(&when("pod.metadata.name == 'a'")), [warning]);
+        for asks in [
+            format!("has({labels}) && {labels} == 'a'"),
+            format!("'team' in pod.metadata.labels && {labels} == 'a'"),
+            "pod.metadata.labels.?team.orValue('') == 'a'".into(),
+            "pod.metadata.labels[?'team'] == optional.of('a')".into(),
+        ] {
+            assert_eq!(warnings(&when(&asks)), [""; 0], "{asks}");
+        }
+        let hole = GOOD.replace("a:1", &format!("\"a:${{{{ {labels} }}}}\""));
+        assert_eq!(warnings(&hole).len(), 1, "{:?}", warnings(&hole));
+        let guarded = format!("when: has({labels})\n{}", hole.trim());
+        assert_eq!(warnings(&guarded), [""; 0]);
+        let namespace = format!(
+            "when: namespaceObject.metadata.labels.team == 'a'\nnamespaceSelector: {{matchLabels: {{team: a}}}}{GOOD}"
+        );
+        assert_eq!(warnings(&namespace), [""; 0]);
     }
 
     #[test]

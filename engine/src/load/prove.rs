@@ -73,7 +73,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
         message: format!("{}, for some values of the optional parameters", violation.message),
         ..violation
     });
-    let warnings = advice.into_iter().chain(sometimes);
+    let warnings = advice.into_iter().chain(sometimes).chain(advise::advise_keys(&template, &spec));
     template.warnings = warnings.map(|it| diagnostics.diagnostic(it.position, it.place, it.message)).collect();
     template
 }

@@ -152,7 +152,11 @@ fn why_unfit(parts: &[Part], kind: &Type) -> Option<String> {
     };
     let expression = expressions(parts).find(unfit)?;
     let gives = format!("holds ${{{{ {} }}}}, which gives {}", expression.source, expression.kind.with_article());
-    Some(if alone { format!("must be {}, and {gives}", expected(kind)) } else { format!("{gives}, inside a longer text") })
+    Some(if alone {
+        format!("must be {}, and {gives}", expected(kind))
+    } else {
+        format!("{gives}, inside a longer text")
+    })
 }
 
 /// The expressions that need evaluation.
@@ -164,6 +168,11 @@ impl Hole {
     /// The expressions in it that need evaluation.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         expressions(&self.parts)
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Whether it has one value for all pods with the same parameters.

@@ -72,6 +72,11 @@ impl Selector {
         Some(Selector(requirements))
     }
 
+    /// Whether it asks for a label, so that every namespace that it matches has it.
+    pub(crate) fn asks_for(&self, label: &str) -> bool {
+        self.0.iter().any(|it| it.key == label && matches!(it.operator, Operator::In | Operator::Exists))
+    }
+
     pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|requirement| {
             let value = labels.get(&requirement.key);

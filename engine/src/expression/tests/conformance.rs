@@ -1,12 +1,13 @@
 //! The conformance cases of CEL: what we accept gives what the specification says, or what Kubernetes says where it differs.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
 
+use super::generated::SPECIFIED;
 use super::oracle::{encode, same};
 use crate::expression::{Expression, Failure, Root, Scope, Type, Variables};
 
@@ -48,7 +49,8 @@ fn with_parameters(source: &str, names: &BTreeMap<String, String>) -> String {
             let (before, behind) = (&rest[..at], &rest[at + name.len()..]);
             let begins = !before.ends_with(|it| is_part(it) || it == '.' || it == '\'' || it == '"');
             let stands_alone = begins && !behind.starts_with(is_part);
-            write!(text, "{before}{}{name}", if stands_alone { "params." } else { "" }).expect("a string takes everything");
+            write!(text, "{before}{}{name}", if stands_alone { "params." } else { "" })
+                .expect("a string takes everything");
             rest = behind;
         }
         text + rest
@@ -67,6 +69,7 @@ fn is_accepted_on_purpose(theirs: &Value) -> bool {
 fn the_conformance_cases_give_what_kubernetes_says() {
     let cases = fs::read_to_string(FILE).expect("the cases are there");
     let (mut equal, mut refused, mut different) = (0, BTreeMap::<String, usize>::new(), Vec::new());
+    let mut used = BTreeSet::<&str>::new();
     let mut accepted = BTreeMap::<String, usize>::new();
     for line in cases.lines() {
         let case: Value = serde_json::from_str(line).expect("a case is JSON");
@@ -95,6 +98,8 @@ fn the_conformance_cases_give_what_kubernetes_says() {
                     Err(_) => expected.get("error").is_some(),
                 };
                 if is_equal {
+                    let names = SPECIFIED.iter().filter(|name| ours.is_ok() && source.contains(&format!("{name}(")));
+                    used.extend(names);
                     equal += 1;
                 } else {
                     different.push(format!("{source}\n  ours: {ours:?}\n  theirs: {expected}"));
@@ -107,5 +112,7 @@ fn the_conformance_cases_give_what_kubernetes_says() {
     for (reason, count) in &refused {
         println!("  {count:4} {reason}");
     }
+    let unused: Vec<_> = SPECIFIED.iter().filter(|name| !used.contains(**name)).collect();
+    assert!(unused.is_empty(), "no accepted case has {unused:?}");
     assert!(different.is_empty(), "{} are different:\n{}", different.len(), different.join("\n"));
 }

@@ -20,16 +20,14 @@ impl Oracle {
     /// Starts it. Nothing if it was not built, which is a failure where `CI=true`.
     pub(super) fn start() -> Option<Oracle> {
         let Some(program) = newest() else {
-            let missing = "expressions were not compared with Kubernetes: tests/controlplane/build.sh builds what it takes";
+            let missing =
+                "expressions were not compared with Kubernetes: tests/controlplane/build.sh builds what it takes";
             assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
             writeln!(stderr(), "{missing}").expect("stderr is open");
             return None;
         };
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the oracle starts");
+        let mut child =
+            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the oracle starts");
         let questions = child.stdin.take().expect("stdin is piped");
         let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Some(Oracle { child, questions, answers })
@@ -98,7 +96,8 @@ pub(super) fn same(ours: &Value, theirs: &Value) -> bool {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len() && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other)))
+            one.len() == other.len()
+                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other)))
         }
         (one, other) => one == other,
     }

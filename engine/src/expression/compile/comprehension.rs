@@ -1,0 +1,96 @@
+//! Macros that go through a list, or the keys of a map, and those of an optional value.
+
+use cel::common::ast::{Expr, IdedExpr as Tree};
+
+use super::{Compiler, Item, Operand, refuse_outside};
+use crate::expression::cost::Growth;
+use crate::expression::evaluate::{Comprehension, Kind, NO_QUANTITY, Node};
+use crate::expression::types::Type;
+use crate::expression::variables::Root;
+
+impl Compiler<'_> {
+    pub(super) fn comprehension(
+        &mut self,
+        name: &str,
+        range: &Tree,
+        variable: &Tree,
+        condition: Option<&Tree>,
+        body: &Tree,
+        depth: usize,
+    ) -> Result<Operand, String> {
+        let Expr::Ident(variable) = &variable.expr else {
+            return Err(format!("{name}() begins with a name for the item: {name}(item, …)"));
+        };
+        let range = self.visit(range, depth + 1)?;
+        if range.outside {
+            return Err(format!(
+                "a comprehension inside another can only go through the item at hand and what is in it, and not through {}",
+                range.place()
+            ));
+        }
+        let resolved = self.found.resolve(&range.kind);
+        let is_optional_map = name.starts_with("opt");
+        let item = match resolved.without_null() {
+            Type::Optional(of) if is_optional_map => (**of).clone(),
+            Type::Dyn | Type::Variable(_) => Type::Dyn,
+            Type::List(item) if !is_optional_map => (**item).clone(),
+            Type::Map(key, _) if !is_optional_map => (**key).clone(),
+            Type::Optional(_) => {
+                return Err(format!("{name}() needs a list, and not an optional one; write .orValue([])"));
+            }
+            other => {
+                let needs = if is_optional_map {
+                    "an optional value"
+                } else {
+                    "a list, or an object whose keys it goes through"
+                };
+                return Err(format!("{name}() needs {needs}, and not {}", other.with_article()));
+            }
+        };
+        // Names in a pod may be shown; a parameter's need not be.
+        let of_pod = |place: &String| !place.starts_with(Root::Params.as_str());
+        let items = range.place.clone().filter(of_pod).filter(|_| matches!(item, Type::Object(_) | Type::String));
+        let growth = range.growth;
+        self.items.push(Item { name: variable.clone(), kind: item.clone(), growth, is_one_of_many: !is_optional_map });
+        let condition = condition.map(|condition| self.condition(condition, "map()", depth)).transpose()?;
+        let body = match name {
+            "map" | "optMap" | "optFlatMap" => {
+                let body = self.visit(body, depth + 1)?;
+                refuse_outside(&body)?;
+                let resolved = self.found.resolve(&body.kind);
+                let given = if let Type::Optional(of) = &resolved { of } else { &resolved };
+                if is_optional_map && matches!(given, Type::Quantity) {
+                    return Err(format!("{name}() {NO_QUANTITY}"));
+                }
+                body
+            }
+            _ => self.condition(body, &format!("{name}()"), depth)?,
+        };
+        self.items.pop();
+        self.cost.steps = self.cost.steps.max(u64::from(!is_optional_map));
+        self.cost.growth = self.cost.growth.or(range.growth).or(body.growth);
+        let mapped = body.growth.held().times(growth);
+        let (kind, kind_of_value, growth) = match name {
+            "all" => (Kind::All, Type::Bool, Growth::SMALL),
+            "exists" => (Kind::Exists, Type::Bool, Growth::SMALL),
+            "exists_one" | "existsOne" => (Kind::ExistsOne, Type::Bool, Growth::SMALL),
+            "filter" => (Kind::Filter, Type::list(item), growth),
+            "map" => (Kind::Map(condition.map(|condition| condition.node)), Type::list(body.kind.clone()), mapped),
+            "optMap" => (Kind::OptionalMap { is_flat: false }, Type::optional(body.kind.clone()), mapped),
+            _ => {
+                let kind = self.found.resolve(&body.kind);
+                if !matches!(kind, Type::Optional(_) | Type::Dyn) {
+                    return Err(format!(
+                        "optFlatMap() needs an optional value, and not {}; write optMap()",
+                        kind.with_article()
+                    ));
+                }
+                (Kind::OptionalMap { is_flat: true }, kind, mapped)
+            }
+        };
+        self.cost.growth = self.cost.growth.or(growth);
+        let node = Node::Comprehension(Box::new(Comprehension { kind, range: range.node, body: body.node, items }));
+        // What it gives is new, and so no longer from outside of a comprehension around it.
+        Ok(Operand { growth, ..Operand::small(node, kind_of_value) })
+    }
+}

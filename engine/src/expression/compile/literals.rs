@@ -1,0 +1,110 @@
+//! What is written out: constants, lists and objects.
+
+use cel::common::ast::{EntryExpr, IdedEntryExpr, IdedExpr as Tree, ListExpr, LiteralValue};
+
+use super::{Compiler, Operand, refuse_outside};
+use crate::expression::cost::Growth;
+use crate::expression::evaluate::{Entry, Node};
+use crate::expression::types::Type;
+
+impl Compiler<'_> {
+    pub(in crate::expression) fn literal(&self, value: &LiteralValue) -> Result<Operand, String> {
+        let (node, kind) = match value {
+            LiteralValue::Null => (Node::Null, Type::Null),
+            LiteralValue::Boolean(value) => (Node::Bool(*value.inner()), Type::Bool),
+            LiteralValue::Int(number) => (Node::Int(*number.inner()), Type::Int),
+            LiteralValue::Double(number) => (Node::Double(*number.inner()), Type::Double),
+            LiteralValue::String(text) => (Node::String(text.inner().to_owned()), Type::String),
+            LiteralValue::UInt(number) => {
+                return Err(format!("a pod knows no unsigned numbers; write {}", number.inner()));
+            }
+            LiteralValue::Bytes(_) => return Err("bytes are not used in a pod; write a text without b".into()),
+        };
+        let mut operand = Operand::small(node, kind);
+        // A text of the source can stand in a result once for each item.
+        if let (Node::String(text), true) = (&operand.node, self.is_inside()) {
+            operand.growth.bytes += text.len() as u64;
+        }
+        Ok(operand)
+    }
+
+    pub(in crate::expression) fn entries(
+        &mut self,
+        list: &ListExpr,
+        depth: usize,
+    ) -> Result<Vec<(bool, Operand)>, String> {
+        let mut entries = Vec::with_capacity(list.elements.len());
+        for (at, element) in list.elements.iter().enumerate() {
+            entries.push(self.entry(element, list.optional_indices.contains(&at), depth)?);
+        }
+        Ok(entries)
+    }
+
+    /// An item or value of a literal, and whether it is optional: its type is that of what it holds.
+    pub(in crate::expression) fn entry(
+        &mut self,
+        tree: &Tree,
+        is_optional: bool,
+        depth: usize,
+    ) -> Result<(bool, Operand), String> {
+        let mut value = self.visit(tree, depth + 1)?;
+        refuse_outside(&value)?;
+        if is_optional {
+            value.kind = match self.found.resolve(&value.kind) {
+                Type::Optional(of) => *of,
+                Type::Dyn => Type::Dyn,
+                other => {
+                    return Err(format!(
+                        "what stands behind ? must be optional, such as pod.?spec, and is {}",
+                        other.with_article()
+                    ));
+                }
+            };
+        }
+        Ok((is_optional, value))
+    }
+
+    pub(in crate::expression) fn join_items(&mut self, one: Option<Type>, other: &Type) -> Result<Type, String> {
+        let Some(one) = one else { return Ok(other.clone()) };
+        self.found.join(&one, other).ok_or_else(|| {
+            let (one, other) = (self.found.resolve(&one), self.found.resolve(other));
+            format!("a list holds values of one type, and not {one} and {other}; string() and double() convert")
+        })
+    }
+
+    pub(in crate::expression) fn list(&mut self, entries: Vec<(bool, Operand)>, kind: Type) -> Operand {
+        let growth = entries.iter().map(|(_, entry)| entry.growth.held()).reduce(Growth::plus).unwrap_or(Growth::SMALL);
+        let entries =
+            entries.into_iter().map(|(is_optional, entry)| Entry { value: entry.node, is_optional }).collect();
+        Operand { growth, ..Operand::small(Node::List(entries), Type::list(kind)) }
+    }
+
+    pub(in crate::expression) fn map(&mut self, entries: &[IdedEntryExpr], depth: usize) -> Result<Operand, String> {
+        let (mut nodes, mut kinds, mut growth) = (Vec::new(), None::<(Type, Type)>, None::<Growth>);
+        for entry in entries {
+            let EntryExpr::MapEntry(entry) = &entry.expr else {
+                unreachable!("an object that is written out has no fields of a type")
+            };
+            let (_, key) = self.entry(&entry.key, false, depth)?;
+            let (is_optional, value) = self.entry(&entry.value, entry.optional, depth)?;
+            let entry = key.growth.plus(value.growth.held());
+            growth = Some(growth.map_or(entry, |growth| growth.plus(entry)));
+            kinds = Some(match kinds {
+                None => (key.kind, value.kind),
+                Some((known, values)) => {
+                    let keys = self.found.join(&known, &key.kind).ok_or("the keys of an object are of one type")?;
+                    // Its values may be of several types: it is a part of a pod.
+                    (keys, self.found.join(&values, &value.kind).unwrap_or(Type::Dyn))
+                }
+            });
+            nodes.push((key.node, Entry { value: value.node, is_optional }));
+        }
+        let (key, value) = kinds.unwrap_or_else(|| (self.found.fresh(), self.found.fresh()));
+        let key = self.found.resolve(&key);
+        if !matches!(key, Type::String | Type::Int | Type::Bool | Type::Dyn | Type::Variable(_)) {
+            return Err(format!("the key of an object is a string, and not {}", key.with_article()));
+        }
+        let kind = Type::Map(Box::new(key), Box::new(value));
+        Ok(Operand { growth: growth.unwrap_or(Growth::SMALL), ..Operand::small(Node::Map(nodes), kind) })
+    }
+}
