@@ -1,6 +1,7 @@
 mod conformance;
 mod generated;
 mod oracle;
+mod writer;
 
 use serde_json::json;
 use std::borrow::Cow;

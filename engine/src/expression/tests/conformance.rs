@@ -1,5 +1,7 @@
 //! The conformance cases of CEL: what we accept gives what the specification says, or what Kubernetes says where it differs.
 
+#![expect(clippy::print_stdout, reason = "the figures are for whoever runs it")]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
