@@ -96,6 +96,10 @@ mod tests {
         );
         assert_eq!(pieces(r#"${{ 'a}}\'b' + "}}" }}"#), [Piece::Hole(r#"'a}}\'b' + "}}""#.into())]);
         assert_eq!(pieces("${VAR} $(VAR) $${{ x }}"), [Piece::Text("${VAR} $(VAR) ${{ x }}".into())]);
+        for string in [r"r'\'", r"'''}}'''", r#""""a"}}""""#, "// it's }}\n1", r"'\\'", r"br'\'"] {
+            let text = format!("${{{{ {string} }}}}b");
+            assert_eq!(pieces(&text), [Piece::Hole(string.into()), Piece::Text("b".into())]);
+        }
         assert!(split("${{ params.a }").is_err());
         assert!(split("a ${{ 'b }}").is_err());
     }

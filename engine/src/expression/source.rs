@@ -52,20 +52,58 @@ fn deepest_bracket(source: &str) -> usize {
     deepest
 }
 
-/// The characters of a source that are not in its strings, and where they are.
+/// Where a character of a source stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Outside,
+    Comment,
+    /// In a string that ends with these quotes. Behind a backslash they do not end it, unless it is raw.
+    String {
+        quotes: &'static str,
+        is_raw: bool,
+    },
+    Escaped {
+        quotes: &'static str,
+    },
+}
+
+const QUOTES: [&str; 4] = [r#"""""#, "'''", "\"", "'"];
+
+/// The characters of a source that are not in its strings and comments, and where they are.
 pub(super) fn outside_strings(source: &str) -> impl Iterator<Item = (usize, char)> {
-    let (mut quote, mut escaped) = (None, false);
-    source.char_indices().filter(move |&(_, character)| {
-        match (quote, character) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if character == open => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(character),
-            (None, _) => return true,
+    let mut place = Place::Outside;
+    // What is left of quotes of three characters.
+    let mut rest_of_quotes = 0;
+    source.char_indices().filter(move |&(at, character)| {
+        if rest_of_quotes > 0 {
+            rest_of_quotes -= 1;
+            return false;
+        }
+        let rest = &source[at..];
+        match place {
+            Place::Outside if rest.starts_with("//") => place = Place::Comment,
+            Place::Outside => {
+                let Some(quotes) = QUOTES.into_iter().find(|quotes| rest.starts_with(quotes)) else { return true };
+                rest_of_quotes = quotes.len() - 1;
+                place = Place::String { quotes, is_raw: is_raw(&source[..at]) };
+            }
+            Place::Comment if character == '\n' => place = Place::Outside,
+            Place::String { quotes, is_raw: false } if character == '\\' => place = Place::Escaped { quotes },
+            Place::Escaped { quotes } => place = Place::String { quotes, is_raw: false },
+            Place::String { quotes, .. } if rest.starts_with(quotes) => {
+                rest_of_quotes = quotes.len() - 1;
+                place = Place::Outside;
+            }
+            Place::Comment | Place::String { .. } => {}
         }
         false
     })
+}
+
+/// Whether the string behind this text is raw: `r'\d'`, `br"\d"`.
+fn is_raw(before: &str) -> bool {
+    let word = before.rsplit(|it: char| !it.is_ascii_alphanumeric() && it != '_').next().unwrap_or_default();
+    matches!(word.to_ascii_lowercase().as_str(), "r" | "br" | "rb")
 }
 
 /// The first of the parser's messages, without the place in the source.
