@@ -4,17 +4,17 @@
 //! The CEL crate reads the text; this module alone uses it. It trusts its input, so the text is measured before it is parsed
 //! ([`source`]). What an expression means is decided here, because it must be what Kubernetes' own evaluator says: types are
 //! checked when a template is loaded ([`compile`]), against the schema of a pod and what [`functions`] take. What is accepted
-//! costs time and memory in proportion to its input, which is weighed before each evaluation ([`cost`]).
+//! is counted while it is evaluated, and stopped when it does too much ([`meter`]).
 //!
 //! Each path of an expression, such as `pod.spec.containers`, is looked up by itself, so that nothing else of the pod is ever
 //! read ([`variables`]).
 
 mod call;
 mod compile;
-mod cost;
 mod evaluate;
 mod format;
 mod functions;
+mod meter;
 mod numbers;
 mod path;
 pub(crate) mod pieces;
@@ -25,7 +25,7 @@ mod variables;
 
 use std::fmt;
 
-pub(crate) use cost::{MAX_WORK, STEP};
+pub(crate) use meter::MAX_WORK;
 pub(crate) use types::{Scope, Type};
 pub(crate) use variables::{Failure, Root, Variables};
 
@@ -40,7 +40,8 @@ pub(crate) struct Expression {
     inputs: Box<[variables::Input]>,
     /// The keys that it asks for with `in`.
     asked: Box<[Key]>,
-    cost: cost::Cost,
+    /// Whether it has a comprehension.
+    pub(crate) loops: bool,
 }
 
 /// A key of an object such as labels, or a field, that not every pod has.
@@ -82,19 +83,14 @@ impl Expression {
     /// Parses and checks a text, or says what is wrong in words for the template's author.
     pub(crate) fn compile(source: &str, scope: &Scope<'_>) -> Result<Expression, String> {
         let tree = source::parse(source)?;
-        let compile::Compiled { node, inputs, asked, cost, kind } = compile::compile(&tree, scope)?;
+        let compile::Compiled { node, inputs, asked, loops, kind } = compile::compile(&tree, scope)?;
         let (inputs, asked) = (inputs.into(), asked.into());
-        Ok(Expression { source: source.trim().to_owned(), kind, root: node, inputs, asked, cost })
+        Ok(Expression { source: source.trim().to_owned(), kind, root: node, inputs, asked, loops })
     }
 
     /// Whether it reads nothing but parameters.
     pub(crate) fn reads_only_parameters(&self) -> bool {
         self.inputs.iter().all(|input| input.root == Root::Params)
-    }
-
-    /// Whether it has a comprehension.
-    pub(crate) fn loops(&self) -> bool {
-        self.cost.steps > 0
     }
 
     /// Whether it reads a parameter.
@@ -118,34 +114,34 @@ impl Expression {
 
     /// The expression's value for these variables.
     pub(crate) fn evaluate(&self, variables: &dyn Variables) -> Result<serde_json::Value, Failure> {
-        self.with_value(variables, |value| value::to_json(value).map_err(Failure::Failed))
+        self.with_value(variables, |value, meter| value::to_json(value, meter).map_err(|fault| fault.of("it")))
     }
 
     /// The expression's value, which must be `true` or `false`.
     pub(crate) fn holds(&self, variables: &dyn Variables) -> Result<bool, Failure> {
-        self.with_value(variables, |value| match value {
+        self.with_value(variables, |value, _| match value {
             value::Value::Bool(value) => Ok(*value),
             _ => Err(Failure::Failed("it must give true or false".into())),
         })
     }
 
-    /// Evaluates it, and hands on the value before what it was made of is gone.
+    /// Evaluates it, and hands on the value before what it was made of is gone. What that took is counted.
     fn with_value<T>(
         &self,
         variables: &dyn Variables,
-        hand_on: impl FnOnce(&value::Value<'_>) -> Result<T, Failure>,
+        hand_on: impl FnOnce(&value::Value<'_>, &meter::Meter) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         variables.begin_evaluation()?;
         let texts = self.inputs.iter().map(|input| input.read(variables)).collect::<Result<Vec<_>, _>>()?;
         let mut weight = value::Weight::default();
         let values = self.inputs.iter().zip(&texts).map(|(input, text)| input.value(text, &mut weight));
         let inputs = values.collect::<Result<Vec<_>, _>>()?;
-        let steps = self.cost.steps(&weight).map_err(Failure::Limit)?;
-        variables.spend((weight.bytes + STEP * steps) as usize)?;
-        let missing = |at: usize| self.inputs[at].missing();
-        let mut frame = evaluate::Frame { inputs: &inputs, missing: &missing, items: Vec::new() };
-        let value = self.root.evaluate(&mut frame).map_err(Failure::Failed)?;
-        hand_on(&value)
+        variables.spend(weight.bytes as usize)?;
+        let (missing, meter) = (|at: usize| self.inputs[at].missing(), meter::Meter::default());
+        let mut frame = evaluate::Frame { inputs: &inputs, missing: &missing, items: Vec::new(), meter: &meter };
+        let value = self.root.evaluate(&mut frame).and_then(|value| hand_on(&value, &meter));
+        variables.spend(meter.spent())?;
+        value
     }
 }
 

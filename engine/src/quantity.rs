@@ -50,7 +50,7 @@ impl Quantity {
         // Without digits it is zero.
         let whole = whole.trim_start_matches('0');
         let length = whole.len().max(1) + part.len();
-        if length > LONG || exponent.abs() > 64 {
+        if length > LONG || !(-64..=64).contains(&exponent) {
             return Err(NoQuantity::TooLarge);
         }
         let digits: i128 = format!("0{whole}{part}").parse().expect("36 digits fit into 128 bits");
@@ -63,6 +63,7 @@ impl Quantity {
                 Quantity::long(digits, scale)
             }
         } else {
+            // Kubernetes' estimate of whether the product fits into 64 bits.
             let fits = part.is_empty() && 14 - whole.len().max(1) as i32 - exponent * 3 / 10 >= 0;
             match digits.checked_mul(1 << exponent) {
                 Some(digits) if fits => Some(Quantity { digits, scale, is_long: false }),
@@ -109,7 +110,7 @@ impl Quantity {
     }
 
     /// The sum; `None` if it has too many digits.
-    pub(crate) fn add(&self, other: &Quantity) -> Option<Quantity> {
+    pub(crate) fn checked_add(&self, other: &Quantity) -> Option<Quantity> {
         let both_short = !self.is_long && !other.is_long;
         if both_short && other.digits == 0 {
             return Some(*self);
@@ -125,8 +126,8 @@ impl Quantity {
         Some(Quantity { digits, scale, is_long }).filter(|it| it.at(NANO).is_some())
     }
 
-    pub(crate) fn sub(&self, other: &Quantity) -> Option<Quantity> {
-        self.add(&Quantity { digits: -other.digits, ..*other })
+    pub(crate) fn checked_sub(&self, other: &Quantity) -> Option<Quantity> {
+        self.checked_add(&Quantity { digits: -other.digits, ..*other })
     }
 
     pub(crate) fn sign(&self) -> i64 {

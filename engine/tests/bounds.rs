@@ -254,7 +254,7 @@ fn what_an_earlier_call_had_no_room_for_is_not_injected_by_a_later_one() {
         };
         let catalog = catalog(&[&template("a"), &template("b")], OnError::Skip);
         let mut before = pod("a,b", containers(256), &[]);
-        before["spec"]["tolerations"] = vec![json!({}); 3_500].into();
+        before["spec"]["tolerations"] = vec![json!({}); 4_500].into();
         let once = decide(&catalog, &body(&before.to_string()));
         let reasons: Vec<_> = once.templates.iter().map(|template| template.reason).collect();
         assert_eq!(reasons, [Reason::Injected, reason]);
@@ -372,7 +372,7 @@ fn all_expressions_of_a_review_together_go_through_so_many_items() {
     };
     assert_eq!(decide(100).reason, Reason::Injected);
     // One container alone could go through them.
-    let refused = decide(6000);
+    let refused = decide(12_000);
     assert_eq!(refused.reason, Reason::ExpressionLimit, "{:?}", refused.message);
 }
 

@@ -11,7 +11,7 @@ use crate::harness::pillion::{Setup, patched, review_of};
 use crate::harness::tools;
 
 /// Of a pod that is called `pod`. What the API server fills in is not asked for.
-const EXPRESSIONS: [&str; 20] = [
+const EXPRESSIONS: &[&str] = &[
     "size('é')",
     "string(true) + string(1.0) + string(1e21) + string(0.15)",
     "duration('90s').getSeconds() + duration('1h').getMinutes()",

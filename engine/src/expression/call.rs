@@ -3,9 +3,9 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, operators};
 
 use super::compile::{Compiler, Operand, refuse_outside};
-use super::cost::{Growth, REGEX_STEPS};
 use super::evaluate::Node;
-use super::functions::{self, Fault, Overload, Run, Size};
+use super::functions::{self, Arguments, Fault, Overload, Run};
+use super::meter::Meter;
 use super::path::literal;
 use super::types::Type;
 use super::value::Value;
@@ -35,12 +35,13 @@ pub(super) fn visit(compiler: &mut Compiler<'_>, call: &CallExpr, depth: usize) 
         arguments.push(match &tree.expr {
             // The values of a format may be of several types.
             Expr::List(list) if name == "format" && at == 1 => format_values(compiler, &trees, list, depth)?,
+            _ if name == "format" && at == 1 => return Err("format() needs its values written out as a list".into()),
             _ => compiler.visit(tree, depth + 1)?,
         });
     }
     let kinds: Vec<Type> = arguments.iter().map(|argument| argument.kind.clone()).collect();
     let (matching, kind) = resolve(compiler, overloads, is_member, &kinds).ok_or_else(|| {
-        let kinds: Vec<_> = kinds.iter().map(|kind| compiler.found.resolve(kind)).collect();
+        let kinds: Vec<_> = kinds.iter().map(|kind| compiler.types.resolve(kind)).collect();
         no_match(&name, overloads, is_member, &kinds)
     })?;
     let compares = matches!(
@@ -54,33 +55,31 @@ pub(super) fn visit(compiler: &mut Compiler<'_>, call: &CallExpr, depth: usize) 
     );
     // Of two values that are compared one may come from outside.
     arguments.iter().filter(|argument| argument.outside).skip(usize::from(compares)).try_for_each(refuse_outside)?;
-    let growth = growth(compiler, &name, &matching, &arguments, &trees)?;
-    compiler.cost.growth = compiler.cost.growth.or(growth);
     let pattern = match matching.first().map(|overload| overload.run) {
-        Some(Run::Regex(_)) => Some(Box::new(pattern(compiler, &name, trees[1])?)),
-        Some(Run::Lazy) => return Ok(lazy(&name, arguments, kind, growth)),
+        Some(Run::Regex(_)) => Some(Box::new(pattern(&name, trees[1])?)),
+        Some(Run::Lazy) => return Ok(lazy(&name, arguments, kind)),
         _ => None,
     };
     let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.node).collect();
     match (name.as_str(), arguments.as_slice()) {
         // Kubernetes does not ask what is in it.
         (operators::IN, [_, Node::List(items)]) if items.is_empty() => {
-            return Ok(Operand::small(Node::Bool(false), Type::Bool));
+            return Ok(Operand::new(Node::Bool(false), Type::Bool));
         }
         (operators::IN, [key, of]) => compiler.note_asked(key, of),
         _ => {}
     }
     let node = Node::Call { overloads: matching, arguments, pattern, name: shown(&name) };
     let node = fold(&name, node)?;
-    Ok(Operand { growth, ..Operand::small(node, kind) })
+    Ok(Operand::new(node, kind))
 }
 
-fn lazy(name: &str, arguments: Vec<Operand>, kind: Type, growth: Growth) -> Operand {
+fn lazy(name: &str, arguments: Vec<Operand>, kind: Type) -> Operand {
     let mut nodes = arguments.into_iter().map(|argument| Box::new(argument.node));
     let (Some(one), Some(other)) = (nodes.next(), nodes.next()) else {
         unreachable!("their signatures have two parameters")
     };
-    Operand { growth, ..Operand::small(Node::OptionalOr { one, other, is_value: name == "orValue" }, kind) }
+    Operand::new(Node::OptionalOr { one, other, is_value: name == "orValue" }, kind)
 }
 
 /// The forms that a call can be, and the type of what it gives.
@@ -92,16 +91,16 @@ fn resolve(
 ) -> Option<(Vec<&'static Overload>, Type)> {
     let mut matching = Vec::new();
     let mut result: Option<Type> = None;
-    let is_known = arguments.first().is_some_and(|first| !matches!(compiler.found.resolve(first), Type::Dyn));
+    let is_known = arguments.first().is_some_and(|first| !matches!(compiler.types.resolve(first), Type::Dyn));
     let forms =
         overloads.iter().filter(|overload| overload.is_member == is_member && !(overload.is_for_dyn() && is_known));
     for overload in forms {
-        let variables: Vec<Type> = (0..overload.variables).map(|_| compiler.found.fresh()).collect();
+        let variables: Vec<Type> = (0..overload.variables).map(|_| compiler.types.fresh()).collect();
         let parameters: Vec<Type> = overload.parameters.iter().map(|of| of.with_variables(&variables)).collect();
-        if !compiler.found.takes(&parameters, arguments) {
+        if !compiler.types.takes(&parameters, arguments) {
             continue;
         }
-        let gives = compiler.found.resolve(&overload.result.with_variables(&variables));
+        let gives = compiler.types.resolve(&overload.result.with_variables(&variables));
         result = Some(match result {
             Some(known) if known.to_string() != gives.to_string() => Type::Dyn,
             Some(known) => known,
@@ -112,42 +111,8 @@ fn resolve(
     result.map(|result| (matching, result))
 }
 
-/// How large the result is, and what else the call costs.
-fn growth(
-    compiler: &mut Compiler<'_>,
-    name: &str,
-    matching: &[&Overload],
-    arguments: &[Operand],
-    trees: &[&Tree],
-) -> Result<Growth, String> {
-    let written = |at: usize, what: &str| {
-        trees.get(at).and_then(|tree| literal(tree)).ok_or_else(|| format!("{name}() needs {what} written out"))
-    };
-    let factor = match name {
-        "split" => written(1, "its separator").map(|_| 1)?,
-        "join" if trees.len() > 1 => 1 + written(1, "its separator")?.len() as u64,
-        "replace" => {
-            let (from, to) = (written(1, "both of its texts")?.len(), written(2, "both of its texts")?.len());
-            1 + to.checked_div(from).unwrap_or(to) as u64
-        }
-        // Each character may need one more before it.
-        "strings.quote" => 2,
-        "format" => format::GROWTH + written(0, "its format")?.len() as u64,
-        _ => 1,
-    };
-    compiler.cost.splits |= name == "findAll" || name == "split";
-    if matching.iter().all(|overload| overload.size == Size::Small) {
-        return Ok(Growth::SMALL);
-    }
-    let sum = arguments.iter().map(|argument| argument.growth).reduce(Growth::plus).unwrap_or(Growth::SMALL);
-    Ok(Growth { bytes: sum.bytes.saturating_mul(factor), ..sum })
-}
-
-fn pattern(compiler: &mut Compiler<'_>, name: &str, tree: &Tree) -> Result<Pattern, String> {
+fn pattern(name: &str, tree: &Tree) -> Result<Pattern, String> {
     let pattern = literal(tree).ok_or_else(|| format!("{name}() needs its regular expression written out"))?;
-    if compiler.is_inside() {
-        compiler.cost.steps = compiler.cost.steps.max(REGEX_STEPS);
-    }
     Pattern::new(pattern).map_err(|error| format!("{name}(): {error}"))
 }
 
@@ -166,16 +131,16 @@ fn fold(name: &str, node: Node) -> Result<Node, String> {
         Some(Node::Duration(nanoseconds)) => Value::Duration(*nanoseconds),
         _ => return Ok(node),
     };
-    Ok(match evaluate::call(overloads, &[constant], None) {
+    Ok(match evaluate::call(overloads, Arguments { values: &[constant], meter: &Meter::default() }, None) {
         Ok(Value::Null) => Node::Null,
         Ok(Value::Bool(value)) => Node::Bool(value),
         Ok(Value::Int(number)) => Node::Int(number),
         Ok(Value::Double(number)) => Node::Double(number),
-        Ok(Value::String(text)) => Node::String(text.into_owned()),
+        Ok(Value::String(text)) => Node::String(text.to_string()),
         Ok(Value::Duration(nanoseconds)) => Node::Duration(nanoseconds),
         Ok(_) => return Ok(node),
         Err(Fault::Type) => return Err(format!("{name}() does not take that")),
-        Err(Fault::Failed(why)) => return Err(why.into_owned()),
+        Err(Fault::Failed(why) | Fault::Limit(why)) => return Err(why.into()),
     })
 }
 
@@ -187,7 +152,7 @@ fn format_values(
     depth: usize,
 ) -> Result<Operand, String> {
     let entries = compiler.entries(list, depth)?;
-    let kinds: Vec<_> = entries.iter().map(|(_, entry)| compiler.found.resolve(&entry.kind)).collect();
+    let kinds: Vec<_> = entries.iter().map(|(_, entry)| compiler.types.resolve(&entry.kind)).collect();
     let format = literal(trees[0]).ok_or("format() needs its format written out")?;
     format::check(format, &kinds)?;
     Ok(compiler.list(entries, Type::Dyn))

@@ -11,11 +11,10 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, SelectExpr, operators};
 
 use super::Key;
 use super::call;
-use super::cost::{Cost, Growth};
 use super::evaluate::Node;
 use super::path::{Path, literal};
 use super::source::MAX_DEPTH;
-use super::types::{Found, Scope, Type};
+use super::types::{Scope, Type, TypeVariables};
 use super::variables::{Input, Root, Wanted, step};
 use crate::text::{did_you_mean, nearest};
 
@@ -31,12 +30,13 @@ pub(super) fn refuse_outside(value: &Operand) -> Result<(), String> {
     ))
 }
 
-/// What became of a tree.
+/// A tree that was compiled.
 pub(super) struct Compiled {
     pub(super) node: Node,
     pub(super) inputs: Vec<Input>,
     pub(super) asked: Vec<Key>,
-    pub(super) cost: Cost,
+    /// Whether it has a comprehension.
+    pub(super) loops: bool,
     pub(super) kind: Type,
 }
 
@@ -47,17 +47,16 @@ pub(super) fn compile(tree: &Tree, scope: &Scope<'_>) -> Result<Compiled, String
         items: Vec::new(),
         inputs: Vec::new(),
         asked: Vec::new(),
-        cost: Cost::default(),
-        found: Found::default(),
+        loops: false,
+        types: TypeVariables::default(),
     };
     let value = compiler.visit(tree, 0)?;
-    compiler.cost.growth = compiler.cost.growth.or(value.growth);
     Ok(Compiled {
-        kind: compiler.found.resolve(&value.kind),
+        kind: compiler.types.resolve(&value.kind),
         node: value.node,
         inputs: compiler.inputs,
         asked: compiler.asked,
-        cost: compiler.cost,
+        loops: compiler.loops,
     })
 }
 
@@ -67,15 +66,14 @@ pub(super) struct Compiler<'a> {
     items: Vec<Item>,
     inputs: Vec<Input>,
     asked: Vec<Key>,
-    pub(super) cost: Cost,
-    pub(super) found: Found,
+    loops: bool,
+    pub(super) types: TypeVariables,
 }
 
 /// The variable of a comprehension.
 struct Item {
     name: String,
     kind: Type,
-    growth: Growth,
     /// Whether it stands for many values, one after the other.
     is_one_of_many: bool,
 }
@@ -86,15 +84,14 @@ pub(super) struct Operand {
     pub(super) kind: Type,
     /// Whether it comes from outside of the innermost comprehension.
     pub(super) outside: bool,
-    pub(super) growth: Growth,
     /// How it is written, if it is a path.
     pub(super) place: Option<String>,
 }
 
 impl Operand {
-    /// A value so small that it does not matter where it comes from.
-    pub(super) fn small(node: Node, kind: Type) -> Operand {
-        Operand { node, kind, outside: false, growth: Growth::SMALL, place: None }
+    /// A value that is made here, or so small that it does not matter where it comes from.
+    pub(super) fn new(node: Node, kind: Type) -> Operand {
+        Operand { node, kind, outside: false, place: None }
     }
 
     fn place(&self) -> String {
@@ -114,12 +111,11 @@ impl Compiler<'_> {
             Expr::Literal(value) => self.literal(value),
             Expr::Ident(name) => match self.items.iter().rposition(|item| item.name == *name) {
                 Some(at) => {
-                    let Item { name, kind, growth, .. } = &self.items[at];
+                    let Item { name, kind, .. } = &self.items[at];
                     Ok(Operand {
                         node: Node::Item(at),
                         kind: kind.clone(),
                         outside: self.items[at + 1..].iter().any(|item| item.is_one_of_many),
-                        growth: *growth,
                         place: Some(name.clone()),
                     })
                 }
@@ -135,7 +131,7 @@ impl Compiler<'_> {
                 for (_, entry) in &entries {
                     kind = Some(self.join_items(kind, &entry.kind)?);
                 }
-                let kind = kind.unwrap_or_else(|| self.found.fresh());
+                let kind = kind.unwrap_or_else(|| self.types.fresh());
                 Ok(self.list(entries, kind))
             }
             Expr::Map(map) => self.map(&map.entries, depth),
@@ -184,7 +180,6 @@ impl Compiler<'_> {
             node,
             kind: if path.optional.is_some() { Type::optional(kind) } else { kind },
             outside: self.is_inside(),
-            growth: Growth::INPUT,
             place: Some(place),
         })
     }
@@ -215,11 +210,11 @@ impl Compiler<'_> {
     }
 
     fn member(&self, of: Operand, field: &str) -> Result<Operand, String> {
-        let resolved = self.found.resolve(&of.kind);
+        let resolved = self.types.resolve(&of.kind);
         let kind = resolved.member(field, &self.name(&of, &resolved))?;
         let place = format!("{}{}", of.place(), step(field));
         let node = Node::Member { of: Box::new(of.node), field: field.to_owned(), place: place.clone() };
-        Ok(Operand { node, kind, outside: of.outside, growth: of.growth, place: of.place.map(|_| place) })
+        Ok(Operand { node, kind, outside: of.outside, place: of.place.map(|_| place) })
     }
 
     /// What a value is called in messages.
@@ -253,29 +248,28 @@ impl Compiler<'_> {
                 let condition = self.condition(condition, "the condition of ?:", depth)?;
                 let (then, otherwise) = (self.visit(then, depth + 1)?, self.visit(otherwise, depth + 1)?);
                 [&condition, &then, &otherwise].into_iter().try_for_each(refuse_outside)?;
-                let kind = self.found.join(&then.kind, &otherwise.kind).ok_or_else(|| {
-                    let (then, otherwise) = (self.found.resolve(&then.kind), self.found.resolve(&otherwise.kind));
+                let kind = self.types.join(&then.kind, &otherwise.kind).ok_or_else(|| {
+                    let (then, otherwise) = (self.types.resolve(&then.kind), self.types.resolve(&otherwise.kind));
                     format!("both sides of ?: give values of one type or null, and not {then} and {otherwise}; string() and double() convert")
                 })?;
-                let growth = then.growth.or(otherwise.growth);
                 let node = Node::Conditional(Box::new([condition.node, then.node, otherwise.node]));
-                Ok(Operand { growth, ..Operand::small(node, kind) })
+                Ok(Operand::new(node, kind))
             }
             (name @ (operators::LOGICAL_AND | operators::LOGICAL_OR), None, [one, other]) => {
                 let what = if name == operators::LOGICAL_AND { "&&" } else { "||" };
                 let (one, other) = (self.condition(one, what, depth)?, self.condition(other, what, depth)?);
                 let (one, other) = (Box::new(one.node), Box::new(other.node));
                 let node = if what == "&&" { Node::And(one, other) } else { Node::Or(one, other) };
-                Ok(Operand::small(node, Type::Bool))
+                Ok(Operand::new(node, Type::Bool))
             }
             (operators::OPT_SELECT, None, [of, field]) => {
                 let of = self.visit(of, depth + 1)?;
                 let field = literal(field).ok_or("a name stands behind .?")?.to_owned();
-                let resolved = self.found.resolve(&of.kind);
+                let resolved = self.types.resolve(&of.kind);
                 let kind = resolved.member(&field, &self.name(&of, &resolved))?;
                 let kind = if matches!(kind, Type::Optional(_)) { kind } else { Type::optional(kind) };
                 let node = Node::OptionalMember { of: Box::new(of.node), field };
-                Ok(Operand { node, kind, outside: of.outside, growth: of.growth, place: None })
+                Ok(Operand { node, kind, outside: of.outside, place: None })
             }
             (name @ (operators::INDEX | operators::OPT_INDEX), None, [of, at]) => {
                 let (of, at) = (self.visit(of, depth + 1)?, self.visit(at, depth + 1)?);
@@ -288,10 +282,10 @@ impl Compiler<'_> {
     /// A value that must be `true` or `false`.
     fn condition(&mut self, tree: &Tree, what: &str, depth: usize) -> Result<Operand, String> {
         let value = self.visit(tree, depth + 1)?;
-        if self.found.takes(&[Type::Bool], std::slice::from_ref(&value.kind)) {
+        if self.types.takes(&[Type::Bool], std::slice::from_ref(&value.kind)) {
             Ok(value)
         } else {
-            let kind = self.found.resolve(&value.kind);
+            let kind = self.types.resolve(&value.kind);
             Err(format!("{what} needs true or false, and not {}", kind.with_article()))
         }
     }
@@ -311,21 +305,21 @@ impl Compiler<'_> {
                 double: false,
                 is_key: path.is_key,
             };
-            return Ok(Operand::small(self.read(input), Type::Bool));
+            return Ok(Operand::new(self.read(input), Type::Bool));
         }
         let of = self.visit(&select.operand, depth + 1)?;
-        let resolved = self.found.resolve(&of.kind);
+        let resolved = self.types.resolve(&of.kind);
         if matches!(resolved, Type::Optional(_)) {
             return Err("has() and .? do not go together; write .hasValue()".into());
         }
         resolved.member(&select.field, &self.name(&of, &resolved))?;
         let place = format!("{}{}", of.place(), step(&select.field));
-        Ok(Operand::small(Node::Has { of: Box::new(of.node), field: select.field.clone(), place }, Type::Bool))
+        Ok(Operand::new(Node::Has { of: Box::new(of.node), field: select.field.clone(), place }, Type::Bool))
     }
 
     fn index(&mut self, of: Operand, at: Operand, is_optional: bool) -> Result<Operand, String> {
         // Looking something up copies nothing and takes the same time for every size.
-        let resolved = self.found.resolve(&of.kind);
+        let resolved = self.types.resolve(&of.kind);
         let (inner, was_optional) = match &resolved {
             Type::Optional(inner) => (&**inner, true),
             other => (other.without_null(), false),
@@ -342,8 +336,8 @@ impl Compiler<'_> {
             }
             other => return Err(format!("{} has no items", other.with_article())),
         };
-        if !self.found.takes(std::slice::from_ref(&wanted), std::slice::from_ref(&at.kind)) {
-            let at = self.found.resolve(&at.kind);
+        if !self.types.takes(std::slice::from_ref(&wanted), std::slice::from_ref(&at.kind)) {
+            let at = self.types.resolve(&at.kind);
             return Err(format!(
                 "an item of {resolved} is found by {}, and not by {}",
                 wanted.with_article(),
@@ -357,10 +351,10 @@ impl Compiler<'_> {
         };
         let place = format!("{}[{written}]", of.place());
         let kind = if is_optional || was_optional { Type::optional(item) } else { item };
-        let (outside, growth, is_place) = (of.outside, of.growth, of.place.is_some());
+        let (outside, is_place) = (of.outside, of.place.is_some());
         let (of, at) = (Box::new(of.node), Box::new(at.node));
         let node =
             if is_optional { Node::OptionalIndex { of, at } } else { Node::Index { of, at, place: place.clone() } };
-        Ok(Operand { node, kind, outside, growth, place: is_place.then_some(place) })
+        Ok(Operand { node, kind, outside, place: is_place.then_some(place) })
     }
 }

@@ -1,11 +1,13 @@
 //! What an accepted expression does, step by step. Names, functions and types were found when it was compiled.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::functions::{Fault, Overload, Run};
-use super::value::{Map, Value};
+use super::functions::{Arguments, Fault, MAX_PARAMETERS, Overload, Returned, Run};
+use super::meter::Meter;
+use super::value::{Map, Text, Value};
+use super::variables::Failure;
 use crate::pattern::Pattern;
+use crate::text::shown;
 
 /// A step of an expression.
 #[derive(Debug)]
@@ -106,16 +108,35 @@ pub(super) struct Frame<'v, 'a> {
     /// Says that an input is missing.
     pub(super) missing: &'v dyn Fn(usize) -> String,
     pub(super) items: Vec<Value<'a>>,
+    pub(super) meter: &'v Meter,
 }
 
-type Outcome<'a> = Result<Value<'a>, String>;
+type Evaluated<'a> = Result<Value<'a>, Failure>;
+
+impl Fault {
+    /// The failure of what is called so.
+    pub(super) fn of(self, name: &str) -> Failure {
+        match self {
+            Fault::Type => wrong_type(name),
+            Fault::Failed(why) => Failure::Failed(why.into()),
+            Fault::Limit(why) => Failure::Limit(why.into()),
+        }
+    }
+}
+
+fn failed(why: impl Into<String>) -> Failure {
+    Failure::Failed(why.into())
+}
+
+fn wrong_type(name: &str) -> Failure {
+    Failure::Failed(format!("{name} got a value of the wrong type; string(), int() and quantity() convert"))
+}
 
 /// Kubernetes fails there.
 pub(super) const NO_QUANTITY: &str = "cannot give a quantity; convert it inside, such as by .asInteger()";
-const WRONG_TYPE: &str = "got a value of the wrong type; string(), int() and quantity() convert";
-
 impl Node {
-    pub(super) fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+    pub(super) fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
+        frame.meter.step(1).map_err(|fault| fault.of("it"))?;
         match self {
             Node::Null => Ok(Value::Null),
             Node::Bool(value) => Ok(Value::Bool(*value)),
@@ -123,9 +144,10 @@ impl Node {
             Node::Double(number) => Ok(Value::Double(*number)),
             Node::String(text) => Ok(Value::text(text.as_str())),
             Node::Duration(nanoseconds) => Ok(Value::Duration(*nanoseconds)),
-            Node::Input(at) => frame.inputs[*at].clone().ok_or_else(|| (frame.missing)(*at)),
+            Node::Input(at) => frame.inputs[*at].clone().ok_or_else(|| Failure::Failed((frame.missing)(*at))),
             Node::Item(at) => Ok(frame.items[*at].clone()),
             Node::List(entries) => {
+                frame.meter.items(entries.len()).map_err(|fault| fault.of("it"))?;
                 let mut items = Vec::with_capacity(entries.len());
                 for entry in entries {
                     items.extend(entry.evaluate(frame)?);
@@ -133,11 +155,12 @@ impl Node {
                 Ok(Value::list(items))
             }
             Node::Map(entries) => {
+                frame.meter.items(entries.len()).map_err(|fault| fault.of("it"))?;
                 let mut all = Vec::with_capacity(entries.len());
                 for (key, entry) in entries {
                     let key = key.evaluate(frame)?;
                     if !matches!(key, Value::String(_) | Value::Int(_) | Value::Bool(_)) {
-                        return Err("the key of an object is a string, an integer or a boolean".into());
+                        return Err(failed("the key of an object is a string, an integer or a boolean"));
                     }
                     all.extend(entry.evaluate(frame)?.map(|value| (key, value)));
                 }
@@ -153,7 +176,7 @@ impl Node {
             }
             Node::Has { of, field, place } => match of.evaluate(frame)? {
                 Value::Map(map) => Ok(Value::Bool(map.field(field).is_some())),
-                _ => Err(format!("has({place}) {WRONG_TYPE}")),
+                _ => Err(wrong_type(&format!("has({place})"))),
             },
             Node::OptionalMember { of, field } => {
                 let of = of.evaluate(frame)?;
@@ -173,7 +196,10 @@ impl Node {
                 match &of {
                     Value::Optional(Some(held)) => Ok(index(held, &at)?.map_or(Value::Optional(None), Value::some)),
                     Value::List(items) => index(&of, &at)?.ok_or_else(|| {
-                        format!("{place} is not there: the list has {}; ask with size() or [?…]", count(items.len()))
+                        failed(format!(
+                            "{place} is not there: the list has {}; ask with size() or [?…]",
+                            count(items.len())
+                        ))
                     }),
                     of => index(of, &at)?.ok_or_else(|| not_there(place)),
                 }
@@ -195,27 +221,25 @@ impl Node {
                 match condition.evaluate(frame)? {
                     Value::Bool(true) => then.evaluate(frame),
                     Value::Bool(false) => otherwise.evaluate(frame),
-                    _ => Err(format!("the condition of ?: {WRONG_TYPE}")),
+                    _ => Err(wrong_type("the condition of ?:")),
                 }
             }
             Node::OptionalOr { one, other, is_value } => match one.evaluate(frame)? {
                 Value::Optional(None) => match other.evaluate(frame)? {
                     value if *is_value || matches!(value, Value::Optional(_)) => Ok(value),
-                    _ => Err(format!("or() {WRONG_TYPE}")),
+                    _ => Err(wrong_type("or()")),
                 },
                 Value::Optional(Some(held)) if *is_value => Ok((*held).clone()),
                 one @ Value::Optional(_) => Ok(one),
-                _ => Err(format!("{} {WRONG_TYPE}", if *is_value { "orValue()" } else { "or()" })),
+                _ => Err(wrong_type(if *is_value { "orValue()" } else { "or()" })),
             },
             Node::Call { overloads, arguments, pattern, name } => {
-                let mut values: [Value<'a>; 4] = Default::default();
+                let mut values: [Value<'a>; MAX_PARAMETERS] = Default::default();
                 for (value, argument) in values.iter_mut().zip(arguments) {
                     *value = argument.evaluate(frame)?;
                 }
-                call(overloads, &values[..arguments.len()], pattern.as_deref()).map_err(|fault| match fault {
-                    Fault::Type => format!("{name} {WRONG_TYPE}"),
-                    Fault::Failed(why) => why.into_owned(),
-                })
+                let arguments = Arguments { values: &values[..arguments.len()], meter: frame.meter };
+                call(overloads, arguments, pattern.as_deref()).map_err(|fault| fault.of(name))
             }
             Node::Comprehension(comprehension) => comprehension.evaluate(frame),
         }
@@ -223,41 +247,51 @@ impl Node {
 }
 
 impl Entry {
-    fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Result<Option<Value<'a>>, String> {
+    fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Result<Option<Value<'a>>, Failure> {
         match self.value.evaluate(frame)? {
             Value::Optional(held) if self.is_optional => Ok(held.map(|held| (*held).clone())),
-            _ if self.is_optional => Err("what stands behind ? is no optional value".into()),
+            _ if self.is_optional => Err(failed("what stands behind ? is no optional value")),
             value => Ok(Some(value)),
         }
     }
 }
 
-/// Calls the first form that takes these values.
-pub(super) fn call<'a>(
-    overloads: &[&Overload],
-    values: &[Value<'a>],
-    pattern: Option<&Pattern>,
-) -> Result<Value<'a>, Fault> {
-    let overload = overloads.iter().find(|overload| overload.takes(values)).ok_or(Fault::Type)?;
-    match (overload.run, pattern) {
-        (Run::Plain(run), _) => run(values),
-        (Run::Regex(run), Some(pattern)) => run(pattern.regex(), values),
-        (Run::Regex(_) | Run::Lazy, _) => unreachable!("the compiler makes other nodes of these"),
+/// Calls the first form that takes these values, and counts what it reads and builds.
+pub(super) fn call<'a>(overloads: &[&Overload], of: Arguments<'_, 'a>, pattern: Option<&Pattern>) -> Returned<'a> {
+    /// What a byte of a text counts as that a regular expression goes over: it may try many ways at once.
+    const REGEX_STEPS: usize = 16;
+    let overload = overloads.iter().find(|overload| overload.takes(of.values)).ok_or(Fault::Type)?;
+    for value in of.values {
+        of.meter.step(value.length() / 16)?;
     }
+    let returned = match (overload.run, pattern) {
+        (Run::Plain(run), _) => run(of)?,
+        (Run::Regex(run), Some(pattern)) => {
+            of.meter.step(of.values[0].length() * REGEX_STEPS)?;
+            run(pattern.regex(), of)?
+        }
+        (Run::Regex(_) | Run::Lazy, _) => unreachable!("the compiler makes other nodes of these"),
+    };
+    match &returned {
+        Value::String(Text::Shared(text)) => of.meter.bytes(text.len())?,
+        Value::List(items) => of.meter.items(items.len())?,
+        _ => {}
+    }
+    Ok(returned)
 }
 
 fn count(items: usize) -> String {
     if items == 1 { "1 item".into() } else { format!("{items} items") }
 }
 
-fn not_there(place: &str) -> String {
-    format!("{place} is not there; ask with has() or use .?")
+fn not_there(place: &str) -> Failure {
+    failed(format!("{place} is not there; ask with has() or use .?"))
 }
 
-fn find<'a>(of: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, String> {
+fn find<'a>(of: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, Failure> {
     match of {
         Value::Map(map) => Ok(map.field(field).cloned()),
-        _ => Err(format!(".{field} {WRONG_TYPE}")),
+        _ => Err(wrong_type(&format!(".{field}"))),
     }
 }
 
@@ -266,42 +300,43 @@ fn optional_member<'a>(of: &Value<'a>, field: &str) -> Value<'a> {
     find(of, field).ok().flatten().map_or(Value::Optional(None), Value::some)
 }
 
-fn index<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, String> {
+fn index<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, Failure> {
     match (of, at) {
         (Value::Map(map), key) => Ok(map.get(key).cloned()),
         (Value::List(items), Value::Int(at)) => Ok(usize::try_from(*at).ok().and_then(|at| items.get(at)).cloned()),
         (Value::List(items), Value::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => {
             Ok(items.get(*at as usize).cloned())
         }
-        _ => Err(format!("[…] {WRONG_TYPE}")),
+        _ => Err(wrong_type("[…]")),
     }
 }
 
 /// `&&` and `||`: one side can decide although the other is an error.
-fn logic<'a>(one: &'a Node, other: &'a Node, decides: bool, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+fn logic<'a>(one: &'a Node, other: &'a Node, decides: bool, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
     let one = one.evaluate(frame);
-    if matches!(one, Ok(Value::Bool(value)) if value == decides) {
+    if matches!(one, Err(Failure::Limit(_))) || matches!(one, Ok(Value::Bool(value)) if value == decides) {
         return one;
     }
     let other = other.evaluate(frame);
     match (one, other) {
+        (_, Err(limit @ Failure::Limit(_))) => Err(limit),
         (_, Ok(Value::Bool(value))) if value == decides => Ok(Value::Bool(decides)),
         (Err(error), _) => Err(error),
         (Ok(Value::Bool(_)), other @ (Ok(Value::Bool(_)) | Err(_))) => other,
-        _ => Err(format!("{} {WRONG_TYPE}", if decides { "||" } else { "&&" })),
+        _ => Err(wrong_type(if decides { "||" } else { "&&" })),
     }
 }
 
 impl Comprehension {
-    fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+    fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
         let range = self.range.evaluate(frame)?;
         match (&self.kind, range) {
             (Kind::OptionalMap { .. }, Value::Optional(None)) => Ok(Value::Optional(None)),
             (Kind::OptionalMap { is_flat }, Value::Optional(Some(held))) => {
                 match self.step(&self.body, &held, frame)? {
-                    Value::Quantity(_) => Err(format!("optMap() {NO_QUANTITY}")),
+                    Value::Quantity(_) => Err(failed(format!("optMap() {NO_QUANTITY}"))),
                     Value::Optional(Some(held)) if *is_flat && matches!(*held, Value::Quantity(_)) => {
-                        Err(format!("optFlatMap() {NO_QUANTITY}"))
+                        Err(failed(format!("optFlatMap() {NO_QUANTITY}")))
                     }
                     mapped @ Value::Optional(_) if *is_flat => Ok(mapped),
                     // Kubernetes unpacks what is optional already.
@@ -309,7 +344,7 @@ impl Comprehension {
                         Ok(Value::some(held.map_or(Value::Null, |held| (*held).clone())))
                     }
                     mapped if !*is_flat => Ok(Value::some(mapped)),
-                    _ => Err(format!("optFlatMap() {WRONG_TYPE}")),
+                    _ => Err(wrong_type("optFlatMap()")),
                 }
             }
             (_, Value::List(items)) => self.go_through(&items, frame),
@@ -317,11 +352,11 @@ impl Comprehension {
                 let keys: Vec<_> = map.entries().iter().map(|(key, _)| key.clone()).collect();
                 self.go_through(&keys, frame)
             }
-            _ => Err(format!("a comprehension {WRONG_TYPE}")),
+            _ => Err(wrong_type("a comprehension")),
         }
     }
 
-    fn go_through<'a>(&'a self, items: &[Value<'a>], frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+    fn go_through<'a>(&'a self, items: &[Value<'a>], frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
         match &self.kind {
             Kind::All => self.any(items, false, frame),
             Kind::Exists => self.any(items, true, frame),
@@ -336,12 +371,14 @@ impl Comprehension {
                 let mut kept = Vec::new();
                 for (at, item) in items.iter().enumerate() {
                     if self.holds(&self.body, at, item, frame)? {
+                        frame.meter.items(1).map_err(|fault| fault.of("it"))?;
                         kept.push(item.clone());
                     }
                 }
                 Ok(Value::list(kept))
             }
             Kind::Map(condition) => {
+                frame.meter.items(items.len()).map_err(|fault| fault.of("it"))?;
                 let mut mapped = Vec::with_capacity(items.len());
                 for (at, item) in items.iter().enumerate() {
                     let wanted =
@@ -352,24 +389,29 @@ impl Comprehension {
                 }
                 Ok(Value::list(mapped))
             }
-            Kind::OptionalMap { .. } => Err(format!("optMap() {WRONG_TYPE}")),
+            Kind::OptionalMap { .. } => Err(wrong_type("optMap()")),
         }
     }
 
     /// `exists`, or `all` if `false` decides. Like `||` and `&&`, an item can decide although another is an error.
-    fn any<'a>(&'a self, items: &[Value<'a>], decides: bool, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
-        let mut failed = None;
+    fn any<'a>(&'a self, items: &[Value<'a>], decides: bool, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
+        let mut first_error = None;
         for (at, item) in items.iter().enumerate() {
-            match self.holds(&self.body, at, item, frame) {
-                Ok(holds) if holds == decides => return Ok(Value::Bool(decides)),
-                Ok(_) => {}
-                Err(error) => failed = failed.or(Some(error)),
+            match self.step(&self.body, item, frame) {
+                Ok(Value::Bool(holds)) if holds == decides => return Ok(Value::Bool(decides)),
+                Ok(Value::Bool(_)) => {}
+                Err(limit @ Failure::Limit(_)) => return Err(limit),
+                other if first_error.is_none() => first_error = Some(self.condition(at, item, other)),
+                _ => {}
             }
         }
-        failed.map_or(Ok(Value::Bool(!decides)), Err)
+        match first_error {
+            Some(Err(error)) => Err(error),
+            _ => Ok(Value::Bool(!decides)),
+        }
     }
 
-    fn step<'a>(&'a self, node: &'a Node, item: &Value<'a>, frame: &mut Frame<'_, 'a>) -> Outcome<'a> {
+    fn step<'a>(&'a self, node: &'a Node, item: &Value<'a>, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
         frame.items.push(item.clone());
         let value = node.evaluate(frame);
         frame.items.pop();
@@ -382,24 +424,29 @@ impl Comprehension {
         at: usize,
         item: &Value<'a>,
         frame: &mut Frame<'_, 'a>,
-    ) -> Result<bool, String> {
-        match self.step(node, item, frame) {
+    ) -> Result<bool, Failure> {
+        let value = self.step(node, item, frame);
+        self.condition(at, item, value)
+    }
+
+    fn condition<'a>(&self, at: usize, item: &Value<'_>, value: Evaluated<'a>) -> Result<bool, Failure> {
+        match value {
             Ok(Value::Bool(holds)) => Ok(holds),
-            Ok(_) => Err(self.of_item(at, item, format!("a condition {WRONG_TYPE}"))),
+            Ok(_) => Err(self.of_item(at, item, wrong_type("a condition"))),
             Err(error) => Err(self.of_item(at, item, error)),
         }
     }
 
-    /// The error with the item at hand: its place, and its name if that may be shown.
-    fn of_item(&self, at: usize, item: &Value<'_>, error: String) -> String {
-        let Some(items) = &self.items else { return error };
+    /// The failure with the item at hand: its place, and its name if that may be shown. The keys of an object have no place.
+    fn of_item(&self, at: usize, item: &Value<'_>, failure: Failure) -> Failure {
+        let (Some(items), Failure::Failed(error)) = (&self.items, &failure) else { return failure };
         let name = match item {
             Value::Map(map) => map.field("name"),
             _ => None,
         };
-        match name {
-            Some(Value::String(name)) => format!("{error}, in {items}[{at}], {:?}", Cow::as_ref(name)),
+        failed(match name {
+            Some(Value::String(name)) => format!("{error}, in {items}[{at}], {}", shown(name)),
             _ => format!("{error}, in {items}[{at}]"),
-        }
+        })
     }
 }

@@ -1,16 +1,14 @@
 //! `format()`: `'%s=%d'.format([name, port])`. The clauses are those of Kubernetes without `%e`, which writes `1.5 × 10⁰³`
 //! there.
 
-use super::functions::{Fault, to_text};
+use super::functions::{Arguments, Fault, to_text};
+use super::meter::Meter;
 use super::numbers::format_fixed;
 use super::types::Type;
 use super::value::Value;
 
 /// The most digits behind the point.
 const MAX_PRECISION: usize = 20;
-/// A value can become so much longer: `1e308` has 411 characters as `%f`.
-pub(super) const GROWTH: u64 = 100;
-
 /// A part of a format.
 enum Part<'f> {
     Literal(&'f str),
@@ -55,16 +53,16 @@ pub(super) fn check(format: &str, types: &[Type]) -> Result<(), String> {
 }
 
 /// Formats values.
-pub(super) fn format(format: &str, values: &[Value<'_>]) -> Result<String, Fault> {
-    let parts = parse(format).map_err(|error| Fault::Failed(error.into()))?;
+pub(super) fn format(format: &str, values: &[Value<'_>], meter: &Meter) -> Result<String, Fault> {
+    let parts = parse(format).map_err(|_| Fault::Failed("format() got a wrong format"))?;
     let mut text = String::new();
     let mut values = values.iter();
     for (_, part) in parts {
         match part {
             Part::Literal(literal) => text.push_str(literal),
             Part::Clause(clause) => {
-                let value = values.next().ok_or(Fault::Failed("format() has more clauses than values".into()))?;
-                write(&mut text, clause, value)?;
+                let value = values.next().ok_or(Fault::Failed("format() has more clauses than values"))?;
+                write(&mut text, clause, value, meter)?;
             }
         }
     }
@@ -108,11 +106,11 @@ fn parse(format: &str) -> Result<Vec<(&str, Part<'_>)>, String> {
     Ok(parts)
 }
 
-fn write(text: &mut String, clause: Clause, value: &Value<'_>) -> Result<(), Fault> {
+fn write(text: &mut String, clause: Clause, value: &Value<'_>, meter: &Meter) -> Result<(), Fault> {
     // A negative number is written as a sign and its digits.
     let radix = |number: i64, digits: String| if number < 0 { format!("-{digits}") } else { digits };
     let written = match (clause, value) {
-        (Clause::Text, value) => return write_text(text, value),
+        (Clause::Text, value) => return write_text(text, value, meter),
         (Clause::Decimal, Value::Int(number)) => number.to_string(),
         (Clause::Fixed { precision }, Value::Double(number)) => format_fixed(*number, precision),
         (Clause::Fixed { precision }, Value::String(name)) => match &**name {
@@ -139,24 +137,26 @@ fn write(text: &mut String, clause: Clause, value: &Value<'_>) -> Result<(), Fau
 }
 
 /// A value as `%s`: what stands in a list or map is written as in an expression.
-fn write_text(text: &mut String, value: &Value<'_>) -> Result<(), Fault> {
+fn write_text(text: &mut String, value: &Value<'_>, meter: &Meter) -> Result<(), Fault> {
+    meter.step(1 + value.length() / 16)?;
+    meter.has_room(text.len() + value.length())?;
     match value {
         Value::Null => text.push_str("null"),
         Value::List(items) => {
             text.push('[');
             for (at, item) in items.iter().enumerate() {
                 text.push_str(if at > 0 { ", " } else { "" });
-                write_inner(text, item)?;
+                write_inner(text, item, meter)?;
             }
             text.push(']');
         }
         Value::Map(map) => {
             let entries = map.entries().iter().map(|(key, value)| {
                 let mut entry = String::new();
-                write_inner(&mut entry, key)?;
+                write_inner(&mut entry, key, meter)?;
                 let key = entry.len();
                 entry.push(':');
-                write_inner(&mut entry, value)?;
+                write_inner(&mut entry, value, meter)?;
                 Ok((key, entry))
             });
             let mut entries = entries.collect::<Result<Vec<_>, Fault>>()?;
@@ -164,7 +164,7 @@ fn write_text(text: &mut String, value: &Value<'_>) -> Result<(), Fault> {
             let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
             text.push_str(&format!("{{{}}}", entries.join(", ")));
         }
-        value => match to_text(std::slice::from_ref(value))? {
+        value => match to_text(Arguments { values: std::slice::from_ref(value), meter })? {
             Value::String(written) => text.push_str(&written),
             _ => return Err(Fault::Type),
         },
@@ -172,20 +172,20 @@ fn write_text(text: &mut String, value: &Value<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn write_inner(text: &mut String, value: &Value<'_>) -> Result<(), Fault> {
+fn write_inner(text: &mut String, value: &Value<'_>, meter: &Meter) -> Result<(), Fault> {
     match value {
         Value::String(inner) => quote(text, inner),
         Value::Double(number) if number.is_finite() => text.push_str(&format!("{number:.6}")),
         Value::Double(_) | Value::Duration(_) => {
             let mut inner = String::new();
-            write_text(&mut inner, value)?;
+            write_text(&mut inner, value, meter)?;
             if let Value::Double(_) = value {
                 quote(text, &inner);
             } else {
                 text.push_str(&format!("duration(\"{inner}\")"));
             }
         }
-        value => write_text(text, value)?,
+        value => write_text(text, value, meter)?,
     }
     Ok(())
 }

@@ -15,29 +15,20 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-pub(super) use self::arguments::Fault;
-use self::arguments::{Outcome, boolean, double, duration, failed, held, int, list, map, overflow, quantity, text};
-use self::lists::{extreme, flatten, is_sorted, optional, place, position, size, slice, sort, sum};
+use self::arguments::OVERFLOW;
+pub(super) use self::arguments::{Arguments, Fault, Returned};
+use self::lists::{differ, extreme, flatten, is_sorted, optional, place, position, size, slice, sort, sum};
 pub(super) use self::numbers::to_text;
 use self::numbers::{
     compare, doubles, durations, integers, no_quantity, not_by_zero, quantities, to_bool, to_double, to_int, units,
 };
-use self::texts::{char_at, find_all, index_of, join, last_index_of, quote, replace, split, substring};
+use self::texts::{char_at, concatenate, find_all, index_of, join, last_index_of, quote, replace, split, substring};
 use super::types::Type;
 use super::value::Value;
 use crate::quantity::{NoQuantity, Quantity, parse_nanoseconds};
 
-/// How large a result can be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Size {
-    /// It does not depend on the arguments.
-    Small,
-    /// As large as they are together.
-    Sum,
-}
-
-/// One of the forms of a function. One that takes `dyn` takes what is of no known type when it is loaded, and so more than the
-/// others.
+/// One of the forms of a function. One whose parameter is `dyn` is for values of no known type alone: cel-go's `int()` makes a
+/// number of a duration that it does not know to be one.
 #[derive(Debug)]
 pub(super) struct Overload {
     /// As Kubernetes' documentation writes it: `string.split(string, int) list(string)`.
@@ -48,167 +39,171 @@ pub(super) struct Overload {
     pub(super) result: Type,
     /// The variables in these types: `A` is the first.
     pub(super) variables: usize,
-    pub(super) size: Size,
     pub(super) run: Run,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Run {
-    Plain(for<'a> fn(&[Value<'a>]) -> Outcome<'a>),
+    Plain(for<'a> fn(Arguments<'_, 'a>) -> Returned<'a>),
     /// With the regular expression that is written out as its second argument.
-    Regex(for<'a> fn(&Regex, &[Value<'a>]) -> Outcome<'a>),
+    Regex(for<'a> fn(&Regex, Arguments<'_, 'a>) -> Returned<'a>),
     /// It is a node of its own.
     Lazy,
 }
 
 use Run::{Lazy, Plain, Regex as WithRegex};
-use Size::{Small, Sum};
+
+/// The most that a function takes.
+pub(super) const MAX_PARAMETERS: usize = 4;
 
 #[rustfmt::skip]
-const TABLE: &[(&str, Size, Run)] = &[
+const TABLE: &[(&str, Run)] = &[
     // Operators, as CEL calls them.
-    ("_==_(A, A) bool", Small, Plain(|it| it[0].equals(&it[1]).map(Value::Bool).ok_or(Fault::Type))),
-    ("_!=_(A, A) bool", Small, Plain(|it| Ok(Value::Bool(it[0].equals(&it[1]) != Some(true))))),
-    ("_+_(int, int) int", Small, Plain(|it| integers(it, i64::checked_add))),
-    ("_+_(double, double) double", Small, Plain(|it| doubles(it, |one, other| one + other))),
-    ("_+_(string, string) string", Sum, Plain(|it| Ok(Value::text(text(it, 0)?.to_owned() + text(it, 1)?)))),
-    ("_+_(list(A), list(A)) list(A)", Sum, Plain(|it| Ok(Value::list([list(it, 0)?, list(it, 1)?].concat())))),
-    ("_+_(duration, duration) duration", Small, Plain(|it| durations(it, i64::checked_add))),
-    ("_-_(int, int) int", Small, Plain(|it| integers(it, i64::checked_sub))),
-    ("_-_(double, double) double", Small, Plain(|it| doubles(it, |one, other| one - other))),
-    ("_-_(duration, duration) duration", Small, Plain(|it| durations(it, i64::checked_sub))),
-    ("_*_(int, int) int", Small, Plain(|it| integers(it, i64::checked_mul))),
-    ("_*_(double, double) double", Small, Plain(|it| doubles(it, |one, other| one * other))),
-    ("_/_(int, int) int", Small, Plain(|it| not_by_zero(it, i64::checked_div))),
-    ("_/_(double, double) double", Small, Plain(|it| doubles(it, |one, other| one / other))),
-    ("_%_(int, int) int", Small, Plain(|it| not_by_zero(it, i64::checked_rem))),
-    ("-_(int) int", Small, Plain(|it| int(it, 0)?.checked_neg().map(Value::Int).ok_or_else(overflow))),
-    ("-_(double) double", Small, Plain(|it| Ok(Value::Double(-double(it, 0)?)))),
-    ("!_(bool) bool", Small, Plain(|it| Ok(Value::Bool(!boolean(it, 0)?)))),
-    ("@in(A, list(A)) bool", Small, Plain(|it| Ok(Value::Bool(position(list(it, 1)?.iter(), &it[0]).is_some())))),
-    ("@in(A, map(A, B)) bool", Small, Plain(|it| Ok(Value::Bool(map(it, 1)?.get(&it[0]).is_some())))),
-    ("_<_(O, O) bool", Small, Plain(|it| compare(it, Ordering::is_lt))),
-    ("_<=_(O, O) bool", Small, Plain(|it| compare(it, Ordering::is_le))),
-    ("_>_(O, O) bool", Small, Plain(|it| compare(it, Ordering::is_gt))),
-    ("_>=_(O, O) bool", Small, Plain(|it| compare(it, Ordering::is_ge))),
+    ("_==_(A, A) bool", Plain(|it| it.values[0].equals(&it.values[1], it.meter).map(Value::Bool))),
+    ("_!=_(A, A) bool", Plain(differ)),
+    ("_+_(int, int) int", Plain(|it| integers(it, i64::checked_add))),
+    ("_+_(double, double) double", Plain(|it| doubles(it, |one, other| one + other))),
+    ("_+_(string, string) string", Plain(concatenate)),
+    ("_+_(list(A), list(A)) list(A)", Plain(|it| {
+        it.meter.step(it.list(0)?.len() + it.list(1)?.len())?;
+        Ok(Value::list([it.list(0)?, it.list(1)?].concat()))
+    })),
+    ("_+_(duration, duration) duration", Plain(|it| durations(it, i64::checked_add))),
+    ("_-_(int, int) int", Plain(|it| integers(it, i64::checked_sub))),
+    ("_-_(double, double) double", Plain(|it| doubles(it, |one, other| one - other))),
+    ("_-_(duration, duration) duration", Plain(|it| durations(it, i64::checked_sub))),
+    ("_*_(int, int) int", Plain(|it| integers(it, i64::checked_mul))),
+    ("_*_(double, double) double", Plain(|it| doubles(it, |one, other| one * other))),
+    ("_/_(int, int) int", Plain(|it| not_by_zero(it, i64::checked_div))),
+    ("_/_(double, double) double", Plain(|it| doubles(it, |one, other| one / other))),
+    ("_%_(int, int) int", Plain(|it| not_by_zero(it, i64::checked_rem))),
+    ("-_(int) int", Plain(|it| it.int(0)?.checked_neg().map(Value::Int).ok_or(OVERFLOW))),
+    ("-_(double) double", Plain(|it| Ok(Value::Double(-it.double(0)?)))),
+    ("!_(bool) bool", Plain(|it| Ok(Value::Bool(!it.boolean(0)?)))),
+    ("@in(A, list(A)) bool", Plain(|it| Ok(Value::Bool(position(it.list(1)?.iter(), &it.values[0], it.meter)?.is_some())))),
+    ("@in(A, map(A, B)) bool", Plain(|it| Ok(Value::Bool(it.map(1)?.get(&it.values[0]).is_some())))),
+    ("_<_(O, O) bool", Plain(|it| compare(it, Ordering::is_lt))),
+    ("_<=_(O, O) bool", Plain(|it| compare(it, Ordering::is_le))),
+    ("_>_(O, O) bool", Plain(|it| compare(it, Ordering::is_gt))),
+    ("_>=_(O, O) bool", Plain(|it| compare(it, Ordering::is_ge))),
     // Texts.
-    ("size(string) int", Small, Plain(size)),
-    ("size(list(A)) int", Small, Plain(size)),
-    ("size(map(A, B)) int", Small, Plain(size)),
-    ("string.size() int", Small, Plain(size)),
-    ("list(A).size() int", Small, Plain(size)),
-    ("map(A, B).size() int", Small, Plain(size)),
-    ("string.contains(string) bool", Small, Plain(|it| Ok(Value::Bool(text(it, 0)?.contains(text(it, 1)?))))),
-    ("string.startsWith(string) bool", Small, Plain(|it| Ok(Value::Bool(text(it, 0)?.starts_with(text(it, 1)?))))),
-    ("string.endsWith(string) bool", Small, Plain(|it| Ok(Value::Bool(text(it, 0)?.ends_with(text(it, 1)?))))),
-    ("string.matches(string) bool", Small, WithRegex(|regex, it| Ok(Value::Bool(regex.is_match(text(it, 0)?))))),
-    ("matches(string, string) bool", Small, WithRegex(|regex, it| Ok(Value::Bool(regex.is_match(text(it, 0)?))))),
-    ("string.find(string) string", Sum, WithRegex(|regex, it| {
-        Ok(Value::text(regex.find(text(it, 0)?).map_or(String::new(), |found| found.as_str().to_owned())))
+    ("size(string) int", Plain(size)),
+    ("size(list(A)) int", Plain(size)),
+    ("size(map(A, B)) int", Plain(size)),
+    ("string.size() int", Plain(size)),
+    ("list(A).size() int", Plain(size)),
+    ("map(A, B).size() int", Plain(size)),
+    ("string.contains(string) bool", Plain(|it| Ok(Value::Bool(it.text(0)?.contains(it.text(1)?))))),
+    ("string.startsWith(string) bool", Plain(|it| Ok(Value::Bool(it.text(0)?.starts_with(it.text(1)?))))),
+    ("string.endsWith(string) bool", Plain(|it| Ok(Value::Bool(it.text(0)?.ends_with(it.text(1)?))))),
+    ("string.matches(string) bool", WithRegex(|regex, it| Ok(Value::Bool(regex.is_match(it.text(0)?))))),
+    ("matches(string, string) bool", WithRegex(|regex, it| Ok(Value::Bool(regex.is_match(it.text(0)?))))),
+    ("string.find(string) string", WithRegex(|regex, it| {
+        Ok(Value::text(regex.find(it.text(0)?).map_or(String::new(), |found| found.as_str().to_owned())))
     })),
-    ("string.findAll(string) list(string)", Sum, WithRegex(|regex, it| find_all(regex, it, -1))),
-    ("string.findAll(string, int) list(string)", Sum, WithRegex(|regex, it| find_all(regex, it, int(it, 2)?))),
-    ("string.indexOf(string) int", Small, Plain(|it| index_of(text(it, 0)?, text(it, 1)?, 0))),
-    ("string.indexOf(string, int) int", Small, Plain(|it| index_of(text(it, 0)?, text(it, 1)?, int(it, 2)?))),
-    ("string.lastIndexOf(string) int", Small, Plain(|it| last_index_of(text(it, 0)?, text(it, 1)?, None))),
-    ("string.lastIndexOf(string, int) int", Small, Plain(|it| last_index_of(text(it, 0)?, text(it, 1)?, Some(int(it, 2)?)))),
-    ("string.substring(int) string", Sum, Plain(|it| substring(text(it, 0)?, int(it, 1)?, None))),
-    ("string.substring(int, int) string", Sum, Plain(|it| substring(text(it, 0)?, int(it, 1)?, Some(int(it, 2)?)))),
-    ("string.charAt(int) string", Sum, Plain(|it| char_at(text(it, 0)?, int(it, 1)?))),
-    ("string.trim() string", Sum, Plain(|it| Ok(Value::text(text(it, 0)?.trim().to_owned())))),
-    ("string.lowerAscii() string", Sum, Plain(|it| Ok(Value::text(text(it, 0)?.to_ascii_lowercase())))),
-    ("string.upperAscii() string", Sum, Plain(|it| Ok(Value::text(text(it, 0)?.to_ascii_uppercase())))),
-    ("string.replace(string, string) string", Sum, Plain(|it| replace(it, -1))),
-    ("string.replace(string, string, int) string", Sum, Plain(|it| replace(it, int(it, 3)?))),
-    ("string.split(string) list(string)", Sum, Plain(|it| split(text(it, 0)?, text(it, 1)?, -1))),
-    ("string.split(string, int) list(string)", Sum, Plain(|it| split(text(it, 0)?, text(it, 1)?, int(it, 2)?))),
-    ("list(string).join() string", Sum, Plain(|it| join(list(it, 0)?, ""))),
-    ("list(string).join(string) string", Sum, Plain(|it| join(list(it, 0)?, text(it, 1)?))),
-    ("strings.quote(string) string", Sum, Plain(|it| quote(text(it, 0)?))),
-    ("string.format(list(dyn)) string", Sum, Plain(|it| super::format::format(text(it, 0)?, list(it, 1)?).map(Value::text))),
+    ("string.findAll(string) list(string)", WithRegex(|regex, it| find_all(regex, it, -1))),
+    ("string.findAll(string, int) list(string)", WithRegex(|regex, it| find_all(regex, it, it.int(2)?))),
+    ("string.indexOf(string) int", Plain(|it| index_of(it.text(0)?, it.text(1)?, 0))),
+    ("string.indexOf(string, int) int", Plain(|it| index_of(it.text(0)?, it.text(1)?, it.int(2)?))),
+    ("string.lastIndexOf(string) int", Plain(|it| last_index_of(it.text(0)?, it.text(1)?, None))),
+    ("string.lastIndexOf(string, int) int", Plain(|it| last_index_of(it.text(0)?, it.text(1)?, Some(it.int(2)?)))),
+    ("string.substring(int) string", Plain(|it| substring(it.text(0)?, it.int(1)?, None))),
+    ("string.substring(int, int) string", Plain(|it| substring(it.text(0)?, it.int(1)?, Some(it.int(2)?)))),
+    ("string.charAt(int) string", Plain(|it| char_at(it.text(0)?, it.int(1)?))),
+    ("string.trim() string", Plain(|it| Ok(Value::text(it.text(0)?.trim().to_owned())))),
+    ("string.lowerAscii() string", Plain(|it| Ok(Value::text(it.text(0)?.to_ascii_lowercase())))),
+    ("string.upperAscii() string", Plain(|it| Ok(Value::text(it.text(0)?.to_ascii_uppercase())))),
+    ("string.replace(string, string) string", Plain(|it| replace(it, -1))),
+    ("string.replace(string, string, int) string", Plain(|it| replace(it, it.int(3)?))),
+    ("string.split(string) list(string)", Plain(|it| split(it, -1))),
+    ("string.split(string, int) list(string)", Plain(|it| split(it, it.int(2)?))),
+    ("list(string).join() string", Plain(|it| join(it, ""))),
+    ("list(string).join(string) string", Plain(|it| join(it, it.text(1)?))),
+    ("strings.quote(string) string", Plain(|it| quote(it.text(0)?))),
+    ("string.format(list(dyn)) string", Plain(|it| super::format::format(it.text(0)?, it.list(1)?, it.meter).map(Value::text))),
     // Lists.
-    ("list(int).sum() int", Small, Plain(|it| sum(list(it, 0)?, Value::Int(0), |pair| integers(pair, i64::checked_add)))),
-    ("list(double).sum() double", Small, Plain(|it| {
-        sum(list(it, 0)?, Value::Double(0.0), |pair| doubles(pair, |one, other| one + other))
+    ("list(int).sum() int", Plain(|it| sum(it, Value::Int(0), |pair| integers(pair, i64::checked_add)))),
+    ("list(double).sum() double", Plain(|it| {
+        sum(it, Value::Double(0.0), |pair| doubles(pair, |one, other| one + other))
     })),
-    ("list(duration).sum() duration", Small, Plain(|it| {
-        sum(list(it, 0)?, Value::Duration(0), |pair| durations(pair, i64::checked_add))
+    ("list(duration).sum() duration", Plain(|it| {
+        sum(it, Value::Duration(0), |pair| durations(pair, i64::checked_add))
     })),
-    ("list(O).min() O", Sum, Plain(|it| extreme(list(it, 0)?, Ordering::Greater))),
-    ("list(O).max() O", Sum, Plain(|it| extreme(list(it, 0)?, Ordering::Less))),
-    ("list(O).isSorted() bool", Small, Plain(|it| is_sorted(list(it, 0)?))),
-    ("list(O).sort() list(O)", Sum, Plain(|it| sort(list(it, 0)?))),
-    ("list(A).indexOf(A) int", Small, Plain(|it| Ok(place(position(list(it, 0)?.iter(), &it[1]))))),
-    ("list(A).lastIndexOf(A) int", Small, Plain(|it| {
-        let items = list(it, 0)?;
-        Ok(place(position(items.iter().rev(), &it[1]).map(|at| items.len() - 1 - at)))
+    ("list(O).min() O", Plain(|it| extreme(it.list(0)?, Ordering::Greater))),
+    ("list(O).max() O", Plain(|it| extreme(it.list(0)?, Ordering::Less))),
+    ("list(O).isSorted() bool", Plain(|it| is_sorted(it.list(0)?))),
+    ("list(O).sort() list(O)", Plain(|it| sort(it.list(0)?))),
+    ("list(A).indexOf(A) int", Plain(|it| Ok(place(position(it.list(0)?.iter(), &it.values[1], it.meter)?)))),
+    ("list(A).lastIndexOf(A) int", Plain(|it| {
+        let items = it.list(0)?;
+        Ok(place(position(items.iter().rev(), &it.values[1], it.meter)?.map(|at| items.len() - 1 - at)))
     })),
-    ("list(A).reverse() list(A)", Sum, Plain(|it| Ok(Value::list(list(it, 0)?.iter().rev().cloned().collect())))),
-    ("list(A).slice(int, int) list(A)", Sum, Plain(|it| slice(list(it, 0)?, int(it, 1)?, int(it, 2)?))),
-    ("list(list(A)).flatten() list(A)", Sum, Plain(|it| flatten(list(it, 0)?, 1).map(Value::list))),
-    ("list(dyn).flatten(int) list(dyn)", Sum, Plain(|it| flatten(list(it, 0)?, int(it, 1)?).map(Value::list))),
-    ("list(A).first() optional(A)", Sum, Plain(|it| Ok(optional(list(it, 0)?.first())))),
-    ("list(A).last() optional(A)", Sum, Plain(|it| Ok(optional(list(it, 0)?.last())))),
+    ("list(A).reverse() list(A)", Plain(|it| Ok(Value::list(it.list(0)?.iter().rev().cloned().collect())))),
+    ("list(A).slice(int, int) list(A)", Plain(|it| slice(it.list(0)?, it.int(1)?, it.int(2)?))),
+    ("list(list(A)).flatten() list(A)", Plain(|it| flatten(it.list(0)?, 1, it.meter).map(Value::list))),
+    ("list(dyn).flatten(int) list(dyn)", Plain(|it| flatten(it.list(0)?, it.int(1)?, it.meter).map(Value::list))),
+    ("list(A).first() optional(A)", Plain(|it| Ok(optional(it.list(0)?.first())))),
+    ("list(A).last() optional(A)", Plain(|it| Ok(optional(it.list(0)?.last())))),
     // Conversions.
-    ("dyn(A) dyn", Sum, Plain(|it| Ok(it[0].clone()))),
-    ("string(string) string", Sum, Plain(to_text)),
-    ("string(bool) string", Small, Plain(to_text)),
-    ("string(int) string", Small, Plain(to_text)),
-    ("string(double) string", Small, Plain(to_text)),
-    ("string(duration) string", Small, Plain(to_text)),
-    ("int(int) int", Small, Plain(to_int)),
-    ("int(double) int", Small, Plain(to_int)),
-    ("int(string) int", Small, Plain(to_int)),
-    ("int(dyn) int", Small, Plain(to_int)),
-    ("double(double) double", Small, Plain(to_double)),
-    ("double(int) double", Small, Plain(to_double)),
-    ("double(string) double", Small, Plain(to_double)),
-    ("bool(bool) bool", Small, Plain(to_bool)),
-    ("bool(string) bool", Small, Plain(to_bool)),
+    ("dyn(A) dyn", Plain(|it| Ok(it.values[0].clone()))),
+    ("string(string) string", Plain(to_text)),
+    ("string(bool) string", Plain(to_text)),
+    ("string(int) string", Plain(to_text)),
+    ("string(double) string", Plain(to_text)),
+    ("string(duration) string", Plain(to_text)),
+    ("int(int) int", Plain(to_int)),
+    ("int(double) int", Plain(to_int)),
+    ("int(string) int", Plain(to_int)),
+    ("int(dyn) int", Plain(to_int)),
+    ("double(double) double", Plain(to_double)),
+    ("double(int) double", Plain(to_double)),
+    ("double(string) double", Plain(to_double)),
+    ("bool(bool) bool", Plain(to_bool)),
+    ("bool(string) bool", Plain(to_bool)),
     // Durations.
-    ("duration(duration) duration", Small, Plain(|it| Ok(Value::Duration(duration(it, 0)?)))),
-    ("duration(string) duration", Small, Plain(|it| {
-        parse_nanoseconds(text(it, 0)?).map(Value::Duration).ok_or(failed("duration() got no duration such as 90s or 1h30m"))
+    ("duration(duration) duration", Plain(|it| Ok(Value::Duration(it.duration(0)?)))),
+    ("duration(string) duration", Plain(|it| {
+        parse_nanoseconds(it.text(0)?).map(Value::Duration).ok_or(Fault::Failed("duration() got no duration such as 90s or 1h30m"))
     })),
-    ("duration.getHours() int", Small, Plain(|it| Ok(Value::Int(units(duration(it, 0)?, 3_600_000_000_000) as i64)))),
-    ("duration.getMinutes() int", Small, Plain(|it| Ok(Value::Int(units(duration(it, 0)?, 60_000_000_000) as i64)))),
-    ("duration.getSeconds() int", Small, Plain(|it| Ok(Value::Int(units(duration(it, 0)?, 1_000_000_000) as i64)))),
-    ("duration.getMilliseconds() int", Small, Plain(|it| Ok(Value::Int(duration(it, 0)? / 1_000_000)))),
+    ("duration.getHours() int", Plain(|it| Ok(Value::Int(units(it.duration(0)?, 3_600_000_000_000) as i64)))),
+    ("duration.getMinutes() int", Plain(|it| Ok(Value::Int(units(it.duration(0)?, 60_000_000_000) as i64)))),
+    ("duration.getSeconds() int", Plain(|it| Ok(Value::Int(units(it.duration(0)?, 1_000_000_000) as i64)))),
+    ("duration.getMilliseconds() int", Plain(|it| Ok(Value::Int(it.duration(0)? / 1_000_000)))),
     // Quantities.
-    ("quantity(string) quantity", Small, Plain(|it| {
-        Quantity::parse(text(it, 0)?).map(|quantity| Value::Quantity(Rc::new(quantity))).map_err(no_quantity)
+    ("quantity(string) quantity", Plain(|it| {
+        Quantity::parse(it.text(0)?).map(|quantity| Value::Quantity(Rc::new(quantity))).map_err(no_quantity)
     })),
-    ("isQuantity(string) bool", Small, Plain(|it| match Quantity::parse(text(it, 0)?) {
+    ("isQuantity(string) bool", Plain(|it| match Quantity::parse(it.text(0)?) {
         Err(error @ NoQuantity::TooLarge) => Err(no_quantity(error)),
         parsed => Ok(Value::Bool(parsed.is_ok())),
     })),
-    ("quantity.add(quantity) quantity", Small, Plain(|it| quantities(quantity(it, 0)?.add(&quantity(it, 1)?)))),
-    ("quantity.add(int) quantity", Small, Plain(|it| quantities(quantity(it, 0)?.add(&Quantity::from_integer(int(it, 1)?))))),
-    ("quantity.sub(quantity) quantity", Small, Plain(|it| quantities(quantity(it, 0)?.sub(&quantity(it, 1)?)))),
-    ("quantity.sub(int) quantity", Small, Plain(|it| quantities(quantity(it, 0)?.sub(&Quantity::from_integer(int(it, 1)?))))),
-    ("sign(quantity) int", Small, Plain(|it| Ok(Value::Int(quantity(it, 0)?.sign())))),
-    ("quantity.compareTo(quantity) int", Small, Plain(|it| Ok(Value::Int(quantity(it, 0)?.cmp(&quantity(it, 1)?) as i64)))),
-    ("quantity.isGreaterThan(quantity) bool", Small, Plain(|it| Ok(Value::Bool(quantity(it, 0)?.cmp(&quantity(it, 1)?).is_gt())))),
-    ("quantity.isLessThan(quantity) bool", Small, Plain(|it| Ok(Value::Bool(quantity(it, 0)?.cmp(&quantity(it, 1)?).is_lt())))),
-    ("quantity.isInteger() bool", Small, Plain(|it| Ok(Value::Bool(quantity(it, 0)?.as_integer().is_some())))),
-    ("quantity.asInteger() int", Small, Plain(|it| {
-        quantity(it, 0)?.as_integer().map(Value::Int).ok_or(failed("asInteger() got a quantity that is no whole number"))
+    ("quantity.add(quantity) quantity", Plain(|it| quantities(it.quantity(0)?.checked_add(it.quantity(1)?)))),
+    ("quantity.add(int) quantity", Plain(|it| quantities(it.quantity(0)?.checked_add(&Quantity::from_integer(it.int(1)?))))),
+    ("quantity.sub(quantity) quantity", Plain(|it| quantities(it.quantity(0)?.checked_sub(it.quantity(1)?)))),
+    ("quantity.sub(int) quantity", Plain(|it| quantities(it.quantity(0)?.checked_sub(&Quantity::from_integer(it.int(1)?))))),
+    ("sign(quantity) int", Plain(|it| Ok(Value::Int(it.quantity(0)?.sign())))),
+    ("quantity.compareTo(quantity) int", Plain(|it| Ok(Value::Int(it.quantity(0)?.cmp(it.quantity(1)?) as i64)))),
+    ("quantity.isGreaterThan(quantity) bool", Plain(|it| Ok(Value::Bool(it.quantity(0)?.cmp(it.quantity(1)?).is_gt())))),
+    ("quantity.isLessThan(quantity) bool", Plain(|it| Ok(Value::Bool(it.quantity(0)?.cmp(it.quantity(1)?).is_lt())))),
+    ("quantity.isInteger() bool", Plain(|it| Ok(Value::Bool(it.quantity(0)?.as_integer().is_some())))),
+    ("quantity.asInteger() int", Plain(|it| {
+        it.quantity(0)?.as_integer().map(Value::Int).ok_or(Fault::Failed("asInteger() got a quantity that is no whole number"))
     })),
-    ("quantity.asApproximateFloat() double", Small, Plain(|it| Ok(Value::Double(quantity(it, 0)?.as_approximate_float())))),
+    ("quantity.asApproximateFloat() double", Plain(|it| Ok(Value::Double(it.quantity(0)?.as_approximate_float())))),
     // Optional values.
-    ("optional.of(A) optional(A)", Sum, Plain(|it| Ok(Value::some(it[0].clone())))),
-    ("optional.none() optional(A)", Small, Plain(|_| Ok(Value::Optional(None)))),
-    ("optional(A).hasValue() bool", Small, Plain(|it| Ok(Value::Bool(held(it, 0)?.is_some())))),
-    ("optional(A).value() A", Sum, Plain(|it| held(it, 0)?.cloned().ok_or(failed("value() got nothing; write orValue(…)")))),
+    ("optional.of(A) optional(A)", Plain(|it| Ok(Value::some(it.values[0].clone())))),
+    ("optional.none() optional(A)", Plain(|_| Ok(Value::Optional(None)))),
+    ("optional(A).hasValue() bool", Plain(|it| Ok(Value::Bool(it.held(0)?.is_some())))),
+    ("optional(A).value() A", Plain(|it| it.held(0)?.cloned().ok_or(Fault::Failed("value() got nothing; write orValue(…)")))),
     // Their argument is evaluated only when it is needed, like those of `&&` and `?:`.
-    ("optional(A).or(optional(A)) optional(A)", Sum, Lazy),
-    ("optional(A).orValue(A) A", Sum, Lazy),
+    ("optional(A).or(optional(A)) optional(A)", Lazy),
+    ("optional(A).orValue(A) A", Lazy),
 ];
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Vec<Overload>>> = LazyLock::new(|| {
     let mut functions: HashMap<_, Vec<_>> = HashMap::new();
-    for &(signature, size, run) in TABLE {
-        let (name, overloads) = signature::parse(signature, size, run);
+    for &(signature, run) in TABLE {
+        let (name, overloads) = signature::parse(signature, run);
         functions.entry(name).or_default().extend(overloads);
     }
     functions

@@ -21,6 +21,10 @@ pub(super) fn format_double(number: f64) -> String {
 
 /// The number that a text stands for: decimal, or `inf`, `infinity` and `nan`. Nothing for one beyond all doubles.
 pub(super) fn parse_double(text: &str) -> Option<f64> {
+    // Go knows no sign before it.
+    if text.len() > 3 && text.ends_with(['n', 'N']) {
+        return None;
+    }
     let number: f64 = text.parse().ok()?;
     let is_named = || text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     if number.is_infinite() && !is_named() { None } else { Some(number) }

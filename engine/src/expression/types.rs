@@ -168,7 +168,7 @@ impl Type {
     pub(crate) fn can_be_boolean(&self) -> bool {
         match self {
             Type::Dyn | Type::Bool | Type::Variable(_) => true,
-            Type::Nullable(of) | Type::Optional(of) => of.can_be_boolean(),
+            Type::Nullable(of) => of.can_be_boolean(),
             _ => false,
         }
     }
@@ -220,22 +220,31 @@ impl fmt::Display for Type {
     }
 }
 
-/// The types that were found for the variables of one expression.
-#[derive(Clone, Default)]
-pub(super) struct Found(Vec<Option<Type>>);
+/// The types that the variables of one expression stand for, as far as they are known.
+#[derive(Default)]
+pub(super) struct TypeVariables {
+    known: Vec<Option<Type>>,
+    /// What was changed since the last attempt began, to undo it.
+    changes: Vec<(usize, Option<Type>)>,
+}
 
-impl Found {
+impl TypeVariables {
     /// A variable that stands for no type yet.
     pub(super) fn fresh(&mut self) -> Type {
-        self.0.push(None);
-        Type::Variable(self.0.len() - 1)
+        self.known.push(None);
+        Type::Variable(self.known.len() - 1)
+    }
+
+    fn set(&mut self, at: usize, kind: Option<Type>) {
+        let before = std::mem::replace(&mut self.known[at], kind);
+        self.changes.push((at, before));
     }
 
     /// Puts what was found in the place of variables.
     pub(super) fn resolve(&self, of: &Type) -> Type {
         let boxed = |of: &Type| Box::new(self.resolve(of));
         match of {
-            Type::Variable(at) => self.0[*at].as_ref().map_or_else(|| of.clone(), |found| self.resolve(found)),
+            Type::Variable(at) => self.known[*at].as_ref().map_or_else(|| of.clone(), |found| self.resolve(found)),
             Type::List(item) => Type::List(boxed(item)),
             Type::Map(key, value) => Type::Map(boxed(key), boxed(value)),
             Type::Optional(of) => Type::Optional(boxed(of)),
@@ -246,11 +255,13 @@ impl Found {
 
     /// Whether values of these types can be the arguments of such a function. If so, its variables are found.
     pub(super) fn takes(&mut self, parameters: &[Type], arguments: &[Type]) -> bool {
-        let before = self.clone();
+        self.changes.clear();
         let fits = parameters.len() == arguments.len()
             && arguments.iter().zip(parameters).all(|(argument, parameter)| self.fit(argument, parameter));
         if !fits {
-            *self = before;
+            while let Some((at, before)) = self.changes.pop() {
+                self.known[at] = before;
+            }
         }
         fits
     }
@@ -292,7 +303,8 @@ impl Found {
             (Type::Variable(one), Type::Variable(other)) if one == other => true,
             // `null` is a value wherever no certain type is asked for.
             (Type::Null, &Type::Variable(at)) | (&Type::Variable(at), Type::Null) => {
-                self.0[at] = self.0[at].take().map(Type::nullable);
+                let nullable = self.known[at].clone().map(Type::nullable);
+                self.set(at, nullable);
                 true
             }
             (_, &Type::Variable(at)) => self.fit_variable(one, at),
@@ -318,20 +330,20 @@ impl Found {
     }
 
     fn fit_variable(&mut self, of: &Type, at: usize) -> bool {
-        match self.0[at].clone() {
+        match self.known[at].clone() {
             Some(found) => {
                 let fits = self.fit(of, &found);
                 if fits {
                     let general = self.general(of, &found);
                     if !self.occurs(at, &general) {
-                        self.0[at] = Some(general);
+                        self.set(at, Some(general));
                     }
                 }
                 fits
             }
             None if self.occurs(at, of) => false,
             None => {
-                self.0[at] = Some(of.clone());
+                self.set(at, Some(of.clone()));
                 true
             }
         }
@@ -341,7 +353,7 @@ impl Found {
     fn occurs(&self, at: usize, within: &Type) -> bool {
         match within {
             Type::Variable(other) => {
-                *other == at || self.0[*other].as_ref().is_some_and(|found| self.occurs(at, found))
+                *other == at || self.known[*other].as_ref().is_some_and(|found| self.occurs(at, found))
             }
             Type::List(of) | Type::Optional(of) | Type::Nullable(of) => self.occurs(at, of),
             Type::Map(key, value) => self.occurs(at, key) || self.occurs(at, value),
@@ -349,21 +361,21 @@ impl Found {
         }
     }
 
-    /// Of two types that fit together, the one that says less.
+    /// Of two types that fit together, the one that is less specific.
     fn general(&self, one: &Type, other: &Type) -> Type {
-        if self.says_less(one, other) { one.clone() } else { other.clone() }
+        if self.is_less_specific(one, other) { one.clone() } else { other.clone() }
     }
 
-    fn says_less(&self, one: &Type, other: &Type) -> bool {
+    fn is_less_specific(&self, one: &Type, other: &Type) -> bool {
         match (one, other) {
             (Type::Dyn | Type::Variable(_), _) => true,
             (_, Type::Dyn | Type::Variable(_)) => false,
             (Type::Nullable(_), _) => true,
             (Type::List(one), Type::List(other)) | (Type::Optional(one), Type::Optional(other)) => {
-                self.says_less(one, other)
+                self.is_less_specific(one, other)
             }
             (Type::Map(key, value), Type::Map(other_key, other_value)) => {
-                self.says_less(key, other_key) && self.says_less(value, other_value)
+                self.is_less_specific(key, other_key) && self.is_less_specific(value, other_value)
             }
             _ => std::mem::discriminant(one) == std::mem::discriminant(other),
         }

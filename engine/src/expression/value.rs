@@ -1,12 +1,14 @@
 //! Values, from JSON and back. Every JSON integer is an `int`, as in Kubernetes.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::functions::Fault;
+use super::meter::Meter;
 use crate::quantity::Quantity;
 
 /// The bytes of JSON that one evaluation may read.
@@ -22,13 +24,43 @@ pub(super) enum Value<'a> {
     Bool(bool),
     Int(i64),
     Double(f64),
-    String(Cow<'a, str>),
+    String(Text<'a>),
     List(Rc<Vec<Value<'a>>>),
     Map(Rc<Map<'a>>),
     Optional(Option<Rc<Value<'a>>>),
     /// Nanoseconds.
     Duration(i64),
     Quantity(Rc<Quantity>),
+}
+
+/// A text. To clone it copies nothing: a pod's text is compared with each item of a list.
+#[derive(Clone, Debug)]
+pub(super) enum Text<'a> {
+    Borrowed(&'a str),
+    Shared(Rc<str>),
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Borrowed(text) => text,
+            Text::Shared(text) => text,
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text::Borrowed(text)
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text::Shared(text.into())
+    }
 }
 
 /// Entries, sorted by their keys, which are strings, integers or booleans. Kubernetes has no order; this one is as good as
@@ -61,13 +93,13 @@ impl<'a> Map<'a> {
     }
 
     pub(super) fn field(&self, name: &str) -> Option<&Value<'a>> {
-        self.get(&Value::String(Cow::Borrowed(name)))
+        self.get(&Value::text(name))
     }
 }
 
 fn compare_keys(one: &Value<'_>, other: &Value<'_>) -> Ordering {
     match (one, other) {
-        (Value::String(one), Value::String(other)) => one.cmp(other),
+        (Value::String(one), Value::String(other)) => (**one).cmp(other),
         (Value::Int(one), Value::Int(other)) => one.cmp(other),
         (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
         (one, other) => one.rank().cmp(&other.rank()),
@@ -81,7 +113,7 @@ fn whole(number: f64) -> Option<i64> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Value<'a> {
+    pub(super) fn text(text: impl Into<Text<'a>>) -> Value<'a> {
         Value::String(text.into())
     }
 
@@ -93,6 +125,16 @@ impl<'a> Value<'a> {
         Value::Optional(Some(Rc::new(value)))
     }
 
+    /// The bytes of a text, the items of a list or the entries of an object.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Value::String(text) => text.len(),
+            Value::List(items) => items.len(),
+            Value::Map(map) => map.0.len(),
+            _ => 0,
+        }
+    }
+
     fn rank(&self) -> u8 {
         match self {
             Value::Bool(_) => 0,
@@ -101,35 +143,51 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether two values are equal. Values of different types are not, but numbers are compared as numbers. Nothing, where
-    /// Kubernetes gives an error.
-    pub(super) fn equals(&self, other: &Value<'_>) -> Option<bool> {
-        Some(match (self, other) {
+    /// Whether two values are equal. Values of different types are not, but numbers are compared as numbers.
+    ///
+    /// # Errors
+    ///
+    /// A quantity before a value of another type, as in cel-go, and what takes too many steps.
+    pub(super) fn equals(&self, other: &Value<'_>, meter: &Meter) -> Result<bool, Fault> {
+        meter.step(1)?;
+        // Inside of lists and maps cel-go takes such an error for equality.
+        let differ = |one: &Value<'_>, other: &Value<'_>| match one.equals(other, meter) {
+            Ok(equal) => Ok(!equal),
+            Err(Fault::Type) => Ok(false),
+            Err(fault) => Err(fault),
+        };
+        Ok(match (self, other) {
             (Value::Null, Value::Null) => true,
-            (Value::Null, _) | (_, Value::Null) => false,
             (Value::Bool(one), Value::Bool(other)) => one == other,
-            (Value::String(one), Value::String(other)) => one == other,
+            (Value::String(one), Value::String(other)) => {
+                meter.step(one.len().min(other.len()) / 16)?;
+                **one == **other
+            }
             (Value::Duration(one), Value::Duration(other)) => one == other,
             (Value::Quantity(one), Value::Quantity(other)) => one.cmp(other) == Ordering::Equal,
-            (Value::Quantity(_), _) => return None,
+            (Value::Quantity(_), other) if !matches!(other, Value::Null) => return Err(Fault::Type),
             (Value::Int(_) | Value::Double(_), Value::Int(_) | Value::Double(_)) => {
                 self.compare(other) == Some(Ordering::Equal)
             }
-            // Inside of lists and maps it takes such an error for equality.
-            (Value::List(one), Value::List(other)) => {
-                let differ = |(one, other): (&Value<'_>, &Value<'_>)| one.equals(other) == Some(false);
-                one.len() == other.len() && !one.iter().zip(other.iter()).any(differ)
+            (Value::List(one), Value::List(other)) if one.len() == other.len() => {
+                for (one, other) in one.iter().zip(other.iter()) {
+                    if differ(one, other)? {
+                        return Ok(false);
+                    }
+                }
+                true
             }
-            (Value::Map(one), Value::Map(other)) => {
-                let has = |(key, value): &(Value<'_>, Value<'_>)| {
-                    other.get(key).is_some_and(|found| value.equals(found) != Some(false))
-                };
-                one.0.len() == other.0.len() && one.0.iter().all(has)
+            (Value::Map(one), Value::Map(other)) if one.0.len() == other.0.len() => {
+                for (key, value) in &one.0 {
+                    let Some(found) = other.get(key) else { return Ok(false) };
+                    if differ(value, found)? {
+                        return Ok(false);
+                    }
+                }
+                true
             }
-            (Value::Optional(one), Value::Optional(other)) => match (one, other) {
-                (Some(one), Some(other)) => return one.equals(other),
-                (one, other) => one.is_none() && other.is_none(),
-            },
+            (Value::Optional(Some(one)), Value::Optional(Some(other))) => return one.equals(other, meter),
+            (Value::Optional(None), Value::Optional(None)) => true,
             _ => false,
         })
     }
@@ -141,7 +199,7 @@ impl<'a> Value<'a> {
             (Value::Int(one), Value::Int(other)) | (Value::Duration(one), Value::Duration(other)) => {
                 Some(one.cmp(other))
             }
-            (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
+            (Value::String(one), Value::String(other)) => Some((**one).cmp(other)),
             (Value::Double(one), Value::Double(other)) => one.partial_cmp(other),
             (Value::Int(one), Value::Double(other)) => compare_numbers(*one, *other),
             (Value::Double(one), Value::Int(other)) => compare_numbers(*other, *one).map(Ordering::reverse),
@@ -257,32 +315,42 @@ impl<'de> Visitor<'de> for &mut Weight {
 }
 
 /// The JSON of a value. A double that is a whole number is written as one: JSON has one kind of number.
-pub(super) fn to_json(value: &Value<'_>) -> Result<serde_json::Value, String> {
+pub(super) fn to_json(value: &Value<'_>, meter: &Meter) -> Result<serde_json::Value, Fault> {
+    meter.step(1)?;
     Ok(match value {
         Value::Null | Value::Optional(None) => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Int(value) => (*value).into(),
         Value::Double(value) => match whole(*value) {
             Some(integer) if integer.unsigned_abs() < 1 << 53 => integer.into(),
-            _ => serde_json::Number::from_f64(*value).ok_or("it gives infinity or NaN")?.into(),
+            _ => serde_json::Number::from_f64(*value).ok_or(Fault::Failed("it gives infinity or NaN"))?.into(),
         },
-        Value::String(value) => value.as_ref().into(),
-        Value::List(items) => items.iter().map(to_json).collect::<Result<_, _>>()?,
+        Value::String(value) => {
+            meter.bytes(value.len())?;
+            (**value).into()
+        }
+        Value::List(items) => {
+            meter.items(items.len())?;
+            items.iter().map(|item| to_json(item, meter)).collect::<Result<_, _>>()?
+        }
         Value::Map(map) => {
+            meter.items(map.entries().len())?;
             let members = map.entries().iter().map(|(key, value)| match key {
-                Value::String(key) => Ok((key.to_string(), to_json(value)?)),
-                _ => Err("it gives an object with a key that is no string".to_owned()),
+                Value::String(key) => Ok((key.to_string(), to_json(value, meter)?)),
+                _ => Err(Fault::Failed("it gives an object with a key that is no string")),
             });
             serde_json::Value::Object(members.collect::<Result<_, _>>()?)
         }
-        Value::Optional(Some(value)) => to_json(value)?,
+        Value::Optional(Some(value)) => to_json(value, meter)?,
         Value::Duration(_) => {
-            return Err("it gives a duration, which JSON does not know: write string(…) or .getSeconds()".into());
+            return Err(Fault::Failed(
+                "it gives a duration, which JSON does not know: write string(…) or .getSeconds()",
+            ));
         }
         Value::Quantity(_) => {
-            return Err(
-                "it gives a quantity, which JSON does not know: write .asInteger() or .asApproximateFloat()".into()
-            );
+            return Err(Fault::Failed(
+                "it gives a quantity, which JSON does not know: write .asInteger() or .asApproximateFloat()",
+            ));
         }
     })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::status::MAX_ANNOTATIONS;
 use crate::catalog::Namespace;
 use crate::decision::Reason;
-use crate::expression::{Failure, MAX_WORK, Root, STEP, Variables};
+use crate::expression::{Failure, MAX_WORK, Root, Variables};
 use crate::json::tape::{MAX_DEPTH, MAX_VALUES};
 use crate::json::{By, Node, Tape, Text};
 use crate::names::{OUTCOME, STATUS};
@@ -189,8 +189,8 @@ impl Variables for Activation<'_> {
     fn spend(&self, bytes: usize) -> Result<(), Failure> {
         take(&self.budget.work, bytes).ok_or_else(|| {
             Failure::Limit(format!(
-                "the pod's templates work on more than {MAX_WORK} bytes altogether, where each step through a list counts \
-                 as {STEP}"
+                "the pod's templates work on more than {MAX_WORK} bytes altogether, where each step of an expression counts as \
+                 one"
             ))
         })
     }

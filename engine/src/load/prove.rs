@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
-
 use super::advise;
 use super::fill::{Source, sample_sets, single_sets};
 use crate::expression::Expression;
 use crate::json::fragment::Numbers;
 use crate::json::view::as_key;
-use crate::json::{Fragment, Kind, Tape, View};
+use crate::json::{Fragment, Tape, View};
 use crate::rules::Violation;
 use crate::rules::across;
 use crate::rules::parts::Parts;
@@ -127,15 +125,14 @@ fn judge_conditions(report: &mut Report, template: &Template, spec: &Node, set: 
 }
 
 fn why_no_condition(when: &Expression, template: &Template, variables: &WithoutPod<'_>) -> Option<String> {
+    if !when.kind.can_be_boolean() {
+        return Some(format!("must give true or false, not {}", when.kind.with_article()));
+    }
     let is_unknown = template.parameters.iter().any(|it| !it.has_sample() && when.reads_parameter(&it.name));
     if !when.reads_only_parameters() || is_unknown {
-        return (!when.kind.can_be_boolean()).then(|| "must give true or false".to_owned());
+        return None;
     }
-    match when.evaluate(variables) {
-        Ok(Value::Bool(_)) => None,
-        Ok(value) => Some(format!("must give true or false, not {}", Kind::of(&value).name())),
-        Err(failure) => Some(format!("fails with defaults and examples: {failure}")),
-    }
+    when.holds(variables).err().map(|failure| format!("fails with defaults and examples: {failure}"))
 }
 
 /// What the template's own containers get stands in them.

@@ -260,10 +260,10 @@ impl Parameter {
             Kind::String | Kind::Quantity | Kind::Duration => Some(text.into()),
             Kind::Integer => text.parse::<i64>().ok().map(Value::from),
             // A whole number is one wherever it comes from.
-            Kind::Number => match text.parse::<i64>() {
-                Ok(whole) => Some(whole.into()),
-                Err(_) => text.parse().ok().and_then(Number::from_f64).map(Value::Number),
-            },
+            Kind::Number => {
+                let whole = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+                whole.ok().or_else(|| text.parse().ok().and_then(Number::from_f64).map(Value::Number))
+            }
             Kind::Boolean => text.parse::<bool>().ok().map(Value::from),
             Kind::Object | Kind::List => serde_json::from_str(text).ok(),
         };

@@ -3,7 +3,6 @@
 use cel::common::ast::{Expr, IdedExpr as Tree};
 
 use super::{Compiler, Item, Operand, refuse_outside};
-use crate::expression::cost::Growth;
 use crate::expression::evaluate::{Comprehension, Kind, NO_QUANTITY, Node};
 use crate::expression::types::Type;
 use crate::expression::variables::Root;
@@ -28,7 +27,7 @@ impl Compiler<'_> {
                 range.place()
             ));
         }
-        let resolved = self.found.resolve(&range.kind);
+        let resolved = self.types.resolve(&range.kind);
         let is_optional_map = name.starts_with("opt");
         let item = match resolved.without_null() {
             Type::Optional(of) if is_optional_map => (**of).clone(),
@@ -49,15 +48,14 @@ impl Compiler<'_> {
         };
         // Names in a pod may be shown; a parameter's need not be.
         let of_pod = |place: &String| !place.starts_with(Root::Params.as_str());
-        let items = range.place.clone().filter(of_pod).filter(|_| matches!(item, Type::Object(_) | Type::String));
-        let growth = range.growth;
-        self.items.push(Item { name: variable.clone(), kind: item.clone(), growth, is_one_of_many: !is_optional_map });
+        let items = range.place.clone().filter(of_pod).filter(|_| !matches!(resolved.without_null(), Type::Map(..)));
+        self.items.push(Item { name: variable.clone(), kind: item.clone(), is_one_of_many: !is_optional_map });
         let condition = condition.map(|condition| self.condition(condition, "map()", depth)).transpose()?;
         let body = match name {
             "map" | "optMap" | "optFlatMap" => {
                 let body = self.visit(body, depth + 1)?;
                 refuse_outside(&body)?;
-                let resolved = self.found.resolve(&body.kind);
+                let resolved = self.types.resolve(&body.kind);
                 let given = if let Type::Optional(of) = &resolved { of } else { &resolved };
                 if is_optional_map && matches!(given, Type::Quantity) {
                     return Err(format!("{name}() {NO_QUANTITY}"));
@@ -67,30 +65,27 @@ impl Compiler<'_> {
             _ => self.condition(body, &format!("{name}()"), depth)?,
         };
         self.items.pop();
-        self.cost.steps = self.cost.steps.max(u64::from(!is_optional_map));
-        self.cost.growth = self.cost.growth.or(range.growth).or(body.growth);
-        let mapped = body.growth.held().times(growth);
-        let (kind, kind_of_value, growth) = match name {
-            "all" => (Kind::All, Type::Bool, Growth::SMALL),
-            "exists" => (Kind::Exists, Type::Bool, Growth::SMALL),
-            "exists_one" | "existsOne" => (Kind::ExistsOne, Type::Bool, Growth::SMALL),
-            "filter" => (Kind::Filter, Type::list(item), growth),
-            "map" => (Kind::Map(condition.map(|condition| condition.node)), Type::list(body.kind.clone()), mapped),
-            "optMap" => (Kind::OptionalMap { is_flat: false }, Type::optional(body.kind.clone()), mapped),
+        self.loops |= !is_optional_map;
+        let (kind, value) = match name {
+            "all" => (Kind::All, Type::Bool),
+            "exists" => (Kind::Exists, Type::Bool),
+            "exists_one" | "existsOne" => (Kind::ExistsOne, Type::Bool),
+            "filter" => (Kind::Filter, Type::list(item)),
+            "map" => (Kind::Map(condition.map(|condition| condition.node)), Type::list(body.kind.clone())),
+            "optMap" => (Kind::OptionalMap { is_flat: false }, Type::optional(body.kind.clone())),
             _ => {
-                let kind = self.found.resolve(&body.kind);
+                let kind = self.types.resolve(&body.kind);
                 if !matches!(kind, Type::Optional(_) | Type::Dyn) {
                     return Err(format!(
                         "optFlatMap() needs an optional value, and not {}; write optMap()",
                         kind.with_article()
                     ));
                 }
-                (Kind::OptionalMap { is_flat: true }, kind, mapped)
+                (Kind::OptionalMap { is_flat: true }, kind)
             }
         };
-        self.cost.growth = self.cost.growth.or(growth);
         let node = Node::Comprehension(Box::new(Comprehension { kind, range: range.node, body: body.node, items }));
         // What it gives is new, and so no longer from outside of a comprehension around it.
-        Ok(Operand { growth, ..Operand::small(node, kind_of_value) })
+        Ok(Operand::new(node, value))
     }
 }

@@ -3,7 +3,6 @@
 use cel::common::ast::{EntryExpr, IdedEntryExpr, IdedExpr as Tree, ListExpr, LiteralValue};
 
 use super::{Compiler, Operand, refuse_outside};
-use crate::expression::cost::Growth;
 use crate::expression::evaluate::{Entry, Node};
 use crate::expression::types::Type;
 
@@ -20,12 +19,7 @@ impl Compiler<'_> {
             }
             LiteralValue::Bytes(_) => return Err("bytes are not used in a pod; write a text without b".into()),
         };
-        let mut operand = Operand::small(node, kind);
-        // A text of the source can stand in a result once for each item.
-        if let (Node::String(text), true) = (&operand.node, self.is_inside()) {
-            operand.growth.bytes += text.len() as u64;
-        }
-        Ok(operand)
+        Ok(Operand::new(node, kind))
     }
 
     pub(in crate::expression) fn entries(
@@ -50,7 +44,7 @@ impl Compiler<'_> {
         let mut value = self.visit(tree, depth + 1)?;
         refuse_outside(&value)?;
         if is_optional {
-            value.kind = match self.found.resolve(&value.kind) {
+            value.kind = match self.types.resolve(&value.kind) {
                 Type::Optional(of) => *of,
                 Type::Dyn => Type::Dyn,
                 other => {
@@ -66,45 +60,42 @@ impl Compiler<'_> {
 
     pub(in crate::expression) fn join_items(&mut self, one: Option<Type>, other: &Type) -> Result<Type, String> {
         let Some(one) = one else { return Ok(other.clone()) };
-        self.found.join(&one, other).ok_or_else(|| {
-            let (one, other) = (self.found.resolve(&one), self.found.resolve(other));
+        self.types.join(&one, other).ok_or_else(|| {
+            let (one, other) = (self.types.resolve(&one), self.types.resolve(other));
             format!("a list holds values of one type, and not {one} and {other}; string() and double() convert")
         })
     }
 
     pub(in crate::expression) fn list(&mut self, entries: Vec<(bool, Operand)>, kind: Type) -> Operand {
-        let growth = entries.iter().map(|(_, entry)| entry.growth.held()).reduce(Growth::plus).unwrap_or(Growth::SMALL);
         let entries =
             entries.into_iter().map(|(is_optional, entry)| Entry { value: entry.node, is_optional }).collect();
-        Operand { growth, ..Operand::small(Node::List(entries), Type::list(kind)) }
+        Operand::new(Node::List(entries), Type::list(kind))
     }
 
     pub(in crate::expression) fn map(&mut self, entries: &[IdedEntryExpr], depth: usize) -> Result<Operand, String> {
-        let (mut nodes, mut kinds, mut growth) = (Vec::new(), None::<(Type, Type)>, None::<Growth>);
+        let (mut nodes, mut kinds) = (Vec::new(), None::<(Type, Type)>);
         for entry in entries {
             let EntryExpr::MapEntry(entry) = &entry.expr else {
                 unreachable!("an object that is written out has no fields of a type")
             };
             let (_, key) = self.entry(&entry.key, false, depth)?;
             let (is_optional, value) = self.entry(&entry.value, entry.optional, depth)?;
-            let entry = key.growth.plus(value.growth.held());
-            growth = Some(growth.map_or(entry, |growth| growth.plus(entry)));
             kinds = Some(match kinds {
                 None => (key.kind, value.kind),
                 Some((known, values)) => {
-                    let keys = self.found.join(&known, &key.kind).ok_or("the keys of an object are of one type")?;
+                    let keys = self.types.join(&known, &key.kind).ok_or("the keys of an object are of one type")?;
                     // Its values may be of several types: it is a part of a pod.
-                    (keys, self.found.join(&values, &value.kind).unwrap_or(Type::Dyn))
+                    (keys, self.types.join(&values, &value.kind).unwrap_or(Type::Dyn))
                 }
             });
             nodes.push((key.node, Entry { value: value.node, is_optional }));
         }
-        let (key, value) = kinds.unwrap_or_else(|| (self.found.fresh(), self.found.fresh()));
-        let key = self.found.resolve(&key);
+        let (key, value) = kinds.unwrap_or_else(|| (self.types.fresh(), self.types.fresh()));
+        let key = self.types.resolve(&key);
         if !matches!(key, Type::String | Type::Int | Type::Bool | Type::Dyn | Type::Variable(_)) {
             return Err(format!("the key of an object is a string, and not {}", key.with_article()));
         }
         let kind = Type::Map(Box::new(key), Box::new(value));
-        Ok(Operand { growth: growth.unwrap_or(Growth::SMALL), ..Operand::small(Node::Map(nodes), kind) })
+        Ok(Operand::new(Node::Map(nodes), kind))
     }
 }

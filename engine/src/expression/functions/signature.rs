@@ -1,12 +1,12 @@
 //! Signatures, as Kubernetes' documentation writes them: `string.split(string, int) list(string)`.
 
-use super::{Overload, Run, Size};
+use super::{MAX_PARAMETERS, Overload, Run};
 use crate::expression::types::Type;
 
 /// The types that have an order, as Kubernetes tries them: `O` in a signature stands for each of them.
 const ORDERED: [&str; 5] = ["int", "double", "bool", "duration", "string"];
 
-pub(super) fn parse(signature: &'static str, size: Size, run: Run) -> (&'static str, Vec<Overload>) {
+pub(super) fn parse(signature: &'static str, run: Run) -> (&'static str, Vec<Overload>) {
     let bracket = argument_bracket(signature);
     let end = signature.rfind(") ").expect("a signature has a result") + 1;
     let (head, arguments, result) = (&signature[..bracket], &signature[bracket + 1..end - 1], &signature[end + 1..]);
@@ -21,7 +21,10 @@ pub(super) fn parse(signature: &'static str, size: Size, run: Run) -> (&'static 
         let mut parse = |word: &str| parse_type(word, &mut ordered);
         let parameters: Vec<Type> = words.iter().map(|word| parse(word)).collect();
         let result = parse(result);
-        Overload { signature, is_member: receiver.is_some(), parameters, result, variables: 2, size, run }
+        // `A` is the first variable, `B` the second.
+        let variables = if signature.contains('B') { 2 } else { usize::from(signature.contains('A')) };
+        assert!(parameters.len() <= MAX_PARAMETERS, "{signature} has too many parameters");
+        Overload { signature, is_member: receiver.is_some(), parameters, result, variables, run }
     };
     let holds_order = |word: &&str| word.contains('O');
     let overloads = if !words.iter().any(holds_order) {

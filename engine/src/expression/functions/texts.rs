@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::arguments::{Fault, Outcome, failed, text};
+use super::arguments::{Arguments, Fault, Returned};
 use super::lists::place;
 use crate::expression::value::Value;
 
@@ -13,10 +13,10 @@ pub(super) fn offset(text: &str, character: usize) -> Option<usize> {
 }
 
 pub(super) fn out_of_range() -> Fault {
-    failed("an index is beyond the end of the text")
+    Fault::Failed("an index is beyond the end of the text")
 }
 
-pub(super) fn index_of<'a>(text: &str, wanted: &str, from: i64) -> Outcome<'a> {
+pub(super) fn index_of<'a>(text: &str, wanted: &str, from: i64) -> Returned<'a> {
     if wanted.is_empty() {
         return Ok(Value::Int(from));
     }
@@ -25,7 +25,7 @@ pub(super) fn index_of<'a>(text: &str, wanted: &str, from: i64) -> Outcome<'a> {
     Ok(place(text[begin..].find(wanted).map(|found| from + text[begin..begin + found].chars().count())))
 }
 
-pub(super) fn last_index_of<'a>(text: &str, wanted: &str, from: Option<i64>) -> Outcome<'a> {
+pub(super) fn last_index_of<'a>(text: &str, wanted: &str, from: Option<i64>) -> Returned<'a> {
     let length = text.chars().count();
     let Some(from) = from else {
         let found = if wanted.is_empty() {
@@ -47,51 +47,63 @@ pub(super) fn last_index_of<'a>(text: &str, wanted: &str, from: Option<i64>) -> 
     Ok(place(text[..end].rfind(wanted).map(|found| text[..found].chars().count())))
 }
 
-pub(super) fn substring<'a>(text: &str, begin: i64, end: Option<i64>) -> Outcome<'a> {
+pub(super) fn substring<'a>(text: &str, begin: i64, end: Option<i64>) -> Returned<'a> {
     if end.is_some_and(|end| begin > end) {
-        return Err(failed("a substring ends before it begins"));
+        return Err(Fault::Failed("a substring ends before it begins"));
     }
     let place = |at: i64| usize::try_from(at).ok().and_then(|at| offset(text, at)).ok_or_else(out_of_range);
     let end = end.map_or(Ok(text.len()), place)?;
     Ok(Value::text(text[place(begin)?..end].to_owned()))
 }
 
-pub(super) fn char_at<'a>(text: &str, at: i64) -> Outcome<'a> {
+pub(super) fn char_at<'a>(text: &str, at: i64) -> Returned<'a> {
     let begin = usize::try_from(at).ok().and_then(|at| offset(text, at)).ok_or_else(out_of_range)?;
     Ok(Value::text(text[begin..].chars().next().map_or(String::new(), String::from)))
 }
 
-pub(super) fn replace<'a>(of: &[Value<'a>], limit: i64) -> Outcome<'a> {
-    let (text, from, to) = (text(of, 0)?, text(of, 1)?, text(of, 2)?);
-    Ok(Value::text(match usize::try_from(limit) {
-        Ok(limit) => text.replacen(from, to, limit),
-        Err(_) => text.replace(from, to),
-    }))
+/// One text behind the other.
+pub(super) fn concatenate<'a>(of: Arguments<'_, 'a>) -> Returned<'a> {
+    let (one, other) = (of.text(0)?, of.text(1)?);
+    of.meter.has_room(one.len() + other.len())?;
+    Ok(Value::text(one.to_owned() + other))
 }
 
-pub(super) fn split<'a>(text: &str, separator: &str, limit: i64) -> Outcome<'a> {
+pub(super) fn replace<'a>(of: Arguments<'_, 'a>, limit: i64) -> Returned<'a> {
+    let (text, from, to) = (of.text(0)?, of.text(1)?, of.text(2)?);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let replaced = text.matches(from).take(limit).count();
+    of.meter.has_room(text.len().saturating_add(replaced.saturating_mul(to.len())))?;
+    Ok(Value::text(text.replacen(from, to, limit)))
+}
+
+pub(super) fn split<'a>(of: Arguments<'_, 'a>, limit: i64) -> Returned<'a> {
+    let (text, separator) = (of.text(0)?, of.text(1)?);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let item = |text: &str| Value::text(text.to_owned());
     if limit == 0 {
         return Ok(Value::list(Vec::new()));
     }
+    of.meter.has_room_for_items(text.matches(separator).take(limit).count())?;
     // Kubernetes splits by nothing into characters; Rust adds an empty text at both ends.
     if separator.is_empty() {
-        let Some(last) = offset(text, limit - 1).filter(|at| *at < text.len()) else {
-            return Ok(Value::list(text.chars().map(|letter| Value::text(letter.to_string())).collect()));
-        };
+        let last = offset(text, limit - 1).unwrap_or(text.len());
         let letters = text[..last].chars().map(|letter| Value::text(letter.to_string()));
-        return Ok(Value::list(letters.chain([item(&text[last..])]).collect()));
+        let rest = (last < text.len()).then(|| item(&text[last..]));
+        return Ok(Value::list(letters.chain(rest).collect()));
     }
     Ok(Value::list(text.splitn(limit, separator).map(item).collect()))
 }
 
-pub(super) fn join<'a>(items: &[Value<'a>], separator: &str) -> Outcome<'a> {
-    let texts = items.iter().map(|item| if let Value::String(text) = item { Ok(&**text) } else { Err(Fault::Type) });
-    Ok(Value::text(texts.collect::<Result<Vec<_>, _>>()?.join(separator)))
+pub(super) fn join<'a>(of: Arguments<'_, 'a>, separator: &str) -> Returned<'a> {
+    let texts =
+        of.list(0)?.iter().map(|item| if let Value::String(text) = item { Ok(&**text) } else { Err(Fault::Type) });
+    let texts = texts.collect::<Result<Vec<&str>, _>>()?;
+    let length = texts.iter().map(|text| text.len() + separator.len()).sum();
+    of.meter.has_room(length)?;
+    Ok(Value::text(texts.join(separator)))
 }
 
-pub(super) fn quote<'a>(text: &str) -> Outcome<'a> {
+pub(super) fn quote<'a>(text: &str) -> Returned<'a> {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for letter in text.chars() {
@@ -116,8 +128,10 @@ pub(super) fn quote<'a>(text: &str) -> Outcome<'a> {
     Ok(Value::text(quoted))
 }
 
-pub(super) fn find_all<'a>(regex: &Regex, of: &[Value<'a>], limit: i64) -> Outcome<'a> {
+/// Looking for all takes the square of the text's length at the worst.
+pub(super) fn find_all<'a>(regex: &Regex, of: Arguments<'_, 'a>, limit: i64) -> Returned<'a> {
+    let text = of.text(0)?;
+    of.meter.step(text.len().saturating_mul(text.len()) / 64)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let found = regex.find_iter(text(of, 0)?).take(limit);
-    Ok(Value::list(found.map(|found| Value::text(found.as_str().to_owned())).collect()))
+    Ok(Value::list(regex.find_iter(text).take(limit).map(|found| Value::text(found.as_str().to_owned())).collect()))
 }

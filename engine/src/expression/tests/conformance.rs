@@ -15,6 +15,9 @@ use crate::expression::{Expression, Failure, Root, Scope, Type, Variables};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/cel-spec/simple.jsonl");
 
+/// The cases that we accept. They may not become fewer: refusing everything is no way out.
+const EQUAL: usize = 810;
+
 /// The bindings of a case. They are parameters here, because an expression reads nothing else that is not a pod's.
 struct Bindings(BTreeMap<String, String>);
 
@@ -94,10 +97,10 @@ fn the_conformance_cases_give_what_kubernetes_says() {
             }
             Ok(expression) => {
                 *accepted.entry(case["file"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
-                let ours = expression.with_value(&Bindings(bindings), |value| Ok(encode(value)));
+                let ours = expression.with_value(&Bindings(bindings), |value, _| Ok(encode(value)));
                 let is_equal = match &ours {
                     Ok(value) => expected.get("value").is_some_and(|theirs| same(value, theirs)),
-                    Err(_) => expected.get("error").is_some(),
+                    Err(error) => matches!(error, Failure::Failed(_)) && expected.get("error").is_some(),
                 };
                 if is_equal {
                     let names = SPECIFIED.iter().filter(|name| ours.is_ok() && source.contains(&format!("{name}(")));
@@ -114,6 +117,7 @@ fn the_conformance_cases_give_what_kubernetes_says() {
     for (reason, count) in &refused {
         println!("  {count:4} {reason}");
     }
+    assert!(equal >= EQUAL, "{equal} cases are accepted and equal, and there were {EQUAL}");
     let unused: Vec<_> = SPECIFIED.iter().filter(|name| !used.contains(**name)).collect();
     assert!(unused.is_empty(), "no accepted case has {unused:?}");
     assert!(different.is_empty(), "{} are different:\n{}", different.len(), different.join("\n"));

@@ -55,8 +55,12 @@ impl Oracle {
 /// That of the newest Kubernetes that was built.
 fn newest() -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/controlplane");
-    let versions = built.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path().join("celoracle")));
-    versions.filter(|program| program.is_file()).max()
+    let versions = built.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let number = |folder: &PathBuf| -> Option<Vec<u32>> {
+        folder.file_name()?.to_str()?.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let newest = versions.filter(|folder| folder.join("celoracle").is_file()).max_by_key(number)?;
+    Some(newest.join("celoracle"))
 }
 
 /// A value as the oracle writes it, which keeps the types that JSON does not have.
@@ -71,7 +75,7 @@ pub(super) fn encode(value: &value::Value<'_>) -> Value {
             let text = crate::expression::numbers::format_double(*number);
             json!({"double": text})
         }
-        Cel::String(text) => json!(text),
+        Cel::String(text) => json!(&**text),
         Cel::List(items) => items.iter().map(encode).collect(),
         Cel::Map(map) => {
             let are_texts = map.entries().iter().all(|(key, _)| matches!(key, Cel::String(_)));
