@@ -172,20 +172,12 @@ fn shown(name: &str) -> String {
 }
 
 fn unknown(name: &str) -> String {
-    /// What Kubernetes has besides. A pod has no times yet, and no unsigned numbers.
-    #[rustfmt::skip]
-    const OTHERS: &[&str] = &[
-        "type", "bytes", "timestamp", "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "url", "isURL",
-        "ip", "isIP", "cidr", "isCIDR", "semver", "isSemver", "distinct", "sortBy", "range", "transformList", "transformMap", "transformMapEntry",
-        "ofNonZeroValue", "unwrap", "unwrapOpt",
-    ];
     if source::MACROS.contains(&name) {
         return format!("{name}() goes through a list with one name for the item: list.{name}(item, …)");
     }
     let near = match name {
         "uint" => Some("int"),
         "sets.contains" | "contains" => Some("in"),
-        _ if OTHERS.contains(&name) => None,
         _ => nearest(name, functions::names().chain(source::MACROS.iter().copied())),
     };
     format!("{name}() is not a function that templates can use{}", did_you_mean(near))

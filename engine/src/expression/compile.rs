@@ -235,11 +235,9 @@ impl Compiler<'_> {
         let arguments = call.args.as_slice();
         match (call.func_name.as_str(), call.target.as_deref(), arguments) {
             ("has", None, [of]) => self.has(of, depth),
-            (
-                "all" | "exists" | "exists_one" | "existsOne" | "filter" | "optMap" | "optFlatMap",
-                Some(range),
-                [name, body],
-            ) => self.comprehension(&call.func_name, range, name, None, body, depth),
+            ("all" | "exists" | "exists_one" | "filter" | "optMap" | "optFlatMap", Some(range), [name, body]) => {
+                self.comprehension(&call.func_name, range, name, None, body, depth)
+            }
             ("map", Some(range), [name, body]) => self.comprehension("map", range, name, None, body, depth),
             ("map", Some(range), [name, condition, body]) => {
                 self.comprehension("map", range, name, Some(condition), body, depth)

@@ -69,7 +69,7 @@ impl Compiler<'_> {
         let (kind, value) = match name {
             "all" => (Kind::All, Type::Bool),
             "exists" => (Kind::Exists, Type::Bool),
-            "exists_one" | "existsOne" => (Kind::ExistsOne, Type::Bool),
+            "exists_one" => (Kind::ExistsOne, Type::Bool),
             "filter" => (Kind::Filter, Type::list(item)),
             "map" => (Kind::Map(condition.map(|condition| condition.node)), Type::list(body.kind.clone())),
             "optMap" => (Kind::OptionalMap { is_flat: false }, Type::optional(body.kind.clone())),
