@@ -130,6 +130,14 @@ impl ast::Visitor for &mut Translation<'_> {
 
     fn visit_pre(&mut self, tree: &Ast) -> Result<(), String> {
         match tree {
+            // A dash or a bracket at the beginning can begin a range there.
+            Ast::ClassBracketed(class) => {
+                let source = self.source(&class.span);
+                let inner = source[1..].trim_start_matches('^');
+                if inner.starts_with("--") || inner.starts_with("]-") {
+                    return Err(format!("{source} does not mean the same in Kubernetes; write \\- or \\]"));
+                }
+            }
             Ast::ClassPerl(class) => self.perl(class, false),
             Ast::Literal(literal) => self.literal(literal)?,
             Ast::Flags(set) => self.flags(&set.flags)?,

@@ -13,6 +13,7 @@ pub(crate) struct Quantity {
     scale: i32,
     /// Whether Kubernetes keeps it as a decimal number of any length.
     is_long: bool,
+    is_sum: bool,
 }
 
 /// Why a text is no quantity here.
@@ -58,7 +59,7 @@ impl Quantity {
         let quantity = if base == 10 {
             let scale = scale + exponent;
             if length <= SHORT && scale >= NANO {
-                Some(Quantity { digits, scale, is_long: false })
+                Some(Quantity { digits, scale, is_long: false, is_sum: false })
             } else {
                 Quantity::long(digits, scale)
             }
@@ -66,10 +67,10 @@ impl Quantity {
             // Kubernetes' estimate of whether the product fits into 64 bits.
             let fits = part.is_empty() && 14 - whole.len().max(1) as i32 - exponent * 3 / 10 >= 0;
             match digits.checked_mul(1 << exponent) {
-                Some(digits) if fits => Some(Quantity { digits, scale, is_long: false }),
+                Some(digits) if fits => Some(Quantity { digits, scale, is_long: false, is_sum: false }),
                 // Binary quantities end at 64 bits.
                 digits => digits.and_then(|digits| Quantity::long(digits, scale)).map(|it| {
-                    let most = Quantity { digits: i64::MAX.into(), scale: 0, is_long: true };
+                    let most = Quantity { digits: i64::MAX.into(), scale: 0, is_long: true, is_sum: false };
                     if it.cmp(&most) == Ordering::Greater { most } else { it }
                 }),
             }
@@ -80,7 +81,7 @@ impl Quantity {
 
     /// A whole number.
     pub(crate) fn from_integer(number: i64) -> Quantity {
-        Quantity { digits: number.into(), scale: 0, is_long: false }
+        Quantity { digits: number.into(), scale: 0, is_long: false, is_sum: false }
     }
 
     /// A positive number to the billionth part, rounded up.
@@ -92,7 +93,7 @@ impl Quantity {
                 digits / divisor + i128::from(digits % divisor != 0)
             }
         };
-        Some(Quantity { digits, scale: NANO, is_long: true })
+        Some(Quantity { digits, scale: NANO, is_long: true, is_sum: false })
     }
 
     /// The digits when it is written with a smaller power of ten.
@@ -113,21 +114,26 @@ impl Quantity {
     pub(crate) fn checked_add(&self, other: &Quantity) -> Option<Quantity> {
         let both_short = !self.is_long && !other.is_long;
         if both_short && other.digits == 0 {
-            return Some(*self);
+            return Some(Quantity { is_sum: true, ..*self });
         }
         if both_short && self.digits == 0 {
-            return Some(*other);
+            return Some(Quantity { is_sum: true, ..*other });
         }
         let scale = self.scale.min(other.scale);
         let (one, other) = (self.at(scale)?, other.at(scale)?);
         let digits = one.checked_add(other)?;
         let fits = |digits: i128| i64::try_from(digits).is_ok();
         let is_long = !(both_short && fits(one) && fits(other) && fits(digits));
-        Some(Quantity { digits, scale, is_long }).filter(|it| it.at(NANO).is_some())
+        Some(Quantity { digits, scale, is_long, is_sum: true }).filter(|it| it.at(NANO).is_some())
     }
 
     pub(crate) fn checked_sub(&self, other: &Quantity) -> Option<Quantity> {
         self.checked_add(&Quantity { digits: -other.digits, ..*other })
+    }
+
+    /// Whether it was added or subtracted.
+    pub(crate) fn is_sum(&self) -> bool {
+        self.is_sum
     }
 
     pub(crate) fn sign(&self) -> i64 {
@@ -219,7 +225,7 @@ pub(crate) fn parse_nanoseconds(text: &str) -> Option<i64> {
         if (whole.is_empty() && part.is_empty()) || part.contains('.') {
             return None;
         }
-        let whole = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()? };
+        let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
         sum += i128::from(whole) * i128::from(scale) + i128::from(part_of(part, scale));
         if sum > 1 << 63 {
             return None;

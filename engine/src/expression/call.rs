@@ -152,6 +152,9 @@ fn format_values(
     depth: usize,
 ) -> Result<Operand, String> {
     let entries = compiler.entries(list, depth)?;
+    if entries.iter().any(|(is_optional, _)| *is_optional) {
+        return Err("the values of format() are not optional; write .orValue(…)".into());
+    }
     let kinds: Vec<_> = entries.iter().map(|(_, entry)| compiler.types.resolve(&entry.kind)).collect();
     let format = literal(trees[0]).ok_or("format() needs its format written out")?;
     format::check(format, &kinds)?;

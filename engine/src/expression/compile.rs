@@ -250,6 +250,12 @@ impl Compiler<'_> {
                     let (then, otherwise) = (self.types.resolve(&then.kind), self.types.resolve(&otherwise.kind));
                     format!("both sides of ?: give values of one type or null, and not {then} and {otherwise}; string() and double() convert")
                 })?;
+                if matches!(&kind, Type::Optional(of) if matches!(self.types.resolve(of), Type::Quantity)) {
+                    return Err(
+                        "?: cannot give an optional quantity in Kubernetes; write .value() or .orValue() on both sides"
+                            .into(),
+                    );
+                }
                 let node = Node::Conditional(Box::new([condition.node, then.node, otherwise.node]));
                 Ok(Operand::new(node, kind))
             }

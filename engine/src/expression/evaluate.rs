@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::functions::{Arguments, Fault, MAX_PARAMETERS, Overload, Returned, Run};
 use super::meter::Meter;
-use super::value::{Map, Text, Value};
+use super::value::{Map, Text, Value, is_same_key};
 use super::variables::Failure;
 use crate::pattern::Pattern;
 use crate::text::shown;
@@ -117,7 +117,9 @@ impl Fault {
     /// The failure of what is called so.
     pub(super) fn of(self, name: &str) -> Failure {
         match self {
-            Fault::Type => wrong_type(name),
+            Fault::Type => {
+                failed(format!("{name} got a value of the wrong type; string(), int() and quantity() convert"))
+            }
             Fault::Failed(why) => Failure::Failed(why.into()),
             Fault::Limit(why) => Failure::Limit(why.into()),
         }
@@ -129,7 +131,7 @@ fn failed(why: impl Into<String>) -> Failure {
 }
 
 fn wrong_type(name: &str) -> Failure {
-    Failure::Failed(format!("{name} got a value of the wrong type; string(), int() and quantity() convert"))
+    failed(format!("{name} got a value of the wrong type"))
 }
 
 /// Kubernetes fails there.
@@ -162,7 +164,11 @@ impl Node {
                     if !matches!(key, Value::String(_) | Value::Int(_) | Value::Bool(_)) {
                         return Err(failed("the key of an object is a string, an integer or a boolean"));
                     }
-                    all.extend(entry.evaluate(frame)?.map(|value| (key, value)));
+                    match entry.evaluate(frame)? {
+                        Some(value) => all.push((key, value)),
+                        // It takes an earlier one away, as in cel-go.
+                        None => all.retain(|(known, _)| !is_same_key(known, &key)),
+                    }
                 }
                 Ok(Value::Map(Rc::new(Map::new(all))))
             }
@@ -170,13 +176,15 @@ impl Node {
                 let of = of.evaluate(frame)?;
                 match &of {
                     Value::Optional(None) => Ok(of),
-                    Value::Optional(Some(held)) => Ok(optional_member(held, field)),
+                    Value::Optional(Some(held)) => optional_member(held, field),
                     of => find(of, field)?.ok_or_else(|| not_there(place)),
                 }
             }
             Node::Has { of, field, place } => match of.evaluate(frame)? {
                 Value::Map(map) => Ok(Value::Bool(map.field(field).is_some())),
-                _ => Err(wrong_type(&format!("has({place})"))),
+                Value::List(_) => Err(wrong_type(&format!("has({place})"))),
+                // What can have no fields has none.
+                _ => Ok(Value::Bool(false)),
             },
             Node::OptionalMember { of, field } => {
                 let of = of.evaluate(frame)?;
@@ -185,7 +193,7 @@ impl Node {
                     Value::Optional(Some(held)) => held,
                     other => other,
                 };
-                Ok(optional_member(held, field))
+                optional_member(held, field)
             }
             Node::Index { of, at, place } => {
                 let of = of.evaluate(frame)?;
@@ -212,7 +220,10 @@ impl Node {
                     other => other,
                 };
                 let at = at.evaluate(frame)?;
-                Ok(index(held, &at)?.map_or(Value::Optional(None), Value::some))
+                match held {
+                    Value::Map(_) | Value::List(_) => Ok(optional(index(held, &at)?)),
+                    _ => Ok(Value::Optional(None)),
+                }
             }
             Node::And(one, other) => logic(one, other, false, frame),
             Node::Or(one, other) => logic(one, other, true, frame),
@@ -224,14 +235,11 @@ impl Node {
                     _ => Err(wrong_type("the condition of ?:")),
                 }
             }
+            // What is no optional value stands for itself, as in cel-go.
             Node::OptionalOr { one, other, is_value } => match one.evaluate(frame)? {
-                Value::Optional(None) => match other.evaluate(frame)? {
-                    value if *is_value || matches!(value, Value::Optional(_)) => Ok(value),
-                    _ => Err(wrong_type("or()")),
-                },
+                Value::Optional(None) => other.evaluate(frame),
                 Value::Optional(Some(held)) if *is_value => Ok((*held).clone()),
-                one @ Value::Optional(_) => Ok(one),
-                _ => Err(wrong_type(if *is_value { "orValue()" } else { "or()" })),
+                one => Ok(one),
             },
             Node::Call { overloads, arguments, pattern, name } => {
                 let mut values: [Value<'a>; MAX_PARAMETERS] = Default::default();
@@ -295,17 +303,27 @@ fn find<'a>(of: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, Failure> {
     }
 }
 
-/// `of.?field`: nothing, too, of what has no members.
-fn optional_member<'a>(of: &Value<'a>, field: &str) -> Value<'a> {
-    find(of, field).ok().flatten().map_or(Value::Optional(None), Value::some)
+/// `of.?field`: nothing, too, of what can have no members.
+fn optional_member<'a>(of: &Value<'a>, field: &str) -> Evaluated<'a> {
+    match of {
+        Value::Map(map) => Ok(optional(map.field(field).cloned())),
+        Value::List(_) => Err(wrong_type(&format!(".?{field}"))),
+        _ => Ok(Value::Optional(None)),
+    }
+}
+
+fn optional(value: Option<Value<'_>>) -> Value<'_> {
+    value.map_or(Value::Optional(None), Value::some)
 }
 
 fn index<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, Failure> {
     match (of, at) {
-        (Value::Map(map), key) => Ok(map.get(key).cloned()),
-        (Value::List(items), Value::Int(at)) => Ok(usize::try_from(*at).ok().and_then(|at| items.get(at)).cloned()),
-        (Value::List(items), Value::Double(at)) if at.fract() == 0.0 && *at >= 0.0 => {
-            Ok(items.get(*at as usize).cloned())
+        (Value::Map(map), Value::String(_) | Value::Int(_) | Value::Bool(_) | Value::Double(_)) => {
+            Ok(map.get(at).cloned())
+        }
+        (Value::List(items), _) => {
+            let at = at.as_whole().ok_or_else(|| wrong_type("[…]"))?;
+            Ok(usize::try_from(at).ok().and_then(|at| items.get(at)).cloned())
         }
         _ => Err(wrong_type("[…]")),
     }
@@ -327,24 +345,26 @@ fn logic<'a>(one: &'a Node, other: &'a Node, decides: bool, frame: &mut Frame<'_
     }
 }
 
+/// What an optional value holds: cel-go makes a plain value of the result of `optMap`, and knows no plain quantity.
+fn unpacked(mapped: Value<'_>) -> Evaluated<'_> {
+    match mapped {
+        Value::Quantity(_) => Err(failed(format!("optMap() {NO_QUANTITY}"))),
+        Value::Optional(held) => Ok(held.map_or(Value::Null, |held| (*held).clone())),
+        mapped => Ok(mapped),
+    }
+}
+
 impl Comprehension {
     fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
         let range = self.range.evaluate(frame)?;
         match (&self.kind, range) {
             (Kind::OptionalMap { .. }, Value::Optional(None)) => Ok(Value::Optional(None)),
             (Kind::OptionalMap { is_flat }, Value::Optional(Some(held))) => {
-                match self.step(&self.body, &held, frame)? {
-                    Value::Quantity(_) => Err(failed(format!("optMap() {NO_QUANTITY}"))),
-                    Value::Optional(Some(held)) if *is_flat && matches!(*held, Value::Quantity(_)) => {
-                        Err(failed(format!("optFlatMap() {NO_QUANTITY}")))
-                    }
-                    mapped @ Value::Optional(_) if *is_flat => Ok(mapped),
-                    // Kubernetes unpacks what is optional already.
-                    Value::Optional(held) if !*is_flat => {
-                        Ok(Value::some(held.map_or(Value::Null, |held| (*held).clone())))
-                    }
-                    mapped if !*is_flat => Ok(Value::some(mapped)),
-                    _ => Err(wrong_type("optFlatMap()")),
+                let mapped = self.step(&self.body, &held, frame)?;
+                match mapped {
+                    Value::Optional(Some(held)) if *is_flat => unpacked((*held).clone()).map(Value::some),
+                    mapped if *is_flat => Ok(mapped),
+                    mapped => unpacked(mapped).map(Value::some),
                 }
             }
             (_, Value::List(items)) => self.go_through(&items, frame),

@@ -38,8 +38,7 @@ pub(super) fn check(format: &str, types: &[Type]) -> Result<(), String> {
     for ((source, clause), kind) in clauses.iter().zip(types) {
         let takes = match (clause, kind.without_null()) {
             (_, Type::Dyn | Type::Variable(_)) => true,
-            (Clause::Text, Type::Object(_) | Type::Optional(_) | Type::Quantity) => false,
-            (Clause::Text, _) => true,
+            (Clause::Text, kind) => is_text(kind),
             (Clause::Decimal | Clause::Octal, kind) => matches!(kind, Type::Int),
             (Clause::Fixed { .. }, kind) => matches!(kind, Type::Double),
             (Clause::Binary, kind) => matches!(kind, Type::Int | Type::Bool),
@@ -50,6 +49,15 @@ pub(super) fn check(format: &str, types: &[Type]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether `%s` writes values of a type.
+fn is_text(kind: &Type) -> bool {
+    match kind {
+        Type::Object(_) | Type::Optional(_) | Type::Quantity => false,
+        Type::List(of) | Type::Map(_, of) | Type::Nullable(of) => is_text(of),
+        _ => true,
+    }
 }
 
 /// Formats values.
@@ -205,7 +213,7 @@ fn quote(text: &mut String, inner: &str) {
             '\t' => text.push_str("\\t"),
             '\u{b}' => text.push_str("\\v"),
             letter if letter.is_ascii_control() => text.push_str(&format!("\\x{:02x}", letter as u32)),
-            letter if is_printable(letter) => text.push(letter),
+            letter if letter.is_ascii() || is_printable(letter) => text.push(letter),
             letter if letter <= '\u{ffff}' => text.push_str(&format!("\\u{:04x}", letter as u32)),
             letter => text.push_str(&format!("\\U{:08x}", letter as u32)),
         }

@@ -79,6 +79,7 @@ const TABLE: &[(&str, Run)] = &[
     ("_%_(int, int) int", Plain(|it| not_by_zero(it, i64::checked_rem))),
     ("-_(int) int", Plain(|it| it.int(0)?.checked_neg().map(Value::Int).ok_or(OVERFLOW))),
     ("-_(double) double", Plain(|it| Ok(Value::Double(-it.double(0)?)))),
+    ("-_(dyn) dyn", Plain(|it| it.duration(0)?.checked_neg().map(Value::Duration).ok_or(OVERFLOW))),
     ("!_(bool) bool", Plain(|it| Ok(Value::Bool(!it.boolean(0)?)))),
     ("@in(A, list(A)) bool", Plain(|it| Ok(Value::Bool(position(it.list(1)?.iter(), &it.values[0], it.meter)?.is_some())))),
     ("@in(A, map(A, B)) bool", Plain(|it| Ok(Value::Bool(it.map(1)?.get(&it.values[0]).is_some())))),

@@ -114,6 +114,13 @@ fn parse_error(message: &str) -> String {
         let hint = if name == "namespace" { did_you_mean(Some("namespaceObject")) } else { String::new() };
         return format!("{name} is a reserved word of CEL and no variable{hint}");
     }
+    // The crate's own words for what it could not make a tree of.
+    if reason.contains("Recursion limit") {
+        return format!("an expression may be {MAX_DEPTH} operators deep");
+    }
+    if reason.contains('`') && reason.ends_with('!') {
+        return "syntax error".into();
+    }
     if reason.contains("input '<EOF>'") {
         return "it ends too early".into();
     }

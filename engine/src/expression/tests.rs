@@ -463,3 +463,36 @@ fn whatever_it_would_build_or_do_is_counted() {
 fn a_condition_that_is_optional_is_no_condition() {
     assert!(!compile("pod.spec.?hostNetwork").expect("valid").kind.can_be_boolean());
 }
+
+#[test]
+fn corners_are_those_of_kubernetes() {
+    let values = Values(json!({
+        "params": {"labels": {"a": 1, "n": null, "s": "x", "list": [1]}, "hosts": [1, 2]},
+        "container": {"name": "c"},
+    }));
+    let evaluate = |source: &str| compile(source).expect(source).evaluate(&values);
+    for (source, value) in [
+        (r#"'%s'.format([["it's"]])"#, json!(r#"["it's"]"#)),
+        ("has(params.labels.a.b)", json!(false)),
+        ("has(params.labels.n.b)", json!(false)),
+        ("params.hosts.filter(h, has(h.name)).size()", json!(0)),
+        ("params.labels.s[?'c'].orValue(1)", json!(1)),
+        ("params.hosts.map(h, h[?'x'].orValue(1))", json!([1, 1])),
+        ("{'a': 1, ?'a': params.labels.?zz}", json!({})),
+        ("params.labels.a.orValue(2)", json!(1)),
+        ("quantity('1').add(1) == quantity('2')", json!(true)),
+        ("duration('-9223372036854775808ns').getHours()", json!(-2_562_047)),
+        ("[].first().?a.hasValue()", json!(false)),
+        ("string(-dyn(duration('1s')))", json!("-1s")),
+    ] {
+        assert_eq!(evaluate(source), Ok(value), "{source}");
+    }
+    for source in ["quantity('2') == quantity('1').add(1)", "params.labels.?list.?c", "params.labels[?dyn(null)]"] {
+        assert!(matches!(evaluate(source), Err(Failure::Failed(_))), "{source}");
+    }
+    for source in
+        ["[1].existsOne(x, x == 1)", "'%s'.format([?params.labels.?a])", "'%s'.format([[quantity('1')]])", "[?dyn(1)]"]
+    {
+        assert!(!refused(source).is_empty());
+    }
+}

@@ -132,7 +132,7 @@ impl Type {
                 None => object.nearest(name),
             },
             Type::Map(_, value) => return Ok((**value).clone()),
-            Type::Dyn => return Ok(Type::Dyn),
+            Type::Dyn | Type::Variable(_) => return Ok(Type::Dyn),
             Type::Nullable(value) => return value.member(name, of),
             Type::Optional(value) => {
                 let member = value.member(name, of)?;

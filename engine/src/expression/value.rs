@@ -106,6 +106,11 @@ fn compare_keys(one: &Value<'_>, other: &Value<'_>) -> Ordering {
     }
 }
 
+/// Whether two values are the same key of an object.
+pub(super) fn is_same_key(one: &Value<'_>, other: &Value<'_>) -> bool {
+    compare_keys(one, other) == Ordering::Equal
+}
+
 /// The integer that a double is, if it is one.
 fn whole(number: f64) -> Option<i64> {
     let integer = number as i64;
@@ -123,6 +128,15 @@ impl<'a> Value<'a> {
 
     pub(super) fn some(value: Value<'a>) -> Value<'a> {
         Value::Optional(Some(Rc::new(value)))
+    }
+
+    /// The integer that it is, or that it equals.
+    pub(super) fn as_whole(&self) -> Option<i64> {
+        match *self {
+            Value::Int(number) => Some(number),
+            Value::Double(number) => whole(number),
+            _ => None,
+        }
     }
 
     /// The bytes of a text, the items of a list or the entries of an object.
@@ -164,7 +178,8 @@ impl<'a> Value<'a> {
                 **one == **other
             }
             (Value::Duration(one), Value::Duration(other)) => one == other,
-            (Value::Quantity(one), Value::Quantity(other)) => one.cmp(other) == Ordering::Equal,
+            // cel-go does not know a sum on the right side for a quantity.
+            (Value::Quantity(one), Value::Quantity(other)) if !other.is_sum() => one.cmp(other) == Ordering::Equal,
             (Value::Quantity(_), other) if !matches!(other, Value::Null) => return Err(Fault::Type),
             (Value::Int(_) | Value::Double(_), Value::Int(_) | Value::Double(_)) => {
                 self.compare(other) == Some(Ordering::Equal)

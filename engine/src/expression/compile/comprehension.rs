@@ -20,6 +20,10 @@ impl Compiler<'_> {
         let Expr::Ident(variable) = &variable.expr else {
             return Err(format!("{name}() begins with a name for the item: {name}(item, …)"));
         };
+        // cel-go keeps what it gathers in a variable of that name.
+        if variable == "__result__" {
+            return Err("__result__ is a name of CEL's own; give the item another one".into());
+        }
         let range = self.visit(range, depth + 1)?;
         if range.outside {
             return Err(format!(

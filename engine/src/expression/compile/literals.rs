@@ -46,7 +46,6 @@ impl Compiler<'_> {
         if is_optional {
             value.kind = match self.types.resolve(&value.kind) {
                 Type::Optional(of) => *of,
-                Type::Dyn => Type::Dyn,
                 other => {
                     return Err(format!(
                         "what stands behind ? must be optional, such as pod.?spec, and is {}",
