@@ -9,10 +9,8 @@
 //! Each path of an expression, such as `pod.spec.containers`, is looked up by itself, so that nothing else of the pod is ever
 //! read ([`variables`]).
 
-mod call;
 mod compile;
 mod evaluate;
-mod format;
 mod functions;
 mod meter;
 mod numbers;

@@ -4,13 +4,13 @@
 //! Inside a comprehension a value from outside of it can only be compared: anything else could take the square of the
 //! input.
 
+mod call;
 mod comprehension;
 mod literals;
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, SelectExpr, operators};
 
 use super::Key;
-use super::call;
 use super::evaluate::Node;
 use super::path::{Path, literal};
 use super::source::MAX_DEPTH;
@@ -19,7 +19,7 @@ use super::variables::{Input, Root, Wanted, step};
 use crate::text::{did_you_mean, nearest};
 
 /// Refuses a value from outside of the comprehension at hand where it is not compared.
-pub(super) fn refuse_outside(value: &Operand) -> Result<(), String> {
+fn refuse_outside(value: &Operand) -> Result<(), String> {
     if !value.outside {
         return Ok(());
     }
@@ -60,14 +60,14 @@ pub(super) fn compile(tree: &Tree, scope: &Scope<'_>) -> Result<Compiled, String
     })
 }
 
-pub(super) struct Compiler<'a> {
+struct Compiler<'a> {
     scope: &'a Scope<'a>,
     /// The variables of the comprehensions around the node at hand, the innermost last.
     items: Vec<Item>,
     inputs: Vec<Input>,
     asked: Vec<Key>,
     loops: bool,
-    pub(super) types: TypeVariables,
+    types: TypeVariables,
 }
 
 /// The variable of a comprehension.
@@ -79,18 +79,18 @@ struct Item {
 }
 
 /// A step, and what is known of its value.
-pub(super) struct Operand {
-    pub(super) node: Node,
-    pub(super) kind: Type,
+struct Operand {
+    node: Node,
+    kind: Type,
     /// Whether it comes from outside of the innermost comprehension.
-    pub(super) outside: bool,
+    outside: bool,
     /// How it is written, if it is a path.
-    pub(super) place: Option<String>,
+    place: Option<String>,
 }
 
 impl Operand {
     /// A value that is made here, or so small that it does not matter where it comes from.
-    pub(super) fn new(node: Node, kind: Type) -> Operand {
+    fn new(node: Node, kind: Type) -> Operand {
         Operand { node, kind, outside: false, place: None }
     }
 
@@ -100,7 +100,7 @@ impl Operand {
 }
 
 impl Compiler<'_> {
-    pub(super) fn visit(&mut self, tree: &Tree, depth: usize) -> Result<Operand, String> {
+    fn visit(&mut self, tree: &Tree, depth: usize) -> Result<Operand, String> {
         if depth > MAX_DEPTH {
             return Err(format!("an expression may be {MAX_DEPTH} operators deep"));
         }
@@ -193,7 +193,7 @@ impl Compiler<'_> {
     }
 
     /// Notes that an expression asks with `in` for a key that is written out.
-    pub(super) fn note_asked(&mut self, key: &Node, of: &Node) {
+    fn note_asked(&mut self, key: &Node, of: &Node) {
         if let (Node::String(key), Node::Input(at)) = (key, of) {
             let Input { root, path, .. } = &self.inputs[*at];
             self.asked.push(Key { root: *root, path: path.iter().chain([key]).cloned().collect() });
@@ -227,7 +227,7 @@ impl Compiler<'_> {
     }
 
     /// Whether the node at hand is in a comprehension.
-    pub(super) fn is_inside(&self) -> bool {
+    fn is_inside(&self) -> bool {
         self.items.iter().any(|item| item.is_one_of_many)
     }
 
@@ -347,6 +347,9 @@ impl Compiler<'_> {
                 wanted.with_article(),
                 at.with_article()
             ));
+        }
+        if matches!(at.node, Node::Null | Node::Duration(_)) {
+            return Err("an item is found by a number or a text".into());
         }
         let written = match &at.node {
             Node::Int(at) => at.to_string(),

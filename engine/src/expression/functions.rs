@@ -3,6 +3,7 @@
 //! Kubernetes has more. What is here means the same there; `docs/templates.md` lists it, and a test keeps both together.
 
 mod arguments;
+pub(super) mod format;
 mod lists;
 mod numbers;
 mod signature;
@@ -18,9 +19,9 @@ use regex::Regex;
 use self::arguments::OVERFLOW;
 pub(super) use self::arguments::{Arguments, Fault, Returned};
 use self::lists::{differ, extreme, flatten, is_sorted, optional, place, position, size, slice, sort, sum};
-pub(super) use self::numbers::to_text;
 use self::numbers::{
-    compare, doubles, durations, integers, no_quantity, not_by_zero, quantities, to_bool, to_double, to_int, units,
+    compare, doubles, durations, integers, no_quantity, not_by_zero, quantities, to_bool, to_double, to_int, to_text,
+    units,
 };
 use self::texts::{char_at, concatenate, find_all, index_of, join, last_index_of, quote, replace, split, substring};
 use super::types::Type;
@@ -121,7 +122,7 @@ const TABLE: &[(&str, Run)] = &[
     ("list(string).join() string", Plain(|it| join(it, ""))),
     ("list(string).join(string) string", Plain(|it| join(it, it.text(1)?))),
     ("strings.quote(string) string", Plain(|it| quote(it.text(0)?))),
-    ("string.format(list(dyn)) string", Plain(|it| super::format::format(it.text(0)?, it.list(1)?, it.meter).map(Value::text))),
+    ("string.format(list(dyn)) string", Plain(|it| format::format(it.text(0)?, it.list(1)?, it.meter).map(Value::text))),
     // Lists.
     ("list(int).sum() int", Plain(|it| sum(it, Value::Int(0), |pair| integers(pair, i64::checked_add)))),
     ("list(double).sum() double", Plain(|it| {

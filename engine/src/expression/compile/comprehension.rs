@@ -33,23 +33,7 @@ impl Compiler<'_> {
         }
         let resolved = self.types.resolve(&range.kind);
         let is_optional_map = name.starts_with("opt");
-        let item = match resolved.without_null() {
-            Type::Optional(of) if is_optional_map => (**of).clone(),
-            Type::Dyn | Type::Variable(_) => Type::Dyn,
-            Type::List(item) if !is_optional_map => (**item).clone(),
-            Type::Map(key, _) if !is_optional_map => (**key).clone(),
-            Type::Optional(_) => {
-                return Err(format!("{name}() needs a list, and not an optional one; write .orValue([])"));
-            }
-            other => {
-                let needs = if is_optional_map {
-                    "an optional value"
-                } else {
-                    "a list, or an object whose keys it goes through"
-                };
-                return Err(format!("{name}() needs {needs}, and not {}", other.with_article()));
-            }
-        };
+        let item = if is_optional_map { held_type(name, &resolved) } else { item_type(name, &resolved) }?;
         // Names in a pod may be shown; a parameter's need not be.
         let of_pod = |place: &String| !place.starts_with(Root::Params.as_str());
         let items = range.place.clone().filter(of_pod).filter(|_| !matches!(resolved.without_null(), Type::Map(..)));
@@ -91,5 +75,28 @@ impl Compiler<'_> {
         let node = Node::Comprehension(Box::new(Comprehension { kind, range: range.node, body: body.node, items }));
         // What it gives is new, and so no longer from outside of a comprehension around it.
         Ok(Operand::new(node, value))
+    }
+}
+
+/// The type of what an optional value holds.
+fn held_type(name: &str, kind: &Type) -> Result<Type, String> {
+    match kind.without_null() {
+        Type::Optional(of) => Ok((**of).clone()),
+        Type::Dyn | Type::Variable(_) => Ok(Type::Dyn),
+        other => Err(format!("{name}() needs an optional value, and not {}", other.with_article())),
+    }
+}
+
+/// The type of the items of a list, or of the keys of an object.
+fn item_type(name: &str, kind: &Type) -> Result<Type, String> {
+    match kind.without_null() {
+        Type::List(item) => Ok((**item).clone()),
+        Type::Map(key, _) => Ok((**key).clone()),
+        Type::Dyn | Type::Variable(_) => Ok(Type::Dyn),
+        Type::Optional(_) => Err(format!("{name}() needs a list, and not an optional one; write .orValue([])")),
+        other => Err(format!(
+            "{name}() needs a list, or an object whose keys it goes through, and not {}",
+            other.with_article()
+        )),
     }
 }

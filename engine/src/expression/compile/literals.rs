@@ -7,7 +7,7 @@ use crate::expression::evaluate::{Entry, Node};
 use crate::expression::types::Type;
 
 impl Compiler<'_> {
-    pub(in crate::expression) fn literal(&self, value: &LiteralValue) -> Result<Operand, String> {
+    pub(super) fn literal(&self, value: &LiteralValue) -> Result<Operand, String> {
         let (node, kind) = match value {
             LiteralValue::Null => (Node::Null, Type::Null),
             LiteralValue::Boolean(value) => (Node::Bool(*value.inner()), Type::Bool),
@@ -22,11 +22,7 @@ impl Compiler<'_> {
         Ok(Operand::new(node, kind))
     }
 
-    pub(in crate::expression) fn entries(
-        &mut self,
-        list: &ListExpr,
-        depth: usize,
-    ) -> Result<Vec<(bool, Operand)>, String> {
+    pub(super) fn entries(&mut self, list: &ListExpr, depth: usize) -> Result<Vec<(bool, Operand)>, String> {
         let mut entries = Vec::with_capacity(list.elements.len());
         for (at, element) in list.elements.iter().enumerate() {
             entries.push(self.entry(element, list.optional_indices.contains(&at), depth)?);
@@ -35,12 +31,7 @@ impl Compiler<'_> {
     }
 
     /// An item or value of a literal, and whether it is optional: its type is that of what it holds.
-    pub(in crate::expression) fn entry(
-        &mut self,
-        tree: &Tree,
-        is_optional: bool,
-        depth: usize,
-    ) -> Result<(bool, Operand), String> {
+    pub(super) fn entry(&mut self, tree: &Tree, is_optional: bool, depth: usize) -> Result<(bool, Operand), String> {
         let mut value = self.visit(tree, depth + 1)?;
         refuse_outside(&value)?;
         if is_optional {
@@ -57,7 +48,7 @@ impl Compiler<'_> {
         Ok((is_optional, value))
     }
 
-    pub(in crate::expression) fn join_items(&mut self, one: Option<Type>, other: &Type) -> Result<Type, String> {
+    pub(super) fn join_items(&mut self, one: Option<Type>, other: &Type) -> Result<Type, String> {
         let Some(one) = one else { return Ok(other.clone()) };
         self.types.join(&one, other).ok_or_else(|| {
             let (one, other) = (self.types.resolve(&one), self.types.resolve(other));
@@ -65,13 +56,13 @@ impl Compiler<'_> {
         })
     }
 
-    pub(in crate::expression) fn list(&mut self, entries: Vec<(bool, Operand)>, kind: Type) -> Operand {
+    pub(super) fn list(&mut self, entries: Vec<(bool, Operand)>, kind: Type) -> Operand {
         let entries =
             entries.into_iter().map(|(is_optional, entry)| Entry { value: entry.node, is_optional }).collect();
         Operand::new(Node::List(entries), Type::list(kind))
     }
 
-    pub(in crate::expression) fn map(&mut self, entries: &[IdedEntryExpr], depth: usize) -> Result<Operand, String> {
+    pub(super) fn map(&mut self, entries: &[IdedEntryExpr], depth: usize) -> Result<Operand, String> {
         let (mut nodes, mut kinds) = (Vec::new(), None::<(Type, Type)>);
         for entry in entries {
             let EntryExpr::MapEntry(entry) = &entry.expr else {

@@ -51,7 +51,7 @@ pub(super) fn units(nanoseconds: i64, unit: i64) -> f64 {
 }
 
 /// A value as `string()` writes it.
-pub(in crate::expression) fn to_text<'a>(of: Arguments<'_, 'a>) -> Returned<'a> {
+pub(super) fn to_text<'a>(of: Arguments<'_, 'a>) -> Returned<'a> {
     Ok(match &of.values[0] {
         Value::String(_) => of.values[0].clone(),
         Value::Bool(value) => Value::text(value.to_string()),

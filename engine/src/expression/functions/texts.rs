@@ -103,26 +103,30 @@ pub(super) fn join<'a>(of: Arguments<'_, 'a>, separator: &str) -> Returned<'a> {
     Ok(Value::text(texts.join(separator)))
 }
 
+/// How a character is written in quotes, if it cannot stand there itself.
+pub(super) fn escaped(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        '\u{7}' => "\\a",
+        '\u{8}' => "\\b",
+        '\u{c}' => "\\f",
+        '\n' => "\\n",
+        '\r' => "\\r",
+        '\t' => "\\t",
+        '\u{b}' => "\\v",
+        '\\' => "\\\\",
+        '"' => "\\\"",
+        _ => return None,
+    })
+}
+
 pub(super) fn quote<'a>(text: &str) -> Returned<'a> {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for letter in text.chars() {
-        let escaped = match letter {
-            '\u{7}' => "\\a",
-            '\u{8}' => "\\b",
-            '\u{c}' => "\\f",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
-            '\u{b}' => "\\v",
-            '\\' => "\\\\",
-            '"' => "\\\"",
-            other => {
-                quoted.push(other);
-                continue;
-            }
-        };
-        quoted.push_str(escaped);
+        match escaped(letter) {
+            Some(escaped) => quoted.push_str(escaped),
+            None => quoted.push(letter),
+        }
     }
     quoted.push('"');
     Ok(Value::text(quoted))

@@ -1,11 +1,13 @@
 //! `format()`: `'%s=%d'.format([name, port])`. The clauses are those of Kubernetes without `%e`, which writes `1.5 × 10⁰³`
 //! there.
 
-use super::functions::{Arguments, Fault, to_text};
-use super::meter::Meter;
-use super::numbers::format_fixed;
-use super::types::Type;
-use super::value::Value;
+use super::arguments::{Arguments, Fault};
+use super::numbers::to_text;
+use super::texts::escaped;
+use crate::expression::meter::Meter;
+use crate::expression::numbers::format_fixed;
+use crate::expression::types::Type;
+use crate::expression::value::Value;
 
 /// The most digits behind the point.
 const MAX_PRECISION: usize = 20;
@@ -27,7 +29,7 @@ enum Clause {
 }
 
 /// Says what is wrong with a format and the types of the values that are written out for it.
-pub(super) fn check(format: &str, types: &[Type]) -> Result<(), String> {
+pub(in crate::expression) fn check(format: &str, types: &[Type]) -> Result<(), String> {
     let clauses: Vec<(&str, Clause)> = parse(format)?
         .into_iter()
         .filter_map(|(source, part)| if let Part::Clause(clause) = part { Some((source, clause)) } else { None })
@@ -203,15 +205,7 @@ fn quote(text: &mut String, inner: &str) {
     text.push('"');
     for letter in inner.chars() {
         match letter {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{7}' => text.push_str("\\a"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{b}' => text.push_str("\\v"),
+            letter if escaped(letter).is_some() => text.push_str(escaped(letter).unwrap_or_default()),
             letter if letter.is_ascii_control() => text.push_str(&format!("\\x{:02x}", letter as u32)),
             letter if letter.is_ascii() || is_printable(letter) => text.push(letter),
             letter if letter <= '\u{ffff}' => text.push_str(&format!("\\u{:04x}", letter as u32)),

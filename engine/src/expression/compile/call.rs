@@ -2,14 +2,14 @@
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, operators};
 
-use super::compile::{Compiler, Operand, refuse_outside};
-use super::evaluate::Node;
-use super::functions::{self, Arguments, Fault, Overload, Run};
-use super::meter::Meter;
-use super::path::literal;
-use super::types::Type;
-use super::value::Value;
-use super::{evaluate, format, source};
+use super::{Compiler, Operand, refuse_outside};
+use crate::expression::evaluate::Node;
+use crate::expression::functions::{Arguments, Fault, Overload, Run, format};
+use crate::expression::meter::Meter;
+use crate::expression::path::literal;
+use crate::expression::types::Type;
+use crate::expression::value::Value;
+use crate::expression::{evaluate, functions, source};
 use crate::pattern::Pattern;
 use crate::text::{did_you_mean, nearest};
 
