@@ -21,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 	"k8s.io/client-go/kubernetes/scheme"
 	baseversion "k8s.io/component-base/version"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	generated "k8s.io/kubernetes/pkg/generated/openapi"
 )
 
@@ -39,6 +40,7 @@ func newOracle() (*oracle, error) {
 	if err != nil {
 		return nil, err
 	}
+	quantitiesAreStrings(schema)
 	pod := common.SchemaDeclType(&openapi.Schema{Schema: schema}, true).MaybeAssignTypeName("Pod")
 	container := pod.Fields["spec"].Type.Fields["containers"].Type.ElemType
 	namespace := plugincel.BuildNamespaceType()
@@ -115,6 +117,24 @@ func paramsType(params map[string]string) (*apiservercel.DeclType, error) {
 		fields[name] = apiservercel.NewDeclField(name, declType, true, nil, nil)
 	}
 	return apiservercel.NewObjectType("Params", fields), nil
+}
+
+// quantitiesAreStrings gives quantities the type that their values have. Their schema is one of a string and a number, and
+// the type checker leaves out fields of such a type.
+func quantitiesAreStrings(schema *spec.Schema) {
+	if len(schema.Type) == 0 && len(schema.OneOf) > 0 {
+		schema.Type = []string{"string"}
+	}
+	for name, property := range schema.Properties {
+		quantitiesAreStrings(&property)
+		schema.Properties[name] = property
+	}
+	if schema.Items != nil && schema.Items.Schema != nil {
+		quantitiesAreStrings(schema.Items.Schema)
+	}
+	if schema.AdditionalProperties != nil && schema.AdditionalProperties.Schema != nil {
+		quantitiesAreStrings(schema.AdditionalProperties.Schema)
+	}
 }
 
 // How much Pillion accepts that Kubernetes wants dyn() for.
