@@ -1,4 +1,4 @@
-//! Calls of operators and functions: which of their forms a call is, and what it costs.
+//! Calls of operators and functions: which of their forms a call is, and what Kubernetes knows of it before it runs.
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr as Tree, operators};
 
