@@ -487,7 +487,8 @@ fn corners_are_those_of_kubernetes() {
     ] {
         assert_eq!(evaluate(source), Ok(value), "{source}");
     }
-    for source in ["quantity('2') == quantity('1').add(1)", "params.labels.?list.?c", "params.labels[?params.labels.n]"] {
+    for source in ["quantity('2') == quantity('1').add(1)", "params.labels.?list.?c", "params.labels[?params.labels.n]"]
+    {
         assert!(matches!(evaluate(source), Err(Failure::Failed(_))), "{source}");
     }
     for source in
