@@ -1,5 +1,4 @@
-//! Expressions: a subset of Kubernetes' dialect of CEL whose cost is known before it runs, and which means what it means in
-//! Kubernetes.
+//! Expressions: a subset of Kubernetes' dialect of CEL that means what it means in Kubernetes, and whose cost has a bound.
 //!
 //! The CEL crate reads the text; this module alone uses it. It trusts its input, so the text is measured before it is parsed
 //! ([`source`]). What an expression means is decided here, because it must be what Kubernetes' own evaluator says: types are

@@ -13,7 +13,8 @@ pub(crate) struct Quantity {
     scale: i32,
     /// Whether Kubernetes keeps it as a decimal number of any length.
     is_long: bool,
-    is_sum: bool,
+    /// Whether it was added or subtracted: cel-go tells these apart.
+    pub(crate) is_sum: bool,
 }
 
 /// Why a text is no quantity here.
@@ -129,11 +130,6 @@ impl Quantity {
 
     pub(crate) fn checked_sub(&self, other: &Quantity) -> Option<Quantity> {
         self.checked_add(&Quantity { digits: -other.digits, ..*other })
-    }
-
-    /// Whether it was added or subtracted.
-    pub(crate) fn is_sum(&self) -> bool {
-        self.is_sum
     }
 
     pub(crate) fn sign(&self) -> i64 {

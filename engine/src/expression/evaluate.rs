@@ -134,8 +134,16 @@ fn wrong_type(name: &str) -> Failure {
     failed(format!("{name} got a value of the wrong type"))
 }
 
-/// Kubernetes fails there.
+/// cel-go makes a plain value of what `optMap` gives, and fails on a quantity.
 pub(super) const NO_QUANTITY: &str = "cannot give a quantity; convert it inside, such as by .asInteger()";
+
+impl Frame<'_, '_> {
+    /// Counts items that are built.
+    fn build(&self, items: usize) -> Result<(), Failure> {
+        self.meter.items(items).map_err(|fault| fault.of("it"))
+    }
+}
+
 impl Node {
     pub(super) fn evaluate<'a>(&'a self, frame: &mut Frame<'_, 'a>) -> Evaluated<'a> {
         frame.meter.step(1).map_err(|fault| fault.of("it"))?;
@@ -149,7 +157,7 @@ impl Node {
             Node::Input(at) => frame.inputs[*at].clone().ok_or_else(|| Failure::Failed((frame.missing)(*at))),
             Node::Item(at) => Ok(frame.items[*at].clone()),
             Node::List(entries) => {
-                frame.meter.items(entries.len()).map_err(|fault| fault.of("it"))?;
+                frame.build(entries.len())?;
                 let mut items = Vec::with_capacity(entries.len());
                 for entry in entries {
                     items.extend(entry.evaluate(frame)?);
@@ -157,7 +165,7 @@ impl Node {
                 Ok(Value::list(items))
             }
             Node::Map(entries) => {
-                frame.meter.items(entries.len()).map_err(|fault| fault.of("it"))?;
+                frame.build(entries.len())?;
                 let mut all = Vec::with_capacity(entries.len());
                 for (key, entry) in entries {
                     let key = key.evaluate(frame)?;
@@ -188,11 +196,7 @@ impl Node {
             },
             Node::OptionalMember { of, field } => {
                 let of = of.evaluate(frame)?;
-                let held = match &of {
-                    Value::Optional(None) => return Ok(of),
-                    Value::Optional(Some(held)) => held,
-                    other => other,
-                };
+                let Some(held) = held(&of) else { return Ok(of) };
                 optional_member(held, field)
             }
             Node::Index { of, at, place } => {
@@ -202,7 +206,7 @@ impl Node {
                 }
                 let at = at.evaluate(frame)?;
                 match &of {
-                    Value::Optional(Some(held)) => Ok(index(held, &at)?.map_or(Value::Optional(None), Value::some)),
+                    Value::Optional(Some(held)) => Ok(Value::optional(index(held, &at)?)),
                     Value::List(items) => index(&of, &at)?.ok_or_else(|| {
                         failed(format!(
                             "{place} is not there: the list has {}; ask with size() or [?…]",
@@ -214,14 +218,10 @@ impl Node {
             }
             Node::OptionalIndex { of, at } => {
                 let of = of.evaluate(frame)?;
-                let held = match &of {
-                    Value::Optional(None) => return Ok(of),
-                    Value::Optional(Some(held)) => held,
-                    other => other,
-                };
+                let Some(held) = held(&of) else { return Ok(of) };
                 let at = at.evaluate(frame)?;
                 match held {
-                    Value::Map(_) | Value::List(_) => Ok(optional(index(held, &at)?)),
+                    Value::Map(_) | Value::List(_) => Ok(Value::optional(index(held, &at)?)),
                     _ => Ok(Value::Optional(None)),
                 }
             }
@@ -306,14 +306,18 @@ fn find<'a>(of: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, Failure> {
 /// `of.?field`: nothing, too, of what can have no members.
 fn optional_member<'a>(of: &Value<'a>, field: &str) -> Evaluated<'a> {
     match of {
-        Value::Map(map) => Ok(optional(map.field(field).cloned())),
+        Value::Map(map) => Ok(Value::optional(map.field(field).cloned())),
         Value::List(_) => Err(wrong_type(&format!(".?{field}"))),
         _ => Ok(Value::Optional(None)),
     }
 }
 
-fn optional(value: Option<Value<'_>>) -> Value<'_> {
-    value.map_or(Value::Optional(None), Value::some)
+/// What an optional value holds, if it holds anything; any other value is what it is.
+fn held<'v, 'a>(of: &'v Value<'a>) -> Option<&'v Value<'a>> {
+    match of {
+        Value::Optional(held) => held.as_deref(),
+        other => Some(other),
+    }
 }
 
 fn index<'a>(of: &Value<'a>, at: &Value<'_>) -> Result<Option<Value<'a>>, Failure> {
@@ -391,14 +395,14 @@ impl Comprehension {
                 let mut kept = Vec::new();
                 for (at, item) in items.iter().enumerate() {
                     if self.holds(&self.body, at, item, frame)? {
-                        frame.meter.items(1).map_err(|fault| fault.of("it"))?;
+                        frame.build(1)?;
                         kept.push(item.clone());
                     }
                 }
                 Ok(Value::list(kept))
             }
             Kind::Map(condition) => {
-                frame.meter.items(items.len()).map_err(|fault| fault.of("it"))?;
+                frame.build(items.len())?;
                 let mut mapped = Vec::with_capacity(items.len());
                 for (at, item) in items.iter().enumerate() {
                     let wanted =

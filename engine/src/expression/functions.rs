@@ -18,7 +18,7 @@ use regex::Regex;
 
 use self::arguments::OVERFLOW;
 pub(super) use self::arguments::{Arguments, Fault, Returned};
-use self::lists::{differ, extreme, flatten, is_sorted, optional, place, position, size, slice, sort, sum};
+use self::lists::{differ, extreme, flatten, is_sorted, place, position, size, slice, sort, sum};
 use self::numbers::{
     compare, doubles, durations, integers, no_quantity, not_by_zero, quantities, to_bool, to_double, to_int, to_text,
     units,
@@ -144,8 +144,8 @@ const TABLE: &[(&str, Run)] = &[
     ("list(A).slice(int, int) list(A)", Plain(|it| slice(it.list(0)?, it.int(1)?, it.int(2)?))),
     ("list(list(A)).flatten() list(A)", Plain(|it| flatten(it.list(0)?, 1, it.meter).map(Value::list))),
     ("list(dyn).flatten(int) list(dyn)", Plain(|it| flatten(it.list(0)?, it.int(1)?, it.meter).map(Value::list))),
-    ("list(A).first() optional(A)", Plain(|it| Ok(optional(it.list(0)?.first())))),
-    ("list(A).last() optional(A)", Plain(|it| Ok(optional(it.list(0)?.last())))),
+    ("list(A).first() optional(A)", Plain(|it| Ok(Value::optional(it.list(0)?.first().cloned())))),
+    ("list(A).last() optional(A)", Plain(|it| Ok(Value::optional(it.list(0)?.last().cloned())))),
     // Conversions.
     ("dyn(A) dyn", Plain(|it| Ok(it.values[0].clone()))),
     ("string(string) string", Plain(to_text)),

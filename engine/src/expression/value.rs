@@ -130,6 +130,11 @@ impl<'a> Value<'a> {
         Value::Optional(Some(Rc::new(value)))
     }
 
+    /// An optional value that holds this, or nothing.
+    pub(super) fn optional(value: Option<Value<'a>>) -> Value<'a> {
+        Value::Optional(value.map(Rc::new))
+    }
+
     /// The integer that it is, or that it equals.
     pub(super) fn as_whole(&self) -> Option<i64> {
         match *self {
@@ -179,7 +184,7 @@ impl<'a> Value<'a> {
             }
             (Value::Duration(one), Value::Duration(other)) => one == other,
             // cel-go does not know a sum on the right side for a quantity.
-            (Value::Quantity(one), Value::Quantity(other)) if !other.is_sum() => one.cmp(other) == Ordering::Equal,
+            (Value::Quantity(one), Value::Quantity(other)) if !other.is_sum => one.cmp(other) == Ordering::Equal,
             (Value::Quantity(_), other) if !matches!(other, Value::Null) => return Err(Fault::Type),
             (Value::Int(_) | Value::Double(_), Value::Int(_) | Value::Double(_)) => {
                 self.compare(other) == Some(Ordering::Equal)

@@ -6,10 +6,6 @@ use super::arguments::{Arguments, Fault, Returned};
 use crate::expression::meter::Meter;
 use crate::expression::value::Value;
 
-pub(super) fn optional<'a>(value: Option<&Value<'a>>) -> Value<'a> {
-    value.cloned().map_or(Value::Optional(None), Value::some)
-}
-
 /// A place in a list, or -1.
 pub(super) fn place<'a>(at: Option<usize>) -> Value<'a> {
     Value::Int(at.map_or(-1, |at| at as i64))
