@@ -122,8 +122,9 @@ pub(crate) fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
 }
 
+/// A setting of the kernel. Source: kubernetes pkg/apis/core/validation, IsValidSysctlName.
 pub(crate) fn is_sysctl(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "-_./".contains(it))
+    name.len() <= 253 && name.split(['.', '/']).all(|word| is_dns_word(&word.replace('_', "-")))
 }
 
 pub(crate) fn is_ip(address: &str) -> bool {

@@ -132,6 +132,24 @@ impl Quantity {
         self.checked_add(&Quantity { digits: -other.digits, ..*other })
     }
 
+    /// The digits when it is written with this power of ten, rounded up.
+    fn rounded_up(&self, scale: i32) -> Option<i128> {
+        let Ok(shift) = u32::try_from(scale - self.scale) else { return self.at(scale) };
+        let divisor = 10_i128.checked_pow(shift)?;
+        Some(self.digits.div_euclid(divisor) + i128::from(self.digits.rem_euclid(divisor) != 0))
+    }
+
+    /// Whether it is a whole number to the thousandth part.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rounded_up(-3).is_some_and(|thousandths| thousandths % 1000 == 0)
+    }
+
+    /// Whether it is so many times another one, which is whole.
+    pub(crate) fn is_multiple_of(&self, other: &Quantity) -> bool {
+        let whole = self.rounded_up(0).zip(other.rounded_up(0));
+        other.is_whole() && whole.is_some_and(|(own, other)| other > 0 && own % other == 0)
+    }
+
     pub(crate) fn sign(&self) -> i64 {
         self.digits.signum() as i64
     }
@@ -148,7 +166,7 @@ impl Quantity {
     }
 
     /// The nearest number.
-    fn to_float(self) -> f64 {
+    pub(crate) fn to_float(self) -> f64 {
         let power = power_of_ten(self.scale.abs());
         // A quotient is exact where a product with 1e-3 is not: `700m` is `0.7`.
         if self.scale < 0 { self.digits as f64 / power } else { self.digits as f64 * power }

@@ -6,15 +6,21 @@
 //! is judged then, and only as far as it varies from pod to pod.
 
 pub(crate) mod across;
+mod amounts;
+mod annotations;
+mod host;
 pub(crate) mod parts;
 pub(crate) mod ports;
 pub(crate) mod report;
 mod reserve;
 pub(crate) mod row;
+mod scheduling;
 pub(crate) mod security;
 mod special;
 pub(crate) mod table;
+mod volumes;
 pub(crate) mod walk;
+mod windows;
 
 use std::collections::HashSet;
 
@@ -71,13 +77,13 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
     let pod = tape.as_ref().map_or(View::NOTHING, |tape| View::whole(tape.root()));
     let mut report = Report::default();
     let mut walk = Walk::new(&table::OF_PODS, &mut report);
-    for name in ["metadata", "spec"] {
-        let part = pod.get(name).unwrap_or(View::NOTHING);
-        walk.value(part, Schema::get().pod().field(name), &Place::root(name));
+    for (name, kind) in [("metadata", Schema::get().metadata), ("spec", Schema::get().spec)] {
+        match pod.get(name) {
+            Some(part) => walk.value(part, Schema::get().pod().field(name), &Place::root(name)),
+            None => walk.object(View::NOTHING, kind, &Place::root(name)),
+        }
     }
-    if let Some(spec) = pod.get("spec") {
-        across::judge(&mut report, &Parts::of(spec, View::NOTHING, None), &Place::root("spec"));
-    }
+    across::judge(&mut report, &Parts::of(pod, View::NOTHING, None), &Place::root(""));
     report.into_violations()
 }
 
@@ -85,9 +91,7 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
 pub(crate) fn violations_of_templates(pod: View<'_>, hidden: &HashSet<String>) -> Vec<Violation> {
     let mut report = Report::default();
     Walk::new(&table::OF_TEMPLATES, &mut report).partial_pod(pod, &Place::root(""));
-    if let Some(spec) = pod.get("spec") {
-        across::judge(&mut report, &Parts::of(spec, View::NOTHING, Some(hidden)), &Place::root("spec"));
-    }
+    across::judge(&mut report, &Parts::of(pod, View::NOTHING, Some(hidden)), &Place::root(""));
     let mut violations = report.into_violations();
     // As everywhere in messages about a pod.
     for violation in &mut violations {

@@ -29,4 +29,5 @@ mod rules;
 mod schema;
 #[cfg(feature = "otlp")]
 mod tracing;
+mod validation;
 mod warnings;

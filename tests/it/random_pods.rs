@@ -16,7 +16,7 @@ use crate::harness::namespace::{Calls, Namespace, Webhook};
 use crate::harness::pillion::Setup;
 use crate::harness::pods;
 
-fn setting<T: FromStr>(variable: &str, otherwise: T) -> T {
+pub(crate) fn setting<T: FromStr>(variable: &str, otherwise: T) -> T {
     env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 

@@ -90,7 +90,7 @@ fn broken() -> Vec<(String, Value, &'static str)> {
         (
             "env/2/valueFrom/resourceFieldRef/resource",
             json!("limits.gpu"),
-            ".env[CPU].valueFrom.resourceFieldRef.resource is",
+            ".env[CPU].valueFrom.resourceFieldRef.resource must be such as limits.memory",
         ),
         ("env/3/valueFrom/secretKeyRef/key", json!("a b"), ".env[KEY].valueFrom.secretKeyRef.key must be letters"),
         (
@@ -106,9 +106,9 @@ fn broken() -> Vec<(String, Value, &'static str)> {
         (
             "resources/limits/example.com~1gpu",
             json!("500m"),
-            ".resources must ask for a whole number of example.com/gpu",
+            ".resources.limits[example.com/gpu] must be a whole number",
         ),
-        ("resources/requests/example.com~1gpu", json!(2), ".resources would request more example.com/gpu"),
+        ("resources/requests/example.com~1gpu", json!(2), ".resources must limit example.com/gpu to just what"),
         ("livenessProbe/httpGet", Value::Null, ".livenessProbe must have one of exec"),
         ("livenessProbe/tcpSocket", json!({"port": 1}), ".livenessProbe has httpGet and tcpSocket"),
         ("livenessProbe/httpGet/port", json!(0), ".livenessProbe.httpGet.port must be between 1 and 65535"),
@@ -141,7 +141,7 @@ fn broken() -> Vec<(String, Value, &'static str)> {
         (
             "securityContext/seccompProfile/localhostProfile",
             json!("a"),
-            ".securityContext.seccompProfile needs localhostProfile",
+            ".securityContext.seccompProfile.localhostProfile must be there with type: Localhost only",
         ),
     ];
     let of_container = of_container.into_iter().map(|(place, value, said)| ("spec/containers/0", place, value, said));

@@ -10,7 +10,7 @@ use super::fragment::{Fragment, NULL, Scalar, Shape};
 use super::node::{Json, Node};
 use super::tape::Text;
 use crate::expression::pieces;
-use crate::quantity::parse_quantity;
+use crate::quantity::Quantity;
 use crate::text::shown;
 use crate::yaml::{self, Position};
 
@@ -302,13 +302,9 @@ impl<'t> View<'t> {
         if let Kind::Number(number) = self.kind() { number.as_i64() } else { None }
     }
 
-    /// The amount that a quantity stands for, if it is one.
-    pub(crate) fn amount(self) -> Option<f64> {
-        match self.kind() {
-            Kind::String(text) => parse_quantity(&text),
-            Kind::Number(number) => number.as_f64(),
-            _ => None,
-        }
+    /// The quantity that it is, if it is one.
+    pub(crate) fn quantity(self) -> Option<Quantity> {
+        Quantity::parse(&self.as_text()?).ok()
     }
 
     /// The text of a member; empty when it is not there.
@@ -392,6 +388,10 @@ impl<'t> View<'t> {
             Kind::List => self.items().next().is_none(),
             Kind::Object => self.members().next().is_none(),
         }
+    }
+
+    pub(crate) fn is_false(self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| matches!(value.kind(), Kind::Bool(false)))
     }
 
     pub(crate) fn is_true(self, name: &str) -> bool {

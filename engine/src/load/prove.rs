@@ -85,15 +85,14 @@ fn add(diagnostics: &Diagnostics<'_>, violations: impl IntoIterator<Item = Viola
 /// Everything that is wrong with a template by itself.
 fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
     let (pod, root) = (View::written(&source.pod), Place::root("spec.pod"));
-    let spec = pod.get("spec").unwrap_or(View::NOTHING);
-    let parts = Parts::of(spec, View::written(&source.shares), None);
+    let parts = Parts::of(pod, View::written(&source.shares), None);
     let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
     walk.partial_pod(pod, &root);
     walk.value(View::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));
     for (at, entry) in &source.app {
         walk.fields(View::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }
-    across::judge(&mut report, &parts, &root.member("spec"));
+    across::judge(&mut report, &parts, &root);
     for (at, entry) in &source.app {
         across::judge_mounts(&mut report, View::written(entry), &Place::root("spec.app").index(*at), &parts);
     }

@@ -4,10 +4,9 @@
 
 use std::collections::HashMap;
 
-use super::parts::{Container, PROBES, Parts, named};
+use super::parts::{Container, PROBES, Parts, containers, named};
 use super::report::{Place, Report};
-use super::special::is_had_in_whole;
-use super::{ports, reserve};
+use super::{amounts, annotations, host, ports, reserve, windows};
 use crate::json::View;
 use crate::names::NO_TOKEN;
 use crate::schema::Schema;
@@ -31,21 +30,31 @@ pub(super) type Rule = (&'static str, fn(&mut Report, &Parts<'_>, &Place<'_>));
 #[rustfmt::skip]
 pub(super) const ACROSS: &[Rule] = &[
     ("no two containers of any list, and no two volumes, have one name", judge_names),
-    ("an init container is a native sidecar or ends, and no other container has a `restartPolicy`", judge_restarts),
     ("no probe and no hook on an init container that ends", judge_what_ends),
-    ("what a container mounts is a volume of the pod", judge_all_mounts),
+    ("what a container mounts or reads variables from is a volume of the pod, and of the kind for it", judge_all_mounts),
     ("no `sleep` of a hook is longer than the pod has to end", judge_sleep),
+    ("no `RestartContainer` of a `resizePolicy` where nothing restarts: in a pod with `restartPolicy: Never`, and in an init container that ends", judge_resizing),
     ("`dnsPolicy: None` comes with `dnsConfig.nameservers`", judge_dns),
-    ("nothing that belongs to another operating system than the pod's", judge_os),
-    ("who requests a resource that cannot be shared out limits it as well", judge_limits),
-    ("no two regular containers have one port of the node", ports::judge_host_ports),
+    ("`procMount: Unmasked` comes with `hostUsers: false`", host::judge_proc_mount),
+    ("a pod with `hostPID` shares no process namespace, and one with `hostUsers: false` has no namespace and no device of its node", host::judge_namespaces),
+    ("on the node's network a `hostPort` is the `containerPort`", host::judge_ports),
+    ("`hostnameOverride` comes with neither `hostNetwork` nor `setHostnameAsFQDN`", host::judge_hostname),
+    ("no sysctl of a namespace that is the node's", host::judge_sysctls),
+    ("no `schedulingGates` in a pod that has a node", host::judge_gates),
+    ("no key of `matchLabelKeys` that the selector has already", judge_label_keys),
+    ("nothing that belongs to another operating system than the pod's, and a `stopSignal` only where it has one", windows::judge_os),
+    ("all containers are HostProcess containers of Windows, on the node's network, or none is", windows::judge_host_process),
+    ("annotations of seccomp and AppArmor name profiles, and containers of the pod; a deletion cost is a number", annotations::judge),
+    ("who requests a resource that cannot be shared out limits it as well, and who asks for huge pages asks for cpu or memory", amounts::judge_partners),
+    ("a claim that a container names is one of the pod's", amounts::judge_claims),
+    ("no two regular containers have one port of the node, and no container has one twice", ports::judge_host_ports),
     ("containers limit and request no more than `spec.resources` of their pod", reserve::judge),
 ];
 
-/// Judges a pod's `spec`.
+/// Judges a pod.
 pub(crate) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     for (_, judge) in ACROSS {
-        judge(report, parts, place);
+        judge(report, parts, &place.member("spec"));
     }
 }
 
@@ -70,19 +79,6 @@ fn judge_names(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             }
             seen.insert(item.name(), item);
         }
-    }
-}
-
-fn judge_restarts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    for container in parts.varying() {
-        let Some(policy) = container.tree.get("restartPolicy").filter(|it| it.is_new()) else { continue };
-        let is_init = container.list == "initContainers";
-        let message = match policy.string().as_deref() {
-            _ if !is_init => "must not be set on a regular container; a native sidecar is an entry of initContainers",
-            Some("Always" | "Never" | "OnFailure") | None => continue,
-            _ => "must be Always, which makes a native sidecar",
-        };
-        container.at(place, |place| report.add(&place.member("restartPolicy"), policy, message));
     }
 }
 
@@ -115,27 +111,66 @@ fn judge_all_mounts(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     }
 }
 
-/// What a container mounts must be there.
+/// What a container mounts must be there, and devices must be ones.
 pub(crate) fn judge_mounts(report: &mut Report, container: View<'_>, place: &Place<'_>, parts: &Parts<'_>) {
     for list in ["volumeMounts", "volumeDevices"] {
         let Some(mounts) = container.touched(list) else { continue };
         for (at, mount) in mounts.touched_items() {
-            let Some((volume, name)) = mount.get("name").and_then(|it| Some((it, it.string()?))) else { continue };
-            // It comes with the containers, and is not written in their template.
-            if parts.spec.is_written() && name == NO_TOKEN {
-                continue;
+            let place = place.member(list);
+            let place = place.item(at, mount, Schema::get().container.keys(list));
+            judge_volume(report, mount, "name", &place, parts);
+            if list == "volumeDevices" {
+                judge_device(report, mount, &place, parts);
             }
-            if !parts.may_have_volume(&name) {
-                // Of a pod there can be ten thousands, and as many mounts.
-                let known: Vec<_> = parts.volume_names().take_while(|_| parts.spec.is_written()).collect();
-                let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
-                let message = format!(
-                    "is {}, and there is no volume of that name: bring it in volumes, or list it in shares if the pod \
-                     has it{hint}",
-                    shown(&name)
-                );
-                let keys = Schema::get().container.keys(list);
-                report.add(&place.member(list).item(at, mount, keys).member("name"), volume, message);
+        }
+    }
+    judge_mounts_and_devices(report, container, place);
+    for (at, variable) in container.touched("env").into_iter().flat_map(View::touched_items) {
+        let Some(reference) = variable.get("valueFrom").and_then(|from| from.get("fileKeyRef")) else { continue };
+        let place = place.member("env");
+        let place = place.item(at, variable, Schema::get().container.keys("env"));
+        let place = place.member("valueFrom");
+        let place = place.member("fileKeyRef");
+        judge_volume(report, reference, "volumeName", &place, parts);
+        if parts.source_of(&reference.text("volumeName")).is_some_and(|source| source != "emptyDir") {
+            report.add(&place.member("volumeName"), reference, "must be an emptyDir");
+        }
+    }
+}
+
+/// What names a volume must name one that is there.
+fn judge_volume(report: &mut Report, user: View<'_>, field: &'static str, place: &Place<'_>, parts: &Parts<'_>) {
+    let Some((volume, name)) = user.get(field).and_then(|it| Some((it, it.string()?))) else { return };
+    // It comes with the containers, and is not written in their template.
+    if parts.spec.is_written() && name == NO_TOKEN || parts.may_have_volume(&name) {
+        return;
+    }
+    // Of a pod there can be ten thousands, and as many mounts.
+    let known: Vec<_> = parts.volume_names().take_while(|_| parts.spec.is_written()).collect();
+    let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
+    let message = format!(
+        "is {}, and there is no volume of that name: bring it in volumes, or list it in shares if the pod has it{hint}",
+        shown(&name)
+    );
+    report.add(&place.member(field), volume, message);
+}
+
+/// Source: ValidateVolumeDevices.
+fn judge_device(report: &mut Report, device: View<'_>, place: &Place<'_>, parts: &Parts<'_>) {
+    let source = parts.source_of(&device.text("name"));
+    if source.is_some_and(|source| !["persistentVolumeClaim", "ephemeral"].contains(&&*source)) {
+        report.add(&place.member("name"), device, "must be a volume of a persistentVolumeClaim or ephemeral");
+    }
+}
+
+/// No volume is a device and a folder in one container, and no path is both. Source: ValidateVolumeMounts.
+fn judge_mounts_and_devices(report: &mut Report, container: View<'_>, place: &Place<'_>) {
+    for mount in container.list("volumeMounts") {
+        for (at, device) in container.list("volumeDevices").enumerate() {
+            let (of_mount, of_device) = (mount.text("mountPath"), device.text("devicePath"));
+            let clash = mount.text("name") == device.text("name") || of_mount == of_device && !of_mount.is_empty();
+            if clash && (mount.is_new() || device.is_new()) {
+                report.add(&place.member("volumeDevices").index(at), device, "is mounted as a folder, too");
             }
         }
     }
@@ -165,20 +200,60 @@ fn judge_sleep(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     }
 }
 
-/// What is had in whole is limited to what is requested of it.
-fn judge_limits(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    let mut judge = |owner: View<'_>, place: &Place<'_>| {
-        let Some(resources) = owner.touched("resources").filter(|it| !it.is_unknown_at("limits")) else { return };
-        for request in resources.map("requests").filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
-            if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {
-                let message = format!("needs a limit for {} that equals the request", shown(&request.name));
-                report.add(&place.member("resources"), resources, message);
+/// Source: validateResizePolicy and validateInitContainers.
+fn judge_resizing(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let policy = parts.spec.get("restartPolicy");
+    let never = policy.filter(|policy| policy.is_text("Never"));
+    for container in touched_or_all(parts, never.is_some_and(View::is_new)) {
+        let why = match () {
+            () if never.is_some() => "in a pod with restartPolicy: Never",
+            () if container.ends() => "in an init container that ends",
+            () => continue,
+        };
+        for (at, resize) in container.tree.list("resizePolicy").enumerate() {
+            let is_judged = resize.is_new() || never.is_some_and(View::is_new);
+            if is_judged && resize.text("restartPolicy") == "RestartContainer" {
+                container.at(place, |place| {
+                    let place = place.member("resizePolicy");
+                    report.add(&place.index(at).member("restartPolicy"), resize, format!("must be NotRequired {why}"));
+                });
             }
         }
-    };
-    judge(parts.spec, place);
-    for container in parts.varying() {
-        container.at(place, |place| judge(container.tree, place));
+    }
+}
+
+/// Those in which something is judged, or all of them.
+fn touched_or_all<'t>(parts: &Parts<'t>, all: bool) -> Vec<Container<'t>> {
+    containers(parts.spec).filter(|container| all || container.tree.is_touched()).collect()
+}
+
+/// The API server adds the labels of the pod that `matchLabelKeys` names to the selector beside it, and takes no key twice.
+/// Source: mutatePodAffinity and ValidateMatchLabelKeysAndMismatchLabelKeys.
+fn judge_label_keys(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let labels = parts.metadata.get("labels");
+    let affinity = parts.spec.get("affinity");
+    let kinds = ["podAffinity", "podAntiAffinity"].into_iter().filter_map(|kind| affinity?.get(kind));
+    let of_affinity = kinds.flat_map(|kind| {
+        let preferred = kind.list("preferredDuringSchedulingIgnoredDuringExecution");
+        let required = kind.list("requiredDuringSchedulingIgnoredDuringExecution");
+        required.chain(preferred.filter_map(|term| term.get("podAffinityTerm")))
+    });
+    let terms = of_affinity.map(|term| ("affinity", term));
+    let spread = parts.spec.list("topologySpreadConstraints").map(|term| ("topologySpreadConstraints", term));
+    for (field, term) in terms.chain(spread) {
+        let Some(selector) = term.get("labelSelector") else { continue };
+        let keys: Vec<_> = term.list("matchLabelKeys").filter_map(View::string).collect();
+        for key in &keys {
+            let of_labels = selector.map("matchLabels").any(|label| label.name == *key);
+            let expressions = selector.list("matchExpressions").filter(|it| it.text("key") == *key).count();
+            let label = labels.and_then(|labels| labels.get(key));
+            let added = if label.is_some() { keys.iter().filter(|other| *other == key).count() } else { 0 };
+            let is_twice = expressions + added > 0 && usize::from(of_labels) + expressions + added > 1;
+            if is_twice && (term.is_new() || label.is_some_and(View::is_new)) {
+                let message = format!("has {} in matchLabelKeys and in its labelSelector", shown(key));
+                report.add(&place.member(field), term, message);
+            }
+        }
     }
 }
 
@@ -189,36 +264,5 @@ fn judge_dns(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let policy = parts.spec.get("dnsPolicy").filter(|it| it.is_new() && it.string().as_deref() == Some("None"));
     if let Some(policy) = policy.filter(|_| servers.is_none_or(View::is_empty)) {
         report.add(&place.member("dnsPolicy"), policy, "is None, which needs dnsConfig.nameservers");
-    }
-}
-
-/// Source: validateWindows and validateLinux.
-fn judge_os(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    const LINUX: &[&str] = &["hostPID", "hostIPC", "hostUsers", "shareProcessNamespace"];
-    /// Fields of security contexts, of pods and of containers.
-    #[rustfmt::skip]
-    const LINUX_SECURITY: &[&str] = &[
-        "allowPrivilegeEscalation", "appArmorProfile", "capabilities", "fsGroup", "fsGroupChangePolicy", "privileged",
-        "procMount", "readOnlyRootFilesystem", "runAsGroup", "runAsUser", "seLinuxOptions", "seccompProfile",
-        "supplementalGroups", "sysctls",
-    ];
-    // A template cannot say it, so it is the pod's.
-    let spec = parts.spec;
-    let Some(os) = spec.get("os").filter(|_| !spec.is_written()).map(|os| os.text("name")) else { return };
-    let (fields, security): (&[&str], &[&str]) =
-        if os == "windows" { (LINUX, LINUX_SECURITY) } else { (&[], &["windowsOptions"]) };
-    let mut refuse = |owner: Option<View<'_>>, fields: &[&str], place: &Place<'_>| {
-        for (field, value) in fields.iter().filter_map(|field| Some((field, owner?.get(field)?))) {
-            if value.is_new() {
-                report.add(&place.member(field), value, format!("must not be set for a pod of {}", shown(&os)));
-            }
-        }
-    };
-    refuse(Some(spec), fields, place);
-    refuse(spec.get("securityContext"), security, &place.member("securityContext"));
-    for container in &parts.touched {
-        container.at(place, |place| {
-            refuse(container.tree.get("securityContext"), security, &place.member("securityContext"));
-        });
     }
 }

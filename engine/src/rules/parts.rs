@@ -13,8 +13,9 @@ pub(super) const PROBES: [&str; 3] = ["startupProbe", "livenessProbe", "readines
 /// The fields of a container's `lifecycle` that hold what is run when it starts or stops.
 pub(super) const HOOKS: [&str; 2] = ["postStart", "preStop"];
 
-/// A pod's `spec`, taken apart as far as a rule asks for it.
+/// A pod, taken apart as far as a rule asks for it.
 pub(crate) struct Parts<'t> {
+    pub(super) metadata: View<'t>,
     pub(super) spec: View<'t>,
     /// The containers in which something is judged.
     pub(super) touched: Vec<Container<'t>>,
@@ -35,10 +36,11 @@ pub(super) struct Container<'t> {
 }
 
 impl<'t> Parts<'t> {
-    /// The parts of a spec beside volumes that count as there, without those that count as not there.
-    pub(crate) fn of(spec: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
+    /// The parts of a pod beside volumes that count as there, without those that count as not there.
+    pub(crate) fn of(pod: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
+        let [metadata, spec] = ["metadata", "spec"].map(|part| pod.get(part).unwrap_or(View::NOTHING));
         let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
-        Parts { spec, touched, shares, hidden, volumes: OnceCell::new(), is_open: OnceCell::new() }
+        Parts { metadata, spec, touched, shares, hidden, volumes: OnceCell::new(), is_open: OnceCell::new() }
     }
 
     /// Those of which not everything was judged when a template was loaded.
@@ -62,6 +64,17 @@ impl<'t> Parts<'t> {
             names
         });
         names.contains(name) || *self.is_open.get_or_init(|| self.has_open_volumes())
+    }
+
+    /// Where a volume of the pod comes from, as far as that is known: the name of the field.
+    pub(super) fn source_of(&self, name: &str) -> Option<Cow<'t, str>> {
+        let volume = self.spec.list("volumes").find(|volume| volume.get("name").is_some_and(|it| it.is_text(name)))?;
+        let mut sources = volume.members().filter(|member| member.name != "name" && !member.value.is_null());
+        match (sources.next(), sources.next()) {
+            (None, _) => Some("emptyDir".into()),
+            (Some(source), None) if !source.value.is_unknown() => Some(source.name),
+            _ => None,
+        }
     }
 
     fn has_open_volumes(&self) -> bool {

@@ -29,27 +29,38 @@ fn ports(container: View<'_>) -> impl Iterator<Item = Port<'_>> {
     })
 }
 
-/// Source: kubernetes pkg/apis/core/validation, checkHostPortConflicts.
+/// Regular containers share the node's ports; an init container has them for itself. Source: checkHostPortConflicts.
 pub(super) fn judge_host_ports(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let brings_network = parts.spec.touched("hostNetwork").is_some();
+    let is_touched = |list: &str| {
+        let mut touched = parts.touched.iter().filter(|container| container.list == list);
+        brings_network || touched.any(|container| container.tree.touched("ports").is_some())
+    };
+    if is_touched("containers") {
+        judge_together(report, parts, &named(parts.spec, "containers").collect::<Vec<_>>(), place);
+    }
+    if is_touched("initContainers") {
+        for container in named(parts.spec, "initContainers") {
+            judge_together(report, parts, &[container], place);
+        }
+    }
+}
+
+/// Judges the ports of the node that containers ask for together.
+fn judge_together(report: &mut Report, parts: &Parts<'_>, containers: &[Container<'_>], place: &Place<'_>) {
     // On the node's network each port is one of the node's.
     let on_host = parts.spec.is_true("hostNetwork");
+    let brings_network = parts.spec.touched("hostNetwork").is_some();
     let host = |port: &Port<'_>| if on_host && port.host == 0 { port.number } else { port.host };
-    let brings_one = |container: &Container<'_>| {
-        container.tree.touched("ports").is_some()
-            && ports(container.tree).any(|port| port.tree.is_new() && host(&port) > 0)
-    };
-    if !parts.touched.iter().any(|container| container.list == "containers" && brings_one(container)) {
-        return;
-    }
     let mut taken = HashSet::new();
     // The pod's own come first, so that a port that is asked for twice is the template's.
     for is_new in [false, true] {
-        for container in named(parts.spec, "containers") {
+        for container in containers {
             for port in ports(container.tree).filter(|port| port.tree.is_new() == is_new && host(port) > 0) {
                 let host = host(&port);
-                if !taken.insert((host, port.protocol, port.address)) && is_new {
+                if !taken.insert((host, port.protocol, port.address)) && (is_new || brings_network) {
                     container.at(place, |place| {
-                        let message = format!("ask for the node's port {host}, which another container has");
+                        let message = format!("ask for the node's port {host} a second time");
                         report.add(&place.member("ports"), port.tree, message);
                     });
                 }

@@ -3,18 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::amounts::{Amounts, amounts};
 use super::parts::{self, Parts};
 use super::report::{Place, Report};
-use crate::json::View;
+use crate::quantity::Quantity;
 use crate::text::shown;
-
-/// What is requested or allowed of each resource, and whether it is judged.
-type Amounts = BTreeMap<String, (f64, bool)>;
-
-/// The amounts of `requests` or `limits`, as far as they can be read.
-pub(super) fn amounts(resources: View<'_>, kind: &str) -> Amounts {
-    resources.map(kind).filter_map(|it| Some((it.name.into_owned(), (it.value.amount()?, it.value.is_new())))).collect()
-}
 
 /// Compares what containers ask for with `spec.resources`.
 pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
@@ -24,8 +17,8 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     for container in parts::containers(parts.spec) {
         let Some(resources) = container.tree.get("resources") else { continue };
         let mut reserved = amounts(resources, "limits");
-        for (name, (limit, is_new)) in &reserved {
-            if limits.get(name).is_some_and(|(most, of_pod)| (*is_new || *of_pod) && limit > most) {
+        for (name, (limit, is_new)) in reserved.iter().filter(|_| container.list == "containers") {
+            if limits.get(name).is_some_and(|(most, of_pod)| (*is_new || *of_pod) && limit.cmp(most).is_gt()) {
                 let message = format!("allow more {} than spec.resources.limits of the pod", shown(name));
                 container.at(place, |place| {
                     report.add(&place.member("resources").member("limits"), resources, message);
@@ -41,13 +34,12 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let mut all_allowed = limits.clone();
     all_allowed.extend(requests.clone());
     for (resource, (allowed, is_new)) in all_allowed {
-        // Tenths add up to a little more than they should.
-        let exceeds = |sum: f64| sum > allowed * (1.0 + 1e-9);
-        let of = |most: &BTreeMap<&str, f64>| most.get(&*resource).copied().unwrap_or_default();
+        let exceeds =
+            |most: &BTreeMap<&str, Quantity>| most.get(&*resource).is_some_and(|sum| sum.cmp(&allowed).is_gt());
         // What is too much without the templates is the pod's own fault.
         let is_limit = limits.get(&resource).is_some_and(|(_, is_new)| *is_new);
-        if exceeds(of(&all)) && (is_new || is_limit || !exceeds(of(&own))) {
-            let all = (of(&all) * 1e6).round() / 1e6;
+        if exceeds(&all) && (is_new || is_limit || !exceeds(&own)) {
+            let all = all[&*resource].to_float();
             let kind = if requests.contains_key(&resource) { "requests" } else { "limits" };
             let Some(written) = of_pod.get(kind).and_then(|amounts| amounts.get(&resource)) else { continue };
             let message =
@@ -61,15 +53,20 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 
 /// The most of each resource that is reserved at any time: sidecars stay while each init container runs, and then beside
 /// the app. With each container stands whether it ends. Source: k8s.io/component-helpers resource/helpers.go.
-fn most_reserved(containers: &[(bool, Amounts)], with_new: bool) -> BTreeMap<&str, f64> {
+fn most_reserved(containers: &[(bool, Amounts)], with_new: bool) -> BTreeMap<&str, Quantity> {
+    let nothing = Quantity::from_integer(0);
     let (mut running, mut most) = (BTreeMap::new(), BTreeMap::new());
     for (ends, amounts) in containers {
         for (resource, (amount, _)) in amounts.iter().filter(|(_, (_, is_new))| with_new || !is_new) {
-            let running: &mut f64 = running.entry(&**resource).or_default();
-            let most: &mut f64 = most.entry(&**resource).or_default();
-            *most = most.max(*running + amount);
+            let running: &mut Quantity = running.entry(&**resource).or_insert(nothing);
+            let most: &mut Quantity = most.entry(&**resource).or_insert(nothing);
+            // What is more than can be counted is judged by itself.
+            let sum = running.checked_add(amount).unwrap_or(*running);
+            if sum.cmp(most).is_gt() {
+                *most = sum;
+            }
             if !ends {
-                *running += amount;
+                *running = sum;
             }
         }
     }

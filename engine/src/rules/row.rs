@@ -1,5 +1,6 @@
 //! What a rule about a single part of a pod can say.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::report::{Place, Report};
@@ -43,17 +44,35 @@ pub(crate) enum Must {
     /// A number or an amount.
     NotBeNegative,
     NotBeTrue,
+    /// Not an empty text, where none is filled in for it.
+    NotBeEmpty,
     /// Never there, and the sentence that says why.
     NotBeSet(&'static str),
-    /// A list with no two items that have one value in a field.
-    DifferIn(&'static str),
+    /// A list with no two items that have the same values in these fields.
+    DifferIn(&'static [&'static str]),
     HaveAtMost(usize),
     /// An object with exactly one of these members.
     HaveOneOf(&'static [&'static str]),
+    /// An object with at most one of these members.
+    HaveAtMostOneOf(&'static [&'static str]),
     NotHaveBoth(&'static str, &'static str),
+    /// An object whose members fit together, and what that means.
+    Fit(fn(View<'_>) -> Broken, &'static str),
     /// Whatever a function asks for, and what that is.
     Pass(fn(&mut Report, View<'_>, &Place<'_>), &'static str),
 }
+
+/// The member of an object that does not fit to the others, and a predicate that says why; an empty name for the object.
+pub(super) type Broken = Option<(&'static str, Cow<'static, str>)>;
+
+/// Fields that the OpenAPI document requires and the API server does not: it takes nothing, or zero, for them.
+const NOT_REQUIRED: &[(&str, &str)] = &[
+    ("HTTPHeader", "value"),
+    ("ISCSIVolumeSource", "lun"),
+    ("PreferredSchedulingTerm", "preference"),
+    ("SleepAction", "seconds"),
+    ("Sysctl", "value"),
+];
 
 /// The rows of a table by the types that they are about.
 pub(crate) struct Rules(Vec<RulesOf>);
@@ -87,7 +106,8 @@ impl RulesOf {
         let of = |field| rows.iter().copied().filter(|row| row.fields.contains(&field)).collect();
         let filled = rows.iter().filter(|row| matches!(row.must, Must::BeFilled | Must::BeNamed(..)));
         let filled: Vec<_> = filled.flat_map(|row| row.fields.iter().copied()).collect();
-        let required = object.required.iter().map(String::as_str).filter(|field| !filled.contains(field)).collect();
+        let is_asked = |field: &&str| !filled.contains(field) && !NOT_REQUIRED.contains(&(&*object.name, field));
+        let required = object.required.iter().map(String::as_str).filter(is_asked).collect();
         RulesOf { whole: of(""), fields: object.fields.names().map(of).collect(), filled, required }
     }
 }
@@ -100,7 +120,20 @@ impl Must {
             Must::NotBeSet(message) if value.is_new() => report.add(place, value, *message),
             _ if value.is_unknown() => {}
             Must::Pass(function, _) => function(report, value, place),
-            Must::DifferIn(field) => differ(report, value, place, field),
+            Must::DifferIn(fields) => differ(report, value, place, fields),
+            // What an expression gives is judged once it is known.
+            Must::Fit(..) if !value.is_new() || value.is_fixed() || value.members().any(|it| it.value.is_unknown()) => {
+            }
+            Must::Fit(why_broken, _) => {
+                if let Some((field, message)) = why_broken(value) {
+                    let at = value.get(field).unwrap_or(value);
+                    if field.is_empty() {
+                        report.add(place, at, message);
+                    } else {
+                        report.add(&place.member(field), at, message);
+                    }
+                }
+            }
             Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) if matches!(value.kind(), Kind::List) => {
                 for (at, item) in value.items().enumerate() {
                     self.judge(report, item, &place.index(at));
@@ -129,10 +162,13 @@ impl Must {
             (Must::BeWithin(low, high), Kind::Number(number)) => {
                 number.as_i64().is_some_and(|number| !(*low..=*high).contains(&number))
             }
-            (Must::NotBeNegative, _) => value.amount().is_some_and(|amount| amount < 0.0),
+            (Must::NotBeNegative, _) => value.quantity().is_some_and(|amount| amount.sign() < 0),
+            (Must::NotBeEmpty, Kind::String(text)) => text.is_empty(),
             (Must::NotBeTrue, Kind::Bool(value)) => value,
             (Must::HaveAtMost(most), Kind::List) => value.items().filter(|item| !item.is_null()).count() > *most,
             (Must::HaveOneOf(names), _) => return one_of(value, names),
+            (Must::HaveAtMostOneOf(names), _) if !names.iter().any(|name| value.get(name).is_some()) => false,
+            (Must::HaveAtMostOneOf(names), _) => return one_of(value, names),
             (Must::NotHaveBoth(one, other), _) => [one, other]
                 .into_iter()
                 .all(|name| value.get(name).is_some_and(|it| !it.is_unknown() && !it.is_empty())),
@@ -144,9 +180,12 @@ impl Must {
     /// What must be, in words.
     pub(crate) fn sentence(&self) -> String {
         match self {
-            Must::Be(_, sentence) | Must::BeNamed(_, sentence) | Must::NotBeSet(sentence) | Must::Pass(_, sentence) => {
-                (*sentence).to_owned()
-            }
+            Must::Be(_, sentence)
+            | Must::BeNamed(_, sentence)
+            | Must::NotBeSet(sentence)
+            | Must::Fit(_, sentence)
+            | Must::Pass(_, sentence) => (*sentence).to_owned(),
+            Must::NotBeEmpty => "must not be empty".to_owned(),
             Must::BeFilled => "must be there, and not be empty".to_owned(),
             Must::BeOneOf(words) => {
                 let words: Vec<_> = words.iter().copied().filter(|word| !word.is_empty()).collect();
@@ -158,9 +197,10 @@ impl Must {
             Must::BeWithin(low, high) => format!("must be between {low} and {high}"),
             Must::NotBeNegative => "must not be negative".to_owned(),
             Must::NotBeTrue => "must not be true".to_owned(),
-            Must::DifferIn(field) => format!("must have no {field} twice"),
+            Must::DifferIn(fields) => format!("must have no {} twice", fields.join(" with the same ")),
             Must::HaveAtMost(most) => format!("must have at most {most} items"),
             Must::HaveOneOf(names) => format!("must have one of {}", names.join(", ")),
+            Must::HaveAtMostOneOf(names) => format!("must have at most one of {}", names.join(", ")),
             Must::NotHaveBoth(one, other) => format!("must not have both {one} and {other}"),
         }
     }
@@ -180,18 +220,18 @@ pub(crate) fn one_of(value: View<'_>, names: &[&str]) -> Option<String> {
     }
 }
 
-/// Items of a list must differ in a field. The pod's own come first, so that what stands twice is the template's.
-fn differ(report: &mut Report, list: View<'_>, place: &Place<'_>, field: &str) {
+/// Items of a list must differ in fields. The pod's own come first, so that what stands twice is the template's.
+fn differ(report: &mut Report, list: View<'_>, place: &Place<'_>, fields: &'static [&'static str]) {
     let mut items: Vec<_> = list.items().enumerate().collect();
     items.sort_by_key(|(_, item)| item.is_new());
     let mut seen = BTreeSet::new();
     for (at, item) in items {
-        let Some(value) = item.get(field) else { continue };
-        if let Some(text) = value.string().filter(|text| !text.is_empty())
-            && !seen.insert(text.clone())
-            && item.is_new()
-        {
-            report.add(&place.index(at).member(field), value, format!("is {} a second time", shown(&text)));
+        let texts: Option<Vec<_>> = fields.iter().map(|field| item.get(field)?.string()).collect();
+        let Some(texts) = texts.filter(|texts| texts.iter().all(|text| !text.is_empty())) else { continue };
+        let words = texts.join(" and ");
+        if !seen.insert(texts) && item.is_new() {
+            let value = item.get(fields[0]).unwrap_or(item);
+            report.add(&place.index(at).member(fields[0]), value, format!("is {} a second time", shown(&words)));
         }
     }
 }

@@ -1,18 +1,14 @@
 //! The rules about a single part of a pod that no row can say by itself.
 
-use std::collections::BTreeSet;
-
 use super::parts::PROBES;
 use super::report::{Place, Report};
-use super::reserve::amounts;
-use super::row::one_of;
+use super::row::Broken;
+use super::volumes::is_inside;
 use crate::json::{Kind, Member, View};
 use crate::names::{is_label_value, is_port_name, is_qualified_name, reserved_key};
 use crate::schema::Schema;
 use crate::text::{did_you_mean, nearest, shown};
 use crate::yaml::Position;
-
-const RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
 /// What a variable can show of its pod, beside labels and annotations.
 #[rustfmt::skip]
@@ -75,40 +71,6 @@ pub(super) fn node_selector(report: &mut Report, selector: View<'_>, place: &Pla
         if !is_qualified_name(&name) || value.string().is_some_and(|text| !is_label_value(&text)) {
             report.add(&place.member(&name), value, "is no label that a node can have");
         }
-    }
-}
-
-pub(super) fn toleration(report: &mut Report, toleration: View<'_>, place: &Place<'_>) {
-    let (key, value) = (toleration.text("key"), toleration.text("value"));
-    let exists = toleration.text("operator") == "Exists";
-    if key.is_empty() && !exists && !toleration.is_unknown_at("key") && !toleration.is_unknown_at("operator") {
-        report.add(place, toleration, "without a key needs operator: Exists");
-    }
-    if !key.is_empty() && !is_qualified_name(&key) {
-        report.add(
-            &place.member("key"),
-            toleration.get("key").unwrap_or(toleration),
-            "is no key that a taint can have",
-        );
-    }
-    if exists && !value.is_empty() {
-        report.add(
-            &place.member("value"),
-            toleration.get("value").unwrap_or(toleration),
-            "must not stand beside operator: Exists",
-        );
-    } else if !is_label_value(&value) {
-        report.add(
-            &place.member("value"),
-            toleration.get("value").unwrap_or(toleration),
-            "is no value that a taint can have",
-        );
-    }
-    if let Some(seconds) = toleration.get("tolerationSeconds").filter(|seconds| !seconds.is_unknown())
-        && toleration.text("effect") != "NoExecute"
-        && !toleration.is_unknown_at("effect")
-    {
-        report.add(&place.member("tolerationSeconds"), seconds, "needs effect: NoExecute");
     }
 }
 
@@ -204,26 +166,16 @@ pub(super) fn container_of_file(report: &mut Report, reference: View<'_>, place:
     }
 }
 
-/// An amount of a container, such as `limits.memory`.
-pub(super) fn resource(report: &mut Report, resource: View<'_>, place: &Place<'_>) {
-    let Some(text) = resource.string() else { return };
-    let name = text.strip_prefix("limits.").or(text.strip_prefix("requests.")).unwrap_or_default();
-    if !RESOURCES.contains(&name) && !name.starts_with("hugepages-") {
-        let known = ["limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
-        let hint = did_you_mean(nearest(&text, known.into_iter()));
-        let message = format!("is \"{}\", and must be such as limits.memory or requests.cpu{hint}", shown(&text));
-        report.add(place, resource, message);
+/// Source: validateMountRecursiveReadOnly.
+pub(super) fn recursive_read_only(mount: View<'_>) -> Broken {
+    if !["Enabled", "IfPossible"].contains(&&*mount.text("recursiveReadOnly")) {
+        return None;
     }
-}
-
-pub(super) fn recursive_read_only(report: &mut Report, mount: View<'_>, place: &Place<'_>) {
-    if let Some(value) = mount.get("recursiveReadOnly")
-        && value.string().as_deref() == Some("Enabled")
-        && !mount.is_true("readOnly")
-        && !mount.is_unknown_at("readOnly")
-    {
-        report.add(&place.member("recursiveReadOnly"), value, "needs readOnly: true");
+    if !mount.is_true("readOnly") {
+        return Some(("recursiveReadOnly", "needs readOnly: true".into()));
     }
+    let is_propagated = !["", "None"].contains(&&*mount.text("mountPropagation"));
+    is_propagated.then(|| ("recursiveReadOnly", "needs mountPropagation: None".into()))
 }
 
 pub(super) fn escalation(report: &mut Report, context: View<'_>, place: &Place<'_>) {
@@ -238,78 +190,41 @@ pub(super) fn escalation(report: &mut Report, context: View<'_>, place: &Place<'
     }
 }
 
-/// A seccomp or AppArmor profile.
-pub(super) fn profile(report: &mut Report, profile: View<'_>, place: &Place<'_>) {
-    if profile.is_unknown_at("type") || profile.is_unknown_at("localhostProfile") {
-        return;
-    }
-    let path = profile.text("localhostProfile");
-    if (profile.text("type") == "Localhost") == path.is_empty() {
-        report.add(place, profile, "needs localhostProfile with type: Localhost, and with no other");
-    } else if path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        let message = "must lead to a place inside of the kubelet's folder";
-        report.add(&place.member("localhostProfile"), profile, message);
+/// Source: validateSeccompProfileField.
+pub(super) fn seccomp(profile: View<'_>) -> Broken {
+    match (profile.text("type") == "Localhost", profile.get("localhostProfile").and_then(View::string)) {
+        (true, None) => Some(("localhostProfile", "must be there with type: Localhost".into())),
+        (true, Some(path)) => (!is_inside(&path))
+            .then(|| ("localhostProfile", "must lead to a place inside of the kubelet's folder".into())),
+        (false, Some(_)) => Some(("localhostProfile", "must be there with type: Localhost only".into())),
+        (false, None) => None,
     }
 }
 
-/// Of the fields of a volume one says where it comes from; without any it is an emptyDir.
-pub(super) fn volume_source(report: &mut Report, volume: View<'_>, place: &Place<'_>) {
-    let mut sources: Vec<_> = Schema::get().volume.fields.names().filter(|source| *source != "name").collect();
-    // Those that people use come first, for the message.
-    sources.sort_by_key(|source| (!["emptyDir", "configMap", "secret", "projected"].contains(source), *source));
-    if volume.members().filter(|member| !member.value.is_null()).count() > 1
-        && let Some(message) = one_of(volume, &sources)
+/// Source: ValidateAppArmorProfileField.
+pub(super) fn app_armor(profile: View<'_>) -> Broken {
+    match (profile.text("type") == "Localhost", profile.get("localhostProfile").and_then(View::string)) {
+        (true, name) => {
+            let is_name = name.is_some_and(|name| !name.is_empty() && name.trim() == name && name.len() <= 4095);
+            (!is_name).then(|| ("localhostProfile", "must name a profile with type: Localhost".into()))
+        }
+        (false, Some(_)) => Some(("localhostProfile", "must be there with type: Localhost only".into())),
+        (false, None) => None,
+    }
+}
+
+/// Source: validateContainerRestartPolicy.
+pub(super) fn restart_rules(report: &mut Report, container: View<'_>, place: &Place<'_>) {
+    let rules = container.touched("restartPolicyRules").filter(|rules| !rules.is_empty());
+    if let Some(rules) =
+        rules.filter(|_| container.text("restartPolicy").is_empty() && !container.is_unknown_at("restartPolicy"))
     {
-        report.add(place, volume, message);
+        report.add(&place.member("restartPolicyRules"), rules, "needs a restartPolicy of the container");
     }
 }
 
-/// Requests and limits of a container or of a pod.
-pub(super) fn resources(report: &mut Report, resources: View<'_>, place: &Place<'_>) {
-    for kind in ["requests", "limits"] {
-        let place = place.member(kind);
-        for amount in resources.map(kind) {
-            if amount.value.is_new() {
-                judge_amount(report, &amount, &place.member(&amount.name));
-            }
-        }
-    }
-    let (requests, limits) = (amounts(resources, "requests"), amounts(resources, "limits"));
-    let names: BTreeSet<_> = requests.keys().chain(limits.keys()).collect();
-    for name in names {
-        let (request, limit) = (requests.get(name), limits.get(name));
-        if ![request, limit].into_iter().flatten().any(|(_, is_new)| *is_new) {
-            continue;
-        }
-        let (request, limit) = (request.map(|(amount, _)| amount), limit.map(|(amount, _)| amount));
-        let resource = shown(name);
-        if request.zip(limit).is_some_and(|(request, limit)| request > limit) {
-            report.add(place, resources, format!("would request more {resource} than the limit allows"));
-        }
-        // What cannot be shared out is had in whole, and as much as was asked for.
-        if is_had_in_whole(name) {
-            if request.zip(limit).is_some_and(|(request, limit)| request != limit) {
-                report.add(place, resources, format!("must limit {resource} to just what they request of it"));
-            } else if request.or(limit).is_some_and(|amount| amount.fract() != 0.0) {
-                report.add(place, resources, format!("must ask for a whole number of {resource}"));
-            }
-        }
-    }
-}
-
-/// What cannot be shared out among containers. Source: kubernetes pkg/apis/core/helper, IsOvercommitAllowed.
-pub(super) fn is_had_in_whole(resource: &str) -> bool {
-    resource.starts_with("hugepages-") || resource.contains('/') && !resource.contains("kubernetes.io/")
-}
-
-fn judge_amount(report: &mut Report, Member { name, position, value }: &Member<'_>, place: &Place<'_>) {
-    let is_standard = RESOURCES.contains(&&**name) || name.starts_with("hugepages-");
-    if !(is_standard || name.contains('/') && is_qualified_name(name)) {
-        let hint = did_you_mean(nearest(name, RESOURCES.iter().copied()));
-        let message = format!("is not a resource that Kubernetes knows, such as cpu or example.com/gpu{hint}");
-        report.add_at(place, *position, message);
-    }
-    if value.amount().is_some_and(|amount| amount < 0.0) {
-        report.add(place, *value, "must not be negative");
-    }
+/// The names of DNS that are searched, together. Source: validatePodDNSConfig.
+pub(super) fn searches(config: View<'_>) -> Broken {
+    let length = config.list("searches").filter_map(View::string).map(|search| search.len() + 1).sum::<usize>();
+    (length > 2049).then(|| ("searches", "must have at most 2048 characters together".into()))
 }

@@ -111,7 +111,7 @@ impl<'r> Walk<'r> {
     fn rows(&mut self, rows: &[&Row], keys: &[String], value: View<'_>, place: &Place<'_>) {
         for Row { must, .. } in rows {
             // Lists are merged by their keys, so that no two items of one have the same.
-            let is_merged = |by: &str| !value.is_new() && keys.iter().any(|key| key == by);
+            let is_merged = |by: &[&str]| !value.is_new() && by.iter().all(|field| keys.iter().any(|key| key == field));
             if !matches!(must, Must::DifferIn(by) if is_merged(by)) {
                 must.judge(self.report, value, place);
             }

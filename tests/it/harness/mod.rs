@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod connection;
 pub(crate) mod cookbook;
 pub(crate) mod forward;
+pub(crate) mod generated_pods;
 pub(crate) mod http;
 pub(crate) mod installed;
 pub(crate) mod json;

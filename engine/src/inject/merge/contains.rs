@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 
 use crate::json::{Kind, View};
-use crate::quantity::parse_quantity;
+use crate::quantity::Quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Type};
 
 /// Whether an existing value holds all of a wanted one. The API server has filled in defaults by then, rewritten
 /// quantities (`0.5` is `500m`) and omitted empty values.
 pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> bool {
     match (kind, existing.kind(), wanted.kind()) {
-        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Kind::String(existing), _) => {
-            wanted.amount().is_some_and(|wanted| parse_quantity(&existing) == Some(wanted))
-        }
+        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Kind::String(existing), _) => wanted
+            .quantity()
+            .zip(Quantity::parse(&existing).ok())
+            .is_some_and(|(wanted, existing)| wanted.cmp(&existing).is_eq()),
         (Type::Object(object), Kind::Object, Kind::Object) => lacking(existing, wanted, object).is_empty(),
         (Type::Map(kind), Kind::Object, Kind::Object) => wanted
             .members()

@@ -1,0 +1,53 @@
+//! Annotations that the API server itself reads.
+
+use super::parts::{Parts, containers};
+use super::report::{Place, Report};
+use super::volumes::is_inside;
+use crate::json::Member;
+
+const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
+const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
+const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// Source: ValidatePodSpecificAnnotations.
+pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let Some(annotations) = parts.metadata.touched("annotations") else { return };
+    for Member { name, position, value } in annotations.members().filter(|it| it.value.is_new()) {
+        let Some(text) = value.string() else { continue };
+        let message = match &*name {
+            COST => (!is_cost(&text)).then_some("must be an integer of 32 bits"),
+            SECCOMP_POD => why_no_seccomp(&text),
+            key => match (key.strip_prefix(SECCOMP), key.strip_prefix(APP_ARMOR)) {
+                (Some(_), _) => why_no_seccomp(&text),
+                (_, Some(container)) => why_no_app_armor(parts, container, &text),
+                _ => None,
+            },
+        };
+        if let Some(message) = message {
+            report.add_at(&place.member("annotations").member(&name), position, message);
+        }
+    }
+}
+
+/// Source: kubernetes pkg/apis/core/helper, GetDeletionCostFromPodAnnotations.
+fn is_cost(text: &str) -> bool {
+    text.parse::<i32>().is_ok() && !text.starts_with('+') && (text == "0" || !text.starts_with('0'))
+}
+
+fn why_no_seccomp(profile: &str) -> Option<&'static str> {
+    let is_right = match profile.strip_prefix("localhost/") {
+        Some(path) => is_inside(path),
+        None => ["runtime/default", "docker/default", "unconfined"].contains(&profile),
+    };
+    (!is_right).then_some("must be runtime/default, unconfined or localhost/PATH")
+}
+
+fn why_no_app_armor(parts: &Parts<'_>, container: &str, profile: &str) -> Option<&'static str> {
+    // A template's annotation may be about a container of the pod.
+    if !parts.spec.is_written() && !containers(parts.spec).any(|known| known.name() == container) {
+        return Some("must be about a container of the pod");
+    }
+    let is_right = ["", "runtime/default", "unconfined"].contains(&profile) || profile.starts_with("localhost/");
+    (!is_right).then_some("must be runtime/default, unconfined or localhost/PROFILE")
+}
