@@ -95,6 +95,19 @@ impl Expression {
         self.inputs.iter().any(|it| it.root == Root::Params && it.path.first().is_none_or(|first| first == name))
     }
 
+    /// Whether it reads where pods keep secrets: variables, arguments and commands of containers.
+    pub(crate) fn reads_private(&self) -> bool {
+        const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+        const FIELDS: [&str; 7] =
+            ["args", "command", "env", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
+        self.inputs.iter().any(|input| match (input.root, input.path.first(), input.path.get(1)) {
+            (Root::Pod, None, _) => true,
+            (Root::Pod, Some(part), list) if part == "spec" => list.is_none_or(|list| LISTS.contains(&list.as_str())),
+            (Root::Container, field, _) => field.is_none_or(|field| FIELDS.contains(&field.as_str())),
+            _ => false,
+        })
+    }
+
     /// The keys that it reads, though a pod without them makes it fail.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         let read = self.inputs.iter().filter(|input| input.is_key && input.wanted == variables::Wanted::Value);

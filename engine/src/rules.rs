@@ -29,6 +29,7 @@ use serde_json::value::RawValue;
 use self::parts::Parts;
 pub use self::report::Violation;
 use self::report::{Place, Report};
+use self::row::Row;
 use self::walk::Walk;
 use crate::json::{Tape, View};
 use crate::schema::Schema;
@@ -57,11 +58,24 @@ pub struct Description {
     pub must: String,
 }
 
+fn tables() -> [(Group, &'static [Row]); 3] {
+    [(Group::Parts, table::API), (Group::Template, table::TEMPLATE), (Group::Baseline, security::BASELINE)]
+}
+
+/// The number of a rule about a single part.
+fn number_of(row: &Row) -> usize {
+    let mut rows = tables().into_iter().flat_map(|(_, rows)| rows);
+    rows.position(|other| std::ptr::eq(other, row)).expect("every row is of a table")
+}
+
+/// The number of a rule about parts together, by its place among them.
+fn number_of_across(at: usize) -> usize {
+    tables().iter().map(|(_, rows)| rows.len()).sum::<usize>() + at
+}
+
 /// Every rule.
 pub fn descriptions() -> Vec<Description> {
-    let tables =
-        [(Group::Parts, table::API), (Group::Template, table::TEMPLATE), (Group::Baseline, security::BASELINE)];
-    let of_rows = tables.into_iter().flat_map(|(group, rows)| {
+    let of_rows = tables().into_iter().flat_map(|(group, rows)| {
         rows.iter().map(move |row| Description { group, of: row.of(), must: row.must.sentence() })
     });
     let across = across::ACROSS.iter();

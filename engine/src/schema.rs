@@ -31,7 +31,14 @@ pub(crate) struct Scalar {
     /// The values allowed; empty if all are.
     #[serde(rename = "enum", default)]
     pub(crate) allowed: Vec<String>,
+    /// Whether messages must not repeat a value: people keep secrets there.
+    #[serde(skip)]
+    pub(crate) is_private: bool,
 }
+
+/// Where people keep secrets.
+const PRIVATE: [(&str, &str); 4] =
+    [("EnvVar", "value"), ("Container", "args"), ("Container", "command"), ("ExecAction", "command")];
 
 /// The kinds of scalars that a pod knows.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -150,6 +157,14 @@ impl Type {
         if let Type::List { keys, .. } = self { keys } else { &[] }
     }
 
+    fn mark_private(&mut self) {
+        match self {
+            Type::Scalar(scalar) => scalar.is_private = true,
+            Type::List { item: kind, .. } | Type::Map(kind) => kind.mark_private(),
+            Type::Object(_) => {}
+        }
+    }
+
     /// Panics if it is no object: callers name constants.
     fn object(&self) -> &'static Object {
         match self {
@@ -222,7 +237,14 @@ impl Linker {
             return object;
         }
         let PublishedObject { fields, required } = self.published.remove(name).expect("every named type is published");
-        let fields = fields.into_iter().map(|(field, kind)| (field, self.resolve(kind))).collect();
+        let field = |(field, kind): (String, _)| {
+            let mut kind = self.resolve(kind);
+            if PRIVATE.contains(&(name, &*field)) {
+                kind.mark_private();
+            }
+            (field, kind)
+        };
+        let fields = fields.into_iter().map(field).collect();
         let object = Object { name: name.to_owned(), fields, required, number: self.objects.len() };
         self.objects.push(Box::leak(Box::new(object)));
         self.objects[self.objects.len() - 1]

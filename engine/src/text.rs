@@ -13,8 +13,9 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         }
         let other = candidate.chars().count();
         let (shorter, difference) = (length.min(other), length.abs_diff(other));
-        // The beginning of a word, or a word with something behind it: `int` for `integer`.
-        if shorter >= 3 && (candidate.starts_with(name) || name.starts_with(candidate)) {
+        // The beginning or end of a word, or a word with something behind it: `int` for `integer`, `QUIT` for `SIGQUIT`.
+        let is_beginning = candidate.starts_with(name) || name.starts_with(candidate);
+        if shorter >= 3 && (is_beginning || candidate.ends_with(name) && difference <= 3) {
             return Some(difference);
         }
         // No name is nearer than the difference of the lengths.

@@ -28,6 +28,8 @@ pub struct Node {
     pub value: Value,
     /// Where it begins.
     pub position: Position,
+    /// Whether messages must not repeat it: it may hold a secret.
+    pub(crate) is_private: bool,
 }
 
 /// The values of YAML's JSON schema.
@@ -136,7 +138,7 @@ impl From<Location> for Position {
 
 impl From<Spanned<Value>> for Node {
     fn from(spanned: Spanned<Value>) -> Node {
-        Node { value: spanned.value, position: spanned.referenced.into() }
+        Node { value: spanned.value, position: spanned.referenced.into(), is_private: false }
     }
 }
 
@@ -246,6 +248,16 @@ impl Node {
         }
     }
 
+    /// Says of all of it whether messages must not repeat it.
+    pub(crate) fn mark_private(&mut self, is_private: bool) {
+        self.is_private = is_private;
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.mark_private(is_private)),
+            Value::Object(members) => members.iter_mut().for_each(|(_, member)| member.mark_private(is_private)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
     /// A tree that stands for something at a position.
     pub(crate) fn written_at(value: serde_json::Value, position: Position) -> Node {
         let value = match value {
@@ -261,7 +273,7 @@ impl Node {
                 Value::Object(members.into_iter().map(member).collect())
             }
         };
-        Node { value, position }
+        Node { value, position, is_private: false }
     }
 }
 

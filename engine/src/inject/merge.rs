@@ -159,7 +159,7 @@ impl<'a> Merge<'_, 'a> {
         let here = path.pointer();
         if self.room.take_entry(&here, given.size(), false) && self.room.take_note(existing.size()) {
             let before = existing.view().to_value();
-            self.record.replaced.push((here, Fragment::filled(before)));
+            self.record.replaced.push((here, Fragment::filled(before, false)));
             existing.replace(given);
             self.note(path, || Effect::Replaced);
         }

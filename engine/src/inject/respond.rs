@@ -73,7 +73,7 @@ pub(super) fn respond<'a>(
     }
     // The tree borrows them.
     let mut annotations = Vec::new();
-    let mut annotate = |key, text: String| annotations.push((key, Fragment::filled(text.into())));
+    let mut annotate = |key, text: String| annotations.push((key, Fragment::filled(text.into(), false)));
     if !words.is_empty() {
         annotate(OUTCOME, words);
     }

@@ -220,28 +220,42 @@ fn reviews_of_other_things_are_let_through() {
 }
 
 #[test]
-fn what_an_expression_gave_is_not_repeated_in_a_message() {
-    const SENSITIVE: &str = "{name: it, type: string, sensitive: true, default: x}";
-    for (parameter, pod, reason) in [
-        (SENSITIVE, r#"initContainers: [{name: a, image: "${{ {'x': 'c'}[params.it] }}"}]"#, Reason::ExpressionFailed),
-        (
-            "{name: it, type: string}",
-            r#"hostAliases: [{ip: "${{ params.it }}", hostnames: [a]}]"#,
-            Reason::InvalidResult,
-        ),
-        (
-            "{name: it, type: string}",
-            r#"containers: [{name: x, image: "x:1", resizePolicy: [{resourceName: "${{ params.it }}", restartPolicy: NotRequired}]}]"#,
-            Reason::InvalidResult,
-        ),
-    ] {
+fn a_message_repeats_a_wrong_value_unless_it_may_be_a_secret() {
+    const SENSITIVE: &str = "{name: it, type: string, sensitive: true}";
+    const PLAIN: &str = "{name: it, type: string}";
+    const OF_ENV: &str = "pod.spec.containers[0].env[0].value";
+    let invalid = |source: &str| {
+        [
+            r#"hostAliases: [{ip: "${{ IT }}", hostnames: [a]}]"#,
+            r#"hostname: "a${{ IT }}""#,
+            r#"nodeSelector: {team: "${{ IT }}"}"#,
+            r#"dnsPolicy: "${{ IT }}""#,
+            r#"containers: [{name: x, image: "x:1", resizePolicy: [{resourceName: "${{ IT }}", restartPolicy: NotRequired}]}]"#,
+            r#"containers: [{name: x, image: "x:1", volumeMounts: [{name: "${{ IT }}", mountPath: /x}]}]"#,
+            r#"containers: [{name: x, image: "x:1", resources: {limits: {cpu: "${{ IT }}"}}}]"#,
+        ]
+        .map(|pod| pod.replace("IT", source))
+    };
+    let message = |parameter: &str, pod: &str, reason: Reason| {
         let mut asking = asking("a");
-        asking["metadata"]["annotations"]["a.pillion.dev/it"] = "hunter2".into();
+        asking["metadata"]["annotations"]["a.pillion.dev/it"] = "hunter2!".into();
+        asking["spec"]["containers"][0]["env"] = json!([{"name": "A", "value": "hunter2!"}]);
         let decision = decide(&catalog("a", &format!("parameters: [{parameter}]\npod: {{spec: {{{pod}}}}}")), &asking);
         let message = decision.message.expect("a refusal says why");
         assert_eq!(decision.reason, reason, "{message}");
-        assert!(!message.contains("hunter2"), "{message}");
+        message
+    };
+    for (parameter, source, is_repeated) in
+        [(PLAIN, "params.it", true), (SENSITIVE, "params.it", false), (PLAIN, OF_ENV, false)]
+    {
+        for pod in invalid(source) {
+            let message = message(parameter, &pod, Reason::InvalidResult);
+            assert_eq!(message.contains("hunter2!"), is_repeated, "{message}");
+        }
     }
+    let failing = r#"initContainers: [{name: a, image: "${{ {'x': 'c'}[params.it] }}"}]"#;
+    let message = message(SENSITIVE, failing, Reason::ExpressionFailed);
+    assert!(!message.contains("hunter2!"), "{message}");
 }
 
 #[test]

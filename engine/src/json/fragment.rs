@@ -14,6 +14,8 @@ pub(crate) struct Fragment {
     pub(crate) shape: Shape,
     /// Whether nothing in it varies: then it was judged when the template was loaded.
     pub(crate) is_fixed: bool,
+    /// Whether it may hold a secret: then messages do not repeat it.
+    pub(crate) is_private: bool,
     /// The JSON of such an object or list. Most templates in force are never asked for, and need no memory for it.
     json: OnceLock<Box<str>>,
     /// About how many bytes its JSON takes, if nothing in it varies.
@@ -88,7 +90,15 @@ pub(super) static NULL: Fragment = Fragment::varying(Shape::Scalar(Scalar::Null)
 
 impl Fragment {
     const fn varying(shape: Shape) -> Fragment {
-        Fragment { shape, is_fixed: false, json: OnceLock::new(), size: 0, may_be_empty: false, preset: None }
+        Fragment {
+            shape,
+            is_fixed: false,
+            is_private: false,
+            json: OnceLock::new(),
+            size: 0,
+            may_be_empty: false,
+            preset: None,
+        }
     }
 
     /// Part of a template.
@@ -105,15 +115,15 @@ impl Fragment {
 
     /// What varies with no pod.
     pub(crate) fn fixed(value: Value) -> Fragment {
-        Fragment::of(value, Fragment::new)
+        Fragment::of(value, &Fragment::new)
     }
 
-    /// The value of a hole. It is needed once.
-    pub(crate) fn filled(value: Value) -> Fragment {
-        Fragment::of(value, Fragment::varying)
+    /// The value of a hole, and whether it may hold a secret. It is needed once.
+    pub(crate) fn filled(value: Value, is_private: bool) -> Fragment {
+        Fragment::of(value, &|shape| Fragment { is_private, ..Fragment::varying(shape) })
     }
 
-    fn of(value: Value, make: fn(Shape) -> Fragment) -> Fragment {
+    fn of(value: Value, make: &dyn Fn(Shape) -> Fragment) -> Fragment {
         make(match value {
             Value::Object(members) => Shape::Object(
                 members.into_iter().map(|(name, value)| (name.into(), Fragment::of(value, make))).collect(),
@@ -128,13 +138,14 @@ impl Fragment {
 
     /// The value of a hole, for many pods.
     pub(crate) fn settled(&self) -> Fragment {
-        Fragment::new(match &self.shape {
+        let settled = Fragment::new(match &self.shape {
             Shape::Object(members) => {
                 Shape::Object(members.iter().map(|(name, member)| (name.clone(), member.settled())).collect())
             }
             Shape::List(items) => Shape::List(items.iter().map(Fragment::settled).collect()),
             other => other.clone(),
-        })
+        });
+        Fragment { is_private: self.is_private, ..settled }
     }
 
     /// The same with presets, of which `holes` has those of the holes.
@@ -296,7 +307,7 @@ impl Serialize for Fragment {
 
 impl<'de> Deserialize<'de> for Fragment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fragment, D::Error> {
-        Value::deserialize(deserializer).map(Fragment::filled)
+        Value::deserialize(deserializer).map(|value| Fragment::filled(value, false))
     }
 }
 

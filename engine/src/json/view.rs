@@ -146,7 +146,25 @@ impl<'t> View<'t> {
         matches!(self.form, Form::Fragment(fragment) if fragment.is_fixed)
     }
 
-    /// Whether a person wrote it into a template, so that a message may repeat it. What an expression gave may be a secret.
+    /// Whether messages must not repeat it: an expression that may know a secret gave it.
+    pub(crate) fn is_private(self) -> bool {
+        match self.form {
+            Form::Written(node) => node.is_private,
+            Form::Fragment(fragment) => fragment.is_private,
+            Form::Text(_) | Form::Opened(_) => false,
+        }
+    }
+
+    /// A scalar for a message, short, and without what must not be shown.
+    pub(crate) fn shown(self) -> Cow<'t, str> {
+        match self.as_text() {
+            _ if self.is_private() => "a value that is not shown".into(),
+            Some(text) => shown(&text).into_owned().into(),
+            None => self.kind().name().into(),
+        }
+    }
+
+    /// Whether a person wrote it into a template.
     pub(crate) fn is_written(self) -> bool {
         matches!(self.form, Form::Written(_))
     }
@@ -411,6 +429,7 @@ pub(crate) fn as_key<'t>(key: &str, text: &'t str) -> &'t str {
 impl fmt::Display for View<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
+            _ if self.is_private() => formatter.write_str("a value that is not shown"),
             Kind::Bool(value) => value.fmt(formatter),
             Kind::Number(number) => number.fmt(formatter),
             Kind::String(text) => write!(formatter, "\"{}\"", shown(&text)),

@@ -57,7 +57,12 @@ impl Keys<'_> {
                     && self.template.namespace_selector.as_ref().is_some_and(|selector| selector.asks_for(label)));
             let is_asked = expression.asks_for(&key) || self.around.iter().any(|it| it.asks_for(&key));
             if !is_selected && !is_asked {
-                self.found.push(Violation { position, place: place.to_owned(), message: fails_without(&key) });
+                self.found.push(Violation {
+                    position,
+                    place: place.to_owned(),
+                    message: fails_without(&key),
+                    rule: None,
+                });
             }
         }
     }
@@ -92,13 +97,14 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
     for (at, entry) in &source.app {
         walk.fields(View::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }
+    let newer = above.take_newer();
     // The same walk tells of types once more.
     let above = above.into_violations().into_iter().filter(|violation| !wrong.contains(violation));
     let above = above.map(|violation| Violation {
         message: format!("{}, as the baseline Pod Security level asks", violation.message),
         ..violation
     });
-    report.into_violations().into_iter().chain(above).collect()
+    newer.into_iter().chain(report.into_violations()).chain(above).collect()
 }
 
 fn advise_container(report: &mut Report, container: View<'_>, place: &Place<'_>) {
@@ -183,9 +189,9 @@ pod:
             (
                 "{drop: [ALL]}",
                 "{drop: [ALL], add: [NET_ADMIN]}",
-                "a.yaml:17:47: spec.pod.spec.initContainers[0].securityContext.capabilities.add[0] is \"NET_ADMIN\", and must \
-                 be one of AUDIT_WRITE, CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, MKNOD, NET_BIND_SERVICE, SETFCAP, \
-                 SETGID, SETPCAP, SETUID, SYS_CHROOT, as the baseline Pod Security level asks",
+                "a.yaml:17:47: spec.pod.spec.initContainers[0].securityContext.capabilities.add[0] must be one of AUDIT_WRITE, \
+                 CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, MKNOD, NET_BIND_SERVICE, SETFCAP, \
+                 SETGID, SETPCAP, SETUID, SYS_CHROOT, not \"NET_ADMIN\", as the baseline Pod Security level asks",
             ),
         ] {
             assert_eq!(warnings(&GOOD.replace(good, better)), [warning]);

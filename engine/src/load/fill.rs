@@ -69,7 +69,7 @@ impl Source {
             };
             Some((key.clone(), filled(node, fragment, &of_pod)?))
         });
-        let pod = Node { value: yaml::Value::Object(parts.collect()), position: self.pod.position };
+        let pod = Node { value: yaml::Value::Object(parts.collect()), position: self.pod.position, is_private: false };
         let shares = template.pod.shares.as_ref().and_then(|fragment| filled(&self.shares, fragment, &of_pod));
         let app = self.app.iter().filter_map(|(at, node)| {
             let entry = &template.app[*at];
@@ -81,8 +81,8 @@ impl Source {
     }
 }
 
-/// The value of each hole: nothing if it is not filled in, `null` if it is omitted.
-type Filling = Vec<Option<Value>>;
+/// The value of each hole, and whether it may hold a secret: nothing if it is not filled in, `null` if it is omitted.
+type Filling = Vec<Option<(Value, bool)>>;
 
 fn value(
     diagnostics: &Diagnostics<'_>,
@@ -90,7 +90,7 @@ fn value(
     variables: &WithoutPod<'_>,
     hole: &Hole,
     prefix: &str,
-) -> Option<Value> {
+) -> Option<(Value, bool)> {
     let reads_unknown = |is_known: fn(&Parameter) -> bool| {
         template.parameters.iter().any(|it| !is_known(it) && hole.reads_parameter(&it.name))
     };
@@ -102,7 +102,10 @@ fn value(
     let (place, message) = match hole.fill(variables, variables.parameters) {
         // Where nobody wrote down what a value looks like, no rule can be broken before a pod gives one.
         Ok(_) if template.parameters.iter().any(is_made_up) => return None,
-        Ok(fragment) => return Some(fragment.as_ref().map_or(Value::Null, |it| View::fragment(it).to_value())),
+        Ok(fragment) => {
+            let value = fragment.as_ref().map_or(Value::Null, |it| View::fragment(it).to_value());
+            return Some((value, hole.is_private));
+        }
         Err(RenderError::WrongType { place, message }) => (place, message),
         Err(RenderError::Expression { place, source, failure }) => {
             (place, format!("has an expression, {source}, that fails: {failure}"))
@@ -118,8 +121,12 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
     let value = match (&fragment.shape, &node.value) {
         (Shape::Hole(at), _) => match &values[*at] {
             None => return Some(node.clone()),
-            Some(Value::Null) => return None,
-            Some(value) => return Some(Node::written_at(as_data(value), node.position)),
+            Some((Value::Null, _)) => return None,
+            Some((value, is_private)) => {
+                let mut node = Node::written_at(as_data(value), node.position);
+                node.mark_private(*is_private);
+                return Some(node);
+            }
         },
         (Shape::Object(fragments), yaml::Value::Object(members)) => {
             // Both are in the order of the file.
@@ -136,14 +143,14 @@ fn filled(node: &Node, fragment: &Fragment, values: &Filling) -> Option<Node> {
             let item = |node: &Node| {
                 let fragment = if node.value == yaml::Value::Null { None } else { fragments.next() };
                 let item = fragment.and_then(|fragment| filled(node, fragment, values));
-                item.unwrap_or(Node { value: yaml::Value::Null, position: node.position })
+                item.unwrap_or(Node { position: node.position, ..Node::default() })
             };
             yaml::Value::List(items.iter().map(item).collect())
         }
         _ => return Some(node.clone()),
     };
     let is_emptied = !fragment.may_be_empty && is_empty(&value) && !is_empty(&node.value);
-    (!is_emptied).then_some(Node { value, position: node.position })
+    (!is_emptied).then_some(Node { value, position: node.position, is_private: false })
 }
 
 /// A value in which nothing is taken for an expression.

@@ -77,7 +77,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
 }
 
 fn add(diagnostics: &Diagnostics<'_>, violations: impl IntoIterator<Item = Violation>) {
-    for Violation { position, place, message } in violations {
+    for Violation { position, place, message, .. } in violations {
         diagnostics.add(position, place, message);
     }
 }

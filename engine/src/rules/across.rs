@@ -6,11 +6,12 @@ use std::collections::HashMap;
 
 use super::parts::{Container, PROBES, Parts, containers, named};
 use super::report::{Place, Report};
+use super::row::hint;
 use super::{amounts, annotations, host, ports, reserve, windows};
 use crate::json::View;
 use crate::names::NO_TOKEN;
 use crate::schema::Schema;
-use crate::text::{did_you_mean, nearest, shown};
+use crate::text::shown;
 
 /// How long a pod has to end until it says otherwise.
 pub(crate) const DEFAULT_GRACE_PERIOD: i64 = 30;
@@ -53,8 +54,10 @@ pub(super) const ACROSS: &[Rule] = &[
 
 /// Judges a pod.
 pub(crate) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    for (_, judge) in ACROSS {
+    for (at, (_, judge)) in ACROSS.iter().enumerate() {
+        let before = report.len();
         judge(report, parts, &place.member("spec"));
+        report.attribute(before, || super::number_of_across(at));
     }
 }
 
@@ -72,7 +75,7 @@ fn judge_names(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             if let Some(first) = seen.get(&item.name()) {
                 let first: &Container<'_> = first;
                 first.at(place, |first| {
-                    let message = format!("is {}, which {first} has already", shown(&item.name()));
+                    let message = format!("is {}, which {first} has already", name.shown());
                     item.at(place, |place| report.add(&place.member("name"), name, message));
                 });
                 continue;
@@ -147,10 +150,10 @@ fn judge_volume(report: &mut Report, user: View<'_>, field: &'static str, place:
     }
     // Of a pod there can be ten thousands, and as many mounts.
     let known: Vec<_> = parts.volume_names().take_while(|_| parts.spec.is_written()).collect();
-    let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
+    let hint = hint(volume, known.iter().map(|name| &**name));
     let message = format!(
         "is {}, and there is no volume of that name: bring it in volumes, or list it in shares if the pod has it{hint}",
-        shown(&name)
+        volume.shown()
     );
     report.add(&place.member(field), volume, message);
 }

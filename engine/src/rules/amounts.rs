@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::parts::Parts;
 use super::report::{Place, Report};
+use super::row::hint;
 use crate::json::{Member, View};
 use crate::names::{is_dns_label, is_qualified_name};
 use crate::quantity::Quantity;
@@ -148,6 +149,7 @@ pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place
             let place = place.member("claims");
             let (mut whole, mut requests) = (HashSet::new(), HashSet::new());
             for (at, claim) in claims.items().enumerate().filter(|(_, claim)| !claim.is_unknown_at("name")) {
+                let of_claim = claim.get("name").unwrap_or(claim);
                 let (name, request) = (claim.text("name"), claim.text("request"));
                 let is_twice = whole.contains(&name)
                     || if request.is_empty() {
@@ -156,10 +158,13 @@ pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place
                         requests.contains(&(name.clone(), request.clone()))
                     };
                 let message = if !known.contains(&name) && !is_open {
-                    let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
-                    Some(format!("is {}, and the pod has no claim of that name in resourceClaims{hint}", shown(&name)))
+                    let hint = hint(of_claim, known.iter().map(|name| &**name));
+                    Some(format!(
+                        "is {}, and the pod has no claim of that name in resourceClaims{hint}",
+                        of_claim.shown()
+                    ))
                 } else if is_twice {
-                    Some(format!("is {} a second time", shown(&name)))
+                    Some(format!("is {} a second time", of_claim.shown()))
                 } else if !request.is_empty() && !is_dns_label(&request) {
                     Some("must have a DNS label for its request".to_owned())
                 } else {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::json::View;
-use crate::text::shown;
+use crate::text::{article, shown};
 use crate::yaml::Position;
 
 /// One thing that an API server would not accept.
@@ -15,6 +15,15 @@ pub struct Violation {
     pub(crate) place: String,
     /// A predicate: `must be between 1 and 65535`.
     pub(crate) message: String,
+    /// The rule that it breaks, by its number; none if it is of the wrong type.
+    pub(crate) rule: Option<usize>,
+}
+
+impl Violation {
+    /// The rule that it breaks, by its place among [`super::descriptions`]; none if it is of the wrong type, or no field.
+    pub fn rule(&self) -> Option<usize> {
+        self.rule
+    }
 }
 
 impl fmt::Display for Violation {
@@ -69,6 +78,9 @@ impl fmt::Display for Place<'_> {
         let is_first = self.above.is_none_or(|above| above.above.is_none() && matches!(above.step, Step::Name("")));
         match self.step {
             Step::Item(index, item, keys) => match item.key(keys) {
+                _ if keys.iter().any(|key| item.get(key).is_some_and(View::is_private)) => {
+                    write!(formatter, "[{index}]")
+                }
                 key if key.is_empty() || item.is_written() || !keys.iter().any(|key| TELLING.contains(&&**key)) => {
                     write!(formatter, "[{index}]")
                 }
@@ -85,7 +97,11 @@ impl fmt::Display for Place<'_> {
 
 /// Collects what is wrong.
 #[derive(Debug, Default)]
-pub(crate) struct Report(Vec<Violation>);
+pub(crate) struct Report {
+    violations: Vec<Violation>,
+    /// Fields that may be of a newer Kubernetes.
+    newer: Vec<Violation>,
+}
 
 impl Report {
     /// Something is wrong with a value.
@@ -94,15 +110,37 @@ impl Report {
     }
 
     pub(crate) fn add_at(&mut self, place: &Place<'_>, position: Position, message: impl Into<String>) {
-        self.0.push(Violation { position, place: place.to_string(), message: message.into() });
+        self.violations.push(Violation { position, place: place.to_string(), message: message.into(), rule: None });
     }
 
     /// How much is wrong so far.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.violations.len()
+    }
+
+    /// Says what rule is broken by all that was found since.
+    pub(super) fn attribute(&mut self, since: usize, rule: impl FnOnce() -> usize) {
+        if let found @ [_, ..] = &mut self.violations[since..] {
+            let rule = rule();
+            found.iter_mut().for_each(|violation| violation.rule = Some(rule));
+        }
     }
 
     pub(crate) fn into_violations(self) -> Vec<Violation> {
-        self.0
+        self.violations
+    }
+
+    /// A field of a type that is none that Pillion knows, nor near one.
+    pub(super) fn note_newer(&mut self, place: &Place<'_>, position: Position, kind: &str) {
+        let message = format!(
+            "is no field of {} that Pillion knows: it is passed on, and an API server that does not know it either drops it",
+            article(kind)
+        );
+        self.newer.push(Violation { position, place: place.to_string(), message, rule: None });
+    }
+
+    /// Takes the fields that may be of a newer Kubernetes.
+    pub(crate) fn take_newer(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.newer)
     }
 }

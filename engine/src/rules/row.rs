@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::report::{Place, Report};
 use crate::json::{Kind, View};
 use crate::schema::{Object, Schema};
-use crate::text::{did_you_mean, nearest, shown};
+use crate::text::{did_you_mean, nearest};
 
 /// A rule about fields, or about objects as a whole.
 pub(crate) struct Row {
@@ -70,6 +70,7 @@ const NOT_REQUIRED: &[(&str, &str)] = &[
     ("HTTPHeader", "value"),
     ("ISCSIVolumeSource", "lun"),
     ("PreferredSchedulingTerm", "preference"),
+    ("ScaleIOVolumeSource", "secretRef"),
     ("SleepAction", "seconds"),
     ("Sysctl", "value"),
 ];
@@ -83,8 +84,8 @@ pub(crate) struct RulesOf {
     pub(crate) whole: Vec<&'static Row>,
     /// Those for each field, in the order of the schema.
     pub(crate) fields: Vec<Vec<&'static Row>>,
-    /// The fields that must be there and hold something.
-    pub(crate) filled: Vec<&'static str>,
+    /// The fields that must be there and hold something, each with its row.
+    pub(crate) filled: Vec<(&'static str, &'static Row)>,
     /// The other fields that must be there.
     pub(crate) required: Vec<&'static str>,
 }
@@ -105,8 +106,10 @@ impl RulesOf {
         let rows: Vec<_> = tables.iter().copied().flatten().filter(|row| row.of.contains(&&*object.name)).collect();
         let of = |field| rows.iter().copied().filter(|row| row.fields.contains(&field)).collect();
         let filled = rows.iter().filter(|row| matches!(row.must, Must::BeFilled | Must::BeNamed(..)));
-        let filled: Vec<_> = filled.flat_map(|row| row.fields.iter().copied()).collect();
-        let is_asked = |field: &&str| !filled.contains(field) && !NOT_REQUIRED.contains(&(&*object.name, field));
+        let filled: Vec<_> = filled.flat_map(|row| row.fields.iter().map(move |field| (*field, *row))).collect();
+        let is_asked = |field: &&str| {
+            !filled.iter().any(|(filled, _)| filled == field) && !NOT_REQUIRED.contains(&(&*object.name, field))
+        };
         let required = object.required.iter().map(String::as_str).filter(is_asked).collect();
         RulesOf { whole: of(""), fields: object.fields.names().map(of).collect(), filled, required }
     }
@@ -134,7 +137,9 @@ impl Must {
                     }
                 }
             }
-            Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) if matches!(value.kind(), Kind::List) => {
+            Must::Be(..) | Must::BeOneOf(_) | Must::BeWithin(..) | Must::NotBeEmpty
+                if matches!(value.kind(), Kind::List) =>
+            {
                 for (at, item) in value.items().enumerate() {
                     self.judge(report, item, &place.index(at));
                 }
@@ -154,10 +159,7 @@ impl Must {
             // That it is empty is said elsewhere.
             (Must::BeNamed(is_right, _), Kind::String(text)) => !text.is_empty() && !is_right(&text),
             (Must::BeOneOf(words), Kind::String(text)) if !words.contains(&&*text) => {
-                let hint = did_you_mean(nearest(&text, words.iter().copied()));
-                // What an expression gave is not repeated: it may be a secret.
-                let is = if value.is_written() { format!("is \"{}\", and ", shown(&text)) } else { String::new() };
-                return Some(format!("{is}{}{hint}", self.sentence()));
+                return Some(format!("{}{}{}", self.sentence(), but_is(value), hint(value, words.iter().copied())));
             }
             (Must::BeWithin(low, high), Kind::Number(number)) => {
                 number.as_i64().is_some_and(|number| !(*low..=*high).contains(&number))
@@ -174,7 +176,13 @@ impl Must {
                 .all(|name| value.get(name).is_some_and(|it| !it.is_unknown() && !it.is_empty())),
             _ => false,
         };
-        is_broken.then(|| self.sentence())
+        is_broken.then(|| {
+            let sentence = self.sentence();
+            match but_is(value).strip_prefix(", not ") {
+                Some(value) if sentence.starts_with("must not") => format!("{sentence}, and is {value}"),
+                _ => sentence + &but_is(value),
+            }
+        })
     }
 
     /// What must be, in words.
@@ -206,6 +214,17 @@ impl Must {
     }
 }
 
+/// The end of a message about a wrong scalar: what it is.
+pub(super) fn but_is(value: View<'_>) -> String {
+    if value.is_private() || value.as_text().is_none() { String::new() } else { format!(", not {value}") }
+}
+
+/// The known word that is nearest to a wrong one.
+pub(super) fn hint<'w>(value: View<'_>, known: impl Iterator<Item = &'w str>) -> String {
+    let text = value.string().filter(|_| !value.is_private());
+    text.map(|text| did_you_mean(nearest(&text, known))).unwrap_or_default()
+}
+
 /// Of these members exactly one must be there.
 pub(crate) fn one_of(value: View<'_>, names: &[&str]) -> Option<String> {
     let there = names.iter().copied().filter(|name| value.get(name).is_some());
@@ -228,10 +247,10 @@ fn differ(report: &mut Report, list: View<'_>, place: &Place<'_>, fields: &'stat
     for (at, item) in items {
         let texts: Option<Vec<_>> = fields.iter().map(|field| item.get(field)?.string()).collect();
         let Some(texts) = texts.filter(|texts| texts.iter().all(|text| !text.is_empty())) else { continue };
-        let words = texts.join(" and ");
+        let words = fields.iter().filter_map(|field| Some(item.get(field)?.shown())).collect::<Vec<_>>().join(" and ");
         if !seen.insert(texts) && item.is_new() {
             let value = item.get(fields[0]).unwrap_or(item);
-            report.add(&place.index(at).member(fields[0]), value, format!("is {} a second time", shown(&words)));
+            report.add(&place.index(at).member(fields[0]), value, format!("is {words} a second time"));
         }
     }
 }

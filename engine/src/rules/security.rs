@@ -22,7 +22,7 @@ const SYSCTLS: &[&str] = &[
 ];
 const SELINUX_TYPES: &[&str] = &["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
-pub(super) const BASELINE: &[Row] = &[
+pub(super) static BASELINE: &[Row] = &[
     row(&["PodSpec"], &["hostNetwork", "hostPID", "hostIPC"], NotBeTrue),
     row(&["SecurityContext"], &["privileged"], NotBeTrue),
     row(&["WindowsSecurityContextOptions"], &["hostProcess"], NotBeTrue),

@@ -2,12 +2,11 @@
 
 use super::parts::PROBES;
 use super::report::{Place, Report};
-use super::row::Broken;
+use super::row::{Broken, hint};
 use super::volumes::is_inside;
 use crate::json::{Kind, Member, View};
 use crate::names::{is_label_value, is_port_name, is_qualified_name, reserved_key};
 use crate::schema::Schema;
-use crate::text::{did_you_mean, nearest, shown};
 use crate::yaml::Position;
 
 /// What a variable can show of its pod, beside labels and annotations.
@@ -29,8 +28,8 @@ pub(super) fn labels(report: &mut Report, labels: View<'_>, place: &Place<'_>) {
     for Member { name, position, value } in new_members(labels) {
         let place = place.member(&name);
         judge_key(report, &name, &place, position);
-        if let Some(text) = value.string().filter(|text| !is_label_value(text)) {
-            report.add(&place, value, format!("is \"{}\", which is no label's value", shown(&text)));
+        if value.string().is_some_and(|text| !is_label_value(&text)) {
+            report.add(&place, value, format!("is {value}, which is no label's value"));
         }
     }
 }
@@ -54,8 +53,10 @@ fn judge_key(report: &mut Report, key: &str, place: &Place<'_>, position: Positi
 pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: &Place<'_>) {
     for Member { name: map, position, value } in metadata.touched_members() {
         let place = place.member(&map);
-        // What is no field at all is said elsewhere.
-        if map != "labels" && map != "annotations" && Schema::get().metadata.fields.get(&map).is_some() {
+        let fields = Schema::get().metadata;
+        // What is misspelt is said elsewhere.
+        let is_misspelt = fields.fields.get(&map).is_none() && fields.nearest(&map).is_some();
+        if map != "labels" && map != "annotations" && !is_misspelt {
             report.add_at(&place, position, "must not be set in a template: only labels and annotations may");
         }
         for Member { name, position, .. } in new_members(value) {
@@ -69,7 +70,7 @@ pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: 
 pub(super) fn node_selector(report: &mut Report, selector: View<'_>, place: &Place<'_>) {
     for Member { name, value, .. } in new_members(selector) {
         if !is_qualified_name(&name) || value.string().is_some_and(|text| !is_label_value(&text)) {
-            report.add(&place.member(&name), value, "is no label that a node can have");
+            report.add(&place.member(&name), value, format!("is {value}, which is no label that a node can have"));
         }
     }
 }
@@ -106,8 +107,8 @@ pub(super) fn named_ports(report: &mut Report, container: View<'_>, place: &Plac
             let names = || container.list("ports").map(|port| port.text("name"));
             if !is_open && !names().any(|known| known == name) {
                 let known: Vec<_> = names().collect();
-                let hint = did_you_mean(nearest(&name, known.iter().map(|name| &**name)));
-                let message = format!("is {}, and the container has no port of that name{hint}", shown(&name));
+                let hint = hint(port, known.iter().map(|name| &**name));
+                let message = format!("is {}, and the container has no port of that name{hint}", port.shown());
                 report.add(&place.member(probe).member(action).member("port"), port, message);
             }
         }
@@ -153,8 +154,8 @@ fn judge_field(report: &mut Report, reference: View<'_>, place: &Place<'_>, allo
     // Of annotations the API server checks the key in lower case.
     let key = of_label.or_else(|| key_of("metadata.annotations").map(str::to_lowercase));
     if !allowed.contains(&&*path) && !key.is_some_and(|key| is_qualified_name(&key)) {
-        let hint = did_you_mean(nearest(&path, allowed.iter().copied().chain(KEYS)));
-        let message = format!("is \"{}\", which cannot be shown to a container{hint}", shown(&path));
+        let hint = hint(field, allowed.iter().copied().chain(KEYS));
+        let message = format!("is {field}, which cannot be shown to a container{hint}");
         report.add(&place.member("fieldPath"), field, message);
     }
 }

@@ -39,7 +39,7 @@ fn is_beginning_of_a_name(name: &str) -> bool {
 }
 
 #[rustfmt::skip]
-pub(super) const API: &[Row] = &[
+pub(super) static API: &[Row] = &[
     row(&["ObjectMeta"], &["labels"], Pass(special::labels, "must have keys and values that Kubernetes takes")),
     row(&["ObjectMeta"], &["annotations"], Pass(special::annotations, "must have keys that Kubernetes takes")),
 
@@ -183,7 +183,7 @@ pub(super) const API: &[Row] = &[
     row(&["PersistentVolumeClaimSpec"], &["accessModes"], BeFilled),
     row(&["PersistentVolumeClaimSpec"], &[""], Fit(volumes::claim, "must request storage, and have access modes and sources of data that go together")),
     row(&["PersistentVolumeClaimSpec"], &["storageClassName", "volumeAttributesClassName"], Be(|it| it.is_empty() || is_dns_subdomain(it), OBJECT_NAME)),
-    row(&["PersistentVolumeClaimSpec"], &["volumeMode"], NotBeEmpty),
+    row(&["PersistentVolumeClaimSpec"], &["accessModes", "volumeMode"], NotBeEmpty),
     row(&["TypedLocalObjectReference", "TypedObjectReference"], &["kind", "name"], BeFilled),
     row(&["TypedLocalObjectReference", "TypedObjectReference"], &[""], Fit(volumes::data_source, "must be a PersistentVolumeClaim, or of an apiGroup")),
 
@@ -224,7 +224,7 @@ pub(super) const API: &[Row] = &[
 const DECIDED: &str = "must not be set in a template: the pod's author or the cluster decides it";
 
 #[rustfmt::skip]
-pub(super) const TEMPLATE: &[Row] = &[
+pub(super) static TEMPLATE: &[Row] = &[
     row(&["Pod"], &["metadata"], Pass(special::template_metadata, "must have labels and annotations only, and none that Pillion, the kubelet or a controller owns")),
     row(&["PodSpec"], &["ephemeralContainers", "nodeName", "os", "priority", "priorityClassName", "preemptionPolicy", "runtimeClassName", "overhead", "serviceAccount", "serviceAccountName", "automountServiceAccountToken"], NotBeSet(DECIDED)),
     // The API server does not ask, and the probe never succeeds.

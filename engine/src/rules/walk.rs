@@ -3,11 +3,11 @@
 use serde_json::Number;
 
 use super::report::{Place, Report};
-use super::row::{Must, Row, Rules};
-use crate::json::{Kind, View};
+use super::row::{Must, Row, Rules, but_is, hint};
+use crate::json::{Kind, Member, View};
 use crate::quantity::parse_quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Schema, Type};
-use crate::text::{article, did_you_mean, nearest, shown};
+use crate::text::{article, did_you_mean};
 use crate::yaml::Position;
 
 /// Goes through values and judges what is new in them.
@@ -55,10 +55,13 @@ impl<'r> Walk<'r> {
         self.fields(value, object, place);
         let rules = self.rules.of(object);
         if value.is_new() {
-            let absent = rules.required.iter().filter(|field| value.get(field).is_none());
-            let empty = rules.filled.iter().filter(|field| value.get(field).is_none_or(View::is_empty));
-            for field in absent.chain(empty) {
+            for field in rules.required.iter().filter(|field| value.get(field).is_none()) {
                 self.report.add(place, value, format!("lacks {field}"));
+            }
+            for (field, row) in rules.filled.iter().filter(|(field, _)| value.get(field).is_none_or(View::is_empty)) {
+                let before = self.report.len();
+                self.report.add(place, value, format!("lacks {field}"));
+                self.report.attribute(before, || super::number_of(row));
             }
         }
         self.rows(&rules.whole, &[], value, place);
@@ -84,9 +87,7 @@ impl<'r> Walk<'r> {
             let (name, value, place) = (&*member.name, member.value, &place.member(&member.name));
             let Some((at, kind)) = object.fields.find(name) else {
                 if !self.is_expression(name, member.position, place) {
-                    let hint = did_you_mean(object.nearest(name));
-                    let message = format!("is not a field of {}{hint}", article(&object.name));
-                    self.report.add_at(place, member.position, message);
+                    self.unknown(object, name, &member, place);
                 }
                 continue;
             };
@@ -107,13 +108,26 @@ impl<'r> Walk<'r> {
         }
     }
 
+    /// Judges a member that is no field: a misspelt one, or, in a template, one of a newer Kubernetes.
+    fn unknown(&mut self, object: &Object, name: &str, member: &Member<'_>, place: &Place<'_>) {
+        let near = object.nearest(name);
+        if near.is_none() && member.value.is_written() {
+            self.report.note_newer(place, member.position, &object.name);
+        } else {
+            let message = format!("is not a field of {}{}", article(&object.name), did_you_mean(near));
+            self.report.add_at(place, member.position, message);
+        }
+    }
+
     /// Judges a value, or a list whose items these keys tell apart, by rows.
     fn rows(&mut self, rows: &[&Row], keys: &[String], value: View<'_>, place: &Place<'_>) {
-        for Row { must, .. } in rows {
+        for row @ Row { must, .. } in rows {
             // Lists are merged by their keys, so that no two items of one have the same.
             let is_merged = |by: &[&str]| !value.is_new() && by.iter().all(|field| keys.iter().any(|key| key == field));
             if !matches!(must, Must::DifferIn(by) if is_merged(by)) {
+                let before = self.report.len();
                 must.judge(self.report, value, place);
+                self.report.attribute(before, || super::number_of(row));
             }
         }
     }
@@ -149,26 +163,36 @@ fn mismatch(value: View<'_>, kind: &Kind<'_>, scalar: &Scalar) -> Option<String>
         return None;
     }
     let wanted = expected_scalar(scalar.kind);
+    let is_private = value.is_private() || scalar.is_private;
     Some(match kind {
-        Kind::String(text) if !scalar.allowed.is_empty() => {
-            let hint = did_you_mean(nearest(text, scalar.allowed.iter().map(String::as_str)));
-            let allowed: Vec<_> = scalar.allowed.iter().filter(|word| !word.is_empty()).map(String::as_str).collect();
-            format!("must be one of {}{hint}", allowed.join(", "))
+        Kind::String(_) if !scalar.allowed.is_empty() => {
+            let allowed = || scalar.allowed.iter().map(String::as_str).filter(|word| !word.is_empty());
+            format!("must be {}{}{}", one_of_words(allowed()), but_is(value), hint(value, allowed()))
         }
-        Kind::Number(number) if scalar.kind == ScalarKind::String => {
-            format!("must be a string, not {number}; quote it")
+        Kind::Number(_) | Kind::Bool(_) if scalar.kind == ScalarKind::String && !is_private => {
+            format!("must be a string, not {value}; quote it")
         }
-        Kind::Bool(it) if scalar.kind == ScalarKind::String => format!("must be a string, not {it}; quote it"),
+        Kind::Number(_) | Kind::Bool(_) if scalar.kind == ScalarKind::String => "must be a string; quote it".into(),
         Kind::Number(_) if matches!(scalar.kind, ScalarKind::Int32 | ScalarKind::IntOrString) => {
-            "must be an integer of 32 bits".into()
+            format!("must be an integer of 32 bits{}", but_is(value))
         }
-        // What an expression gave is not repeated: it may be a secret.
-        Kind::String(text) if value.is_written() => {
-            let hint = if text.contains('{') { "; an expression is written ${{ }}" } else { "" };
-            format!("must be {wanted}, not \"{}\"{hint}", shown(text))
+        Kind::String(text) if !is_private => {
+            let is_expression = value.is_written() && text.contains('{');
+            let hint = if is_expression { "; an expression is written ${{ }}" } else { "" };
+            format!("must be {wanted}, not {value}{hint}")
         }
         other => format!("must be {wanted}, not {}", other.name()),
     })
+}
+
+/// The values that are allowed, or how many they are.
+pub(super) fn one_of_words<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    const MOST: usize = 8;
+    let words: Vec<_> = words.collect();
+    match words.get(..MOST) {
+        Some(first) if words.len() > MOST => format!("one of {} and {} more", first.join(", "), words.len() - MOST),
+        _ => format!("one of {}", words.join(", ")),
+    }
 }
 
 /// What a type is called in messages.

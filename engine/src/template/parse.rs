@@ -235,7 +235,7 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
 
 /// A list of strings, as `args` of a container is.
 pub(crate) fn shares_type() -> &'static Type {
-    Schema::get().container.field("args")
+    Schema::get().metadata.field("finalizers")
 }
 
 /// An entry of `app`, and those of its fields that its containers receive.
@@ -260,7 +260,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
     if given.is_empty() {
         fields.wrong(format!("gives its containers nothing: write one of {}", APP_FIELDS.join(", ")));
     }
-    let given = Node { value: Value::Object(given), position: fields.node.position };
+    let given = Node { value: Value::Object(given), position: fields.node.position, is_private: false };
     let mut compiler = Compiler { diagnostics: fields.diagnostics, scope, holes: Vec::new() };
     let container = compiler.whole(&given, Schema::get().spec.item("containers"), &Place::root(&fields.path));
     let entry = AppEntry {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::diagnostics::Diagnostics;
 use super::normalize::normalize;
 use super::parameter::{Parameter, Parameters, WithoutPod};
-use crate::expression::pieces::{Piece, split};
+use crate::expression::pieces::{Piece, plain, split};
 use crate::expression::{Expression, Failure, Scope, Variables};
 use crate::json::fragment::{Fragment, Numbers, Preset, Shape, Values, size};
 use crate::json::{Kind, View};
@@ -30,6 +30,8 @@ pub(crate) struct Hole {
     pub(crate) position: Position,
     /// The parameters that it reads.
     reads: Numbers,
+    /// Whether its value may hold a secret: then messages do not repeat it.
+    pub(crate) is_private: bool,
     /// Whether its place has a preset.
     pub(super) has_preset: bool,
 }
@@ -81,7 +83,12 @@ impl Compiler<'_> {
             (yaml::Value::Object(members), _) => {
                 let there = members.iter().filter(|(_, node)| node.value != yaml::Value::Null);
                 let members = there.filter_map(|(key, node)| {
-                    let mut fragment = self.compile(node, kind.child(&key.name)?, &place.member(&key.name));
+                    let place = place.member(&key.name);
+                    let Some(kind) = kind.child(&key.name) else {
+                        let is_newer = matches!(kind, Type::Object(object) if object.nearest(&key.name).is_none());
+                        return is_newer.then(|| (key.name.as_str().into(), self.newer(node, &place)));
+                    };
+                    let mut fragment = self.compile(node, kind, &place);
                     // An emptyDir says something by being there, whatever nulls leave in it.
                     fragment.may_be_empty = key.name == "emptyDir" && !matches!(fragment.shape, Shape::Hole(_));
                     Some((key.name.as_str().into(), fragment))
@@ -91,6 +98,29 @@ impl Compiler<'_> {
             (yaml::Value::List(items), Type::List { item, .. }) => {
                 let there = items.iter().enumerate().filter(|(_, node)| node.value != yaml::Value::Null);
                 Fragment::new(Shape::List(there.map(|(at, node)| self.compile(node, item, &place.index(at))).collect()))
+            }
+            _ => Fragment::fixed(node.to_json()),
+        }
+    }
+
+    /// A field of a newer Kubernetes, or one that the rules refuse. Of what type it is nobody knows.
+    fn newer(&mut self, node: &Node, place: &Place<'_>) -> Fragment {
+        match &node.value {
+            yaml::Value::String(text) => match plain(text) {
+                Some(text) => Fragment::fixed(text.into()),
+                None => {
+                    self.wrong(node, place, "is of a type that Pillion does not know, so no expression can be in it")
+                }
+            },
+            yaml::Value::Object(members) => {
+                let members = members.iter().filter(|(_, node)| node.value != yaml::Value::Null);
+                let members =
+                    members.map(|(key, node)| (key.name.as_str().into(), self.newer(node, &place.member(&key.name))));
+                Fragment::new(Shape::Object(members.collect()))
+            }
+            yaml::Value::List(items) => {
+                let items = items.iter().enumerate();
+                Fragment::new(Shape::List(items.map(|(at, node)| self.newer(node, &place.index(at))).collect()))
             }
             _ => Fragment::fixed(node.to_json()),
         }
@@ -121,6 +151,7 @@ impl Compiler<'_> {
                     place,
                     position: node.position,
                     reads: Numbers::default(),
+                    is_private: false,
                     has_preset: false,
                 });
                 Fragment::new(Shape::Hole(self.holes.len() - 1))
@@ -186,13 +217,16 @@ impl Hole {
             || self.expressions().any(|expression| expression.reads_parameter(name))
     }
 
-    /// Notes which of a template's parameters it reads.
+    /// Notes which of a template's parameters it reads, and whether these or the pod may give it a secret.
     pub(super) fn note_parameters(&mut self, parameters: &[Parameter]) {
         for (number, parameter) in parameters.iter().enumerate() {
             if self.reads_parameter(&parameter.name) {
                 self.reads.insert(number);
+                self.is_private |= parameter.sensitive;
             }
         }
+        let reads_private = self.expressions().any(Expression::reads_private);
+        self.is_private |= reads_private;
     }
 
     /// Whether a preset does not tell its value, where these parameters are set.
@@ -245,7 +279,7 @@ impl Hole {
         let place = Place::root(&self.place);
         let mut report = Report::default();
         let value = normalize(value, self.kind, &place, &mut report);
-        let fragment = (!value.is_null()).then(|| Fragment::filled(value));
+        let fragment = (!value.is_null()).then(|| Fragment::filled(value, self.is_private));
         if let Some(fragment) = &fragment {
             Walk::new(&NO_RULES, &mut report).value(View::fragment(fragment), self.kind, &place);
         }

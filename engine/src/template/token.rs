@@ -50,7 +50,7 @@ fn mount(container: &mut Node) {
         Some(_) => {}
         None => {
             let list = Key { name: "volumeMounts".to_owned(), position };
-            members.push((list, Node { value: Value::List(vec![mount]), position }));
+            members.push((list, Node { value: Value::List(vec![mount]), position, is_private: false }));
         }
     }
 }

@@ -20,7 +20,8 @@ static VALUES: LazyLock<BTreeMap<String, Vec<Value>>> = LazyLock::new(|| {
 /// What an API server takes hardly anywhere, or nowhere but at an edge.
 static ODD: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let long = |length: usize| Value::from("a".repeat(length));
-    let numbers = [-1_i64, 0, 1, 2, 3, 4, 10, 21, 64, 100, 101, 256, 512, 599, 3599, 65_535, 65_536, 2_147_483_647];
+    let numbers =
+        [-1_i64, -1, -1, 0, 1, 2, 3, 4, 10, 21, 64, 100, 101, 256, 512, 599, 3599, 65_535, 65_536, 2_147_483_647];
     let texts = [
         "",
         " ",
@@ -166,14 +167,63 @@ impl Generator {
         Generator { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), is_wild: false, unknown }
     }
 
-    /// The least that is a pod.
-    pub(crate) fn least() -> Value {
-        json!({
+    /// A pod to begin with: the least that is one, or one that has much already, as long as it is right.
+    pub(crate) fn first(&mut self, is_right: impl Fn(&Value) -> bool) -> Value {
+        let mut pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"example.com/note": "x"}},
             "spec": {"containers": [{"name": "web", "image": "registry.example.com/web:1"}]},
-        })
+        });
+        if self.one_in(3) {
+            return pod;
+        }
+        self.is_wild = false;
+        let volumes = json!([
+            {"name": "data", "emptyDir": {}},
+            {"name": "files", "configMap": {"name": "app-config"}},
+            {"name": "raw", "persistentVolumeClaim": {"claimName": "web"}},
+        ]);
+        pod["spec"]["volumes"] = volumes;
+        pod["spec"]["initContainers"] = json!([
+            {"name": "side", "image": "side:1", "restartPolicy": "Always", "startupProbe": {"grpc": {"port": 80}}},
+            {"name": "fetch", "image": "fetch:1", "command": ["fetch"], "ports": [{"containerPort": 80}]},
+        ]);
+        let rich = json!({
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "files", "mountPath": "/files"}],
+            "volumeDevices": [{"name": "raw", "devicePath": "/dev/xvda"}],
+            "ports": [{"name": "http", "containerPort": 80}, {"name": "metrics", "containerPort": 81}],
+            "env": [
+                {"name": "A", "value": "x"},
+                {"name": "FILE", "valueFrom": {"fileKeyRef": {"volumeName": "data", "path": "app.env", "key": "DB"}}},
+                {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
+            ],
+            "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}},
+            "restartPolicy": "Never",
+            "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}],
+            "livenessProbe": {"httpGet": {"port": "http", "httpHeaders": [{"name": "Host", "value": "a"}]}},
+            "readinessProbe": {"exec": {"command": ["true"]}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": 5}}, "postStart": {"tcpSocket": {"port": 80}}},
+            "securityContext": {"runAsUser": 1000, "capabilities": {"add": ["NET_ADMIN"]}, "procMount": "Default"},
+        });
+        for (field, value) in rich.as_object().expect("an object") {
+            let mut grown = pod.clone();
+            grown["spec"]["containers"][0][field] = value.clone();
+            if !self.one_in(4) && is_right(&grown) {
+                pod = grown;
+            }
+        }
+        for source in self.fields("Volume").into_iter().filter(|field| field != "name") {
+            let value = self.value(&format!("Volume.{source}"), &SCHEMA["Volume"]["fields"][&source]);
+            let mut volume = json!({"name": source.to_lowercase()});
+            volume[source] = value;
+            let mut grown = pod.clone();
+            grown["spec"]["volumes"].as_array_mut().expect("a list").push(volume);
+            if is_right(&grown) {
+                pod = grown;
+            }
+        }
+        pod
     }
 
     /// A pod with one change that an API server most likely takes.
@@ -334,17 +384,20 @@ impl Generator {
 
     fn scalar(&mut self, field: &str, kind: &Value) -> Value {
         let of = kind["type"].as_str().expect("a scalar has a type");
-        if self.is_wild && !self.one_in(3) {
-            let odd = self.odd();
+        if self.is_wild && !self.one_in(4) {
             // The wrong type is refused before any rule is asked, so it need not come often.
-            let fits = match of {
+            let any_type = self.one_in(20);
+            let fits = |odd: &Value| match of {
                 "string" => odd.is_string(),
                 "int32" | "int64" => odd.is_number(),
-                "boolean" => false,
+                "boolean" => odd.is_boolean(),
                 _ => true,
             };
-            if fits || self.one_in(20) {
-                return odd;
+            for _ in 0..20 {
+                let odd = self.odd();
+                if any_type || fits(&odd) {
+                    return odd;
+                }
             }
         }
         let choices = VALUES.get(field).or_else(|| kind["enum"].as_array());

@@ -34,6 +34,8 @@ pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> boo
 pub(super) fn lacking(existing: View<'_>, wanted: View<'_>, object: &Object) -> Vec<String> {
     let is_lacking = |field: &str, wanted: View<'_>| match (existing.get(field), object.fields.get(field)) {
         (Some(existing), Some(kind)) => !contains(existing, wanted, kind),
+        // What a newer Kubernetes knows, an older API server has dropped.
+        (_, None) => false,
         // An emptyDir says something by being there.
         _ => field == "emptyDir" || !wanted.says_nothing(),
     };

@@ -15,7 +15,7 @@ fn pod(json: &'static str) -> Node<'static> {
 
 /// What a template gives.
 fn given(template: u16, json: &str) -> Node<'static> {
-    let fragment = Fragment::filled(serde_json::from_str(json).expect("JSON"));
+    let fragment = Fragment::filled(serde_json::from_str(json).expect("JSON"), false);
     Node::render(Box::leak(Box::new(fragment)), &[], Numbers::default(), By::Now(template)).expect("something is given")
 }
 
