@@ -299,7 +299,7 @@ fn assert_cases(cluster: &Cluster, namespaces: &BTreeMap<Entries, String>, missi
 }
 
 #[test]
-fn it_reports_no_pod_that_opted_out_by_label_where_that_keeps_none_from_pillion() {
+fn where_pods_wait_for_pillion_no_label_keeps_one_from_it_or_from_the_second_belt() {
     let Some(cluster) = Cluster::own() else { return };
     let installed = install(&cluster).start();
     namespace(&cluster, "strict", &STRICT, REQUIRES_C);
@@ -319,6 +319,14 @@ fn it_reports_no_pod_that_opted_out_by_label_where_that_keeps_none_from_pillion(
         assert!(warning.starts_with("this pod is without c: Pillion was not asked about it"), "{warning}");
         Some(())
     });
+    // The second belt is for these namespaces alone.
+    let guide = include_str!("../../docs/failure-policy.md");
+    let binding = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    cluster.apply(binding);
+    eventually("the API server to heed the binding", || {
+        (try_pod(&cluster, "strict", &opted_out).status == 422).then_some(())
+    });
+    assert_eq!(try_pod(&cluster, "usual", &opted_out).status, 201);
     assert_no_policy_failed(&cluster);
 }
 

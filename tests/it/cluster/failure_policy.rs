@@ -36,10 +36,8 @@ fn pods_wait_for_pillion_where_the_namespace_says_fail_and_nowhere_else() {
     let Some(cluster) = Cluster::own() else { return };
     let installed = Install::on(&cluster).start();
     let (shop, bank) = (cluster.namespace("shop", &OPTED_IN), cluster.namespace("bank", &STRICT));
-    let wrong = ["Fail", "ignore", "yes", ""].map(|value| {
-        let labels = [OPTED_IN[0], ("pillion.dev/failure-policy", value)];
-        (value, cluster.namespace(&format!("wrong-{}", value.to_lowercase()).trim_end_matches('-'), &labels))
-    });
+    let wrong = [("large", "Fail"), ("other", "ignore"), ("yes", "yes"), ("empty", "")]
+        .map(|(name, value)| (value, cluster.namespace(name, &[OPTED_IN[0], ("pillion.dev/failure-policy", value)])));
     ship(&cluster, &[&shop, &bank]);
     assert!(
         strict_calls(&cluster).allowed > 0.0 && installed.calls().allowed > 0.0,
@@ -67,7 +65,11 @@ fn pods_wait_for_pillion_where_the_namespace_says_fail_and_nowhere_else() {
     assert_eq!((calls.failed, calls.failed_open, installed.calls().failed), (2.0, 0.0, 0.0));
 
     installed.add();
-    assert_eq!(names(&bank.create_pod(&pod("web", "shipper")), "initContainers"), ["shipper"]);
+    let created = bank.create("v1", "pods", &pod("web", "shipper"));
+    assert_eq!(names(&created.json(), "initContainers"), ["shipper"], "{}", created.text());
+    let audited =
+        cluster.audit().into_iter().find(|it| it["auditID"] == created.header("audit-id").unwrap_or_default());
+    assert_eq!(audited.expect("it is audited")["annotations"]["strict-pods.pillion.dev/outcome"], "injected");
 }
 
 #[test]
