@@ -199,14 +199,14 @@ impl Installed<'_> {
         }
     }
 
-    /// Runs the real Helm on the release: `install`, `upgrade` or `uninstall`, and flags.
+    /// Runs the real Helm on the release: `install`, `upgrade`, `rollback` or `uninstall`, and flags.
     #[track_caller]
     pub(crate) fn helm(&self, arguments: &[&str]) {
         let (command, flags) = arguments.split_first().expect("a command");
         let chart = match *command {
             "install" => &[&*self.chart][..],
-            "uninstall" => &[],
-            _ => &[CHART],
+            "upgrade" => &[CHART],
+            _ => &[],
         };
         let arguments = [&[command, &*self.release], chart, flags].concat();
         self.run_helm(&arguments, (!chart.is_empty()).then_some(&self.values));
