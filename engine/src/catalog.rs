@@ -148,6 +148,10 @@ impl Namespace {
         }
     }
 
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        self.known()?.labels.get(key).map(String::as_str)
+    }
+
     pub(crate) fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.known().into_iter().flat_map(|known| &known.annotations).map(|(key, value)| (key.as_str(), value.as_str()))
     }

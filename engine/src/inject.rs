@@ -89,7 +89,7 @@ impl Selection<'_> {
             budget: Budget::default(),
             room: Room::beside(&status, annotation_bytes),
             hints: Cell::new(MAX_HINTS),
-            warnings: Vec::new(),
+            warnings: select::stray_keys_of(namespace),
             records: Vec::new(),
             volumes: HashSet::new(),
         };

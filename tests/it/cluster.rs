@@ -2,6 +2,7 @@
 
 mod burst;
 mod certs;
+mod failure_policy;
 mod gitops;
 mod install;
 mod lease;
@@ -33,5 +34,7 @@ fn installed() -> Option<&'static Installed<'static>> {
 }
 
 const OPTED_IN: [(&str, &str); 1] = [("pillion.dev/inject", "enabled")];
+/// As `OPTED_IN`, for a namespace whose pods wait while nobody answers.
+const STRICT: [(&str, &str); 2] = [("pillion.dev/inject", "enabled"), ("pillion.dev/failure-policy", "fail")];
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/pillion/leases/pillion";
 const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/pillion";

@@ -177,6 +177,7 @@ impl Case {
 }
 
 const OPTED_IN: [(&str, &str); 1] = [("pillion.dev/inject", "enabled")];
+const STRICT: [(&str, &str); 2] = [("pillion.dev/inject", "enabled"), ("pillion.dev/failure-policy", "fail")];
 
 /// A namespace of its own for all cases with the same annotations of the namespace.
 fn namespaces(cluster: &Cluster) -> BTreeMap<Entries, String> {
@@ -295,6 +296,38 @@ fn assert_cases(cluster: &Cluster, namespaces: &BTreeMap<Entries, String>, missi
     for (what, id, missing) in expected {
         assert_eq!(audited.get(&id).map(String::as_str), Some(missing), "{what}");
     }
+}
+
+#[test]
+fn where_pods_wait_for_pillion_no_label_keeps_one_from_it_or_from_the_second_belt() {
+    let Some(cluster) = Cluster::own() else { return };
+    let installed = install(&cluster).start();
+    namespace(&cluster, "strict", &STRICT, REQUIRES_C);
+    namespace(&cluster, "usual", &OPTED_IN, REQUIRES_C);
+    let opted_out = pod(&map(ASKS_A), &map(DISABLED));
+    eventually("the API server to heed the final check", || warning_of(CHECK, &try_pod(&cluster, "usual", &opted_out)));
+
+    let answer = try_pod(&cluster, "strict", &opted_out);
+    assert_eq!(warning_of(CHECK, &answer), None);
+    assert_eq!(answer.json()["metadata"]["annotations"]["pillion.dev/outcome"], "c=injected");
+
+    // Without the webhook, as if somebody had taken it away.
+    let [path, _] = installed.configurations();
+    assert_eq!(cluster.api.delete(&path).status, 200);
+    eventually("the API server to forget the webhook", || {
+        let warning = warning_of(CHECK, &try_pod(&cluster, "strict", &opted_out))?;
+        assert!(warning.starts_with("this pod is without c: Pillion was not asked about it"), "{warning}");
+        Some(())
+    });
+    // The second belt is for these namespaces alone.
+    let guide = include_str!("../../docs/failure-policy.md");
+    let binding = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    cluster.apply(binding);
+    eventually("the API server to heed the binding", || {
+        (try_pod(&cluster, "strict", &opted_out).status == 422).then_some(())
+    });
+    assert_eq!(try_pod(&cluster, "usual", &opted_out).status, 201);
+    assert_no_policy_failed(&cluster);
 }
 
 #[test]
@@ -444,6 +477,41 @@ fn annotations_on_a_workload_instead_of_its_pods_are_reported() {
     assert!(warning_of(MISPLACED, &changed).is_some(), "{}", changed.text());
     let mended = json!({"spec": {"template": {"metadata": {"annotations": asks}}}});
     assert_eq!(warning_of(MISPLACED, &cluster.api.merge(&web, &mended)), None);
+    assert_no_policy_failed(&cluster);
+}
+
+#[test]
+fn a_failure_policy_that_does_nothing_is_reported_when_a_namespace_is_labelled() {
+    let Some(cluster) = Cluster::own() else { return };
+    install(&cluster).apply();
+    namespace(&cluster, "shop", &OPTED_IN, &[]);
+    let label = |name: &str, labels: &Value, annotations: &Value| {
+        let change = json!({"metadata": {"labels": labels, "annotations": annotations}});
+        let answer = cluster.api.merge(&format!("/api/v1/namespaces/{name}?dryRun=All"), &change);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        warning_of(MISPLACED, &answer)
+    };
+    let policy = |value: &str| json!({"pillion.dev/failure-policy": value});
+    eventually("the API server to heed the policy", || label("shop", &policy("Fail"), &json!({})));
+
+    assert_eq!(label("shop", &policy("fail"), &json!({})), None);
+    assert_eq!(label("shop", &json!({"team": "shop"}), &json!({"team": "shop"})), None);
+    assert_eq!(label("default", &json!({"team": "shop"}), &json!({})), None);
+    for value in ["Fail", "ignore", "yes", ""] {
+        let means_nothing = format!("the label pillion.dev/failure-policy is \"{value}\", which means nothing; ");
+        let warning = label("shop", &policy(value), &json!({}));
+        assert!(warning.as_ref().is_some_and(|it| it.starts_with(&means_nothing)), "{value}: {warning:?}");
+    }
+    let warning = label("default", &policy("fail"), &json!({})).expect("it has not opted in");
+    assert!(warning.contains("kubectl label namespace default pillion.dev/inject=enabled"), "{warning}");
+    let warning = label("shop", &json!({}), &policy("fail")).expect("it is no annotation");
+    assert!(warning.ends_with("it counts as a label alone"), "{warning}");
+
+    let labels: Value = OPTED_IN.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let mut new = json!({"metadata": {"name": "new", "labels": labels}});
+    new["metadata"]["labels"]["pillion.dev/failure-policy"] = json!("Fail");
+    let created = cluster.api.create("/api/v1/namespaces?dryRun=All", &new);
+    assert!(warning_of(MISPLACED, &created).is_some(), "{}", created.text());
     assert_no_policy_failed(&cluster);
 }
 

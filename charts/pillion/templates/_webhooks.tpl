@@ -1,10 +1,11 @@
 {{- define "pillion.webhookConfigurationMetadata" -}}
-name: {{ include "pillion.webhookConfigurationName" . }}
+{{- $root := .root -}}
+name: {{ include "pillion.webhookConfigurationName" $root }}
 labels:
-  {{- include "pillion.labels" . | nindent 2 }}
-{{- $annotations := deepCopy .Values.webhook.annotations }}
-{{- if eq .Values.certs.mode "certManager" }}
-{{- $certificate := printf "%s/%s" .Release.Namespace (include "pillion.fullname" .) }}
+  {{- include "pillion.labels" $root | nindent 2 }}
+{{- $annotations := merge (default dict .annotations) $root.Values.webhook.annotations }}
+{{- if eq $root.Values.certs.mode "certManager" }}
+{{- $certificate := printf "%s/%s" $root.Release.Namespace (include "pillion.fullname" $root) }}
 {{- $_ := set $annotations "cert-manager.io/inject-ca-from" $certificate }}
 {{- end }}
 {{- with $annotations }}
@@ -13,13 +14,8 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{- /* The webhook for pods, by which the API server counts its calls. */ -}}
-{{- define "pillion.webhookName" -}}
-pods.pillion.dev
-{{- end -}}
-
 {{- /* Where the API server calls. The caBundle is written at run time, by Pillion or cert-manager: rendering it too would
-make them fight with whoever applies the chart. */ -}}
+make them fight with whoever applies the chart. One webhook needs it earlier, and then it is given as `caBundle`. */ -}}
 {{- define "pillion.clientConfig" -}}
 {{- $root := .root -}}
 {{- with $root.Values.webhook.url -}}
@@ -27,10 +23,12 @@ url: {{ trimSuffix "/" . }}{{ $.path }}
 {{- else -}}
 service: {name: {{ include "pillion.fullname" $root }}, namespace: {{ $root.Release.Namespace | quote }}, path: {{ .path }}, port: 443}
 {{- end }}
+{{- $bundle := .caBundle }}
 {{- if eq $root.Values.certs.mode "existingSecret" }}
-{{- with $root.Values.certs.existingSecret.caBundle }}
-caBundle: {{ . }}
+{{- $bundle = default $bundle $root.Values.certs.existingSecret.caBundle }}
 {{- end }}
+{{- with $bundle }}
+caBundle: {{ . }}
 {{- end }}
 {{- end -}}
 
@@ -47,11 +45,37 @@ caBundle: {{ . }}
 {{- toYaml $selector -}}
 {{- end -}}
 
+{{- /* Which pods are sent where none can keep itself away by label: what a namespace requires is for those, too. */ -}}
+{{- define "pillion.strictObjectSelector" -}}
+{{- $selector := deepCopy (default dict .Values.webhook.objectSelector) }}
+{{- $expressions := list }}
+{{- range $selector.matchExpressions }}
+{{- if not (and (eq .key "pillion.dev/inject") (eq .operator "NotIn")) }}
+{{- $expressions = append $expressions . }}
+{{- end }}
+{{- end }}
+{{- $_ := unset $selector "matchExpressions" }}
+{{- if $expressions }}
+{{- $_ := set $selector "matchExpressions" $expressions }}
+{{- end }}
+{{- toYaml $selector }}
+{{- end -}}
+
 {{- define "pillion.matchConditions" -}}
 # The kubelet makes mirror pods for its static pods; they exist already and cannot be changed.
 - name: not-mirror
   expression: >-
     !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+{{- if not .Values.webhook.excludeReleaseNamespace }}
+{{- $terms := list (printf "request.namespace == '%s'" .Release.Namespace) "has(object.metadata.labels)" }}
+{{- range $key, $value := include "pillion.selectorLabels" . | fromYaml }}
+{{- $terms = append $terms (printf "'%s' in object.metadata.labels && object.metadata.labels['%s'] == '%s'" $key $key $value) }}
+{{- end }}
+# Pillion itself must start when nobody answers.
+- name: not-pillion
+  expression: >-
+    !({{ join " &&\n    " $terms }})
+{{- end }}
 {{- with .Values.webhook.matchConditions }}
 {{ toYaml . }}
 {{- end }}

@@ -21,6 +21,7 @@ use crate::text::{did_you_mean, nearest, shown};
 const INJECT: &str = "pillion.dev/inject";
 const TEMPLATES: &str = "pillion.dev/templates";
 const REQUIRED: &str = "pillion.dev/required-templates";
+const FAILURE_POLICY: &str = "pillion.dev/failure-policy";
 const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
 
 /// The most wrong keys that are named. One is enough to see what is wrong.
@@ -99,7 +100,7 @@ pub fn select<'a>(
             return Err(too_large(message).into());
         }
         Err(reason) => {
-            let warnings = advice(stray_keys(&pod, &[]));
+            let warnings = advice([stray_keys_of(namespace), stray_keys(&pod, &[])].concat());
             return Err(Decision { warnings, ..untouched(Outcome::Skipped, reason) }.into());
         }
     };
@@ -366,7 +367,22 @@ fn parameter_bytes(pod: &Pod<'_>, namespace: &Namespace) -> usize {
     by_pod.sum::<usize>() + by_namespace.sum::<usize>()
 }
 
-/// Warnings about Pillion's keys on a pod that have no effect: probably mistakes. `chosen` are its templates.
+/// Warnings about Pillion's keys on a namespace that have no effect: probably mistakes.
+pub(super) fn stray_keys_of(namespace: &Namespace) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(value) = namespace.label(FAILURE_POLICY).filter(|value| *value != "fail") {
+        warnings.push(format!(
+            "the namespace's label {FAILURE_POLICY} is \"{}\", which means nothing; for its pods to wait, say fail",
+            shown(value)
+        ));
+    }
+    if namespace.annotation(FAILURE_POLICY).is_some() {
+        warnings.push(format!("{FAILURE_POLICY} is an annotation of the namespace; it counts as a label alone"));
+    }
+    warnings
+}
+
+/// The same on a pod. `chosen` are its templates.
 pub(super) fn stray_keys(pod: &Pod<'_>, chosen: &[Cow<'_, str>]) -> Vec<String> {
     let mut warnings = Vec::new();
     for value in [pod.label(INJECT), pod.annotation(INJECT)].into_iter().flatten() {

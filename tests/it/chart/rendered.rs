@@ -47,13 +47,14 @@ fn nothing_is_rendered_that_is_written_at_run_time() {
 }
 
 #[test]
-fn a_ca_of_ones_own_is_given_to_both_webhooks() {
+fn a_ca_of_ones_own_is_given_to_all_webhooks() {
     let Some(chart) = Chart::open() else { return };
     let secret = "certs.mode=existingSecret,certs.existingSecret.name=tls,certs.existingSecret.caBundle=Q0E=";
     let objects = chart.render(&["--set", secret]);
     for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
-        let client = &only(&objects, kind)["webhooks"][0]["clientConfig"];
-        assert_eq!(client["caBundle"], "Q0E=", "{kind}");
+        for webhook in list(&only(&objects, kind)["webhooks"]) {
+            assert_eq!(webhook["clientConfig"]["caBundle"], "Q0E=", "{}", webhook["name"]);
+        }
     }
 }
 
@@ -84,8 +85,10 @@ fn a_url_is_where_the_api_server_calls_and_a_name_in_the_certificate() {
         let objects = chart.render(&["--set", &format!("webhook.url={url}")]);
         for (kind, path) in [("MutatingWebhookConfiguration", "mutate"), ("ValidatingWebhookConfiguration", "validate")]
         {
-            let client = &only(&objects, kind)["webhooks"][0]["clientConfig"];
-            assert_eq!(*client, json!({"url": format!("{}/{path}", url.trim_end_matches('/'))}));
+            for webhook in list(&only(&objects, kind)["webhooks"]) {
+                let client = json!({"url": format!("{}/{path}", url.trim_end_matches('/'))});
+                assert_eq!(webhook["clientConfig"], client, "{}", webhook["name"]);
+            }
         }
         assert!(arguments(&objects).contains(&format!("--certs-name={host}").as_str()), "{url}");
     }
@@ -341,15 +344,68 @@ fn a_roll_out_in_the_nodes_network_needs_no_node_without_a_replica() {
     assert_eq!(strategy(",strategy.type=Recreate"), json!({"type": "Recreate"}));
 }
 
+/// The two webhooks for pods: the usual one, and that of namespaces whose pods wait.
+fn webhooks_for_pods(objects: &[Value]) -> [Value; 2] {
+    let webhooks = list(&only(objects, "MutatingWebhookConfiguration")["webhooks"]).to_vec();
+    webhooks.try_into().expect("two webhooks")
+}
+
+#[test]
+fn a_namespace_belongs_to_one_of_two_webhooks_that_differ_in_nothing_else() {
+    let Some(chart) = Chart::open() else { return };
+    let by_label = r#"--set-json=webhook.namespaceSelector={"matchLabels": {"team": "shop"}}"#.to_owned();
+    let by_policy = json!([{"key": "pillion.dev/failure-policy", "operator": "Exists"}]);
+    let by_policy = format!("--set-json=webhook.namespaceSelector.matchExpressions={by_policy}");
+    let nobody = "--set-json=webhook={\"excludedNamespaces\": [], \"excludeReleaseNamespace\": false}".to_owned();
+    for values in ci().into_iter().map(|values| values.file).chain([by_label, by_policy, nobody]) {
+        let [mut usual, mut strict] = webhooks_for_pods(&chart.render(&[&values]));
+        let mut take = |field: &str| [usual[field].take(), strict[field].take()];
+        assert_eq!(take("name"), ["pods.pillion.dev", "strict-pods.pillion.dev"]);
+        assert_eq!(take("failurePolicy")[1], "Fail");
+        take("objectSelector");
+        let last = |webhook: &mut Value| {
+            let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
+            expressions.expect("it has expressions").pop().expect("at least one")
+        };
+        let of_policy =
+            |operator: &str| json!({"key": "pillion.dev/failure-policy", "operator": operator, "values": ["fail"]});
+        assert_eq!((last(&mut usual), last(&mut strict)), (of_policy("NotIn"), of_policy("In")), "{values}");
+        assert_eq!(usual, strict, "{values}");
+    }
+}
+
+#[test]
+fn what_a_user_has_said_of_the_webhook_goes_on_to_mean_that() {
+    let Some(chart) = Chart::open() else { return };
+    let policies = |values: &str| webhooks_for_pods(&chart.render(&[values])).map(|it| it["failurePolicy"].clone());
+    assert_eq!(policies("--set=webhook.failurePolicy=Ignore"), ["Ignore", "Fail"]);
+    assert_eq!(policies("--set=webhook.failurePolicy=Fail"), ["Fail", "Fail"]);
+
+    let opting_out = json!({"key": "pillion.dev/inject", "operator": "NotIn", "values": ["disabled", "false"]});
+    let (asking, other) =
+        (json!({"key": "pillion.dev/inject", "operator": "Exists"}), json!({"key": "tier", "operator": "Exists"}));
+    let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [other, opting_out, asking]});
+    let objects = chart.render(&[&format!("--set-json=webhook.objectSelector={selector}")]);
+    let [usual, strict] = webhooks_for_pods(&objects).map(|it| it["objectSelector"].clone());
+    assert_eq!(usual, selector);
+    assert_eq!(strict, json!({"matchLabels": {"app": "web"}, "matchExpressions": [other, asking]}));
+
+    let objects = chart.render(&["--set=webhook.objectSelector=null"]);
+    assert_eq!(webhooks_for_pods(&objects).map(|it| it["objectSelector"].clone()), [Value::Null, json!({})]);
+}
+
 #[test]
 fn no_webhook_is_called_for_the_system_or_for_pillion_itself() {
     let Some(chart) = Chart::open() else { return };
     let excluded = |values: &str| {
         let objects = chart.render(&["--set", values]);
-        let webhook = &only(&objects, "MutatingWebhookConfiguration")["webhooks"][0];
-        let expressions = list(&webhook["namespaceSelector"]["matchExpressions"]).iter();
-        let mut names = expressions.filter(|it| it["key"] == "kubernetes.io/metadata.name");
-        names.next().map_or_else(|| json!([]), |it| it["values"].clone())
+        let [usual, strict] = webhooks_for_pods(&objects).map(|webhook| {
+            let expressions = list(&webhook["namespaceSelector"]["matchExpressions"]).iter();
+            let mut names = expressions.filter(|it| it["key"] == "kubernetes.io/metadata.name");
+            names.next().map_or_else(|| json!([]), |it| it["values"].clone())
+        });
+        assert_eq!(usual, strict);
+        usual
     };
     assert_eq!(excluded("replicaCount=2"), json!(["kube-system", "kube-node-lease", "pillion"]));
     assert_eq!(excluded("webhook.excludedNamespaces={pillion}"), json!(["pillion"]));

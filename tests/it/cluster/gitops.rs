@@ -2,14 +2,13 @@
 
 use super::*;
 
-/// What Pillion wrote: the authorities in both webhook configurations.
+/// What Pillion wrote: the authorities in each webhook of both configurations.
 fn written(cluster: &Cluster) -> Vec<Value> {
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
-    let bundles = kinds.map(|kind| {
-        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/pillion");
-        cluster.api.get(&path).json()["webhooks"][0]["clientConfig"]["caBundle"].take()
-    });
-    bundles.into()
+    let configurations =
+        kinds.map(|kind| cluster.api.get(&format!("/apis/admissionregistration.k8s.io/v1/{kind}/pillion")).json());
+    let webhooks = configurations.iter().flat_map(|it| it["webhooks"].as_array().expect("it has webhooks"));
+    webhooks.map(|webhook| webhook["clientConfig"]["caBundle"].clone()).collect()
 }
 
 #[test]
@@ -53,6 +52,9 @@ fn helm_installs_upgrades_and_uninstalls_it() {
     installed.helm(&["upgrade", "--set", "webhook.timeoutSeconds=7"]);
     assert_eq!(written(&cluster), before);
     assert_eq!(sidecars(&here, "shipper").map(|sidecars| sidecars.len()), Some(1));
+    let [path, _] = installed.configurations();
+    let annotations = &cluster.api.get(&path).json()["metadata"]["annotations"];
+    assert_eq!(annotations.get("pillion.dev/strict-ca-bundle"), None, "Helm has written no caBundle");
 
     // Helm deletes the Deployment and, while its pods drain, what gave them their rights.
     for replica in installed.replicas() {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// In which API servers learn that a webhook configuration has changed.
-const LEARN: Duration = Duration::from_secs(1);
+pub(super) const LEARN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Outcome {
+pub(super) enum Outcome {
     Injected,
     Bare,
     Refused,
@@ -19,14 +19,14 @@ enum Outcome {
 
 /// Pods that were asked for, each with the moment.
 #[derive(Default)]
-struct Load {
+pub(super) struct Load {
     pods: Mutex<Vec<(Instant, Outcome)>>,
     over: AtomicBool,
 }
 
 impl Load {
     /// Asks for a pod ten times a second.
-    fn run(&self, here: &Namespace) {
+    pub(super) fn run(&self, here: &Namespace) {
         while !self.over.load(Ordering::Relaxed) {
             let begun = Instant::now();
             let answer = here.create("v1", "pods?dryRun=All", &pod("web", "shipper"));
@@ -41,14 +41,14 @@ impl Load {
     }
 
     /// What came of the pods that were asked for from a moment on.
-    fn since(&self, moment: Instant) -> Vec<Outcome> {
+    pub(super) fn since(&self, moment: Instant) -> Vec<Outcome> {
         let pods = self.pods.lock().expect("nobody panics in between");
         pods.iter().filter(|(begun, _)| *begun >= moment).map(|(_, outcome)| *outcome).collect()
     }
 }
 
 /// Ends the load, also when a check fails.
-struct Ends<'a>(&'a Load);
+pub(super) struct Ends<'a>(pub(super) &'a Load);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {

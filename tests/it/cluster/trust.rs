@@ -17,18 +17,14 @@ const LACKS: &str = "the caBundle of mutatingwebhookconfigurations/pillion lacks
 
 /// Makes `bundle` the `caBundle` of each webhook.
 fn set_bundles(installed: &Installed<'_>, bundle: &Value) {
-    for path in installed.configurations() {
-        let change = json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle}]);
-        let changed = installed.cluster.api.patch(&path, &change);
-        assert_eq!(changed.status, 200, "{}", changed.text());
-    }
+    installed.set_clients("caBundle", bundle);
 }
 
-fn bundles(installed: &Installed<'_>) -> [Value; 2] {
-    installed.configurations().map(|path| {
-        let mut configuration = installed.cluster.api.get(&path).json();
-        configuration["webhooks"][0]["clientConfig"]["caBundle"].take()
-    })
+/// The `caBundle` of each webhook: two for pods, and that for templates.
+fn bundles(installed: &Installed<'_>) -> Vec<Value> {
+    let configurations = installed.configurations().map(|path| installed.cluster.api.get(&path).json());
+    let webhooks = configurations.iter().flat_map(|it| it["webhooks"].as_array().expect("it has webhooks"));
+    webhooks.map(|webhook| webhook["clientConfig"]["caBundle"].clone()).collect()
 }
 
 /// Gives the role its rules, but for a change; the last is about the webhook configurations.
@@ -87,7 +83,7 @@ fn a_bundle_of_others_is_left_to_the_leader_and_a_replica_that_starts_waits_for_
     });
     assert!(readyz(&replica).1.contains("[+]certificate ok\n"));
     assert_eq!(replica.metric("pillion_certificate_untrusted", &[]), 1.0);
-    assert_eq!(bundles(&installed), [foreign.clone(), foreign.clone()]);
+    assert_eq!(bundles(&installed), vec![foreign.clone(); 3]);
 
     drop(holder);
     installed.await_ready(&replica);
@@ -143,7 +139,7 @@ fn webhooks_that_are_called_by_url_are_left_to_the_leader_and_not_waited_for() {
         let replica = installed.add();
         assert!(!replica.leads() && readyz(&replica).1.contains("[+]ca-bundle ok\n"));
     }
-    assert_eq!(bundles(&installed), [Value::Null, Value::Null]);
+    assert_eq!(bundles(&installed), [Value::Null, Value::Null, Value::Null]);
 }
 
 #[test]

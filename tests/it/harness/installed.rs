@@ -30,6 +30,7 @@ pub(crate) struct Install<'a> {
     cluster: &'a Cluster,
     release: &'a str,
     values: Value,
+    chart: String,
     with_helm: bool,
     by_service: bool,
 }
@@ -40,6 +41,7 @@ pub(crate) struct Installed<'a> {
     pub(crate) manifests: Vec<Value>,
     release: String,
     values: Value,
+    chart: String,
     by_service: bool,
     pods: Arc<Pods>,
     kubeconfig: String,
@@ -58,7 +60,8 @@ struct Pods {
 
 impl<'a> Install<'a> {
     pub(crate) fn on(cluster: &'a Cluster) -> Install<'a> {
-        Install { cluster, release: "pillion", values: json!({}), with_helm: false, by_service: false }
+        let chart = CHART.to_owned();
+        Install { cluster, release: "pillion", values: json!({}), chart, with_helm: false, by_service: false }
     }
 
     /// Values for the chart, in addition to those of earlier calls.
@@ -75,6 +78,11 @@ impl<'a> Install<'a> {
     /// By `helm install` and not by `kubectl apply`.
     pub(crate) fn with_helm(self) -> Install<'a> {
         Install { with_helm: true, ..self }
+    }
+
+    /// By `helm install` of another chart than this repository's, to which it can be upgraded.
+    pub(crate) fn with_helm_from(self, chart: &str) -> Install<'a> {
+        Install { chart: chart.to_owned(), ..self.with_helm() }
     }
 
     /// The API server calls the Service, as the chart has it by default.
@@ -94,7 +102,7 @@ impl<'a> Install<'a> {
     /// Installs what Helm renders, and starts no replica yet.
     #[track_caller]
     pub(crate) fn apply(self) -> Installed<'a> {
-        let Install { cluster, release, mut values, with_helm, by_service } = self;
+        let Install { cluster, release, mut values, chart, with_helm, by_service } = self;
         let pods = Arc::new(Pods::default());
         let service = {
             let pods = Arc::clone(&pods);
@@ -110,6 +118,7 @@ impl<'a> Install<'a> {
             manifests: Vec::new(),
             release: release.to_owned(),
             values,
+            chart,
             by_service,
             pods,
             kubeconfig: String::new(),
@@ -162,13 +171,7 @@ impl Installed<'_> {
             let path = format!("/api/v1/namespaces/{}/services/{name}", self.release);
             let changed = api.merge(&path, &alias);
             assert_eq!(changed.status, 200, "{}", changed.text());
-            let port = json!([{
-                "op": "replace", "path": "/webhooks/0/clientConfig/service/port", "value": self.service.address.port()
-            }]);
-            for path in self.configurations() {
-                let changed = api.patch(&path, &port);
-                assert_eq!(changed.status, 200, "{}", changed.text());
-            }
+            self.set_clients("service/port", &json!(self.service.address.port()));
         }
         let api_server = format!("https://{}", self.link.address);
         self.kubeconfig = self.cluster.kubeconfig(&api_server, &self.token(), &self.release);
@@ -183,14 +186,30 @@ impl Installed<'_> {
         })
     }
 
-    /// Runs the real Helm on the release: `install`, `upgrade` or `uninstall`, and flags.
+    /// Sets a field in the `clientConfig` of each webhook.
+    #[track_caller]
+    pub(crate) fn set_clients(&self, field: &str, value: &Value) {
+        let api = &self.cluster.api;
+        for path in self.configurations() {
+            let webhooks = api.get(&path).json()["webhooks"].as_array().map_or(0, Vec::len);
+            let change =
+                |at| json!({"op": "add", "path": format!("/webhooks/{at}/clientConfig/{field}"), "value": value});
+            let changed = api.patch(&path, &(0..webhooks).map(change).collect());
+            assert_eq!(changed.status, 200, "{}", changed.text());
+        }
+    }
+
+    /// Runs the real Helm on the release: `install`, `upgrade`, `rollback` or `uninstall`, and flags.
     #[track_caller]
     pub(crate) fn helm(&self, arguments: &[&str]) {
         let (command, flags) = arguments.split_first().expect("a command");
-        let on_chart = *command != "uninstall";
-        let chart = if on_chart { &[CHART][..] } else { &[] };
+        let chart = match *command {
+            "install" => &[&*self.chart][..],
+            "upgrade" => &[CHART],
+            _ => &[],
+        };
         let arguments = [&[command, &*self.release], chart, flags].concat();
-        self.run_helm(&arguments, on_chart.then_some(&self.values));
+        self.run_helm(&arguments, (!chart.is_empty()).then_some(&self.values));
     }
 
     #[track_caller]

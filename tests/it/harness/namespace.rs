@@ -115,6 +115,7 @@ impl Namespace {
         let mut objects = objects.into_iter();
         let mut configuration = objects.find(|object| object["kind"] == "MutatingWebhookConfiguration").expect("one");
         configuration["metadata"]["name"] = json!(name);
+        configuration["webhooks"].as_array_mut().expect("it has webhooks").truncate(1);
         let webhook = &mut configuration["webhooks"][0];
         change(webhook);
         let here = json!({"kubernetes.io/metadata.name": self.name});
