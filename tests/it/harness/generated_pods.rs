@@ -144,6 +144,7 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// The pods of one seed.
+#[derive(Clone)]
 pub(crate) struct Generator {
     random: TestRng,
     /// Whether a change may be anything, and not only what an API server takes.
@@ -196,9 +197,11 @@ impl Generator {
             "env": [
                 {"name": "A", "value": "x"},
                 {"name": "FILE", "valueFrom": {"fileKeyRef": {"volumeName": "data", "path": "app.env", "key": "DB"}}},
+                {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "a-secret", "key": "key"}}},
                 {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
             ],
             "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}},
+            "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}],
             "restartPolicy": "Never",
             "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}],
             "livenessProbe": {"httpGet": {"port": "http", "httpHeaders": [{"name": "Host", "value": "a"}]}},
@@ -211,6 +214,33 @@ impl Generator {
             grown["spec"]["containers"][0][field] = value.clone();
             if !self.one_in(4) && is_right(&grown) {
                 pod = grown;
+            }
+        }
+        let of_spec = json!({
+            "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "4", "memory": "1Gi"}},
+            "dnsConfig": {"searches": vec!["a".repeat(250); 8]},
+            "topologySpreadConstraints": [{
+                "maxSkew": 1,
+                "topologyKey": "zone",
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"app": "web"}},
+                "matchLabelKeys": ["pod-template-hash"],
+            }],
+            "affinity": {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]},
+                    {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]},
+                ]}},
+                "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+                    "topologyKey": "zone",
+                    "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+                    "matchLabelKeys": ["pod-template-hash"],
+                }]},
+            },
+        });
+        for (field, value) in of_spec.as_object().expect("an object") {
+            if self.one_in(2) {
+                pod["spec"][field] = value.clone();
             }
         }
         for source in self.fields("Volume").into_iter().filter(|field| field != "name") {
@@ -229,13 +259,19 @@ impl Generator {
     /// A pod with one change that an API server most likely takes.
     pub(crate) fn grown(&mut self, pod: &Value) -> Value {
         self.is_wild = false;
-        self.changed(pod)
+        self.changed(pod, |_| true).expect("a pod has places")
     }
 
     /// A pod with one change to anything.
     pub(crate) fn mutated(&mut self, pod: &Value) -> Value {
+        self.mutated_at(pod, |_| true).expect("a pod has places")
+    }
+
+    /// A pod with one change to anything of these places: `Type.field` for what a field holds, `Type` for an object. `None`
+    /// if it has no such place.
+    pub(crate) fn mutated_at(&mut self, pod: &Value, is_wanted: impl Fn(&str) -> bool) -> Option<Value> {
         self.is_wild = true;
-        self.changed(pod)
+        self.changed(pod, is_wanted)
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {
@@ -246,13 +282,15 @@ impl Generator {
         self.below(of) == 0
     }
 
-    fn changed(&mut self, pod: &Value) -> Value {
+    fn changed(&mut self, pod: &Value, is_wanted: impl Fn(&str) -> bool) -> Option<Value> {
         let mut places = Vec::new();
         collect(pod, &json!({"ref": "Pod"}), "", "Pod", &mut places);
+        places.retain(|place| is_wanted(&place.field) || place.kind["ref"].as_str().is_some_and(&is_wanted));
         // Each field as often as any other one, however many of it there are.
         let fields: Vec<&str> =
             places.iter().map(|place| place.field.as_str()).collect::<BTreeSet<_>>().into_iter().collect();
-        loop {
+        // Some places hold nothing that can be changed.
+        for _ in 0..if fields.is_empty() { 0 } else { 50 } {
             let field = fields[self.below(fields.len())];
             let of_field: Vec<_> = places.iter().filter(|place| place.field == field).collect();
             let Place { path, field, kind } = of_field[self.below(of_field.len())];
@@ -262,9 +300,10 @@ impl Generator {
             // An expression that gives null leaves out the item of a list, so there is none.
             let is_null_item = value.is_null() && path.ends_with(|last: char| last.is_ascii_digit());
             if !is_null_item && changed != *pod {
-                return changed;
+                return Some(changed);
             }
         }
+        None
     }
 
     /// Changes a value of a type in place.
@@ -292,7 +331,7 @@ impl Generator {
                 2 if !items.is_empty() => items.push(items[self.below(items.len())].clone()),
                 3 => {
                     let one = self.value(field, item);
-                    let count = [3, 4, 21, 33][self.below(4)];
+                    let count = [3, 4, 21, 33, 256][self.below(5)];
                     items.extend(std::iter::repeat_n(one, count));
                 }
                 _ => items.push(self.value(field, item)),
