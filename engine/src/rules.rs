@@ -8,6 +8,7 @@
 pub(crate) mod across;
 pub(crate) mod parts;
 pub(crate) mod ports;
+pub(crate) mod references;
 pub(crate) mod report;
 mod reserve;
 pub(crate) mod row;

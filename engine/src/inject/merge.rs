@@ -3,10 +3,10 @@
 
 mod containers;
 mod contains;
+mod lists;
 mod table;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use self::contains::{contains, lacking};
 pub use self::table::MERGE_RULES;
@@ -400,59 +400,6 @@ impl<'a> Merge<'_, 'a> {
                 }
             }
         }
-    }
-
-    fn list(&mut self, target: &mut Node<'a>, kind: &Type, keys: &[String], given: Node<'a>, path: &Path<'_>) {
-        let Some(items) = target.items() else { return self.malformed(path) };
-        let given = given.into_items();
-        // So few are looked for one by one.
-        const FEW: usize = 4;
-        let mut known = (given.len() > FEW)
-            .then(|| HashMap::<_, _>::from_iter(items.iter().enumerate().map(|(at, item)| (item.key(keys), at))));
-        for given in given {
-            if self.room.is_exceeded {
-                return;
-            }
-            let key = given.key(keys);
-            let here = &path.at(&key);
-            // Of two variables of one name Kubernetes takes the last.
-            let found = match &known {
-                Some(known) => known.get(&key).copied(),
-                None => items.iter().rposition(|item| item.key(keys) == key),
-            };
-            match found {
-                None => {
-                    items.push(self.add(given, here));
-                    if let Some(known) = &mut known {
-                        known.insert(key, items.len() - 1);
-                    }
-                }
-                Some(at) => {
-                    let existing = &mut items[at];
-                    if !self.is_mount_of_another(existing, &given, here) {
-                        self.resolve(existing, given, kind, keys, here);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether another volume is mounted at this path. That is a conflict.
-    fn is_mount_of_another(&mut self, existing: &Node<'a>, given: &Node<'a>, path: &Path<'_>) -> bool {
-        let mut steps = path.steps_back();
-        let (Some(at), Some("volumeMounts" | "volumeDevices"), Some(container)) =
-            (steps.next(), steps.next(), steps.next())
-        else {
-            return false;
-        };
-        let [wanted, volume] = [given, existing].map(|mount| mount.view().text("name"));
-        if volume == wanted {
-            return false;
-        }
-        let what = format!("the mount at {} in container {}", shown(at), shown(container));
-        let difference = format!(", of the volumes {} and {}", shown(&wanted), shown(&volume));
-        self.conflict(existing.by, &what, &difference, "mount one elsewhere");
-        true
     }
 }
 

@@ -12,6 +12,7 @@ use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
 use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
 use crate::rules::ports::port_clashes;
+use crate::rules::references::late_references_of_pod;
 
 /// Completes a decision.
 pub(super) fn respond<'a>(
@@ -64,8 +65,9 @@ pub(super) fn respond<'a>(
         words.extend([comma, name.as_str(), "=", word.as_str()]);
         decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
-    if denials.is_empty() {
-        decision.warnings.extend(advice(tree.view().get("spec").map(port_clashes).unwrap_or_default()));
+    if let Some(spec) = tree.view().get("spec").filter(|_| denials.is_empty()) {
+        decision.warnings.extend(advice(port_clashes(spec)));
+        decision.warnings.extend(advice(late_references_of_pod(spec)));
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {

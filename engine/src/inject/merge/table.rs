@@ -24,10 +24,10 @@ rules! {
         "The pod's value wins; if it is of another volume: conflict";
     ENV "`env`"
         "same name"
-        "The pod's value wins; new ones go behind the pod's own, so they can refer to these";
+        "The pod's value wins; new ones go behind the pod's own, so they can refer to these, and win over the same key of its `envFrom`; with `override`, what a replaced one refers to goes in front of it; of one name twice in an entry both count, as in a pod";
     ENV_FROM "`envFrom`"
         "same ConfigMap or Secret, and same `prefix`"
-        "The pod's value wins; new ones go behind";
+        "The pod's value wins; new ones go in front, because the last source of a key wins: the pod's own, or with `override` the template's";
     PORTS "`ports`" "same `containerPort` and `protocol`" "The pod's value wins";
     RESOURCES "`resources`" "each resource of `requests` and `limits`; `claims` as a whole" "The pod's value wins";
     LIFECYCLE "`lifecycle`" "`postStart`, `preStop` and `stopSignal`, each as a whole" "The pod's value wins";
