@@ -82,6 +82,14 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
     report.into_violations()
 }
 
+/// What an API server lets pass in a pod with what templates brought, and what most likely is not what anybody wants.
+pub(crate) fn warnings(spec: View<'_>) -> Vec<String> {
+    let mut warnings = ports::port_clashes(spec);
+    warnings.extend(references::late_references_of_pod(spec));
+    warnings.extend(across::endless_containers(spec));
+    warnings
+}
+
 /// What is wrong with what templates brought into a pod. Volumes that are `hidden` count as not there.
 pub(crate) fn violations_of_templates(pod: View<'_>, hidden: &HashSet<String>) -> Vec<Violation> {
     let mut report = Report::default();

@@ -43,11 +43,14 @@ pub struct Template {
     pub(crate) namespace_selector: Option<Selector>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) placement: Placement,
-    /// The operating systems of pods that it is for.
+    /// The operating systems of pods that it is for, as far as it says so; without any it is Linux.
     pub(crate) os: Vec<String>,
-    pub(crate) host_network: bool,
+    /// Whether it is for pods on their node's network, if it says so.
+    pub(crate) host_network: Option<bool>,
     /// Whether its containers get no API token.
     pub(crate) withholds_token: bool,
+    /// Whether it is written that they need one.
+    pub(crate) needs_token: bool,
     /// How many values and expressions stand in its `spec`.
     pub(crate) weight: usize,
     /// How many of the expressions read more than parameters.

@@ -57,7 +57,8 @@ struct TemplateSpec {
     /// Where added init containers go: {position: BeforeInit} (default), {position: AfterInit}, {before: NAME} or
     /// {after: NAME}.
     placement: Option<Placement>,
-    /// Whether the added containers get the pod's API token. Default: true, as Kubernetes does.
+    /// Whether the added containers get the pod's API token. Default: true, as Kubernetes does. Written, true says that
+    /// they need it, and a pod that declines it is warned of.
     service_account_token: Option<bool>,
     /// Volumes that may be there already, from the pod or from another template.
     shares: Option<Vec<String>>,

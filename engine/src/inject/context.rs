@@ -31,7 +31,7 @@ impl<'a> Context<'a> {
         match by {
             By::Pod | By::Pillion => None,
             By::Earlier(number) => Some(&self.status.templates[usize::from(number)].name),
-            By::Now(number) => Some(&self.names[usize::from(number)]),
+            By::Now(number) | By::Copy(number) => Some(&self.names[usize::from(number)]),
         }
     }
 
@@ -46,7 +46,7 @@ impl<'a> Context<'a> {
     pub(super) fn volumes_of_later(&self, number: u16, given: &HashSet<&str>, tree: &Node<'_>) -> HashSet<String> {
         let later = &self.names[usize::from(number) + 1..];
         let is_later = |node: &&Node<'_>| {
-            matches!(node.by, By::Earlier(_))
+            matches!(node.by, By::Earlier(_) | By::Copy(_))
                 && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
         };
         let volumes = tree.opened_list("volumes").iter().filter(is_later);

@@ -8,6 +8,7 @@ mod table;
 
 use std::borrow::Cow;
 
+pub(super) use self::containers::{is_copy_of_container, is_copy_of_volume};
 use self::contains::{contains, lacking};
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
@@ -41,6 +42,9 @@ struct Merge<'m, 'a> {
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
+    /// Whether the pod has all of the template's containers, and these are some.
+    is_there: bool,
+    warnings: Vec<String>,
     volumes: Vec<String>,
     /// The result at each place, if it is asked for.
     places: Option<Vec<PlaceDecision>>,
@@ -52,6 +56,9 @@ pub(super) struct Merged {
     pub(super) volumes: Vec<String>,
     /// Where an existing value wins.
     pub(super) existing: Few,
+    /// Whether the pod has all of the template's containers, and these are some.
+    pub(super) is_there: bool,
+    pub(super) warnings: Vec<String>,
     pub(super) places: Vec<PlaceDecision>,
 }
 
@@ -90,6 +97,8 @@ pub(super) fn merge<'a>(
         overrides: false,
         conflicts: Few::default(),
         existing: Few::default(),
+        is_there: false,
+        warnings: Vec::new(),
         volumes: Vec::new(),
         places: context.explains.then(Vec::new),
     };
@@ -106,8 +115,8 @@ pub(super) fn merge<'a>(
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        let Merge { volumes, existing, places, .. } = merge;
-        Ok(Merged { volumes, existing, places: places.unwrap_or_default() })
+        let Merge { volumes, existing, is_there, warnings, places, .. } = merge;
+        Ok(Merged { volumes, existing, is_there, warnings, places: places.unwrap_or_default() })
     }
 }
 
@@ -118,7 +127,7 @@ impl<'a> Merge<'_, 'a> {
 
     /// Whether this template brought something in an earlier call.
     fn is_ours(&self, by: By) -> bool {
-        matches!(by, By::Earlier(_)) && self.context.name(by) == Some(self.name())
+        matches!(by, By::Earlier(_) | By::Copy(_)) && self.context.name(by) == Some(self.name())
     }
 
     /// The template that brought something, unless it is the one at hand.

@@ -11,8 +11,7 @@ use crate::json::fragment::write_json;
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
 use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
-use crate::rules::ports::port_clashes;
-use crate::rules::references::late_references_of_pod;
+use crate::rules;
 
 /// Completes a decision.
 pub(super) fn respond<'a>(
@@ -66,8 +65,7 @@ pub(super) fn respond<'a>(
         decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
     if let Some(spec) = tree.view().get("spec").filter(|_| denials.is_empty()) {
-        decision.warnings.extend(advice(port_clashes(spec)));
-        decision.warnings.extend(advice(late_references_of_pod(spec)));
+        decision.warnings.extend(advice(rules::warnings(spec)));
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {

@@ -48,7 +48,7 @@ pub(crate) fn late_references(container: View<'_>) -> Vec<(usize, View<'_>, Stri
 
 /// What to say of such variables that templates brought into the pod's own containers. What a template's own container
 /// holds was judged when it was loaded.
-pub(crate) fn late_references_of_pod(spec: View<'_>) -> Vec<String> {
+pub(super) fn late_references_of_pod(spec: View<'_>) -> Vec<String> {
     let own = containers(spec).filter(|container| container.tree.is_touched() && !container.tree.is_new());
     let sentences = own.flat_map(|container| {
         let (list, name) = (container.list, shown(&container.name()).into_owned());

@@ -119,7 +119,8 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         fields.wrong_field("os", "must hold linux, windows or both");
     }
     let mut body = node.clone();
-    let withholds_token = fields.boolean("serviceAccountToken") == Some(false);
+    let token = fields.boolean("serviceAccountToken");
+    let withholds_token = token == Some(false);
     if withholds_token {
         token::withhold(diagnostics, &mut body);
     }
@@ -133,9 +134,9 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
     if fields.get("app").is_none() && !gives("metadata") && !gives("spec") {
         fields.wrong("gives a pod nothing: write pod.metadata, pod.spec or app");
     }
-    let host_network = fields.boolean("hostNetwork").unwrap_or_default();
+    let host_network = fields.boolean("hostNetwork");
     let on_host = pod.and_then(|pod| pod.get("spec")?.get("hostNetwork"));
-    if let Some(node) = on_host.filter(|node| node.value == Value::Bool(true) && !host_network) {
+    if let Some(node) = on_host.filter(|node| node.value == Value::Bool(true) && host_network != Some(true)) {
         diagnostics.add(node.position, "spec.pod.spec.hostNetwork", "needs spec.hostNetwork: true as well");
     }
     let holes = part.holes.iter().chain(app.iter().flat_map(|entry| &entry.holes));
@@ -149,10 +150,11 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         digest: digest(&[json.to_string().as_bytes()]),
         host_network,
         withholds_token,
+        needs_token: token == Some(true),
         weight: node.size() + expressions.len(),
         reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
         loops: expressions.iter().any(|expression| expression.loops),
-        os: if os.is_empty() { vec!["linux".into()] } else { os },
+        os,
         allows_shadowing: fields.boolean("allowShadowing").unwrap_or_default(),
         namespace_selector: Selector::parse(fields),
         on_error: fields.choice("onError", &[("Deny", OnError::Deny), ("Skip", OnError::Skip)]),

@@ -1,12 +1,15 @@
 //! Containers and volumes. A template brings each of them whole, and no two have one name: what is there already under that
 //! name must be the same, or it is a conflict.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::Merge;
 use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
-use crate::inject::token::NO_TOKEN_VOLUME;
+use crate::inject::token::{self, NO_TOKEN_VOLUME};
 use crate::json::{By, Node, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH};
 use crate::schema::Schema;
@@ -34,23 +37,63 @@ impl<'a> Merge<'_, 'a> {
         [init_containers, containers, volumes]: [Vec<Node<'a>>; 3],
         path: &Path<'_>,
     ) {
-        let mut found = Vec::new();
+        let mut misplaced = self.misplaced(spec);
+        let (mut found, mut names) = (Vec::new(), HashSet::new());
         for (list, given) in [("initContainers", init_containers), ("containers", containers)] {
             // A template's own containers keep their order, those that are there already included.
             let mut behind = 0;
             for container in given {
-                found.push(self.container(spec, list, container, &mut behind, path));
+                if !self.is_repeated(&mut names, "container", &container) {
+                    found.push(self.container(spec, list, container, &mut behind, path));
+                }
+            }
+            if list == "initContainers" && found.contains(&Presence::New) {
+                self.warnings.extend(misplaced.take());
             }
         }
         // A copy of an injected pod that lost its annotations has our volumes as well as our containers. Where a container
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
-        let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
+        self.is_there = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
+        names.clear();
         for volume in volumes {
-            self.volume(spec, volume, is_copy, path);
+            if !self.is_repeated(&mut names, "volume", &volume) {
+                self.volume(spec, volume, path);
+            }
         }
-        if self.rendered.template.withholds_token && !found.is_empty() {
-            self.volume_without_token(spec, found.contains(&Presence::New), path);
+        let (template, has_new) = (self.rendered.template, found.contains(&Presence::New));
+        if template.withholds_token && !found.is_empty() {
+            self.volume_without_token(spec, has_new, path);
         }
+        if template.needs_token && has_new && token::is_declined(spec.view()) {
+            self.warnings.push(format!(
+                "template \"{}\" needs the API token, and a pod with automountServiceAccountToken: false has none",
+                template.name
+            ));
+        }
+    }
+
+    /// Whether a parameter makes two containers or two volumes of the template one. That is a conflict.
+    fn is_repeated(&mut self, names: &mut HashSet<Cow<'a, str>>, what: &str, given: &Node<'a>) -> bool {
+        let Some(name) = given.name() else { return false };
+        if names.contains(&name) {
+            self.conflict(self.by, &format!("{what} \"{}\"", shown(&name)), "", "rename one");
+            return true;
+        }
+        names.insert(name);
+        false
+    }
+
+    /// Why the template's init containers cannot have the place that it gives them.
+    fn misplaced(&self, spec: &mut Node<'a>) -> Option<String> {
+        let template = self.rendered.template;
+        let (Placement::Before(beside) | Placement::After(beside)) = &template.placement else { return None };
+        let mut is_in = |list: &str| spec.list(list).iter().any(|item| item.is_named(beside));
+        let why = match (is_in("initContainers"), is_in("containers")) {
+            (true, _) => return None,
+            (_, true) => "is a regular container, and these start after all init containers",
+            _ => "is no init container of this pod, or comes with a later template",
+        };
+        Some(format!("template \"{}\": {beside}, which its placement names, {why}", template.name))
     }
 
     /// Adds what covers the token to a pod that has a new container, or that lost it. A pod that was injected by an older
@@ -58,7 +101,7 @@ impl<'a> Merge<'_, 'a> {
     fn volume_without_token(&mut self, spec: &mut Node<'a>, has_new: bool, path: &Path<'_>) {
         let is_lost = || self.context.is_missing(self.name(), &path.at("volumes").at(NO_TOKEN).pointer());
         if has_new || is_lost() || spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN)) {
-            self.volume(spec, Node::fragment(&NO_TOKEN_VOLUME, self.by), true, path);
+            self.volume(spec, Node::fragment(&NO_TOKEN_VOLUME, self.by), path);
         }
     }
 
@@ -120,25 +163,16 @@ impl<'a> Merge<'_, 'a> {
             return Presence::There;
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
-        let is_same = |field: &str| existing.get(field).map(View::to_value) == given.get(field).map(View::to_value);
-        let is_image = is_same_image(&given.text("image"), &existing.text("image"));
         let (pod, list) = (&self.rendered.template.pod, path.tokens()[1]);
-        let program = PROGRAM.iter().copied().find(|field| {
-            let is_kept = is_same(field) || *field == "image" && is_image;
-            required && !is_kept && !pod.varies_with_pod(list, &name, field)
-        });
-        let mut lacking = lacking(existing, given, Schema::get().container);
-        lacking.retain(|field| match field.as_str() {
-            "image" => !is_image,
-            // `kubectl debug --copy-to` takes them out.
-            field => !field.ends_with("Probe") || existing.get(field).is_some(),
-        });
-        let is_known = is_ours || self.owner(by).is_none() && lacking.is_empty();
+        let mut program = other_program(existing, given);
+        let program = program.find(|field| required && !pod.varies_with_pod(list, &name, field));
+        let lacking = first_lacking(existing, given);
+        let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
             self.note(path, || Effect::AlreadyThere);
             return Presence::There;
         }
-        let difference = match program.or(lacking.first().map(String::as_str)) {
+        let difference = match program.or(lacking.as_deref()) {
             Some(field) if in_same_list => format!(", which differ in {field}"),
             _ => String::new(),
         };
@@ -146,7 +180,7 @@ impl<'a> Merge<'_, 'a> {
         Presence::InConflict
     }
 
-    fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, path: &Path<'_>) {
+    fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         let name = given.name().unwrap_or_default();
         let path = path.at("volumes");
         let path = &path.at(&name);
@@ -158,10 +192,14 @@ impl<'a> Merge<'_, 'a> {
             items.push(self.add(given, path));
             return;
         };
-        let is_same = || contains(existing.view(), given.view(), Schema::get().spec.item("volumes"));
+        let kind = Schema::get().spec.item("volumes");
+        if self.rendered.shares(&name) {
+            return self.keep_existing(existing, given, kind, Schema::get().spec.keys("volumes"), path);
+        }
+        let is_same = || is_copy_of_volume(existing.view(), given.view());
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
-        let is_copied = || is_copy && is_same();
-        if self.rendered.shares(&name) || is_ours || is_copied() {
+        let is_copied = || (self.is_there || name == NO_TOKEN) && is_same();
+        if is_ours || is_copied() {
             return self.note(path, || Effect::AlreadyThere);
         }
         let fix = if name == NO_TOKEN { "rename the pod's" } else { "rename one, or list it in the template's shares" };
@@ -172,7 +210,7 @@ impl<'a> Merge<'_, 'a> {
     fn place(&self, items: &[Node<'_>]) -> usize {
         let placed = |by: By| self.context.placement(by);
         let is_in_front = |item: &Node<'_>| match item.by {
-            By::Earlier(_) => true,
+            By::Earlier(_) | By::Copy(_) => true,
             by => placed(by).is_some_and(|placement| *placement != Placement::AfterInit),
         };
         let behind_ours = || items.iter().take_while(|item| is_in_front(item)).count();
@@ -190,6 +228,32 @@ impl<'a> Merge<'_, 'a> {
             },
         }
     }
+}
+
+/// Whether a container of the pod runs what a template's does, and holds all that it says.
+pub(in crate::inject) fn is_copy_of_container(existing: View<'_>, given: View<'_>) -> bool {
+    other_program(existing, given).next().is_none() && first_lacking(existing, given).is_none()
+}
+
+pub(in crate::inject) fn is_copy_of_volume(existing: View<'_>, given: View<'_>) -> bool {
+    contains(existing, given, Schema::get().spec.item("volumes"))
+}
+
+/// The fields of what a container runs that are not the template's.
+fn other_program<'v>(existing: View<'v>, given: View<'v>) -> impl Iterator<Item = &'static str> + use<'v> {
+    PROGRAM.iter().copied().filter(move |field| match *field {
+        "image" => !is_same_image(&given.text("image"), &existing.text("image")),
+        field => existing.get(field).map(View::to_value) != given.get(field).map(View::to_value),
+    })
+}
+
+/// The first field that a container of the pod does not hold as a template gives it.
+fn first_lacking(existing: View<'_>, given: View<'_>) -> Option<String> {
+    lacking(existing, given, Schema::get().container).into_iter().find(|field| match field.as_str() {
+        "image" => !is_same_image(&given.text("image"), &existing.text("image")),
+        // `kubectl debug --copy-to` takes them out.
+        field => !field.ends_with("Probe") || existing.get(field).is_some(),
+    })
 }
 
 /// Whether one image is the other: pulled from a mirror perhaps, or pinned by another webhook.
