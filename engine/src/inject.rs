@@ -84,6 +84,7 @@ impl Selection<'_> {
                 status: &status,
                 missing,
                 rendered: &rendered,
+                image_mirrors: &catalog.image_mirrors,
                 token: token.as_ref(),
                 explains,
             },

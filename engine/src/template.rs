@@ -19,6 +19,7 @@ pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
 use self::part::Hole;
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
+use crate::image::ImageMirror;
 use crate::json::Fragment;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
@@ -47,6 +48,8 @@ pub struct Template {
     pub(crate) os: Vec<String>,
     /// Whether it is for pods on their node's network, if it says so.
     pub(crate) host_network: Option<bool>,
+    /// Where its containers may have their images from, beside the mirrors of all templates.
+    pub(crate) image_mirrors: Vec<ImageMirror>,
     /// Whether its containers get no API token.
     pub(crate) withholds_token: bool,
     /// Whether it is written that they need one.

@@ -66,6 +66,9 @@ struct TemplateSpec {
     os: Option<Vec<String>>,
     /// Whether the template is for pods on their node's network, too.
     host_network: Option<bool>,
+    /// Registries that have copies of the template's images, such as mirror.example.com/docker-hub: where the namespace
+    /// requires the template, its containers may have their images from there, too.
+    image_mirrors: Option<Vec<String>>,
     /// Whether a namespace may have its own template of this name instead (of a ClusterInjectionTemplate).
     allow_shadowing: Option<bool>,
     /// A partial pod that is merged into the pod: metadata and spec, in Kubernetes' own fields. Values can be

@@ -47,9 +47,11 @@ impl<'a> Injection<'a> {
         let existing = |list: &str, name: &str| {
             tree.opened_list(list).iter().find(|item| item.is_named(name)).filter(|item| item.by == By::Copy(number))
         };
+        let may_have = |image: &str, asked: &str| self.context.may_have_image(rendered.template, image, asked);
         let has_containers = ["initContainers", "containers"].into_iter().all(|list| {
             given.view().list(list).all(|container| {
-                existing(list, &container.text("name")).is_some_and(|it| is_copy_of_container(it.view(), container))
+                existing(list, &container.text("name"))
+                    .is_some_and(|it| is_copy_of_container(it.view(), container, may_have))
             })
         });
         has_containers

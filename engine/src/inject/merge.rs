@@ -209,7 +209,7 @@ impl<'a> Merge<'_, 'a> {
         let is_there = match kind {
             // Keys can be the same and be written otherwise: `/data` and `/data/`.
             Type::Object(object) if !keys.is_empty() => {
-                lacking(existing.view(), given.view(), object).iter().all(|field| keys.contains(field))
+                lacking(existing.view(), given.view(), object).all(|field| keys.iter().any(|key| *key == field))
             }
             _ => contains(existing.view(), given.view(), kind),
         };

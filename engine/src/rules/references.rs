@@ -49,18 +49,18 @@ pub(crate) fn late_references(container: View<'_>) -> Vec<(usize, View<'_>, Stri
 /// What to say of such variables that templates brought into the pod's own containers. What a template's own container
 /// holds was judged when it was loaded.
 pub(super) fn late_references_of_pod(spec: View<'_>) -> Vec<String> {
-    let own = containers(spec).filter(|container| container.tree.is_touched() && !container.tree.is_new());
-    let sentences = own.flat_map(|container| {
-        let (list, name) = (container.list, shown(&container.name()).into_owned());
-        late_references(container.tree).into_iter().map(move |(_, variable, later)| {
-            let (variable, later) = (variable.text("name"), shown(&later).into_owned());
-            format!(
-                "{list}[{name}].env[{}] refers to $({later}), which is only defined after it; give {later} first",
-                shown(&variable)
-            )
-        })
-    });
-    sentences.collect()
+    let mut sentences = Vec::new();
+    for container in containers(spec).filter(|container| container.tree.is_touched() && !container.tree.is_new()) {
+        for (_, variable, later) in late_references(container.tree) {
+            let (name, variable) = (container.name(), variable.text("name"));
+            let (name, variable, later) = (shown(&name), shown(&variable), shown(&later));
+            sentences.push(format!(
+                "{}[{name}].env[{variable}] refers to $({later}), which is only defined after it; give {later} first",
+                container.list
+            ));
+        }
+    }
+    sentences
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::parameter;
 use super::part::{Compiler, WRITTEN_OUT};
 use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, token};
 use crate::expression::{Expression, Scope, pieces};
+use crate::image::ImageMirror;
 use crate::names::{OnError, TemplateName, digest, is_dns_label};
 use crate::rules::report::Place;
 use crate::schema::{Schema, Type};
@@ -28,7 +29,7 @@ const METADATA: &[&str] = &[
 #[rustfmt::skip]
 const SPEC: &[&str] = &[
     "description", "parameters", "when", "namespaceSelector", "onError", "placement", "serviceAccountToken", "shares",
-    "os", "hostNetwork", "allowShadowing", "pod", "app",
+    "os", "hostNetwork", "imageMirrors", "allowShadowing", "pod", "app",
 ];
 const APP_ENTRY: &[&str] = &["containers", "initContainers", "when", "override"];
 /// What a pod's own containers can receive.
@@ -75,6 +76,7 @@ fn report_size(diagnostics: &Diagnostics<'_>, spec: &Node) {
         ("entries of app", count(Some(spec), "app"), MAX_ITEMS),
         ("names of containers in app", names, MAX_NAMES),
         ("shares", count(Some(spec), "shares"), MAX_ITEMS),
+        ("image mirrors", count(Some(spec), "imageMirrors"), MAX_ITEMS),
         ("containers", count(pod, "initContainers") + count(pod, "containers"), MAX_ITEMS),
         ("volumes", count(pod, "volumes"), MAX_ITEMS),
         ("values", spec.size(), MAX_VALUES),
@@ -149,6 +151,7 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         description: fields.string("description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[json.to_string().as_bytes()]),
         host_network,
+        image_mirrors: parse_image_mirrors(fields),
         withholds_token,
         needs_token: token == Some(true),
         weight: node.size() + expressions.len(),
@@ -183,6 +186,14 @@ fn parse_when(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {
         fields.wrong_field("when", message);
     }
     compiled.ok()
+}
+
+fn parse_image_mirrors(fields: &Fields<'_>) -> Vec<ImageMirror> {
+    let parse = |text: String| {
+        let mirror = text.parse();
+        mirror.map_err(|must| fields.wrong_field("imageMirrors", format!("holds {}, which {must}", shown(&text)))).ok()
+    };
+    fields.strings("imageMirrors").into_iter().filter_map(parse).collect()
 }
 
 fn parse_placement(spec: &Fields<'_>) -> Option<Placement> {

@@ -2,7 +2,6 @@
 //! name must be the same, or it is a conflict.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::Merge;
 use super::contains::{contains, lacking};
@@ -37,15 +36,18 @@ impl<'a> Merge<'_, 'a> {
         [init_containers, containers, volumes]: [Vec<Node<'a>>; 3],
         path: &Path<'_>,
     ) {
+        if self.is_repeated("container", init_containers.iter().chain(&containers))
+            || self.is_repeated("volume", volumes.iter())
+        {
+            return;
+        }
         let mut misplaced = self.misplaced(spec);
-        let (mut found, mut names) = (Vec::new(), HashSet::new());
+        let mut found = Vec::new();
         for (list, given) in [("initContainers", init_containers), ("containers", containers)] {
             // A template's own containers keep their order, those that are there already included.
             let mut behind = 0;
             for container in given {
-                if !self.is_repeated(&mut names, "container", &container) {
-                    found.push(self.container(spec, list, container, &mut behind, path));
-                }
+                found.push(self.container(spec, list, container, &mut behind, path));
             }
             if list == "initContainers" && found.contains(&Presence::New) {
                 self.warnings.extend(misplaced.take());
@@ -54,11 +56,8 @@ impl<'a> Merge<'_, 'a> {
         // A copy of an injected pod that lost its annotations has our volumes as well as our containers. Where a container
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
         self.is_there = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
-        names.clear();
         for volume in volumes {
-            if !self.is_repeated(&mut names, "volume", &volume) {
-                self.volume(spec, volume, path);
-            }
+            self.volume(spec, volume, path);
         }
         let (template, has_new) = (self.rendered.template, found.contains(&Presence::New));
         if template.withholds_token && !found.is_empty() {
@@ -72,15 +71,16 @@ impl<'a> Merge<'_, 'a> {
         }
     }
 
-    /// Whether a parameter makes two containers or two volumes of the template one. That is a conflict.
-    fn is_repeated(&mut self, names: &mut HashSet<Cow<'a, str>>, what: &str, given: &Node<'a>) -> bool {
-        let Some(name) = given.name() else { return false };
-        if names.contains(&name) {
-            self.conflict(self.by, &format!("{what} \"{}\"", shown(&name)), "", "rename one");
-            return true;
-        }
-        names.insert(name);
-        false
+    /// Whether a parameter makes two of a template's containers or volumes one. That is a conflict.
+    fn is_repeated<'n>(&mut self, what: &str, given: impl Iterator<Item = &'n Node<'a>> + Clone) -> bool
+    where
+        'a: 'n,
+    {
+        let names = given.filter_map(Node::name);
+        let mut repeated = names.clone().enumerate().filter(|(at, name)| names.clone().take(*at).any(|it| it == *name));
+        let Some((_, name)) = repeated.next() else { return false };
+        self.conflict(self.by, &format!("{what} \"{}\"", shown(&name)), "", "rename one");
+        true
     }
 
     /// Why the template's init containers cannot have the place that it gives them.
@@ -164,19 +164,24 @@ impl<'a> Merge<'_, 'a> {
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
         let (pod, list) = (&self.rendered.template.pod, path.tokens()[1]);
-        let mut program = other_program(existing, given);
+        let may_have = |image: &str, asked: &str| self.context.may_have_image(self.rendered.template, image, asked);
+        let mut program = other_program(existing, given, may_have);
         let program = program.find(|field| required && !pod.varies_with_pod(list, &name, field));
-        let lacking = first_lacking(existing, given);
+        let lacking = first_lacking(existing, given, may_have);
         let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
             self.note(path, || Effect::AlreadyThere);
             return Presence::There;
         }
-        let difference = match program.or(lacking.as_deref()) {
-            Some(field) if in_same_list => format!(", which differ in {field}"),
-            _ => String::new(),
+        let (difference, fix) = match program.or(lacking.as_deref()) {
+            Some("image") if in_same_list && required => {
+                let fix = "rename one, or list the mirror of the registry in the template's imageMirrors";
+                (format!(" with the image {}", shown(&existing.text("image"))), fix)
+            }
+            Some(field) if in_same_list => (format!(", which differ in {field}"), "rename one"),
+            _ => (String::new(), "rename one"),
         };
-        self.conflict(by, &format!("container \"{}\"", shown(&name)), &difference, "rename one");
+        self.conflict(by, &format!("container \"{}\"", shown(&name)), &difference, fix);
         Presence::InConflict
     }
 
@@ -230,9 +235,14 @@ impl<'a> Merge<'_, 'a> {
     }
 }
 
-/// Whether a container of the pod runs what a template's does, and holds all that it says.
-pub(in crate::inject) fn is_copy_of_container(existing: View<'_>, given: View<'_>) -> bool {
-    other_program(existing, given).next().is_none() && first_lacking(existing, given).is_none()
+/// Whether a container of the pod runs what a template's does, and holds all that it says. Of two images the container's own
+/// comes first.
+pub(in crate::inject) fn is_copy_of_container(
+    existing: View<'_>,
+    given: View<'_>,
+    may_have: impl Fn(&str, &str) -> bool + Copy,
+) -> bool {
+    other_program(existing, given, may_have).next().is_none() && first_lacking(existing, given, may_have).is_none()
 }
 
 pub(in crate::inject) fn is_copy_of_volume(existing: View<'_>, given: View<'_>) -> bool {
@@ -240,24 +250,26 @@ pub(in crate::inject) fn is_copy_of_volume(existing: View<'_>, given: View<'_>) 
 }
 
 /// The fields of what a container runs that are not the template's.
-fn other_program<'v>(existing: View<'v>, given: View<'v>) -> impl Iterator<Item = &'static str> + use<'v> {
+fn other_program(
+    existing: View<'_>,
+    given: View<'_>,
+    may_have: impl Fn(&str, &str) -> bool,
+) -> impl Iterator<Item = &'static str> {
     PROGRAM.iter().copied().filter(move |field| match *field {
-        "image" => !is_same_image(&given.text("image"), &existing.text("image")),
+        "image" => !may_have(&existing.text("image"), &given.text("image")),
         field => existing.get(field).map(View::to_value) != given.get(field).map(View::to_value),
     })
 }
 
 /// The first field that a container of the pod does not hold as a template gives it.
-fn first_lacking(existing: View<'_>, given: View<'_>) -> Option<String> {
-    lacking(existing, given, Schema::get().container).into_iter().find(|field| match field.as_str() {
-        "image" => !is_same_image(&given.text("image"), &existing.text("image")),
+fn first_lacking<'v>(
+    existing: View<'v>,
+    given: View<'v>,
+    may_have: impl Fn(&str, &str) -> bool,
+) -> Option<Cow<'v, str>> {
+    lacking(existing, given, Schema::get().container).find(|field| match &**field {
+        "image" => !may_have(&existing.text("image"), &given.text("image")),
         // `kubectl debug --copy-to` takes them out.
         field => !field.ends_with("Probe") || existing.get(field).is_some(),
     })
-}
-
-/// Whether one image is the other: pulled from a mirror perhaps, or pinned by another webhook.
-fn is_same_image(asked: &str, pulled: &str) -> bool {
-    let pulled = if asked.contains('@') { pulled } else { pulled.split('@').next().unwrap_or_default() };
-    asked.rsplit('/').next() == pulled.rsplit('/').next()
 }

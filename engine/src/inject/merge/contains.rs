@@ -1,5 +1,6 @@
 //! Whether the pod has what a template adds, after an API server has seen it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::json::{Kind, View};
@@ -13,7 +14,7 @@ pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> boo
         (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Kind::String(existing), _) => {
             wanted.amount().is_some_and(|wanted| parse_quantity(&existing) == Some(wanted))
         }
-        (Type::Object(object), Kind::Object, Kind::Object) => lacking(existing, wanted, object).is_empty(),
+        (Type::Object(object), Kind::Object, Kind::Object) => lacking(existing, wanted, object).next().is_none(),
         (Type::Map(kind), Kind::Object, Kind::Object) => wanted
             .members()
             .all(|wanted| existing.get(&wanted.name).is_some_and(|existing| contains(existing, wanted.value, kind))),
@@ -25,16 +26,21 @@ pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> boo
             let existing: HashMap<_, _> = existing.items().map(|it| (it.key(keys), it)).collect();
             wanted.items().all(|wanted| existing.get(&wanted.key(keys)).is_some_and(|it| contains(*it, wanted, item)))
         }
+        (_, Kind::String(existing), Kind::String(wanted)) => existing == wanted,
         _ => existing.to_value() == wanted.to_value(),
     }
 }
 
 /// The fields of a wanted object that an existing one does not hold.
-pub(super) fn lacking(existing: View<'_>, wanted: View<'_>, object: &Object) -> Vec<String> {
-    let is_lacking = |field: &str, wanted: View<'_>| match (existing.get(field), object.fields.get(field)) {
+pub(super) fn lacking<'v>(
+    existing: View<'v>,
+    wanted: View<'v>,
+    object: &'v Object,
+) -> impl Iterator<Item = Cow<'v, str>> {
+    let is_lacking = move |field: &str, wanted: View<'_>| match (existing.get(field), object.fields.get(field)) {
         (Some(existing), Some(kind)) => !contains(existing, wanted, kind),
         // An emptyDir says something by being there.
         _ => field == "emptyDir" || !wanted.says_nothing(),
     };
-    wanted.members().filter(|it| is_lacking(&it.name, it.value)).map(|it| it.name.into_owned()).collect()
+    wanted.members().filter(move |it| is_lacking(&it.name, it.value)).map(|it| it.name)
 }

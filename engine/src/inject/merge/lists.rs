@@ -12,6 +12,9 @@ use crate::rules::references::references;
 use crate::schema::Type;
 use crate::text::shown;
 
+/// So few are looked for one by one.
+const FEW: usize = 4;
+
 impl<'a> Merge<'_, 'a> {
     pub(super) fn list(
         &mut self,
@@ -44,8 +47,6 @@ impl<'a> Merge<'_, 'a> {
         given: Vec<Node<'a>>,
         path: &Path<'_>,
     ) {
-        // So few are looked for one by one.
-        const FEW: usize = 4;
         let mut known = (given.len() > FEW).then(|| places(items, keys));
         let own = items.len();
         for given in given {
@@ -85,42 +86,58 @@ impl<'a> Merge<'_, 'a> {
         given: Vec<Node<'a>>,
         path: &Path<'_>,
     ) {
-        let mut known = places(items, keys);
-        let mut left: HashMap<_, usize> = HashMap::new();
-        given.iter().for_each(|variable| *left.entry(variable.key(keys)).or_default() += 1);
+        let mut known = (given.len() > FEW).then(|| places(items, keys));
+        let mut left = (given.len() > FEW).then(|| numbers(&given, keys));
+        // Those that are given once more.
         let mut brought = HashSet::new();
-        for given in given {
+        let mut given = given.into_iter();
+        while let Some(variable) = given.next() {
             if self.room.is_exceeded {
                 return;
             }
-            let name = given.key(keys);
+            let name = variable.key(keys);
             let here = &path.at(&name);
-            let is_last = left.get_mut(&name).is_some_and(|left| {
-                *left -= 1;
-                *left == 0
-            });
-            match known.get(&name).copied() {
+            let is_last = match &mut left {
+                Some(left) => left.get_mut(&name).is_some_and(|left| {
+                    *left -= 1;
+                    *left == 0
+                }),
+                None => given.as_slice().iter().all(|later| later.key(keys) != name),
+            };
+            let found = match &known {
+                Some(known) => known.get(&name).copied(),
+                None => items.iter().rposition(|item| item.key(keys) == name),
+            };
+            match found {
                 // Both are recorded as one.
                 Some(_) if brought.contains(&name) => {
-                    if self.room.take_value(given.size()) {
-                        items.push(given.added());
+                    if self.room.take_value(variable.size()) {
+                        items.push(variable.added());
                     }
+                    continue;
                 }
                 Some(at) if self.overrides => {
-                    self.resolve(&mut items[at], given, kind, keys, here);
-                    brought.insert(name);
-                    if self.bring_forward(items, at) {
-                        known = places(items, keys);
+                    self.resolve(&mut items[at], variable, kind, keys, here);
+                    if self.bring_forward(items, at) && known.is_some() {
+                        known = Some(places(items, keys));
                     }
                 }
                 // Of two variables of one name Kubernetes takes the last.
-                Some(at) if is_last => self.resolve(&mut items[at], given, kind, keys, here),
-                Some(_) => {}
-                None => {
-                    items.push(self.add(given, here));
-                    known.insert(name.clone(), items.len() - 1);
-                    brought.insert(name);
+                Some(at) => {
+                    if is_last {
+                        self.resolve(&mut items[at], variable, kind, keys, here);
+                    }
+                    continue;
                 }
+                None => {
+                    items.push(self.add(variable, here));
+                    if let Some(known) = &mut known {
+                        known.insert(name.clone(), items.len() - 1);
+                    }
+                }
+            }
+            if !is_last {
+                brought.insert(name);
             }
         }
     }
@@ -183,4 +200,11 @@ impl<'a> Merge<'_, 'a> {
 /// Where the last item of each key stands.
 fn places<'a>(items: &[Node<'a>], keys: &[String]) -> HashMap<Cow<'a, str>, usize> {
     items.iter().enumerate().map(|(at, item)| (item.key(keys), at)).collect()
+}
+
+/// How many items there are of each key.
+fn numbers<'a>(items: &[Node<'a>], keys: &[String]) -> HashMap<Cow<'a, str>, usize> {
+    let mut numbers = HashMap::new();
+    items.iter().for_each(|item| *numbers.entry(item.key(keys)).or_default() += 1);
+    numbers
 }
