@@ -90,10 +90,10 @@ impl<'a> Merge<'_, 'a> {
         let mut is_in = |list: &str| spec.list(list).iter().any(|item| item.is_named(beside));
         let why = match (is_in("initContainers"), is_in("containers")) {
             (true, _) => return None,
-            (_, true) => "is a regular container, and these start after all init containers",
-            _ => "is no init container of this pod, or comes with a later template",
+            (_, true) => "a regular container; these start after all init containers",
+            _ => "and there is no such init container, or only one of a later template",
         };
-        Some(format!("template \"{}\": {beside}, which its placement names, {why}", template.name))
+        Some(format!("template \"{}\": its placement names {beside}, {why}", template.name))
     }
 
     /// Adds what covers the token to a pod that has a new container, or that lost it. A pod that was injected by an older

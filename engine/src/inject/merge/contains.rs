@@ -23,12 +23,26 @@ pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> boo
                 && existing.items().zip(wanted.items()).all(|(existing, wanted)| contains(existing, wanted, item))
         }
         (Type::List { item, keys }, Kind::List, Kind::List) => {
-            let existing: HashMap<_, _> = existing.items().map(|it| (it.key(keys), it)).collect();
-            wanted.items().all(|wanted| existing.get(&wanted.key(keys)).is_some_and(|it| contains(*it, wanted, item)))
+            let existing = by_key(existing, keys);
+            by_key(wanted, keys)
+                .iter()
+                .all(|(key, wanted)| existing.get(key).is_some_and(|it| contains(*it, *wanted, item)))
         }
         (_, Kind::String(existing), Kind::String(wanted)) => existing == wanted,
         _ => existing.to_value() == wanted.to_value(),
     }
+}
+
+/// The items of a list by their keys. Of variables with one name Kubernetes takes the last, so they are counted from there.
+fn by_key<'v>(list: View<'v>, keys: &[String]) -> HashMap<(Cow<'v, str>, usize), View<'v>> {
+    let mut times: HashMap<_, usize> = HashMap::new();
+    let items: Vec<_> = list.items().map(|item| (item.key(keys), item)).collect();
+    let counted = items.into_iter().rev().map(|(key, item)| {
+        let behind = times.entry(key.clone()).or_default();
+        *behind += 1;
+        ((key, *behind), item)
+    });
+    counted.collect()
 }
 
 /// The fields of a wanted object that an existing one does not hold.

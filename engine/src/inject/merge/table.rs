@@ -18,7 +18,7 @@ rules! {
         "In the same list, of the pod itself and holding all that the template would give, it counts as there (a probe may be missing: `kubectl debug` takes them out of its copies); otherwise conflict";
     VOLUMES "`volumes`"
         "same name"
-        "Used when the template lists it in `shares`, or when the pod has the template's containers too and this is their volume; otherwise conflict";
+        "Used when the template lists it in `shares`, with a warning if it is of another kind or size, or when the pod has the template's containers too and this is their volume; otherwise conflict";
     MOUNTS "`volumeMounts`, `volumeDevices`"
         "same `mountPath`, a slash at its end aside; same `devicePath`"
         "The pod's value wins; if it is of another volume: conflict";
