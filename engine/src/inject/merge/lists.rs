@@ -2,7 +2,7 @@
 //! its place.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Merge;
 use crate::inject::path::Path;
@@ -87,23 +87,13 @@ impl<'a> Merge<'_, 'a> {
         path: &Path<'_>,
     ) {
         let mut known = (given.len() > FEW).then(|| places(items, keys));
-        let mut left = (given.len() > FEW).then(|| numbers(&given, keys));
-        // Those that are given once more.
-        let mut brought = HashSet::new();
-        let mut given = given.into_iter();
-        while let Some(variable) = given.next() {
+        let (mut brought, mut kept) = (HashSet::new(), BTreeMap::new());
+        for given in given {
             if self.room.is_exceeded {
                 return;
             }
-            let name = variable.key(keys);
+            let name = given.key(keys);
             let here = &path.at(&name);
-            let is_last = match &mut left {
-                Some(left) => left.get_mut(&name).is_some_and(|left| {
-                    *left -= 1;
-                    *left == 0
-                }),
-                None => given.as_slice().iter().all(|later| later.key(keys) != name),
-            };
             let found = match &known {
                 Some(known) => known.get(&name).copied(),
                 None => items.iter().rposition(|item| item.key(keys) == name),
@@ -111,34 +101,30 @@ impl<'a> Merge<'_, 'a> {
             match found {
                 // Both are recorded as one.
                 Some(_) if brought.contains(&name) => {
-                    if self.room.take_value(variable.size()) {
-                        items.push(variable.added());
+                    if self.room.take_value(given.size()) {
+                        items.push(given.added());
                     }
-                    continue;
                 }
                 Some(at) if self.overrides => {
-                    self.resolve(&mut items[at], variable, kind, keys, here);
+                    self.resolve(&mut items[at], given, kind, keys, here);
                     if self.bring_forward(items, at) && known.is_some() {
                         known = Some(places(items, keys));
                     }
+                    brought.insert(name);
                 }
                 // Of two variables of one name Kubernetes takes the last.
-                Some(at) => {
-                    if is_last {
-                        self.resolve(&mut items[at], variable, kind, keys, here);
-                    }
-                    continue;
-                }
+                Some(at) => _ = kept.insert(name, (at, given)),
                 None => {
-                    items.push(self.add(variable, here));
+                    items.push(self.add(given, here));
                     if let Some(known) = &mut known {
                         known.insert(name.clone(), items.len() - 1);
                     }
+                    brought.insert(name);
                 }
             }
-            if !is_last {
-                brought.insert(name);
-            }
+        }
+        for (name, (at, given)) in kept {
+            self.resolve(&mut items[at], given, kind, keys, &path.at(&name));
         }
     }
 
@@ -200,11 +186,4 @@ impl<'a> Merge<'_, 'a> {
 /// Where the last item of each key stands.
 fn places<'a>(items: &[Node<'a>], keys: &[String]) -> HashMap<Cow<'a, str>, usize> {
     items.iter().enumerate().map(|(at, item)| (item.key(keys), at)).collect()
-}
-
-/// How many items there are of each key.
-fn numbers<'a>(items: &[Node<'a>], keys: &[String]) -> HashMap<Cow<'a, str>, usize> {
-    let mut numbers = HashMap::new();
-    items.iter().for_each(|item| *numbers.entry(item.key(keys)).or_default() += 1);
-    numbers
 }
