@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use pillion_engine::catalog::Catalog;
-use pillion_engine::template::{OnError, TemplateName};
+use pillion_engine::template::TemplateName;
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
@@ -38,8 +38,8 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(files: &Loaded, resources: &Resources, on_error: OnError, metrics: &Metrics) -> Snapshot {
-        let mut catalog = Catalog::new(on_error);
+    fn new(files: &Loaded, resources: &Resources, empty: &Catalog, metrics: &Metrics) -> Snapshot {
+        let mut catalog = empty.clone();
         resources.insert_into(&mut catalog);
         // Last, so that they replace resources of the same name.
         files.insert_into(&mut catalog);
@@ -76,7 +76,8 @@ impl CatalogHandle {
 /// Replaces the [`Snapshot`] of a [`CatalogHandle`] when files or resources change.
 pub(crate) struct Reloader {
     source: Source,
-    on_error: OnError,
+    /// The catalog without templates: what the server's flags say of all.
+    empty: Catalog,
     metrics: Arc<Metrics>,
     library: Library,
     /// The files as they were last read.
@@ -118,21 +119,16 @@ impl Source {
 
 impl Reloader {
     /// Loads the files. Broken templates are reported, and do not keep the others from being loaded.
-    pub(crate) fn start(
-        source: Source,
-        on_error: OnError,
-        namespaced_templates: bool,
-        metrics: Arc<Metrics>,
-    ) -> Reloader {
+    pub(crate) fn start(source: Source, empty: Catalog, namespaced_templates: bool, metrics: Arc<Metrics>) -> Reloader {
         let mut library = Library::default();
         let last = source.read();
         let files = library.load(&last);
         log(&files);
         let resources = Resources::new(namespaced_templates);
-        let snapshot = Snapshot::new(&files, &resources, on_error, &metrics);
+        let snapshot = Snapshot::new(&files, &resources, &empty, &metrics);
         let catalog = Arc::new(CatalogHandle(ArcSwap::from_pointee(snapshot)));
         let (statuses, _) = watch::channel(Vec::new());
-        Reloader { source, on_error, metrics, library, last, files, resources, catalog, statuses }
+        Reloader { source, empty, metrics, library, last, files, resources, catalog, statuses }
     }
 
     /// The catalog that is kept current.
@@ -171,7 +167,7 @@ impl Reloader {
     }
 
     fn replace_snapshot(&self) {
-        let snapshot = Snapshot::new(&self.files, &self.resources, self.on_error, &self.metrics);
+        let snapshot = Snapshot::new(&self.files, &self.resources, &self.empty, &self.metrics);
         self.catalog.0.store(Arc::new(snapshot));
         self.publish_statuses();
     }

@@ -87,7 +87,7 @@ fn poll(files: &mut Files, metrics: &Metrics) {
 
 #[cfg(test)]
 mod tests {
-    use pillion_engine::template::OnError;
+    use pillion_engine::catalog::Catalog;
 
     use super::*;
     use crate::catalog::Source;
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_watch_counts_as_listed_when_reviews_see_all_that_was_listed() {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let mut reloader = Reloader::start(Source::Nowhere, OnError::Deny, true, Arc::clone(&metrics));
+        let mut reloader = Reloader::start(Source::Nowhere, Catalog::default(), true, Arc::clone(&metrics));
         let watch = watch(&metrics);
         apply(&mut reloader, [(TemplateChange::Applied(template()), Arc::clone(&watch))].into_iter());
         assert_eq!(watch.check_listed(), Err("not listed yet".into()));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use crate::image::ImageMirror;
 use crate::names::{OnError, TemplateName};
 use crate::template::Template;
 use crate::text::nearest;
@@ -11,6 +12,7 @@ use crate::text::nearest;
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     pub(crate) on_error: OnError,
+    pub(crate) image_mirrors: Vec<ImageMirror>,
     templates: HashMap<TemplateName, Slot>,
 }
 
@@ -33,7 +35,12 @@ impl Slot {
 impl Catalog {
     /// An empty catalog. `on_error` is for problems with no template to ask, such as an unknown name.
     pub fn new(on_error: OnError) -> Catalog {
-        Catalog { on_error, templates: HashMap::new() }
+        Catalog { on_error, ..Catalog::default() }
+    }
+
+    /// The same where containers may have the images of all templates from these mirrors.
+    pub fn with_image_mirrors(self, image_mirrors: Vec<ImageMirror>) -> Catalog {
+        Catalog { image_mirrors, ..self }
     }
 
     /// Puts a template in force, in place of another of the same name and namespace.

@@ -85,15 +85,17 @@ reasons! {
     Injected "injected" [Injected]
         "What the template holds was added to the pod." "Nothing to do.";
     AlreadyInjected "already_injected" [Skipped]
-        "The template adds nothing: the pod has all of it, or something of its own in its place, or was injected by an earlier version of it." "Nothing to do; to take up a changed template or parameter, create the pod anew, e.g. with kubectl rollout restart.";
+        "The pod has the template's containers from an earlier injection, or was injected by an earlier version of the template." "Nothing to do; to take up a changed template or parameter, create the pod anew, e.g. with kubectl rollout restart.";
+    NothingToAdd "nothing_to_add" [Skipped]
+        "The pod has all that the template would add, or something of its own in its place." "Nothing to do; where the template's value is wanted, remove the pod's own, or let the template's entry say override: true.";
     PodOptedOut "pod_opted_out" [Skipped]
         "The pod has the label or annotation pillion.dev/inject: disabled (or \"false\")." "Remove it from the pod template, unless it is meant.";
     MirrorPod "mirror_pod" [Skipped]
         "The pod mirrors a static pod of a node, which cannot be changed through the API." "Put the sidecar into the static pod's manifest on the node, e.g. with pillion inject.";
-    HostNetwork "host_network" [Skipped]
-        "The pod uses the network of its node, where a sidecar's ports would collide." "Use a template that says hostNetwork: true, or drop hostNetwork from the pod.";
-    UnsupportedOs "unsupported_os" [Skipped]
-        "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's; a pod without spec.os counts as linux.";
+    HostNetwork "host_network" [Skipped, Denied]
+        "The pod uses the network of its node, where a sidecar's ports would collide." "Use a template that says hostNetwork: true, or drop hostNetwork from the pod. Where the namespace requires the template the pod is refused, unless the template says hostNetwork: false.";
+    UnsupportedOs "unsupported_os" [Skipped, Denied]
+        "The pod runs on an operating system that the template is not made for." "Use a template whose os lists the pod's; a pod counts as linux that names no other in spec.os or as kubernetes.io/os in its nodeSelector. Where the namespace requires the template the pod is refused, unless the template writes its os.";
     NoTemplatesRequested "no_templates_requested" [Skipped]
         "Neither the pod nor its namespace names a template, or the pod's list of them is empty." "Set the annotation pillion.dev/templates on the pod template, not on the Deployment around it.";
     TooLarge "too_large" [Denied, Error]

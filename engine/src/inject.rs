@@ -1,6 +1,7 @@
 //! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the tree), [`respond`].
 
 mod context;
+mod copies;
 mod merge;
 mod outcome;
 mod path;
@@ -83,6 +84,7 @@ impl Selection<'_> {
                 status: &status,
                 missing,
                 rendered: &rendered,
+                image_mirrors: &catalog.image_mirrors,
                 token: token.as_ref(),
                 explains,
             },
@@ -93,6 +95,7 @@ impl Selection<'_> {
             records: Vec::new(),
             volumes: HashSet::new(),
         };
+        injection.mark_copies(&mut tree);
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
         let decision = Decision {
@@ -146,7 +149,7 @@ impl<'a> Injection<'a> {
             .map_err(|problem| TemplateOutcome::Failed(problem, self.policy(template, false)))?;
         let required = select::is_required(self.namespace, name);
         let failed = |problem| TemplateOutcome::Failed(problem, self.policy(template, required));
-        select::suits(template, self.pod).map_err(TemplateOutcome::Skipped)?;
+        select::suits(template, self.pod, required)?;
         let parameters = select::parameters(template, self.pod, self.namespace).map_err(failed)?;
         let digest = match &template.default_digest {
             Some(digest) if parameters.set.is_empty() => Cow::Borrowed(digest.as_str()),
@@ -162,8 +165,7 @@ impl<'a> Injection<'a> {
             if let Some(outcome) = outcome {
                 return Err(outcome);
             }
-            // What is done costs nothing in a second call, and would leave room for what had none in the first.
-            if let Some(reason @ (Reason::TooLarge | Reason::ExpressionLimit)) = self.context.status.failure(name) {
+            if let Some(reason) = self.context.status.failure(name).filter(|reason| self.is_final(*reason, name)) {
                 let message = format!(
                     "template \"{name}\" was skipped in an earlier call, as {OUTCOME} says; create the pod anew from its \
                      workload, or remove that annotation"
@@ -181,6 +183,21 @@ impl<'a> Injection<'a> {
         let rendered =
             render::render(template, &parameters, digest, required, &own, earlier, &activation).map_err(failed)?;
         rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
+    }
+
+    /// Whether what an earlier call skipped for a reason is not to be tried again: by now there is something that was not
+    /// there when it was decided.
+    fn is_final(&self, reason: Reason, name: &str) -> bool {
+        match reason {
+            // What is done costs nothing in a second call, and would leave room for what had none in the first.
+            Reason::TooLarge | Reason::ExpressionLimit => true,
+            // What templates behind it added may be what it lacked.
+            Reason::Conflict | Reason::InvalidResult => {
+                let mut later = self.context.names.iter().skip_while(|it| **it != name).skip(1);
+                later.any(|later| self.context.status.record(later).is_some())
+            }
+            _ => false,
+        }
     }
 
     /// The outcome of a template of which an earlier call left a record; `earlier` is that if it is of the same template and
@@ -261,7 +278,7 @@ impl<'a> Injection<'a> {
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
         });
-        let Merged { existing, volumes, places } = match merged {
+        let Merged { is_there, existing, warnings, volumes, places } = match merged {
             Ok(merged) => merged,
             Err(problem) => {
                 tree.undo(by);
@@ -272,6 +289,7 @@ impl<'a> Injection<'a> {
             let places = existing.join(", ");
             self.warnings.push(format!("template \"{name}\": the existing value wins at {places}"));
         }
+        self.warnings.extend(warnings);
         self.room = left;
         self.volumes.extend(volumes);
         let outcome = match earlier {
@@ -281,7 +299,8 @@ impl<'a> Injection<'a> {
             }
             Some(_) => TemplateOutcome::AlreadyInjected,
             None if rendered.is_empty() => TemplateOutcome::Skipped(Reason::GuardFalse),
-            None => TemplateOutcome::Skipped(Reason::AlreadyInjected),
+            None if is_there => TemplateOutcome::Skipped(Reason::AlreadyInjected),
+            None => TemplateOutcome::Skipped(Reason::NothingToAdd),
         };
         (outcome, places)
     }

@@ -18,6 +18,7 @@
 //! judged by the [`rules`], and [`catalog`] holds those in force.
 
 // From the ground up: each imports only what stands above it in this list.
+mod image;
 mod names;
 mod quantity;
 mod text;

@@ -11,6 +11,7 @@ mod annotations;
 mod host;
 pub(crate) mod parts;
 pub(crate) mod ports;
+pub(crate) mod references;
 pub(crate) mod report;
 mod reserve;
 pub(crate) mod row;
@@ -99,6 +100,14 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
     }
     across::judge(&mut report, &Parts::of(pod, View::NOTHING, None), &Place::root(""));
     report.into_violations()
+}
+
+/// What an API server lets pass in a pod with what templates brought, and what most likely is not what anybody wants.
+pub(crate) fn warnings(spec: View<'_>) -> Vec<String> {
+    let mut warnings = ports::port_clashes(spec);
+    warnings.extend(references::late_references_of_pod(spec));
+    warnings.extend(across::endless_containers(spec));
+    warnings
 }
 
 /// What is wrong with what templates brought into a pod. Volumes that are `hidden` count as not there.

@@ -19,6 +19,7 @@ pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
 use self::part::Hole;
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;
+use crate::image::ImageMirror;
 use crate::json::Fragment;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
@@ -43,11 +44,16 @@ pub struct Template {
     pub(crate) namespace_selector: Option<Selector>,
     pub(crate) on_error: Option<OnError>,
     pub(crate) placement: Placement,
-    /// The operating systems of pods that it is for.
+    /// The operating systems of pods that it is for, as far as it says so; without any it is Linux.
     pub(crate) os: Vec<String>,
-    pub(crate) host_network: bool,
+    /// Whether it is for pods on their node's network, if it says so.
+    pub(crate) host_network: Option<bool>,
+    /// Where its containers may have their images from, beside the mirrors of all templates.
+    pub(crate) image_mirrors: Vec<ImageMirror>,
     /// Whether its containers get no API token.
     pub(crate) withholds_token: bool,
+    /// Whether it is written that they need one.
+    pub(crate) needs_token: bool,
     /// How many values and expressions stand in its `spec`.
     pub(crate) weight: usize,
     /// How many of the expressions read more than parameters.

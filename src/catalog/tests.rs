@@ -1,5 +1,6 @@
 use std::fs;
 
+use pillion_engine::template::OnError;
 use serde_json::{Value, json};
 
 use super::*;
@@ -59,7 +60,7 @@ impl Reloader {
         resources: impl IntoIterator<Item = TemplateResource>,
     ) -> Reloader {
         let metrics = Arc::new(Metrics::new().unwrap());
-        let mut reloader = Reloader::start(source, OnError::Deny, namespaced_templates, metrics);
+        let mut reloader = Reloader::start(source, Catalog::new(OnError::Deny), namespaced_templates, metrics);
         reloader.list(resources);
         reloader
     }
@@ -237,7 +238,8 @@ fn templates_of_namespaces_can_be_switched_off() {
 
 #[test]
 fn there_is_no_status_until_both_kinds_have_been_listed() {
-    let mut reloader = Reloader::start(Source::Nowhere, OnError::Deny, true, Arc::new(Metrics::new().unwrap()));
+    let mut reloader =
+        Reloader::start(Source::Nowhere, Catalog::new(OnError::Deny), true, Arc::new(Metrics::new().unwrap()));
     reloader.apply([TemplateChange::Listed(TemplateKind::Namespaced, vec![own(good("own"))])]);
     assert_eq!((reloader.gives("shop"), reloader.statuses().len()), ("own".into(), 0));
     reloader.apply([TemplateChange::Listed(TemplateKind::ClusterWide, vec![])]);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pillion_engine::admission::Review;
-use pillion_engine::catalog::{Catalog, Namespace};
+use pillion_engine::catalog::{Catalog, ImageMirror, Namespace};
 use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
 use pillion_engine::template::{OnError, TemplateName};
 use serde_json::Value;
@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// Folder or file with templates, instead of the built-in ones; can be given several times
     #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',')]
     templates: Vec<PathBuf>,
+
+    /// Registry that has copies of images, such as mirror.example.com/docker-hub: as for pillion serve
+    #[arg(long, env = "PILLION_IMAGE_MIRRORS", value_name = "REGISTRY", value_delimiter = ',', value_parser = ImageMirror::from_str)]
+    image_mirrors: Vec<ImageMirror>,
 
     /// A parameter for each pod that asks for the template; can be given several times
     #[arg(long, value_name = "TEMPLATE.PARAMETER=VALUE")]
@@ -69,9 +73,9 @@ impl FromStr for Setting {
 
 /// Injects into all that was named, or prints nothing.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { filename, templates, set } = args;
+    let Args { filename, templates, image_mirrors, set } = args;
     let loaded = Library::default().load(&Source::of(templates, Source::Cookbook)?.read());
-    let mut catalog = Catalog::new(OnError::Deny);
+    let mut catalog = Catalog::new(OnError::Deny).with_image_mirrors(image_mirrors);
     loaded.insert_into(&mut catalog);
     for problem in &loaded.problems {
         report(format_args!("template refused: {problem}"));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use pillion_engine::catalog::{Catalog, ImageMirror};
 use pillion_engine::template::OnError;
 use tokio::runtime::Runtime;
 
@@ -65,6 +66,11 @@ pub(crate) struct Args {
     /// What happens to a pod when a template that has no onError of its own cannot be applied: deny or skip
     #[arg(long, env = "PILLION_ON_ERROR", default_value = "deny", value_parser = OnError::from_str)]
     on_error: OnError,
+
+    /// Registry that has copies of images, such as mirror.example.com/docker-hub: containers of templates that a namespace
+    /// requires may have their images from there, too; can be given several times
+    #[arg(long, env = "PILLION_IMAGE_MIRRORS", value_name = "REGISTRY", value_delimiter = ',', value_parser = ImageMirror::from_str)]
+    image_mirrors: Vec<ImageMirror>,
 
     /// How long to go on serving after SIGTERM, until API servers use other replicas [default: 10, with --dev 0]
     #[arg(long, env = "PILLION_DRAIN_SECONDS", value_name = "SECONDS", value_parser = duration)]
@@ -123,12 +129,26 @@ fn keep_freed_memory() {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { dev, templates, certs, tls_cert, tls_key, listen, admin_listen, on_error, cluster, auto, .. } = args;
+    let Args {
+        dev,
+        templates,
+        certs,
+        tls_cert,
+        tls_key,
+        listen,
+        admin_listen,
+        on_error,
+        image_mirrors,
+        cluster,
+        auto,
+        ..
+    } = args;
     let host = IpAddr::V4(if dev { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED });
     let metrics = Arc::new(Metrics::new().context("cannot set up metrics")?);
 
     let source = Source::of(templates, if dev { Source::Cookbook } else { Source::Nowhere })?;
-    let reloader = Reloader::start(source, on_error, cluster.namespaced_templates, Arc::clone(&metrics));
+    let empty = Catalog::new(on_error).with_image_mirrors(image_mirrors);
+    let reloader = Reloader::start(source, empty, cluster.namespaced_templates, Arc::clone(&metrics));
     let catalog = reloader.catalog();
 
     let is_auto = certs == Some(CertsFrom::Auto);

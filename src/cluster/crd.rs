@@ -57,7 +57,8 @@ struct TemplateSpec {
     /// Where added init containers go: {position: BeforeInit} (default), {position: AfterInit}, {before: NAME} or
     /// {after: NAME}.
     placement: Option<Placement>,
-    /// Whether the added containers get the pod's API token. Default: true, as Kubernetes does.
+    /// Whether the added containers get the pod's API token. Default: true, as Kubernetes does. Written, true says that
+    /// they need it, and a pod that declines it is warned of.
     service_account_token: Option<bool>,
     /// Volumes that may be there already, from the pod or from another template.
     shares: Option<Vec<String>>,
@@ -65,6 +66,9 @@ struct TemplateSpec {
     os: Option<Vec<String>>,
     /// Whether the template is for pods on their node's network, too.
     host_network: Option<bool>,
+    /// Registries that have copies of the template's images, such as mirror.example.com/docker-hub: where the namespace
+    /// requires the template, its containers may have their images from there, too.
+    image_mirrors: Option<Vec<String>>,
     /// Whether a namespace may have its own template of this name instead (of a ClusterInjectionTemplate).
     allow_shadowing: Option<bool>,
     /// A partial pod that is merged into the pod: metadata and spec, in Kubernetes' own fields. Values can be

@@ -67,7 +67,9 @@ place: when the template is loaded, as far as that can be known without a pod, a
 brought is judged, and each thing once; the pod's own is left to the API server.
 
 Types, required fields and enumerations are those of Kubernetes' OpenAPI document, and a list or field that is `null` counts
-as not there. A port that two containers of one pod have is a warning only: they may listen on different addresses.
+as not there. A warning only is a port that two containers of one pod have, as they may listen on different addresses; a
+regular container in a pod that is to end, as it may end by itself; and a variable that refers to one which is only defined
+behind it, as `envFrom` or a Service may define that, too.
 
 What happens where a pod and a template disagree is in [merge.md](merge.md).
 ";

@@ -47,6 +47,27 @@ fn every_example_comes_out_as_written() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_copy_of_an_injected_example_that_lost_our_annotations_is_left_as_it_is() {
+    let catalog = cookbook::catalog(OnError::Deny);
+    let review = |pod: &Value| {
+        let raw = to_raw_value(pod).expect("JSON");
+        pillion_engine::review(&catalog, &Namespace::named("shop"), &Review::of_pod("shop", &raw))
+    };
+    let without_ours = |mut pod: Value| {
+        let annotations = pod["metadata"]["annotations"].as_object_mut().expect("it has annotations");
+        annotations.retain(|key, _| key != "pillion.dev/status" && key != "pillion.dev/outcome");
+        pod
+    };
+    for Example { name, pod, .. } in cookbook::examples() {
+        let copy = without_ours(applied(pod, &review(pod)));
+        let decision = review(&copy);
+        assert_eq!(decision.outcome.as_str(), "skipped", "{name}: {:?}", decision.message);
+        assert_eq!(decision.warnings, [], "{name}");
+        assert_eq!(without_ours(applied(&copy, &decision)), copy, "{name}");
+    }
+}
+
 /// How a result differs from the file that says what was expected.
 fn compare(file: &Path, result: &str) -> Option<String> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

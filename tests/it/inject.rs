@@ -193,6 +193,25 @@ fn output_that_is_injected_again_is_unchanged() {
 }
 
 #[test]
+fn a_copy_may_have_the_image_of_a_mirror_that_is_named() {
+    let injected = inject(["-f", "-"], POD).document();
+    let mut copy = injected.clone();
+    let annotations = copy["metadata"]["annotations"].as_object_mut().expect("annotations");
+    annotations.retain(|key, _| key == "pillion.dev/templates");
+    let image = &mut copy["spec"]["initContainers"][0]["image"];
+    *image = format!("mirror.example.com/hub/{}", image.as_str().expect("an image")).into();
+    let refused = inject(["-f", "-"], &copy.to_string());
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("which differ in image"), "{}", refused.stderr);
+    let known = inject(["-f", "-", "--image-mirrors", "other.example.com,mirror.example.com/hub"], &copy.to_string());
+    assert_eq!(known.code, 0, "{}", known.stderr);
+    assert!(known.stderr.contains("already_injected"), "{}", known.stderr);
+    let wrong = inject(["-f", "-", "--image-mirrors", "hub"], POD);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("must be a registry with its domain"), "{}", wrong.stderr);
+}
+
+#[test]
 fn parameters_are_set_from_the_command_line() {
     let ran = inject(["-f", "-", "--set", "log-shipper.logDir=/data/a=b", "--set", "log-shipper.image=shipper:2"], POD);
     let pod = ran.document();

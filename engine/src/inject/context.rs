@@ -6,8 +6,9 @@ use std::collections::HashSet;
 
 use super::render::Rendered;
 use super::status::Status;
+use crate::image::{ImageMirror, may_stand_for};
 use crate::json::{By, Fragment, Node};
-use crate::template::Placement;
+use crate::template::{Placement, Template};
 
 /// The call at hand: who brought what the pod has, and what else is added.
 pub(super) struct Context<'a> {
@@ -19,6 +20,8 @@ pub(super) struct Context<'a> {
     pub(super) missing: HashSet<&'a str>,
     /// What the templates of this call give, as far as they were rendered.
     pub(super) rendered: &'a [OnceCell<Rendered<'a>>],
+    /// Where containers may have the images of all templates from.
+    pub(super) image_mirrors: &'a [ImageMirror],
     /// The mount that the API server would add to a new container.
     pub(super) token: Option<&'a Fragment>,
     /// Whether the result at each place is asked for.
@@ -31,7 +34,7 @@ impl<'a> Context<'a> {
         match by {
             By::Pod | By::Pillion => None,
             By::Earlier(number) => Some(&self.status.templates[usize::from(number)].name),
-            By::Now(number) => Some(&self.names[usize::from(number)]),
+            By::Now(number) | By::Copy(number) => Some(&self.names[usize::from(number)]),
         }
     }
 
@@ -41,12 +44,17 @@ impl<'a> Context<'a> {
             && self.status.record(template).is_some_and(|record| record.added.iter().any(|added| added == pointer))
     }
 
+    /// Whether a container may have an image where a template asks for another.
+    pub(super) fn may_have_image(&self, template: &Template, image: &str, asked: &str) -> bool {
+        may_stand_for(image, asked, template.image_mirrors.iter().chain(self.image_mirrors))
+    }
+
     /// The names of volumes that templates behind one of this call brought in an earlier one, and that none up to it gives
     /// as well.
     pub(super) fn volumes_of_later(&self, number: u16, given: &HashSet<&str>, tree: &Node<'_>) -> HashSet<String> {
         let later = &self.names[usize::from(number) + 1..];
         let is_later = |node: &&Node<'_>| {
-            matches!(node.by, By::Earlier(_))
+            matches!(node.by, By::Earlier(_) | By::Copy(_))
                 && self.name(node.by).is_some_and(|name| later.iter().any(|it| it == name))
         };
         let volumes = tree.opened_list("volumes").iter().filter(is_later);

@@ -3,11 +3,12 @@
 
 mod containers;
 mod contains;
+mod lists;
 mod table;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+pub(super) use self::containers::{is_copy_of_container, is_copy_of_volume};
 use self::contains::{contains, lacking};
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
@@ -41,6 +42,9 @@ struct Merge<'m, 'a> {
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
+    /// Whether the pod has all of the template's containers, and these are some.
+    is_there: bool,
+    warnings: Vec<String>,
     volumes: Vec<String>,
     /// The result at each place, if it is asked for.
     places: Option<Vec<PlaceDecision>>,
@@ -52,6 +56,9 @@ pub(super) struct Merged {
     pub(super) volumes: Vec<String>,
     /// Where an existing value wins.
     pub(super) existing: Few,
+    /// Whether the pod has all of the template's containers, and these are some.
+    pub(super) is_there: bool,
+    pub(super) warnings: Vec<String>,
     pub(super) places: Vec<PlaceDecision>,
 }
 
@@ -90,6 +97,8 @@ pub(super) fn merge<'a>(
         overrides: false,
         conflicts: Few::default(),
         existing: Few::default(),
+        is_there: false,
+        warnings: Vec::new(),
         volumes: Vec::new(),
         places: context.explains.then(Vec::new),
     };
@@ -106,8 +115,8 @@ pub(super) fn merge<'a>(
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        let Merge { volumes, existing, places, .. } = merge;
-        Ok(Merged { volumes, existing, places: places.unwrap_or_default() })
+        let Merge { volumes, existing, is_there, warnings, places, .. } = merge;
+        Ok(Merged { volumes, existing, is_there, warnings, places: places.unwrap_or_default() })
     }
 }
 
@@ -118,7 +127,7 @@ impl<'a> Merge<'_, 'a> {
 
     /// Whether this template brought something in an earlier call.
     fn is_ours(&self, by: By) -> bool {
-        matches!(by, By::Earlier(_)) && self.context.name(by) == Some(self.name())
+        matches!(by, By::Earlier(_) | By::Copy(_)) && self.context.name(by) == Some(self.name())
     }
 
     /// The template that brought something, unless it is the one at hand.
@@ -200,7 +209,7 @@ impl<'a> Merge<'_, 'a> {
         let is_there = match kind {
             // Keys can be the same and be written otherwise: `/data` and `/data/`.
             Type::Object(object) if !keys.is_empty() => {
-                lacking(existing.view(), given.view(), object).iter().all(|field| keys.contains(field))
+                lacking(existing.view(), given.view(), object).all(|field| keys.iter().any(|key| *key == field))
             }
             _ => contains(existing.view(), given.view(), kind),
         };
@@ -400,59 +409,6 @@ impl<'a> Merge<'_, 'a> {
                 }
             }
         }
-    }
-
-    fn list(&mut self, target: &mut Node<'a>, kind: &Type, keys: &[String], given: Node<'a>, path: &Path<'_>) {
-        let Some(items) = target.items() else { return self.malformed(path) };
-        let given = given.into_items();
-        // So few are looked for one by one.
-        const FEW: usize = 4;
-        let mut known = (given.len() > FEW)
-            .then(|| HashMap::<_, _>::from_iter(items.iter().enumerate().map(|(at, item)| (item.key(keys), at))));
-        for given in given {
-            if self.room.is_exceeded {
-                return;
-            }
-            let key = given.key(keys);
-            let here = &path.at(&key);
-            // Of two variables of one name Kubernetes takes the last.
-            let found = match &known {
-                Some(known) => known.get(&key).copied(),
-                None => items.iter().rposition(|item| item.key(keys) == key),
-            };
-            match found {
-                None => {
-                    items.push(self.add(given, here));
-                    if let Some(known) = &mut known {
-                        known.insert(key, items.len() - 1);
-                    }
-                }
-                Some(at) => {
-                    let existing = &mut items[at];
-                    if !self.is_mount_of_another(existing, &given, here) {
-                        self.resolve(existing, given, kind, keys, here);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether another volume is mounted at this path. That is a conflict.
-    fn is_mount_of_another(&mut self, existing: &Node<'a>, given: &Node<'a>, path: &Path<'_>) -> bool {
-        let mut steps = path.steps_back();
-        let (Some(at), Some("volumeMounts" | "volumeDevices"), Some(container)) =
-            (steps.next(), steps.next(), steps.next())
-        else {
-            return false;
-        };
-        let [wanted, volume] = [given, existing].map(|mount| mount.view().text("name"));
-        if volume == wanted {
-            return false;
-        }
-        let what = format!("the mount at {} in container {}", shown(at), shown(container));
-        let difference = format!(", of the volumes {} and {}", shown(&wanted), shown(&volume));
-        self.conflict(existing.by, &what, &difference, "mount one elsewhere");
-        true
     }
 }
 

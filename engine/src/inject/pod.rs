@@ -112,9 +112,10 @@ impl<'a> Pod<'a> {
         self.of_spec("hostNetwork").is_some_and(|value| value.json() == "true")
     }
 
-    /// The operating system; Linux unless it says otherwise.
+    /// The operating system: its own word, or that of the nodes that it asks for, or else Linux.
     pub(super) fn os(&self) -> Cow<'a, str> {
-        self.of_spec("os").and_then(|os| os.string_at("name")).unwrap_or("linux".into())
+        let of_nodes = || self.of_spec("nodeSelector")?.string_at("kubernetes.io/os");
+        self.of_spec("os").and_then(|os| os.string_at("name")).or_else(of_nodes).unwrap_or("linux".into())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::json::fragment::write_json;
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
 use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
-use crate::rules::ports::port_clashes;
+use crate::rules;
 
 /// Completes a decision.
 pub(super) fn respond<'a>(
@@ -64,8 +64,8 @@ pub(super) fn respond<'a>(
         words.extend([comma, name.as_str(), "=", word.as_str()]);
         decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
-    if denials.is_empty() {
-        decision.warnings.extend(advice(tree.view().get("spec").map(port_clashes).unwrap_or_default()));
+    if let Some(spec) = tree.view().get("spec").filter(|_| denials.is_empty()) {
+        decision.warnings.extend(advice(rules::warnings(spec)));
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {

@@ -185,6 +185,60 @@ fn a_name_of_no_template_is_skipped_where_the_server_says_so() {
     assert_eq!(outcome(asking("log=injected,log")), "log=injected");
 }
 
+/// A namespace that requires these templates.
+fn requiring(templates: &str) -> Namespace {
+    Namespace::from_object(&json!({
+        "metadata": {"name": "shop", "annotations": {"pillion.dev/required-templates": templates}}
+    }))
+}
+
+#[test]
+fn a_required_name_of_no_template_follows_the_policy_of_the_server() {
+    let pod = serde_json::value::to_raw_value(&asking("")).expect("JSON");
+    let decide = |on_error, required| {
+        let catalog = catalog_with(on_error, "log", LOG);
+        review(&catalog, &requiring(required), &Review::of_pod("shop", &pod))
+    };
+    let why = "the namespace's pillion.dev/required-templates asks for \"lgo\", and there is no such template; did you mean \
+               log?";
+    let denied = decide(OnError::Deny, "log, lgo");
+    assert_eq!(
+        (denied.allowed(), denied.reason, denied.message.as_deref()),
+        (false, Reason::UnknownTemplate, Some(why))
+    );
+    let skipped = decide(OnError::Skip, "log, lgo");
+    assert_eq!((skipped.outcome, skipped.message.as_deref()), (Outcome::Injected, Some(why)));
+    for no_name in ["Log", "log/", "l\u{f6}g"] {
+        let denied = decide(OnError::Deny, no_name);
+        assert_eq!((denied.allowed(), denied.reason), (false, Reason::UnknownTemplate), "{no_name}");
+        let skipped = decide(OnError::Skip, no_name);
+        assert_eq!((skipped.outcome, skipped.reason), (Outcome::Error, Reason::UnknownTemplate), "{no_name}");
+        assert!(!response::warnings(&skipped).is_empty(), "{no_name}");
+    }
+    for none in ["", ",", " , +"] {
+        assert_eq!(decide(OnError::Deny, none).reason, Reason::NoTemplatesRequested, "{none:?}");
+    }
+}
+
+#[test]
+fn a_required_templates_image_may_come_from_a_mirror_of_the_server() {
+    let spec = "pod: {spec: {containers: [{name: guard, image: \"guard:1\"}]}}";
+    let mut pod = asking("");
+    let guard = json!({"name": "guard", "image": "mirror.example.com/hub/guard:1"});
+    pod["spec"]["containers"].as_array_mut().expect("a list").push(guard);
+    let pod = serde_json::value::to_raw_value(&pod).expect("JSON");
+    let decide = |catalog: Catalog| review(&catalog, &requiring("guard"), &Review::of_pod("shop", &pod));
+    let refused = decide(catalog("guard", spec));
+    assert_eq!((refused.allowed(), refused.reason), (false, Reason::Conflict));
+    assert!(
+        refused.message.is_some_and(
+            |message| message.contains("from the pod itself with the image mirror.example.com/hub/guard:1")
+        )
+    );
+    let mirror = "mirror.example.com/hub".parse().expect("a mirror");
+    assert_eq!(decide(catalog("guard", spec).with_image_mirrors(vec![mirror])).reason, Reason::AlreadyInjected);
+}
+
 #[test]
 fn nothing_is_decided_about_a_pod_whose_namespace_could_not_be_asked_for() {
     let pod = json!({"metadata": {"name": "web"}, "spec": {"containers": []}});

@@ -14,13 +14,18 @@ use crate::names::{NO_TOKEN, TOKEN_PATH, TOKEN_VOLUME};
 pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
     LazyLock::new(|| Fragment::fixed(json!({"name": NO_TOKEN, "emptyDir": {}})));
 
+/// Whether a pod says that it wants no token.
+pub(super) fn is_declined(spec: View<'_>) -> bool {
+    spec.get("automountServiceAccountToken").is_some_and(|it| matches!(it.kind(), Kind::Bool(false)))
+}
+
 /// The mount that the API server would add to a container of this pod that has nothing there; nothing if it might not.
 ///
 /// Whether the ServiceAccount mounts its token is not known here, but if it does each container of the pod has a mount
 /// there by now. Source: kubernetes plugin/pkg/admission/serviceaccount, mountServiceAccountToken.
 pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
     let spec = pod.get("spec")?;
-    if spec.get("automountServiceAccountToken").is_some_and(|it| matches!(it.kind(), Kind::Bool(false))) {
+    if is_declined(spec) {
         return None;
     }
     // The API server takes the first that is called so.

@@ -14,7 +14,9 @@ pub(crate) enum By {
     Pod,
     /// A template in an earlier call, by the number of its record in the status.
     Earlier(u16),
-    /// A template in this call, by its number among those that the pod asks for.
+    /// A template in a call of which nothing is recorded, by its number among those that the pod asks for.
+    Copy(u16),
+    /// A template in this call, by the same number.
     Now(u16),
     /// Pillion itself, in its own annotations.
     Pillion,
@@ -112,7 +114,7 @@ impl<'a> Node<'a> {
         match self.by {
             By::Now(number) => number >= since,
             By::Pillion => !matches!(self.change, Change::None),
-            By::Pod | By::Earlier(_) => false,
+            By::Pod | By::Earlier(_) | By::Copy(_) => false,
         }
     }
 

@@ -6,11 +6,13 @@ use super::fill::Source;
 use crate::expression::{Expression, Key, Root};
 use crate::json::View;
 use crate::rules::Violation;
+use crate::rules::references::late_references;
 use crate::rules::report::{Place, Report};
 use crate::rules::security::BASELINE_LEVEL;
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
 use crate::template::Template;
+use crate::text::shown;
 use crate::yaml::{Node, Position};
 
 /// Names the keys that expressions read without asking whether they are there: a pod without them cannot get the template.
@@ -125,6 +127,10 @@ fn advise_container(report: &mut Report, container: View<'_>, place: &Place<'_>)
         }
     }
     let has_probe = ["startupProbe", "readinessProbe"].into_iter().any(|probe| container.get(probe).is_some());
+    for (at, variable, later) in late_references(container) {
+        let message = format!("refers to $({}), which is only defined after it", shown(&later));
+        report.add(&place.member("env").index(at), variable, message);
+    }
     if container.text("restartPolicy") == "Always" && !has_probe {
         let message =
             "has neither startupProbe nor readinessProbe, so what starts after it does not wait until it is ready";
@@ -228,6 +234,15 @@ pod:
             "when: namespaceObject.metadata.labels.team == 'a'\nnamespaceSelector: {{matchLabels: {{team: a}}}}{GOOD}"
         );
         assert_eq!(warnings(&namespace), [""; 0]);
+    }
+
+    #[test]
+    fn a_variable_that_refers_to_one_behind_it_is_named_with_it() {
+        let env =
+            "image: a:1\n        env: [{name: A, value: \"$(B) $(C) $(A) $$(D)\"}, {name: C}, {name: B}, {name: D}]";
+        let warning =
+            "a.yaml:11:17: spec.pod.spec.initContainers[0].env[0] refers to $(B), which is only defined after it";
+        assert_eq!(warnings(&GOOD.replace("image: a:1", env)), [warning]);
     }
 
     #[test]

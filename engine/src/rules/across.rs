@@ -85,6 +85,23 @@ fn judge_names(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     }
 }
 
+/// Regular containers that templates brought into a pod that is to end: it does so only once each of them has.
+pub(super) fn endless_containers(spec: View<'_>) -> Vec<String> {
+    let policy = spec.text("restartPolicy");
+    if policy.is_empty() || policy == "Always" {
+        return Vec::new();
+    }
+    let brought = named(spec, "containers").filter(|container| container.tree.is_new());
+    let sentence = |container: Container<'_>| {
+        let (name, policy) = (container.name(), shown(&policy));
+        format!(
+            "containers[{}]: with restartPolicy {policy} the pod ends only when it does; make it a native sidecar",
+            shown(&name)
+        )
+    };
+    brought.map(sentence).collect()
+}
+
 fn judge_what_ends(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     const OF_THE_TEMPLATE: &str = "must not be set on an init container that ends: make it a native sidecar with \
                                    restartPolicy: Always, or leave it out";

@@ -71,7 +71,7 @@ fn judge_together(report: &mut Report, parts: &Parts<'_>, containers: &[Containe
 
 /// Two containers that run side by side with one port, where a template brought one of them: most likely the second
 /// cannot listen. The API server lets it pass, and addresses may differ, so it is only said.
-pub(crate) fn port_clashes(spec: View<'_>) -> Vec<String> {
+pub(super) fn port_clashes(spec: View<'_>) -> Vec<String> {
     // Regular containers come first.
     let side_by_side = || {
         let sidecars = named(spec, "initContainers").filter(|container| !container.ends());

@@ -178,8 +178,7 @@ pub(super) fn claim(spec: View<'_>) -> Broken {
             Some(("dataSource", "must not stand beside a dataSourceRef of another namespace".into()))
         }
         (Some(source), Some(reference)) => {
-            let differs = |field: &&str| source.text(field) != reference.text(field);
-            let differs = ["apiGroup", "kind", "name"].iter().any(|field| differs(field));
+            let differs = ["apiGroup", "kind", "name"].iter().any(|field| source.text(field) != reference.text(field));
             differs.then(|| ("dataSource", "must be what dataSourceRef is".into()))
         }
         _ => None,

@@ -39,8 +39,8 @@ pub(super) fn judge_host_process(report: &mut Report, parts: &Parts<'_>, place: 
     let of_pod = asks(parts.spec);
     let of_containers: Vec<_> = containers(parts.spec).map(|container| asks(container.tree)).collect();
     let is_any = of_pod == Some(true) || of_containers.contains(&Some(true));
-    let is_touched = parts.spec.touched("securityContext").is_some() || !parts.touched.is_empty();
-    if !is_any || !is_touched && !parts.spec.touched("hostNetwork").is_some() {
+    let is_touched = ["securityContext", "hostNetwork"].iter().any(|field| parts.spec.touched(field).is_some());
+    if !is_any || !is_touched && parts.touched.is_empty() {
         return;
     }
     let place = place.member("securityContext");

@@ -5,6 +5,7 @@ use super::parameter;
 use super::part::{Compiler, WRITTEN_OUT};
 use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, token};
 use crate::expression::{Expression, Scope, pieces};
+use crate::image::ImageMirror;
 use crate::names::{OnError, TemplateName, digest, is_dns_label};
 use crate::rules::report::Place;
 use crate::schema::{Schema, Type};
@@ -28,7 +29,7 @@ const METADATA: &[&str] = &[
 #[rustfmt::skip]
 const SPEC: &[&str] = &[
     "description", "parameters", "when", "namespaceSelector", "onError", "placement", "serviceAccountToken", "shares",
-    "os", "hostNetwork", "allowShadowing", "pod", "app",
+    "os", "hostNetwork", "imageMirrors", "allowShadowing", "pod", "app",
 ];
 const APP_ENTRY: &[&str] = &["containers", "initContainers", "when", "override"];
 /// What a pod's own containers can receive.
@@ -75,6 +76,7 @@ fn report_size(diagnostics: &Diagnostics<'_>, spec: &Node) {
         ("entries of app", count(Some(spec), "app"), MAX_ITEMS),
         ("names of containers in app", names, MAX_NAMES),
         ("shares", count(Some(spec), "shares"), MAX_ITEMS),
+        ("image mirrors", count(Some(spec), "imageMirrors"), MAX_ITEMS),
         ("containers", count(pod, "initContainers") + count(pod, "containers"), MAX_ITEMS),
         ("volumes", count(pod, "volumes"), MAX_ITEMS),
         ("values", spec.size(), MAX_VALUES),
@@ -119,7 +121,8 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         fields.wrong_field("os", "must hold linux, windows or both");
     }
     let mut body = node.clone();
-    let withholds_token = fields.boolean("serviceAccountToken") == Some(false);
+    let token = fields.boolean("serviceAccountToken");
+    let withholds_token = token == Some(false);
     if withholds_token {
         token::withhold(diagnostics, &mut body);
     }
@@ -133,9 +136,9 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
     if fields.get("app").is_none() && !gives("metadata") && !gives("spec") {
         fields.wrong("gives a pod nothing: write pod.metadata, pod.spec or app");
     }
-    let host_network = fields.boolean("hostNetwork").unwrap_or_default();
+    let host_network = fields.boolean("hostNetwork");
     let on_host = pod.and_then(|pod| pod.get("spec")?.get("hostNetwork"));
-    if let Some(node) = on_host.filter(|node| node.value == Value::Bool(true) && !host_network) {
+    if let Some(node) = on_host.filter(|node| node.value == Value::Bool(true) && host_network != Some(true)) {
         diagnostics.add(node.position, "spec.pod.spec.hostNetwork", "needs spec.hostNetwork: true as well");
     }
     let holes = part.holes.iter().chain(app.iter().flat_map(|entry| &entry.holes));
@@ -148,11 +151,13 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         description: fields.string("description").unwrap_or_default().trim().to_owned(),
         digest: digest(&[json.to_string().as_bytes()]),
         host_network,
+        image_mirrors: parse_image_mirrors(fields),
         withholds_token,
+        needs_token: token == Some(true),
         weight: node.size() + expressions.len(),
         reads: expressions.iter().filter(|expression| !expression.reads_only_parameters()).count(),
         loops: expressions.iter().any(|expression| expression.loops),
-        os: if os.is_empty() { vec!["linux".into()] } else { os },
+        os,
         allows_shadowing: fields.boolean("allowShadowing").unwrap_or_default(),
         namespace_selector: Selector::parse(fields),
         on_error: fields.choice("onError", &[("Deny", OnError::Deny), ("Skip", OnError::Skip)]),
@@ -181,6 +186,14 @@ fn parse_when(fields: &Fields<'_>, scope: &Scope<'_>) -> Option<Expression> {
         fields.wrong_field("when", message);
     }
     compiled.ok()
+}
+
+fn parse_image_mirrors(fields: &Fields<'_>) -> Vec<ImageMirror> {
+    let parse = |text: String| {
+        let mirror = text.parse();
+        mirror.map_err(|must| fields.wrong_field("imageMirrors", format!("holds {}, which {must}", shown(&text)))).ok()
+    };
+    fields.strings("imageMirrors").into_iter().filter_map(parse).collect()
 }
 
 fn parse_placement(spec: &Fields<'_>) -> Option<Placement> {

@@ -1,12 +1,14 @@
 //! Containers and volumes. A template brings each of them whole, and no two have one name: what is there already under that
 //! name must be the same, or it is a conflict.
 
+use std::borrow::Cow;
+
 use super::Merge;
 use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
-use crate::inject::token::NO_TOKEN_VOLUME;
+use crate::inject::token::{self, NO_TOKEN_VOLUME};
 use crate::json::{By, Node, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH};
 use crate::schema::Schema;
@@ -34,6 +36,12 @@ impl<'a> Merge<'_, 'a> {
         [init_containers, containers, volumes]: [Vec<Node<'a>>; 3],
         path: &Path<'_>,
     ) {
+        if self.is_repeated("container", init_containers.iter().chain(&containers))
+            || self.is_repeated("volume", volumes.iter())
+        {
+            return;
+        }
+        let mut misplaced = self.misplaced(spec);
         let mut found = Vec::new();
         for (list, given) in [("initContainers", init_containers), ("containers", containers)] {
             // A template's own containers keep their order, those that are there already included.
@@ -41,16 +49,51 @@ impl<'a> Merge<'_, 'a> {
             for container in given {
                 found.push(self.container(spec, list, container, &mut behind, path));
             }
+            if list == "initContainers" && found.contains(&Presence::New) {
+                self.warnings.extend(misplaced.take());
+            }
         }
         // A copy of an injected pod that lost its annotations has our volumes as well as our containers. Where a container
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
-        let is_copy = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
+        self.is_there = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
         for volume in volumes {
-            self.volume(spec, volume, is_copy, path);
+            self.volume(spec, volume, path);
         }
-        if self.rendered.template.withholds_token && !found.is_empty() {
-            self.volume_without_token(spec, found.contains(&Presence::New), path);
+        let (template, has_new) = (self.rendered.template, found.contains(&Presence::New));
+        if template.withholds_token && !found.is_empty() {
+            self.volume_without_token(spec, has_new, path);
         }
+        if template.needs_token && has_new && token::is_declined(spec.view()) {
+            self.warnings.push(format!(
+                "template \"{}\" needs the API token, and a pod with automountServiceAccountToken: false has none",
+                template.name
+            ));
+        }
+    }
+
+    /// Whether a parameter makes two of a template's containers or volumes one. That is a conflict.
+    fn is_repeated<'n>(&mut self, what: &str, given: impl Iterator<Item = &'n Node<'a>> + Clone) -> bool
+    where
+        'a: 'n,
+    {
+        let names = given.filter_map(Node::name);
+        let mut repeated = names.clone().enumerate().filter(|(at, name)| names.clone().take(*at).any(|it| it == *name));
+        let Some((_, name)) = repeated.next() else { return false };
+        self.conflict(self.by, &format!("{what} \"{}\"", shown(&name)), "", "rename one");
+        true
+    }
+
+    /// Why the template's init containers cannot have the place that it gives them.
+    fn misplaced(&self, spec: &mut Node<'a>) -> Option<String> {
+        let template = self.rendered.template;
+        let (Placement::Before(beside) | Placement::After(beside)) = &template.placement else { return None };
+        let mut is_in = |list: &str| spec.list(list).iter().any(|item| item.is_named(beside));
+        let why = match (is_in("initContainers"), is_in("containers")) {
+            (true, _) => return None,
+            (_, true) => "a regular container; these start after all init containers",
+            _ => "and there is no such init container, or only one of a later template",
+        };
+        Some(format!("template \"{}\": its placement names {beside}, {why}", template.name))
     }
 
     /// Adds what covers the token to a pod that has a new container, or that lost it. A pod that was injected by an older
@@ -58,7 +101,7 @@ impl<'a> Merge<'_, 'a> {
     fn volume_without_token(&mut self, spec: &mut Node<'a>, has_new: bool, path: &Path<'_>) {
         let is_lost = || self.context.is_missing(self.name(), &path.at("volumes").at(NO_TOKEN).pointer());
         if has_new || is_lost() || spec.list("volumes").iter().any(|volume| volume.is_named(NO_TOKEN)) {
-            self.volume(spec, Node::fragment(&NO_TOKEN_VOLUME, self.by), true, path);
+            self.volume(spec, Node::fragment(&NO_TOKEN_VOLUME, self.by), path);
         }
     }
 
@@ -120,33 +163,29 @@ impl<'a> Merge<'_, 'a> {
             return Presence::There;
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
-        let is_same = |field: &str| existing.get(field).map(View::to_value) == given.get(field).map(View::to_value);
-        let is_image = is_same_image(&given.text("image"), &existing.text("image"));
         let (pod, list) = (&self.rendered.template.pod, path.tokens()[1]);
-        let program = PROGRAM.iter().copied().find(|field| {
-            let is_kept = is_same(field) || *field == "image" && is_image;
-            required && !is_kept && !pod.varies_with_pod(list, &name, field)
-        });
-        let mut lacking = lacking(existing, given, Schema::get().container);
-        lacking.retain(|field| match field.as_str() {
-            "image" => !is_image,
-            // `kubectl debug --copy-to` takes them out.
-            field => !field.ends_with("Probe") || existing.get(field).is_some(),
-        });
-        let is_known = is_ours || self.owner(by).is_none() && lacking.is_empty();
+        let may_have = |image: &str, asked: &str| self.context.may_have_image(self.rendered.template, image, asked);
+        let mut program = other_program(existing, given, may_have);
+        let program = program.find(|field| required && !pod.varies_with_pod(list, &name, field));
+        let lacking = first_lacking(existing, given, may_have);
+        let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
             self.note(path, || Effect::AlreadyThere);
             return Presence::There;
         }
-        let difference = match program.or(lacking.first().map(String::as_str)) {
-            Some(field) if in_same_list => format!(", which differ in {field}"),
-            _ => String::new(),
+        let (difference, fix) = match program.or(lacking.as_deref()) {
+            Some("image") if in_same_list && required => {
+                let fix = "rename one, or list the mirror of the registry in the template's imageMirrors";
+                (format!(" with the image {}", shown(&existing.text("image"))), fix)
+            }
+            Some(field) if in_same_list => (format!(", which differ in {field}"), "rename one"),
+            _ => (String::new(), "rename one"),
         };
-        self.conflict(by, &format!("container \"{}\"", shown(&name)), &difference, "rename one");
+        self.conflict(by, &format!("container \"{}\"", shown(&name)), &difference, fix);
         Presence::InConflict
     }
 
-    fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, is_copy: bool, path: &Path<'_>) {
+    fn volume(&mut self, spec: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         let name = given.name().unwrap_or_default();
         let path = path.at("volumes");
         let path = &path.at(&name);
@@ -158,10 +197,14 @@ impl<'a> Merge<'_, 'a> {
             items.push(self.add(given, path));
             return;
         };
-        let is_same = || contains(existing.view(), given.view(), Schema::get().spec.item("volumes"));
+        let kind = Schema::get().spec.item("volumes");
+        if self.rendered.shares(&name) {
+            return self.keep_existing(existing, given, kind, Schema::get().spec.keys("volumes"), path);
+        }
+        let is_same = || is_copy_of_volume(existing.view(), given.view());
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
-        let is_copied = || is_copy && is_same();
-        if self.rendered.shares(&name) || is_ours || is_copied() {
+        let is_copied = || (self.is_there || name == NO_TOKEN) && is_same();
+        if is_ours || is_copied() {
             return self.note(path, || Effect::AlreadyThere);
         }
         let fix = if name == NO_TOKEN { "rename the pod's" } else { "rename one, or list it in the template's shares" };
@@ -172,7 +215,7 @@ impl<'a> Merge<'_, 'a> {
     fn place(&self, items: &[Node<'_>]) -> usize {
         let placed = |by: By| self.context.placement(by);
         let is_in_front = |item: &Node<'_>| match item.by {
-            By::Earlier(_) => true,
+            By::Earlier(_) | By::Copy(_) => true,
             by => placed(by).is_some_and(|placement| *placement != Placement::AfterInit),
         };
         let behind_ours = || items.iter().take_while(|item| is_in_front(item)).count();
@@ -192,8 +235,41 @@ impl<'a> Merge<'_, 'a> {
     }
 }
 
-/// Whether one image is the other: pulled from a mirror perhaps, or pinned by another webhook.
-fn is_same_image(asked: &str, pulled: &str) -> bool {
-    let pulled = if asked.contains('@') { pulled } else { pulled.split('@').next().unwrap_or_default() };
-    asked.rsplit('/').next() == pulled.rsplit('/').next()
+/// Whether a container of the pod runs what a template's does, and holds all that it says. Of two images the container's own
+/// comes first.
+pub(in crate::inject) fn is_copy_of_container(
+    existing: View<'_>,
+    given: View<'_>,
+    may_have: impl Fn(&str, &str) -> bool + Copy,
+) -> bool {
+    other_program(existing, given, may_have).next().is_none() && first_lacking(existing, given, may_have).is_none()
+}
+
+pub(in crate::inject) fn is_copy_of_volume(existing: View<'_>, given: View<'_>) -> bool {
+    contains(existing, given, Schema::get().spec.item("volumes"))
+}
+
+/// The fields of what a container runs that are not the template's.
+fn other_program(
+    existing: View<'_>,
+    given: View<'_>,
+    may_have: impl Fn(&str, &str) -> bool,
+) -> impl Iterator<Item = &'static str> {
+    PROGRAM.iter().copied().filter(move |field| match *field {
+        "image" => !may_have(&existing.text("image"), &given.text("image")),
+        field => existing.get(field).map(View::to_value) != given.get(field).map(View::to_value),
+    })
+}
+
+/// The first field that a container of the pod does not hold as a template gives it.
+fn first_lacking<'v>(
+    existing: View<'v>,
+    given: View<'v>,
+    may_have: impl Fn(&str, &str) -> bool,
+) -> Option<Cow<'v, str>> {
+    lacking(existing, given, Schema::get().container).find(|field| match &**field {
+        "image" => !may_have(&existing.text("image"), &given.text("image")),
+        // `kubectl debug --copy-to` takes them out.
+        field => !field.ends_with("Probe") || existing.get(field).is_some(),
+    })
 }

@@ -1,0 +1,189 @@
+//! Lists are merged item by item. Items are the same when their keys are; where the order says something, each new one has
+//! its place.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Merge;
+use crate::inject::path::Path;
+use crate::json::node::Change;
+use crate::json::{By, Node};
+use crate::rules::references::references;
+use crate::schema::Type;
+use crate::text::shown;
+
+/// So few are looked for one by one.
+const FEW: usize = 4;
+
+impl<'a> Merge<'_, 'a> {
+    pub(super) fn list(
+        &mut self,
+        target: &mut Node<'a>,
+        kind: &Type,
+        keys: &[String],
+        given: Node<'a>,
+        path: &Path<'_>,
+    ) {
+        let Some(items) = target.items() else { return self.malformed(path) };
+        let given = given.into_items();
+        match path.steps_back().next() {
+            Some("env") => self.variables(items, kind, keys, given, path),
+            // Of one key the last source wins.
+            Some("envFrom") if !self.overrides => {
+                let own = items.len();
+                self.items(items, kind, keys, given, path);
+                items.rotate_left(own);
+            }
+            _ => self.items(items, kind, keys, given, path),
+        }
+    }
+
+    /// Adds behind the others what is not there.
+    fn items(
+        &mut self,
+        items: &mut Vec<Node<'a>>,
+        kind: &Type,
+        keys: &[String],
+        given: Vec<Node<'a>>,
+        path: &Path<'_>,
+    ) {
+        let mut known = (given.len() > FEW).then(|| places(items, keys));
+        let own = items.len();
+        for given in given {
+            if self.room.is_exceeded {
+                return;
+            }
+            let key = given.key(keys);
+            let here = &path.at(&key);
+            let found = match &known {
+                Some(known) => known.get(&key).copied(),
+                None => items.iter().rposition(|item| item.key(keys) == key),
+            };
+            match found {
+                None => {
+                    items.push(self.add(given, here));
+                    if let Some(known) = &mut known {
+                        known.insert(key, items.len() - 1);
+                    }
+                }
+                Some(at) => {
+                    let existing = &mut items[at];
+                    if !self.is_other_mount(existing, &given, at >= own, here) {
+                        self.resolve(existing, given, kind, keys, here);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds variables behind the others, where they can refer to them. One name can be given twice, as in `OPTS: -a` and
+    /// `OPTS: $(OPTS) -b`.
+    fn variables(
+        &mut self,
+        items: &mut Vec<Node<'a>>,
+        kind: &Type,
+        keys: &[String],
+        given: Vec<Node<'a>>,
+        path: &Path<'_>,
+    ) {
+        let mut known = (given.len() > FEW).then(|| places(items, keys));
+        let (mut brought, mut kept) = (HashSet::new(), BTreeMap::new());
+        for given in given {
+            if self.room.is_exceeded {
+                return;
+            }
+            let name = given.key(keys);
+            let here = &path.at(&name);
+            let found = match &known {
+                Some(known) => known.get(&name).copied(),
+                None => items.iter().rposition(|item| item.key(keys) == name),
+            };
+            match found {
+                // Both are recorded as one.
+                Some(_) if brought.contains(&name) => {
+                    if self.room.take_value(given.size()) {
+                        items.push(given.added());
+                    }
+                }
+                Some(at) if self.overrides => {
+                    self.resolve(&mut items[at], given, kind, keys, here);
+                    if self.bring_forward(items, at) && known.is_some() {
+                        known = Some(places(items, keys));
+                    }
+                    brought.insert(name);
+                }
+                // Of two variables of one name Kubernetes takes the last.
+                Some(at) => _ = kept.insert(name, (at, given)),
+                None => {
+                    items.push(self.add(given, here));
+                    if let Some(known) = &mut known {
+                        known.insert(name.clone(), items.len() - 1);
+                    }
+                    brought.insert(name);
+                }
+            }
+        }
+        for (name, (at, given)) in kept {
+            self.resolve(&mut items[at], given, kind, keys, &path.at(&name));
+        }
+    }
+
+    /// Puts in front of a variable what it refers to, as far as templates bring that in this call. Whether anything has
+    /// another place now.
+    fn bring_forward(&mut self, items: &mut [Node<'a>], at: usize) -> bool {
+        let refers_to = |variable: &Node<'_>| -> Vec<String> {
+            references(&variable.view().text("value")).map(str::to_owned).collect()
+        };
+        let mut wanted: HashSet<_> = refers_to(&items[at]).into_iter().collect();
+        // Looking takes as long as adding.
+        if wanted.is_empty() || !self.room.take_value(items.len() - at) {
+            return false;
+        }
+        let is_replaced = |node: &Node<'_>| node.by == self.by && matches!(node.change, Change::Replaced(_));
+        let (mut added, mut replaced) = (Vec::new(), Vec::new());
+        for (behind, variable) in items.iter().enumerate().skip(at + 1).rev() {
+            let is_added = matches!((variable.by, &variable.change), (By::Now(_), Change::Added));
+            let is_swapped = is_replaced(variable) && is_replaced(&items[at]);
+            if (is_added || is_swapped) && variable.name().is_some_and(|name| wanted.contains(&*name)) {
+                wanted.extend(refers_to(variable));
+                if is_added { &mut added } else { &mut replaced }.push(behind);
+            }
+        }
+        // What the pod has keeps its place, and so does what stood there before.
+        let mut last = at;
+        for behind in replaced.iter().rev().copied() {
+            items.swap(last, behind);
+            let (front, back) = items.split_at_mut(behind);
+            std::mem::swap(&mut front[last].change, &mut back[0].change);
+            last = behind;
+        }
+        for (number, behind) in added.iter().rev().copied().enumerate() {
+            items[at + number..=behind].rotate_right(1);
+        }
+        !added.is_empty() || !replaced.is_empty()
+    }
+
+    /// Whether another volume is mounted at this path, or the template gives two mounts there. That is a conflict.
+    fn is_other_mount(&mut self, existing: &Node<'a>, given: &Node<'a>, is_repeated: bool, path: &Path<'_>) -> bool {
+        let mut steps = path.steps_back();
+        let (Some(at), Some("volumeMounts" | "volumeDevices"), Some(container)) =
+            (steps.next(), steps.next(), steps.next())
+        else {
+            return false;
+        };
+        let [wanted, volume] = [given, existing].map(|mount| mount.view().text("name"));
+        let difference = match volume == wanted {
+            true if is_repeated => String::new(),
+            true => return false,
+            false => format!(", of the volumes {} and {}", shown(&wanted), shown(&volume)),
+        };
+        let what = format!("the mount at {} in container {}", shown(at), shown(container));
+        self.conflict(existing.by, &what, &difference, "mount one elsewhere");
+        true
+    }
+}
+
+/// Where the last item of each key stands.
+fn places<'a>(items: &[Node<'a>], keys: &[String]) -> HashMap<Cow<'a, str>, usize> {
+    items.iter().enumerate().map(|(at, item)| (item.key(keys), at)).collect()
+}
