@@ -36,6 +36,9 @@ pub(crate) struct Scalar {
     pub(crate) is_private: bool,
 }
 
+/// The type of a field that a newer Kubernetes has.
+pub(crate) static ANY: Type = Type::Scalar(Scalar { kind: ScalarKind::Any, allowed: Vec::new(), is_private: false });
+
 /// Where people keep secrets.
 const PRIVATE: [(&str, &str); 4] =
     [("EnvVar", "value"), ("Container", "args"), ("Container", "command"), ("ExecAction", "command")];

@@ -7,10 +7,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, fs, thread};
 
+use pillion_engine::admission::Review;
+use pillion_engine::catalog::{Catalog, Namespace as PodNamespace};
+use pillion_engine::decision::Reason;
+use pillion_engine::load;
 use pillion_engine::rules::{Description, Group, Violation, descriptions, violations};
-use serde_json::Value;
+use pillion_engine::template::OnError;
 use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 
+use crate::golden::applied;
 use crate::harness::generated_pods::{Generator, vanished};
 use crate::harness::namespace::Namespace;
 use crate::random_pods::setting;
@@ -253,4 +259,74 @@ fn a_pod_that_breaks_just_one_rule_is_refused_and_one_that_keeps_it_is_not() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a pod and a template that gives most of another pod come to.
+enum Brought {
+    /// The template is refused when it is loaded, or the pod because of it, and why.
+    Refused(String),
+    Injected(Value),
+    /// The pod asks for more than Pillion does.
+    TooLarge,
+}
+
+/// What Pillion refuses in a template, and no API server does.
+const DELIBERATE: &str = "the container has no port of that name";
+
+/// What a template may not give, or what decides by itself whether it is applied.
+const OF_THE_POD: [&str; 3] = ["automountServiceAccountToken", "nodeName", "os"];
+
+/// Has a template bring all that a generated pod has beside this one container.
+fn brought(app: &Value, pod: &Value) -> Brought {
+    let mut bare =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [app]}});
+    bare["metadata"]["annotations"] = json!({"pillion.dev/templates": "a"});
+    let metadata = json!({"labels": pod["metadata"]["labels"], "annotations": pod["metadata"]["annotations"]});
+    let part = json!({"metadata": metadata, "spec": pod["spec"]});
+    let template = json!({
+        "apiVersion": "pillion.dev/v1alpha1",
+        "kind": "ClusterInjectionTemplate",
+        "metadata": {"name": "a"},
+        "spec": {"pod": part},
+    });
+    let mut catalog = Catalog::new(OnError::Deny);
+    match load::read(&template.to_string(), "a.json").remove(0) {
+        Ok(template) => catalog.insert(template.into()),
+        Err(refused) => return Brought::Refused(format!("{:?}", refused.problems)),
+    }
+    let raw = to_raw_value(&bare).expect("JSON");
+    let decision = pillion_engine::review(&catalog, &PodNamespace::named("shop"), &Review::of_pod("shop", &raw));
+    match decision.reason {
+        Reason::Injected | Reason::NothingToAdd => Brought::Injected(applied(&bare, &decision)),
+        Reason::TooLarge => Brought::TooLarge,
+        _ => Brought::Refused(decision.message.unwrap_or_default()),
+    }
+}
+
+#[test]
+fn a_template_is_refused_for_what_its_pod_would_be_refused_for() {
+    let app = json!({"name": "app", "image": "app:1"});
+    let mut wrong = Vec::new();
+    let first: u64 = setting("PILLION_PODS_SEED", 20_261_130);
+    for seed in first..first + setting::<u64>("PILLION_PODS", 200) {
+        for mut pod in generated(seed) {
+            let Some(spec) = pod["spec"].as_object_mut() else { continue };
+            OF_THE_POD.iter().for_each(|field| drop(spec.shift_remove(*field)));
+            let brought = brought(&app, &pod);
+            if let Some(containers) = pod["spec"]["containers"].as_array_mut() {
+                containers.push(app.clone());
+            }
+            let ours = ours(&pod);
+            match brought {
+                Brought::Injected(pod) if !self::ours(&pod).is_empty() => {
+                    wrong.push(format!("{seed} is injected, and wrong: {}", join(&self::ours(&pod))));
+                }
+                Brought::Refused(why) if ours.is_empty() && !why.contains(DELIBERATE) => {
+                    wrong.push(format!("{seed} is right, and refused: {why}"))
+                }
+                Brought::Injected(_) | Brought::Refused(_) | Brought::TooLarge => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} templates\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -23,7 +23,7 @@ use crate::json::node::Json;
 use crate::json::{By, Fragment, Kind, Node, View};
 use crate::names::STATUS;
 use crate::rules::across::{DEFAULT_GRACE_PERIOD, DEFAULTS};
-use crate::schema::{Object, Schema, Type};
+use crate::schema::{ANY, Object, Schema, Type};
 use crate::text::shown;
 
 /// Objects that are merged field by field; every other object is one value.
@@ -333,7 +333,7 @@ impl<'a> Merge<'_, 'a> {
         if is_omitted(&field, given.view()) {
             return;
         }
-        let kind = object.field(&field);
+        let kind = object.fields.get(&field).unwrap_or(&ANY);
         let merges = match kind {
             Type::Object(object) => MERGED.contains(&object.name.as_str()),
             Type::Map(_) => true,
@@ -343,6 +343,11 @@ impl<'a> Merge<'_, 'a> {
         };
         let path = &path.at(&field);
         match target.member(&field) {
+            // An older API server has dropped a field that it does not know.
+            None if std::ptr::eq(kind, &ANY) && self.context.is_missing(self.name(), &path.pointer()) => {
+                self.record.added.push(path.pointer());
+                self.note(path, || Effect::AlreadyThere);
+            }
             None => self.new_field(target, field.clone(), kind, merges, given, path),
             Some(existing) if merges => self.into(existing, kind, given, path),
             Some(existing) if object.name == "PodSpec" && is_default(&field, existing.view()) => {

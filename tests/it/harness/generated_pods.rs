@@ -317,7 +317,8 @@ impl Generator {
             }
             let absent: Vec<String> =
                 self.fields(name).into_iter().filter(|field| !members.contains_key(field)).collect();
-            if !absent.is_empty() && !(self.is_wild && self.one_in(8)) {
+            let adds = !self.is_wild || !self.one_in(8);
+            if adds && !absent.is_empty() {
                 let added = absent[self.below(absent.len())].clone();
                 let kind = &SCHEMA[name]["fields"][&added];
                 let value = self.value(&format!("{name}.{added}"), kind);
