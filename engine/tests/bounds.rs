@@ -393,7 +393,7 @@ fn many_errors_of_a_template_are_told_in_time_that_grows_with_their_number() {
     let kinds: [(&str, Item); 3] = [
         ("pod: {metadata: {labels: {LIST}}}", |at| format!("l{at}: 'a b'")),
         ("pod: {spec: {tolerations: [LIST]}}", |at| format!("'t{at}'")),
-        ("pod: {spec: {volumes: [{name: v, LIST}]}}", |at| format!("f{at}: x")),
+        ("pod: {spec: {volumes: [{name: v, LIST}]}}", |at| format!("name{at}: x")),
     ];
     for (spec, item) in kinds {
         let told = |number: usize| {

@@ -78,7 +78,11 @@ fn broken() -> Vec<(String, Value, &'static str)> {
         ("ports/0/containerPort", json!(0), ".ports[0/TCP].containerPort must be between 1 and 65535"),
         ("ports/0/hostPort", json!(70_000), ".ports[80/TCP].hostPort must be between"),
         ("ports/0/name", json!("-"), ".ports[80/TCP].name must have at most 15"),
-        ("ports/0/protocol", json!("tcp"), ".ports[80/tcp].protocol must be one of SCTP, TCP, UDP; did you mean TCP?"),
+        (
+            "ports/0/protocol",
+            json!("tcp"),
+            ".ports[80/tcp].protocol must be one of SCTP, TCP, UDP, not \"tcp\"; did you mean TCP?",
+        ),
         ("env/0/name", json!("A=B"), ".env[A=B].name must be printable ASCII"),
         ("env/1/value", json!("x"), ".env[IP].valueFrom must not stand beside value"),
         ("env/1/valueFrom", json!({}), ".env[IP].valueFrom must have one of fieldRef"),
@@ -156,7 +160,7 @@ fn broken() -> Vec<(String, Value, &'static str)> {
             json!(-1),
             "spec.securityContext.supplementalGroups[0] must be between 0",
         ),
-        ("spec/nodeSelector", "a b", json!("x"), "spec.nodeSelector.a b is no label"),
+        ("spec/nodeSelector", "a b", json!("x"), "spec.nodeSelector.a b is \"x\", which is no label"),
         (
             "spec/tolerations/0",
             "effect",

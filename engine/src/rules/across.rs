@@ -243,8 +243,8 @@ fn judge_resizing(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 }
 
 /// Those in which something is judged, or all of them.
-fn touched_or_all<'t>(parts: &Parts<'t>, all: bool) -> Vec<Container<'t>> {
-    containers(parts.spec).filter(|container| all || container.tree.is_touched()).collect()
+fn touched_or_all<'t>(parts: &Parts<'t>, all: bool) -> impl Iterator<Item = Container<'t>> {
+    containers(parts.spec).filter(move |container| all || container.tree.is_touched())
 }
 
 /// The API server adds the labels of the pod that `matchLabelKeys` names to the selector beside it, and takes no key twice.

@@ -139,7 +139,7 @@ fn why_wrong(resource: &str, amount: &Quantity) -> Option<String> {
 
 /// Claims of devices that containers name are claims of the pod. Source: validateResourceClaimNames.
 pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    let known: Vec<_> = parts.spec.list("resourceClaims").map(|claim| claim.text("name")).collect();
+    let known = || parts.spec.list("resourceClaims").map(|claim| claim.text("name"));
     let is_open = parts.spec.is_unknown_at("resourceClaims")
         || parts.spec.list("resourceClaims").any(|claim| claim.is_unknown() || claim.is_unknown_at("name"));
     for container in &parts.touched {
@@ -157,7 +157,8 @@ pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place
                     } else {
                         requests.contains(&(name.clone(), request.clone()))
                     };
-                let message = if !known.contains(&name) && !is_open {
+                let message = if !is_open && !known().any(|known| known == name) {
+                    let known: Vec<_> = known().collect();
                     let hint = hint(of_claim, known.iter().map(|name| &**name));
                     Some(format!(
                         "is {}, and the pod has no claim of that name in resourceClaims{hint}",

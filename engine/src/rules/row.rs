@@ -178,6 +178,9 @@ impl Must {
         };
         is_broken.then(|| {
             let sentence = self.sentence();
+            if matches!(self, Must::NotBeTrue | Must::NotBeEmpty) {
+                return sentence;
+            }
             match but_is(value).strip_prefix(", not ") {
                 Some(value) if sentence.starts_with("must not") => format!("{sentence}, and is {value}"),
                 _ => sentence + &but_is(value),

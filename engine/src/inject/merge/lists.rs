@@ -2,7 +2,7 @@
 //! its place.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::Merge;
 use crate::inject::path::Path;
@@ -87,7 +87,9 @@ impl<'a> Merge<'_, 'a> {
         path: &Path<'_>,
     ) {
         let mut known = (given.len() > FEW).then(|| places(items, keys));
-        let (mut brought, mut kept) = (HashSet::new(), BTreeMap::new());
+        let (mut brought, mut kept) = (HashSet::new(), Vec::new());
+        // By name, its number among those.
+        let mut numbers = HashMap::new();
         for given in given {
             if self.room.is_exceeded {
                 return;
@@ -112,8 +114,14 @@ impl<'a> Merge<'_, 'a> {
                     }
                     brought.insert(name);
                 }
-                // Of two variables of one name Kubernetes takes the last.
-                Some(at) => _ = kept.insert(name, (at, given)),
+                Some(at) => {
+                    // Of two variables of one name Kubernetes takes the last.
+                    let number = *numbers.entry(name.clone()).or_insert(kept.len());
+                    match kept.get_mut(number) {
+                        Some(earlier) => *earlier = (name, at, given),
+                        None => kept.push((name, at, given)),
+                    }
+                }
                 None => {
                     items.push(self.add(given, here));
                     if let Some(known) = &mut known {
@@ -123,7 +131,7 @@ impl<'a> Merge<'_, 'a> {
                 }
             }
         }
-        for (name, (at, given)) in kept {
+        for (name, at, given) in kept {
             self.resolve(&mut items[at], given, kind, keys, &path.at(&name));
         }
     }
