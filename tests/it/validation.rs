@@ -215,11 +215,23 @@ fn right(seed: u64) -> (Generator, Value) {
     (generator, pod)
 }
 
-/// Looks for the first seed whose pod can be mutated so that just this rule is broken, for each rule.
-fn seeds() -> BTreeMap<String, u64> {
+/// Looks for a seed whose pod can be mutated so that just this rule is broken, for each rule for which the known one is of
+/// no use any more.
+fn look_for(known: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let mut rules: Vec<_> = rules().collect();
     let mut found = BTreeMap::new();
+    rules.retain(|rule| {
+        let seed = known.get(&rule.words).copied().filter(|seed| {
+            let (generator, pod) = right(*seed);
+            rule.broken_by(generator, &pod).is_some()
+        });
+        found.extend(seed.map(|seed| (rule.words.clone(), seed)));
+        seed.is_none()
+    });
     for seed in 0..setting("PILLION_PODS", 2_000) {
+        if rules.is_empty() {
+            break;
+        }
         let (generator, pod) = right(seed);
         rules.retain(|rule| {
             let is_found = rule.broken_by(generator.clone(), &pod).is_some();
@@ -234,12 +246,12 @@ fn seeds() -> BTreeMap<String, u64> {
 
 #[test]
 fn a_pod_that_breaks_just_one_rule_is_refused_and_one_that_keeps_it_is_not() {
+    let mut seeds = serde_json::from_str(&fs::read_to_string(FOUND).expect("the file is there")).expect("JSON");
     if env::var_os("UPDATE_RULES").is_some() {
-        fs::write(FOUND, serde_json::to_string_pretty(&seeds()).expect("JSON") + "\n").expect("the file is writable");
+        seeds = look_for(seeds);
+        fs::write(FOUND, serde_json::to_string_pretty(&seeds).expect("JSON") + "\n").expect("the file is writable");
     }
     let Some(here) = Namespace::new("rules", &[]) else { return };
-    let seeds: BTreeMap<String, u64> =
-        serde_json::from_str(&fs::read_to_string(FOUND).expect("the file is there")).expect("JSON");
     let mut wrong = Vec::new();
     for rule in rules() {
         let found = seeds.get(&rule.words).and_then(|seed| {
@@ -287,7 +299,7 @@ fn brought(app: &Value, pod: &Value) -> Brought {
         "apiVersion": "pillion.dev/v1alpha1",
         "kind": "ClusterInjectionTemplate",
         "metadata": {"name": "a"},
-        "spec": {"pod": part},
+        "spec": {"pod": part, "hostNetwork": pod["spec"]["hostNetwork"] == true},
     });
     let mut catalog = Catalog::new(OnError::Deny);
     match load::read(&template.to_string(), "a.json").remove(0) {
