@@ -149,8 +149,6 @@ pub(crate) struct Generator {
     random: TestRng,
     /// Whether a change may be anything, and not only what an API server takes.
     is_wild: bool,
-    /// The fields that the API server does not know, as `Type.field`.
-    unknown: Vec<String>,
 }
 
 /// A place in a pod, and its type.
@@ -162,10 +160,10 @@ struct Place {
 }
 
 impl Generator {
-    pub(crate) fn new(seed: u64, unknown: Vec<String>) -> Generator {
+    pub(crate) fn new(seed: u64) -> Generator {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        Generator { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), is_wild: false, unknown }
+        Generator { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), is_wild: false }
     }
 
     /// A pod to begin with: the least that is one, or one that has much already, as long as it is right.
@@ -243,7 +241,7 @@ impl Generator {
                 pod["spec"][field] = value.clone();
             }
         }
-        for source in self.fields("Volume").into_iter().filter(|field| field != "name") {
+        for source in Self::fields("Volume").into_iter().filter(|field| field != "name") {
             let value = self.value(&format!("Volume.{source}"), &SCHEMA["Volume"]["fields"][&source]);
             let mut volume = json!({"name": source.to_lowercase()});
             volume[source] = value;
@@ -316,7 +314,7 @@ impl Generator {
                 return;
             }
             let absent: Vec<String> =
-                self.fields(name).into_iter().filter(|field| !members.contains_key(field)).collect();
+                Self::fields(name).into_iter().filter(|field| !members.contains_key(field)).collect();
             let adds = !self.is_wild || !self.one_in(8);
             if adds && !absent.is_empty() {
                 let added = absent[self.below(absent.len())].clone();
@@ -357,13 +355,9 @@ impl Generator {
     }
 
     /// The fields that a type may have here.
-    fn fields(&self, name: &str) -> Vec<String> {
+    fn fields(name: &str) -> Vec<String> {
         let names = SCHEMA[name]["fields"].as_object().expect("a type has fields").keys();
-        let is_here = |field: &&String| {
-            let field = format!("{name}.{field}");
-            !OMITTED.contains(&&*field) && !self.unknown.contains(&field)
-        };
-        names.filter(is_here).cloned().collect()
+        names.filter(|field| !OMITTED.contains(&&*format!("{name}.{field}"))).cloned().collect()
     }
 
     /// A value of a type.
@@ -385,7 +379,7 @@ impl Generator {
 
     fn object(&mut self, name: &str) -> Value {
         let mut object = Map::new();
-        let fields = self.fields(name);
+        let fields = Self::fields(name);
         let listed = |table: &[(&str, &'static [&'static str])]| {
             table.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, fields)| *fields)
         };
@@ -486,6 +480,36 @@ fn collect(value: &Value, kind: &Value, path: &str, field: &str, places: &mut Ve
                 {
                     collect(value, kind, &inner(name), &format!("{object}.{name}"), places);
                 }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The fields of a pod that an API server with this OpenAPI document does not know, as `Type.field`.
+pub(crate) fn unknown_fields(openapi: &Value) -> BTreeSet<String> {
+    let schemas = openapi["components"]["schemas"].as_object().expect("OpenAPI has schemas");
+    let published = |name: &str| schemas.iter().find(|(full, _)| full.rsplit('.').next() == Some(name));
+    let objects = SCHEMA.as_object().expect("the schema is an object").iter();
+    let fields = objects.flat_map(|(name, object)| {
+        let there = published(name).map(|(_, schema)| &schema["properties"]);
+        let fields = object["fields"].as_object().expect("a type has fields").keys();
+        let missing = fields.filter(move |field| there.is_none_or(|there| there.get(field).is_none()));
+        missing.map(move |field| format!("{name}.{field}"))
+    });
+    fields.collect()
+}
+
+/// Takes fields out of a value of a type.
+pub(crate) fn without(value: &mut Value, kind: &Value, unknown: &BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| without(item, &kind["list"], unknown)),
+        Value::Object(members) => {
+            let object = kind["ref"].as_str().unwrap_or_default();
+            members.retain(|field, _| !unknown.contains(&format!("{object}.{field}")));
+            for (field, member) in members {
+                let kind = kind.get("map").unwrap_or(&SCHEMA[object]["fields"][field]);
+                without(member, kind, unknown);
             }
         }
         _ => {}
