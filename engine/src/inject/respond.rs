@@ -12,6 +12,7 @@ use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
 use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
 use crate::rules::ports::port_clashes;
+use crate::rules::qos::lost_guarantee;
 
 /// Completes a decision.
 pub(super) fn respond<'a>(
@@ -65,7 +66,10 @@ pub(super) fn respond<'a>(
         decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
     if denials.is_empty() {
-        decision.warnings.extend(advice(tree.view().get("spec").map(port_clashes).unwrap_or_default()));
+        if let Some(spec) = tree.view().get("spec") {
+            decision.warnings.extend(advice(port_clashes(spec)));
+            decision.warnings.extend(advice(lost_guarantee(pod.view_of_spec(), spec).into_iter().collect()));
+        }
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {
