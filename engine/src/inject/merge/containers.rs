@@ -158,7 +158,11 @@ impl<'a> Merge<'_, 'a> {
             items.push(self.add(given, path));
             return;
         };
-        let is_same = || contains(existing.view(), given.view(), Schema::get().spec.item("volumes"));
+        let is_same = || match &*name {
+            // An older version brought one that is not in memory.
+            NO_TOKEN => existing.view().get("emptyDir").is_some(),
+            _ => contains(existing.view(), given.view(), Schema::get().spec.item("volumes")),
+        };
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
         let is_copied = || is_copy && is_same();
         if self.rendered.shares(&name) || is_ours || is_copied() {
