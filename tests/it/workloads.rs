@@ -112,7 +112,7 @@ fn a_pod_that_injection_makes_burstable_is_warned_of_and_no_other() {
 }
 
 #[test]
-fn a_default_limit_below_a_sidecars_request_refuses_its_pods_until_the_namespace_gives_a_limit() {
+fn a_default_limit_below_a_sidecars_request_refuses_its_pod_until_it_gets_a_limit() {
     let Some((_pillion, here)) = injected_by(Setup::new().cookbook("envoy"), "default-limit") else { return };
     let limits = json!({"type": "Container", "default": {"cpu": "50m"}});
     let made = here.create("v1", "limitranges", &json!({"metadata": {"name": "a"}, "spec": {"limits": [limits]}}));

@@ -65,11 +65,9 @@ pub(super) fn respond<'a>(
         words.extend([comma, name.as_str(), "=", word.as_str()]);
         decision.templates.push(TemplateDecision { name, outcome, reason, message, places });
     }
-    if denials.is_empty() {
-        if let Some(spec) = tree.view().get("spec") {
-            decision.warnings.extend(advice(port_clashes(spec)));
-            decision.warnings.extend(advice(lost_guarantee(pod.view_of_spec(), spec).into_iter().collect()));
-        }
+    if let Some(spec) = tree.view().get("spec").filter(|_| denials.is_empty()) {
+        decision.warnings.extend(advice(port_clashes(spec)));
+        decision.warnings.extend(advice(lost_guarantee(pod.view_of_spec(), spec).into_iter().collect()));
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {

@@ -181,6 +181,13 @@ pod:
                 "a.yaml:9:11: spec.pod.spec.initContainers[0] requests no memory, so the scheduler reserves none, and an \
                  HPA on the memory utilization of its pods fails",
             ),
+            // An init container that ends is nothing to an HPA.
+            (
+                "restartPolicy: Always\n        startupProbe: {tcpSocket: {port: 80}}\n        resources: {requests: \
+                 {cpu: 10m, memory: 16Mi}}",
+                "resources: {limits: {memory: 16Mi}}",
+                "a.yaml:9:11: spec.pod.spec.initContainers[0] requests no cpu, so the scheduler reserves none",
+            ),
             (
                 "a:1",
                 "registry:5000/a",
