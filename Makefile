@@ -26,7 +26,7 @@ test: ## Run all tests, those against a real API server on its newest version
 
 test-all: test ## Run all tests, and those against a real API server on its oldest version too
 	tests/controlplane/build.sh target $(firstword $(KUBERNETES))
-	PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: chart::taken cluster:: events:: final_check::
+	PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: chart::taken cluster:: events:: final_check:: validation::
 
 lint: ## Check format and lints
 	cargo fmt --all --check

@@ -153,6 +153,10 @@ pub(crate) fn parameter_of(key: &str) -> Option<(&str, &str)> {
 /// The kubelet marks the pods that it mirrors so. Source: k8s.io/api/core/v1, MirrorPodAnnotationKey.
 pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// The names of local volumes, with commas, for whose sake the Cluster Autoscaler keeps no node. Source: kubernetes/autoscaler
+/// cluster-autoscaler/utils/drain.
+pub(crate) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
 /// Where the API server mounts a container's token. Source: kubernetes plugin/pkg/admission/serviceaccount.
 pub(crate) const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How the volumes are called of which it does so.

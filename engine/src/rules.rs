@@ -11,6 +11,7 @@ mod annotations;
 mod host;
 pub(crate) mod parts;
 pub(crate) mod ports;
+pub(crate) mod qos;
 pub(crate) mod references;
 pub(crate) mod report;
 mod reserve;

@@ -84,6 +84,8 @@ pub(crate) struct PodPart {
     pub(crate) spec: Option<Fragment>,
     /// The names of volumes that may be there already, from the pod or from another template.
     pub(crate) shares: Option<Fragment>,
+    /// The names of those of its volumes that may be lost with a node.
+    pub(crate) safe_to_evict: Option<Fragment>,
     pub(crate) holes: Box<[Hole]>,
     /// Whether presets stand for what they are of: they are known to keep the rules, and are not judged again.
     pub(crate) uses_presets: bool,
@@ -161,7 +163,8 @@ impl Template {
         let of_all = of_pod.iter().chain(of_app.iter().flatten());
         let holes = self.pod.holes.iter_mut().chain(self.app.iter_mut().flat_map(|entry| &mut entry.holes));
         holes.zip(of_all).for_each(|(hole, preset)| hole.has_preset = preset.is_some());
-        for part in [&mut self.pod.metadata, &mut self.pod.spec, &mut self.pod.shares].into_iter().flatten() {
+        let PodPart { metadata, spec, shares, safe_to_evict, .. } = &mut self.pod;
+        for part in [metadata, spec, shares, safe_to_evict].into_iter().flatten() {
             *part = part.with_presets(&of_pod);
         }
         for (entry, presets) in self.app.iter_mut().zip(of_app) {

@@ -62,6 +62,9 @@ struct TemplateSpec {
     service_account_token: Option<bool>,
     /// Volumes that may be there already, from the pod or from another template.
     shares: Option<Vec<String>>,
+    /// Which of the template's volumes may be lost with a node: they are added to the pod's annotation
+    /// cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes.
+    safe_to_evict_volumes: Option<Vec<String>>,
     /// The operating systems of pods that the template is for. Default: linux.
     os: Option<Vec<String>>,
     /// Whether the template is for pods on their node's network, too.

@@ -37,7 +37,8 @@ templates, and change what does not suit you.
 
 Each says which level of the [Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/)
 a pod passes with it that passed *restricted* without. `cpuRequest`, `cpuLimit`, `memoryRequest` and `memoryLimit` mean the
-same everywhere: what its containers reserve and may use.
+same everywhere: what its containers reserve and may use. What that means for autoscaling, Guaranteed pods, quotas and Jobs
+is in [workloads.md](workloads.md).
 
 Pods choose freely among the parameters. Where a namespace requires one of them to protect its pods, such as a gateway, copy
 it and give the parameters that matter `settableBy: Namespace` or `Nobody`. Servers listen on IPv4.

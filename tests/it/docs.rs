@@ -32,7 +32,7 @@ server's `--on-error`.
 |---|---|
 | Annotation `pillion.dev/outcome` of the pod | The reason of each template: `fluent-bit=injected,envoy=guard_false`. What an earlier call injected stays `injected` |
 | The message of a refusal | What, where and what to do. `kubectl` shows it, or the events of the ReplicaSet, StatefulSet or Job that wanted the pod |
-| Warnings | The same for templates that were skipped (`skipped: …`), and keys of Pillion's that mean nothing. `kubectl` shows them to whoever creates the pod |
+| Warnings | The same for templates that were skipped (`skipped: …`), keys of Pillion's that mean nothing, and a Guaranteed pod that [became Burstable](workloads.md#quality-of-service). `kubectl` shows them to whoever creates the pod |
 | Events of the ReplicaSet, StatefulSet or Job | Every warning, as controllers do not pass them on; the code is the reason, as in `UnknownTemplate`. With `--watch` |
 | The server's log | One line a review: `outcome` and `reason` of the pod, `templates` with the reason of each, the message as `why` |
 | Metric `pillion_admission_requests_total` | Reviews by `operation`, `result` (the outcome) and `reason` |

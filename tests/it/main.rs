@@ -31,3 +31,4 @@ mod schema;
 mod tracing;
 mod validation;
 mod warnings;
+mod workloads;

@@ -291,6 +291,11 @@ impl Spoken {
             return Ok(());
         }
         match (before, after) {
+            _ if place.strip_prefix("metadata.annotations.") == Some(cookbook::SAFE_TO_EVICT) => {
+                let [old, new] = [before, after].map(|it| it.string().unwrap_or_default());
+                let stays = new.strip_prefix(&old).is_some_and(|rest| old.is_empty() || rest.starts_with(','));
+                if stays && self.can_be_new(place) { Ok(()) } else { Err(format!("{place} was {old} and is {new}")) }
+            }
             (Json::Object(old), Json::Object(new)) if is_merged(place) => {
                 let names =
                     |members: &[(String, Json)]| members.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();

@@ -3,6 +3,7 @@
 
 mod containers;
 mod contains;
+mod eviction;
 mod lists;
 mod table;
 
@@ -110,6 +111,7 @@ pub(super) fn merge<'a>(
     if let Some(spec) = pod.member("spec") {
         merge.spec(spec, &Path::root("spec"));
     }
+    merge.safe_to_evict(pod);
     if merge.room.is_exceeded {
         Err(Refusal::new(Reason::TooLarge, merge.too_large()))
     } else if !merge.conflicts.is_empty() {
@@ -163,7 +165,7 @@ impl<'a> Merge<'_, 'a> {
         given.added()
     }
 
-    /// Replaces one of the pod's own fields, and records what it was.
+    /// Replaces a single value of the pod, and records what it was.
     fn replace_field(&mut self, existing: &mut Node<'a>, given: Node<'a>, path: &Path<'_>) {
         let here = path.pointer();
         if self.room.take_entry(&here, given.size(), false) && self.room.take_note(existing.size()) {

@@ -10,7 +10,7 @@ use crate::catalog::Namespace;
 use crate::decision::Reason;
 use crate::expression::{Failure, MAX_WORK, Root, Variables};
 use crate::json::tape::{MAX_DEPTH, MAX_VALUES};
-use crate::json::{By, Node, Tape, Text};
+use crate::json::{By, Node, Tape, Text, View};
 use crate::names::{OUTCOME, STATUS};
 use crate::template::Parameters;
 
@@ -102,6 +102,11 @@ impl<'a> Pod<'a> {
 
     pub(super) fn annotations(&self) -> impl Iterator<Item = Text<'a>> + use<'a> {
         self.annotations.into_iter().flat_map(Text::members)
+    }
+
+    /// The spec as it came.
+    pub(super) fn view_of_spec(&self) -> View<'a> {
+        self.spec.map_or(View::NOTHING, View::whole)
     }
 
     fn of_spec(&self, name: &str) -> Option<Text<'a>> {

@@ -1,6 +1,7 @@
 //! What a template adds to one pod: its parts, with the values of their holes.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -30,6 +31,8 @@ pub(super) struct Rendered<'a> {
     /// Whether the namespace requires the template.
     pub(super) required: bool,
     pub(super) warnings: Vec<String>,
+    /// The value of the annotation that names volumes which may be lost, once it is known.
+    pub(super) annotation: OnceCell<Fragment>,
 }
 
 /// What one of the pod's own containers gets from an entry of `app`.
@@ -58,9 +61,18 @@ impl<'a> Rendered<'a> {
     }
 
     /// Whether a volume may be there already.
-    pub(super) fn shares(&self, volume: &str) -> bool {
-        let names = self.pod.shares.iter().flat_map(Fragment::items);
-        names.filter_map(|name| name.filled_by(&[&self.values], self.set)?.as_str()).any(|name| name == volume)
+    pub(super) fn shares(&'a self, volume: &str) -> bool {
+        self.names(self.pod.shares.as_ref()).any(|name| name == volume)
+    }
+
+    /// The names of those of its volumes that may be lost with a node.
+    pub(super) fn safe_to_evict(&'a self) -> impl Iterator<Item = &'a str> {
+        self.names(self.pod.safe_to_evict.as_ref())
+    }
+
+    fn names(&'a self, list: Option<&'a Fragment>) -> impl Iterator<Item = &'a str> {
+        let names = list.into_iter().flat_map(Fragment::items);
+        names.filter_map(|name| name.filled_by(&[&self.values], self.set)?.as_str())
     }
 
     /// Whether it may make wrong what was right without it: it replaces values, or puts all ports on the node's network.
@@ -103,7 +115,8 @@ pub(super) fn render<'a>(
     let values = fill(&pod.holes, |hole| hole.is_open(set), activation, parameters)
         .map_err(|errors| render_problem(template, errors))?;
     let (app, warnings) = (Vec::new(), Vec::new());
-    let mut rendered = Rendered { template, digest, earlier, pod, values, set, app, required, warnings };
+    let annotation = OnceCell::new();
+    let mut rendered = Rendered { template, digest, earlier, pod, values, set, app, required, warnings, annotation };
     let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(Cow::as_ref).collect();
     for (at, entry) in template.app.iter().enumerate() {
         let mut named = own.iter().filter(|it| entry.names(it.list, &it.name)).peekable();

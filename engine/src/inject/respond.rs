@@ -12,6 +12,7 @@ use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
 use crate::names::{OUTCOME, OnError, STATUS, TemplateName};
 use crate::rules;
+use crate::rules::qos::lost_guarantee;
 
 /// Completes a decision.
 pub(super) fn respond<'a>(
@@ -66,6 +67,7 @@ pub(super) fn respond<'a>(
     }
     if let Some(spec) = tree.view().get("spec").filter(|_| denials.is_empty()) {
         decision.warnings.extend(advice(rules::warnings(spec)));
+        decision.warnings.extend(advice(lost_guarantee(pod.view_of_spec(), spec).into_iter().collect()));
     }
     decision.warnings.extend(advice(select::stray_keys(pod, names)));
     if !denials.is_empty() {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Outcome, Reason};
 use crate::json::node::Change;
 use crate::json::{By, Fragment, Node};
-use crate::names::{OUTCOME, STATUS};
+use crate::names::{OUTCOME, SAFE_TO_EVICT, STATUS};
 use crate::rules::across::DEFAULTS;
 use crate::schema::{Schema, Type};
 use crate::template::{Parameters, Template};
@@ -27,8 +27,8 @@ pub(super) const MAX_TEMPLATES: usize = 32;
 /// a dozen templates has fewer entries.
 pub(super) const MAX_ENTRIES: usize = 4096;
 
-/// The same for fields of the pod that were replaced.
-const MAX_REPLACED: usize = (1 + DEFAULTS.len()) * MAX_TEMPLATES;
+/// The same for values of the pod that were replaced.
+const MAX_REPLACED: usize = (2 + DEFAULTS.len()) * MAX_TEMPLATES;
 
 /// Everything recorded on one pod.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -59,7 +59,7 @@ pub(super) struct Record<'a> {
     /// Where: JSON pointers in which a list's item is named by its key, such as `/spec/volumes/app-logs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) added: Vec<String>,
-    /// What was there before, where one of the pod's own fields was replaced.
+    /// What was there before, where one of the pod's own values was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replaced: Vec<(String, Fragment)>,
     /// What an entry with `override: true` replaced. What was there is not kept: it may be a secret.
@@ -128,7 +128,7 @@ impl<'a> Status<'a> {
         status.failures = failures.collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
-            record.replaced.retain(|(replaced, _)| replaced.strip_prefix("/spec/").is_some_and(can_be_replaced));
+            record.replaced.retain(|(replaced, _)| can_be_replaced(replaced));
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
@@ -261,9 +261,15 @@ impl<'a> Mark<'a> {
     }
 }
 
-/// Whether a template can have replaced the value of a field of the spec.
-fn can_be_replaced(field: &str) -> bool {
-    field == "terminationGracePeriodSeconds" || DEFAULTS.iter().any(|(name, _)| *name == field)
+/// Whether a template can have replaced what is there: some fields of the spec, and an annotation that grows.
+fn can_be_replaced(pointer: &str) -> bool {
+    let tokens = tokens(pointer);
+    match tokens.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["metadata", "annotations", key] => *key == SAFE_TO_EVICT,
+        ["spec", "terminationGracePeriodSeconds"] => true,
+        ["spec", field] => DEFAULTS.iter().any(|(name, _)| name == field),
+        _ => false,
+    }
 }
 
 /// Whether a template can have added what is there: never a pod as a whole, nor all of its containers.

@@ -10,9 +10,10 @@ use serde_json::json;
 use crate::json::{Fragment, Kind, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH, TOKEN_VOLUME};
 
-/// What covers the token with `serviceAccountToken: false`.
+/// What covers the token with `serviceAccountToken: false`. For the sake of one in memory the Cluster Autoscaler keeps no
+/// node.
 pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
-    LazyLock::new(|| Fragment::fixed(json!({"name": NO_TOKEN, "emptyDir": {}})));
+    LazyLock::new(|| Fragment::fixed(json!({"name": NO_TOKEN, "emptyDir": {"medium": "Memory"}})));
 
 /// Whether a pod says that it wants no token.
 pub(super) fn is_declined(spec: View<'_>) -> bool {

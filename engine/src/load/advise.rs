@@ -90,7 +90,7 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
     for list in ["initContainers", "containers"] {
         let items = pod.get("spec").into_iter().flat_map(|spec| spec.list(list));
         for (at, container) in items.enumerate() {
-            advise_container(&mut report, container, &root.member(list).index(at));
+            advise_container(&mut report, container, list, &root.member(list).index(at));
         }
     }
     let mut above = Report::default();
@@ -109,15 +109,22 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
     newer.into_iter().chain(report.into_violations()).chain(above).collect()
 }
 
-fn advise_container(report: &mut Report, container: View<'_>, place: &Place<'_>) {
+fn advise_container(report: &mut Report, container: View<'_>, list: &str, place: &Place<'_>) {
+    let is_sidecar = container.text("restartPolicy") == "Always";
     let resources = container.get("resources");
     let amount = |kind: &str, name: &str| resources.and_then(|it| it.get(kind)?.get(name));
     let is_missing = |name: &&str| amount("requests", name).or(amount("limits", name)).is_none();
     let missing: Vec<_> = ["cpu", "memory"].into_iter().filter(is_missing).collect();
     if !missing.is_empty() && !resources.is_some_and(View::is_unknown) {
+        // Of init containers that end the autoscaler asks nothing. Source: kubernetes pkg/controller/podautoscaler,
+        // calculatePodRequestsFromContainers.
+        let autoscaler = if is_sidecar || list == "containers" {
+            format!(", and an HPA on the {} utilization of its pods fails", missing.join(" or "))
+        } else {
+            String::new()
+        };
         let missing = missing.join(" and no ");
-        let message = format!("requests no {missing}, so autoscalers and the scheduler cannot reckon with it");
-        report.add(place, container, message);
+        report.add(place, container, format!("requests no {missing}, so the scheduler reserves none{autoscaler}"));
     }
     if let Some((value, image)) = container.get("image").and_then(|image| Some((image, image.string()?))) {
         let tag = image.rsplit('/').next().unwrap_or_default().split_once(':').map(|(_, tag)| tag);
@@ -131,7 +138,7 @@ fn advise_container(report: &mut Report, container: View<'_>, place: &Place<'_>)
         let message = format!("refers to $({}), which is only defined after it", shown(&later));
         report.add(&place.member("env").index(at), variable, message);
     }
-    if container.text("restartPolicy") == "Always" && !has_probe {
+    if is_sidecar && !has_probe {
         let message =
             "has neither startupProbe nor readinessProbe, so what starts after it does not wait until it is ready";
         report.add(place, container, message);
@@ -177,8 +184,15 @@ pod:
             (
                 "{cpu: 10m, memory: 16Mi}",
                 "{cpu: 10m}",
-                "a.yaml:9:11: spec.pod.spec.initContainers[0] requests no memory, so autoscalers and the scheduler cannot \
-                 reckon with it",
+                "a.yaml:9:11: spec.pod.spec.initContainers[0] requests no memory, so the scheduler reserves none, and an \
+                 HPA on the memory utilization of its pods fails",
+            ),
+            // An init container that ends is nothing to an HPA.
+            (
+                "restartPolicy: Always\n        startupProbe: {tcpSocket: {port: 80}}\n        resources: {requests: \
+                 {cpu: 10m, memory: 16Mi}}",
+                "resources: {limits: {memory: 16Mi}}",
+                "a.yaml:9:11: spec.pod.spec.initContainers[0] requests no cpu, so the scheduler reserves none",
             ),
             (
                 "a:1",

@@ -111,7 +111,8 @@ fn value(
             (place, format!("has an expression, {source}, that fails: {failure}"))
         }
     };
-    let prefix = if place.starts_with("spec.shares") { "" } else { prefix };
+    let is_of_names = ["spec.shares", "spec.safeToEvictVolumes"].iter().any(|names| place.starts_with(names));
+    let prefix = if is_of_names { "" } else { prefix };
     diagnostics.add(hole.position, format!("{prefix}{place}"), format!("filled with defaults and examples {message}"));
     None
 }

@@ -88,7 +88,7 @@ fn judge(mut report: Report, source: &Source) -> Vec<Violation> {
     let parts = Parts::of(pod, View::written(&source.shares), None);
     let mut walk = Walk::new(&OF_TEMPLATES, &mut report);
     walk.partial_pod(pod, &root);
-    walk.value(View::written(&source.shares), crate::template::parse::shares_type(), &Place::root("spec.shares"));
+    walk.value(View::written(&source.shares), crate::template::parse::names_type(), &Place::root("spec.shares"));
     for (at, entry) in &source.app {
         walk.fields(View::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
     }

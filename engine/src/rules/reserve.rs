@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::amounts::{Amounts, amounts};
-use super::parts::{self, Parts};
+use super::parts::{self, Container, Parts};
 use super::report::{Place, Report};
+use crate::json::View;
 use crate::quantity::Quantity;
 use crate::text::shown;
 
@@ -16,8 +17,7 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let mut containers = Vec::new();
     for container in parts::containers(parts.spec) {
         let Some(resources) = container.tree.get("resources") else { continue };
-        let mut reserved = amounts(resources, "limits");
-        for (name, (limit, is_new)) in reserved.iter().filter(|_| container.list == "containers") {
+        for (name, (limit, is_new)) in amounts(resources, "limits").iter().filter(|_| container.list == "containers") {
             if limits.get(name).is_some_and(|(most, of_pod)| (*is_new || *of_pod) && limit.cmp(most).is_gt()) {
                 let message = format!("allow more {} than spec.resources.limits of the pod", shown(name));
                 container.at(place, |place| {
@@ -25,9 +25,7 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
                 });
             }
         }
-        // Its limit, where it requests nothing.
-        reserved.extend(amounts(resources, "requests"));
-        containers.push((container.ends(), reserved));
+        containers.push(reserved_by(&container, resources));
     }
     let (all, own) = (most_reserved(&containers, true), most_reserved(&containers, false));
     // Where the pod only limits, the API server takes what its containers request for the pod's request.
@@ -49,6 +47,19 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             report.add(&place.member(&resource), written, message);
         }
     }
+}
+
+/// The most of a resource that the containers of a pod reserve at any time.
+pub(super) fn reserved_by_containers(spec: View<'_>, resource: &str) -> Option<Quantity> {
+    let all = parts::containers(spec).filter_map(|it| Some(reserved_by(&it, it.tree.get("resources")?)));
+    most_reserved(&all.collect::<Vec<_>>(), true).remove(resource)
+}
+
+/// Whether a container ends, and what it reserves: its limit, where it requests nothing.
+fn reserved_by(container: &Container<'_>, resources: View<'_>) -> (bool, Amounts) {
+    let mut reserved = amounts(resources, "limits");
+    reserved.extend(amounts(resources, "requests"));
+    (container.ends(), reserved)
 }
 
 /// The most of each resource that is reserved at any time: sidecars stay while each init container runs, and then beside

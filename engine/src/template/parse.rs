@@ -9,7 +9,7 @@ use crate::image::ImageMirror;
 use crate::names::{OnError, TemplateName, digest, is_dns_label};
 use crate::rules::report::Place;
 use crate::schema::{Schema, Type};
-use crate::text::shown;
+use crate::text::{did_you_mean, nearest, shown};
 use crate::yaml::{Key, Node, Value};
 
 const API_VERSION: &str = "pillion.dev/v1alpha1";
@@ -29,7 +29,7 @@ const METADATA: &[&str] = &[
 #[rustfmt::skip]
 const SPEC: &[&str] = &[
     "description", "parameters", "when", "namespaceSelector", "onError", "placement", "serviceAccountToken", "shares",
-    "os", "hostNetwork", "imageMirrors", "allowShadowing", "pod", "app",
+    "safeToEvictVolumes", "os", "hostNetwork", "imageMirrors", "allowShadowing", "pod", "app",
 ];
 const APP_ENTRY: &[&str] = &["containers", "initContainers", "when", "override"];
 /// What a pod's own containers can receive.
@@ -77,6 +77,7 @@ fn report_size(diagnostics: &Diagnostics<'_>, spec: &Node) {
         ("names of containers in app", names, MAX_NAMES),
         ("shares", count(Some(spec), "shares"), MAX_ITEMS),
         ("image mirrors", count(Some(spec), "imageMirrors"), MAX_ITEMS),
+        ("safeToEvictVolumes", count(Some(spec), "safeToEvictVolumes"), MAX_ITEMS),
         ("containers", count(pod, "initContainers") + count(pod, "containers"), MAX_ITEMS),
         ("volumes", count(pod, "volumes"), MAX_ITEMS),
         ("values", spec.size(), MAX_VALUES),
@@ -127,7 +128,8 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         token::withhold(diagnostics, &mut body);
     }
     let pod = body.get("pod");
-    let part = parse_pod(diagnostics, pod, body.get("shares"), &scope);
+    let part = parse_pod(fields, pod, &scope);
+    judge_safe_to_evict(fields);
     scope.container = true;
     let known = [APP_ENTRY, APP_FIELDS].concat();
     let entries = fields.objects("app", "an app entry", &known);
@@ -215,9 +217,35 @@ fn parse_placement(spec: &Fields<'_>) -> Option<Placement> {
     position.or(before).or(after)
 }
 
+/// What may be lost with a node is a volume of the template's own that is on the node. Its name is compared as it was
+/// written, so that an expression may give it.
+fn judge_safe_to_evict(spec: &Fields<'_>) {
+    const FIELD: &str = "safeToEvictVolumes";
+    let volumes = spec.get("pod").and_then(|pod| pod.get("spec")?.get("volumes")).map(Node::items).unwrap_or_default();
+    fn name(volume: &Node) -> Option<&str> {
+        volume.get("name")?.as_str()
+    }
+    let is_local = |volume: &Node| {
+        let is_source = |(key, node): &&(Key, Node)| key.name != "name" && node.value != Value::Null;
+        volume.members().iter().filter(is_source).all(|(key, _)| ["emptyDir", "hostPath"].contains(&key.name.as_str()))
+    };
+    for (at, item) in spec.list(FIELD).iter().enumerate() {
+        let written = item.as_str().unwrap_or_default();
+        let message = match volumes.iter().find(|volume| name(volume) == Some(written)) {
+            Some(volume) if is_local(volume) => continue,
+            Some(_) => "is no emptyDir or hostPath: no node is kept for the sake of another volume".to_owned(),
+            None => {
+                let hint = did_you_mean(nearest(written, volumes.iter().filter_map(name)));
+                format!("must be the name of one of spec.pod.spec.volumes, as it is written there{hint}")
+            }
+        };
+        spec.diagnostics.add(item.position, format!("spec.{FIELD}[{at}]"), message);
+    }
+}
+
 /// What the pod as a whole receives.
-fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&Node>, scope: &Scope<'_>) -> PodPart {
-    let schema = Schema::get();
+fn parse_pod(spec: &Fields<'_>, pod: Option<&Node>, scope: &Scope<'_>) -> PodPart {
+    let (diagnostics, schema) = (spec.diagnostics, Schema::get());
     let mut known = vec!["metadata", "spec"];
     for (Key { name, position }, _) in pod.map(Node::members).unwrap_or_default() {
         if schema.spec.fields.get(name).is_some() {
@@ -240,14 +268,15 @@ fn parse_pod(diagnostics: &Diagnostics<'_>, pod: Option<&Node>, shares: Option<&
     PodPart {
         metadata: compile(field("metadata"), schema.pod().field("metadata"), "spec.pod.metadata"),
         spec: compile(field("spec"), schema.pod().field("spec"), "spec.pod.spec"),
-        shares: compile(shares, shares_type(), "spec.shares"),
+        shares: compile(spec.get("shares"), names_type(), "spec.shares"),
+        safe_to_evict: compile(spec.get("safeToEvictVolumes"), names_type(), "spec.safeToEvictVolumes"),
         holes: compiler.holes.into(),
         uses_presets: false,
     }
 }
 
 /// A list of strings, as `args` of a container is.
-pub(crate) fn shares_type() -> &'static Type {
+pub(crate) fn names_type() -> &'static Type {
     Schema::get().metadata.field("finalizers")
 }
 

@@ -155,6 +155,9 @@ fn texts(list: &Value, field: &str, spec: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(text).collect()
 }
 
+/// The annotation to which names of volumes are added that may be lost with a node.
+pub(crate) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
 /// The places of a pod that a template speaks of, each as names with dots between and without the numbers of items.
 /// Where these may be replaced, because an entry of `app` overrides, they come in the second set.
 pub(crate) fn places(recipe: &Recipe) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -170,6 +173,9 @@ pub(crate) fn places(recipe: &Recipe) -> (BTreeSet<String>, BTreeSet<String>) {
     spoken.extend(names(&spec["pod"]["spec"]).into_iter().map(|field| format!("spec.{field}")));
     if spec["serviceAccountToken"] == false {
         spoken.insert("spec.volumes".into());
+    }
+    if !spec["safeToEvictVolumes"].is_null() {
+        spoken.insert(format!("metadata.annotations.{SAFE_TO_EVICT}"));
     }
     for entry in spec["app"].as_array().into_iter().flatten() {
         for list in ["containers", "initContainers"].into_iter().filter(|list| !entry[*list].is_null()) {

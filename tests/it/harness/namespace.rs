@@ -140,6 +140,12 @@ impl Namespace {
         self.api.get(&self.path(version, resource))
     }
 
+    /// Merges fields into an object here.
+    #[track_caller]
+    pub(crate) fn merge(&self, version: &str, resource: &str, fields: &Value) -> Answer {
+        self.api.merge(&self.path(version, resource), fields)
+    }
+
     fn path(&self, version: &str, resource: &str) -> String {
         let root = if version == "v1" { "api" } else { "apis" };
         format!("/{root}/{version}/namespaces/{}/{resource}", self.name)

@@ -286,9 +286,13 @@ fn metadata() -> BoxedStrategy<Value> {
     let labels = map_of(&["app", "app.kubernetes.io/name", "team", "logs"], label);
     let annotations =
         map_of(&["example.com/note", "prometheus.io/scrape", "kubectl.kubernetes.io/default-container"], value());
-    (weighted(0.6, labels), weighted(0.6, annotations))
-        .prop_map(|(labels, annotations)| {
+    let volumes = vec(select(vec!["app-logs", "source", "mine", ""]), 0..3).prop_map(|names| names.join(","));
+    (weighted(0.6, labels), weighted(0.6, annotations), weighted(0.3, volumes))
+        .prop_map(|(labels, annotations, volumes)| {
             let mut metadata = json!({"name": "web", "annotations": annotations.unwrap_or_else(|| json!({}))});
+            if let Some(volumes) = volumes {
+                metadata["annotations"][cookbook::SAFE_TO_EVICT] = volumes.into();
+            }
             if let Some(labels) = labels {
                 metadata["labels"] = labels;
             }

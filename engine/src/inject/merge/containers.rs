@@ -201,7 +201,11 @@ impl<'a> Merge<'_, 'a> {
         if self.rendered.shares(&name) {
             return self.keep_existing(existing, given, kind, Schema::get().spec.keys("volumes"), path);
         }
-        let is_same = || is_copy_of_volume(existing.view(), given.view());
+        let is_same = || match &*name {
+            // An older version brought one that is not in memory.
+            NO_TOKEN => existing.view().get("emptyDir").is_some(),
+            _ => is_copy_of_volume(existing.view(), given.view()),
+        };
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
         let is_copied = || (self.is_there || name == NO_TOKEN) && is_same();
         if is_ours || is_copied() {

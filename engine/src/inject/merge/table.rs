@@ -1,6 +1,7 @@
 //! The rules by which a pod and a template become one, in words: `docs/merge.md` shows them, and so does [`Selection::explain`](crate::Selection::explain).
 
 use crate::decision::MergeRule;
+use crate::names;
 use crate::rules::across;
 
 macro_rules! rules {
@@ -35,6 +36,9 @@ rules! {
         "same field, also inside of `seLinuxOptions` and `windowsOptions`; lists as below"
         "The pod's value wins";
     MAPS "`labels`, `annotations`, `nodeSelector`" "same key" "The pod's value wins";
+    SAFE_TO_EVICT "the annotation `cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes`"
+        "each name in it"
+        "Names in the template's `safeToEvictVolumes` go behind the pod's, as far as it brought these volumes; what else a template says there is an annotation like others";
     LISTS "`imagePullSecrets`, `hostAliases`, `tolerations` and other lists of the pod"
         "Kubernetes' merge key, or the whole item"
         "One list of both; of two items with one key the pod's wins";
@@ -48,6 +52,7 @@ rules! {
 /// The rule for a place.
 pub(super) fn rule_at(tokens: &[&str]) -> &'static MergeRule {
     match tokens {
+        ["metadata", "annotations", names::SAFE_TO_EVICT] => &SAFE_TO_EVICT,
         ["metadata", ..] | ["spec", "nodeSelector" | "overhead", ..] => &MAPS,
         ["spec", "containers" | "initContainers", _] => &CONTAINERS,
         ["spec", "containers" | "initContainers", _, field, below @ ..] => match *field {
