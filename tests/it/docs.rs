@@ -72,6 +72,24 @@ regular container in a pod that is to end, as it may end by itself; and a variab
 behind it, as `envFrom` or a Service may define that, too.
 
 What happens where a pod and a template disagree is in [merge.md](merge.md).
+
+## Of what the API server makes of a field
+
+A field that Pillion does not know is taken for a misspelt one if a known one is near. Otherwise it may be of a newer
+Kubernetes, and it is passed on, with a warning when the template is loaded: an API server that does not know it either drops
+it. Of what feature gates switch, the API servers of 1.35 and 1.36 as they come
+
+- drop `stopSignal`, `schedulingGroup`, and the sources `clusterTrustBundle` and `podCertificate` of a projected volume;
+- refuse `seLinuxChangePolicy: MountOption`, the operators `Gt` and `Lt` of a toleration, and before 1.36 the
+  `restartPolicyRules` of a native sidecar. Pillion leaves these to them.
+";
+
+/// What is refused and stands in no row.
+const BESIDE: &str = "\
+On purpose, though an API server would take it. `app` gives the fields that are [listed](templates.md#fields-of-spec) and no other, what a
+template and a pod give each [in its own way](merge.md) can be a conflict, and `pod.spec.hostNetwork` needs
+`spec.hostNetwork: true`.
+
 ";
 
 #[test]
@@ -81,7 +99,7 @@ fn the_page_of_rules_is_that_of_the_engine() {
     for (group, title) in [
         (Group::Parts, "Of single parts"),
         (Group::Across, "Of parts together"),
-        (Group::Template, "Of templates alone"),
+        (Group::Template, "What Pillion refuses beside that"),
         (
             Group::Baseline,
             "Of the *baseline* level of Pod Security, where a template is warned of what it needs beyond",
@@ -89,6 +107,9 @@ fn the_page_of_rules_is_that_of_the_engine() {
     ] {
         let of_group = || described.iter().filter(|rule| rule.group == group);
         write!(page, "\n## {title}\n\n").expect("a string takes it");
+        if group == Group::Template {
+            page.push_str(BESIDE);
+        }
         if group != Group::Across {
             page.push_str("| Part | Rule |\n|---|---|\n");
         }

@@ -115,7 +115,7 @@ impl Tally {
                 }
             }
             (true, false) => self.differences.push(format!("missed by us in {number}: {} {pod}", theirs.message)),
-            (false, true) => self.differences.push(format!("made up by us in {number}: {}", join(&ours))),
+            (false, true) => self.differences.push(format!("made up by us in {number}: {} {pod}", join(&ours))),
         }
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
 }
 
 fn advise_container(report: &mut Report, container: View<'_>, list: &str, place: &Place<'_>) {
-    let is_sidecar = container.text("restartPolicy") == "Always";
+    let is_sidecar = list == "initContainers" && container.text("restartPolicy") == "Always";
     let resources = container.get("resources");
     let amount = |kind: &str, name: &str| resources.and_then(|it| it.get(kind)?.get(name));
     let is_missing = |name: &&str| amount("requests", name).or(amount("limits", name)).is_none();
@@ -133,16 +133,31 @@ fn advise_container(report: &mut Report, container: View<'_>, list: &str, place:
             report.add(&place.member("image"), value, message);
         }
     }
-    let has_probe = ["startupProbe", "readinessProbe"].into_iter().any(|probe| container.get(probe).is_some());
+    advise_restarts(report, container, list, place);
     for (at, variable, later) in late_references(container) {
         let message = format!("refers to $({}), which is only defined after it", shown(&later));
         report.add(&place.member("env").index(at), variable, message);
     }
+    let has_probe = ["startupProbe", "readinessProbe"].into_iter().any(|probe| container.get(probe).is_some());
     if is_sidecar && !has_probe {
         let message =
             "has neither startupProbe nor readinessProbe, so what starts after it does not wait until it is ready";
         report.add(place, container, message);
     }
+}
+
+/// Restart policies that mean something else than they seem to, or that older API servers refuse.
+fn advise_restarts(report: &mut Report, container: View<'_>, list: &str, place: &Place<'_>) {
+    let Some(policy) = container.get("restartPolicy") else { return };
+    let message = match (list, policy.string().as_deref()) {
+        ("containers", Some("Always")) => "makes no native sidecar of a regular container: move it to initContainers",
+        ("containers", _) | (_, Some("Never" | "OnFailure")) => "is refused by API servers before Kubernetes 1.35",
+        _ if container.get("restartPolicyRules").is_some() => {
+            "of a native sidecar with restartPolicyRules is refused by API servers before Kubernetes 1.36"
+        }
+        _ => return,
+    };
+    report.add(&place.member("restartPolicy"), policy, message);
 }
 
 #[cfg(test)]
@@ -176,6 +191,34 @@ pod:
     #[test]
     fn a_good_template_is_warned_of_nothing() {
         assert_eq!(warnings(GOOD), [""; 0]);
+    }
+
+    #[test]
+    fn restart_policies_that_mislead_or_need_a_newer_kubernetes_are_said() {
+        let restart = |list: &str, fields: &str| {
+            let resources = "resources: {requests: {cpu: 10m, memory: 16Mi}}";
+            let probe = if list == "containers" || fields.contains("Always") {
+                "startupProbe: {tcpSocket: {port: 80}}"
+            } else {
+                "workingDir: /"
+            };
+            warnings(&format!("pod: {{spec: {{{list}: [{{name: a, image: 'a:1', {resources}, {probe}, {fields}}}]}}}}"))
+        };
+        let rules = "restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]";
+        for (list, fields, said) in [
+            ("containers", "restartPolicy: Always", "makes no native sidecar of a regular container"),
+            ("containers", "restartPolicy: Never", "is refused by API servers before Kubernetes 1.35"),
+            ("initContainers", "restartPolicy: OnFailure", "is refused by API servers before Kubernetes 1.35"),
+            (
+                "initContainers",
+                &format!("restartPolicy: Always, {rules}"),
+                "is refused by API servers before Kubernetes 1.36",
+            ),
+        ] {
+            let warnings = restart(list, fields);
+            assert!(matches!(&*warnings, [warning] if warning.contains(said)), "{warnings:?}");
+        }
+        assert_eq!(restart("initContainers", "restartPolicy: Always"), [""; 0]);
     }
 
     #[test]

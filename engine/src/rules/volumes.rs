@@ -152,7 +152,8 @@ pub(super) fn flex_options(source: View<'_>) -> Broken {
 /// Source: ValidateTemplateObjectMeta.
 pub(super) fn claim_metadata(metadata: View<'_>) -> Broken {
     let other = metadata.members().find(|member| {
-        !["annotations", "labels", "managedFields"].contains(&&*member.name) && !member.value.says_nothing()
+        let says_nothing = member.value.says_nothing() || member.value.integer() == Some(0);
+        !["annotations", "labels", "managedFields"].contains(&&*member.name) && !says_nothing
     });
     other.map(|_| ("", "must have labels and annotations only".into()))
 }
