@@ -178,20 +178,26 @@ fn judge_volume(report: &mut Report, user: View<'_>, field: &'static str, place:
 /// Source: ValidateVolumeDevices.
 fn judge_device(report: &mut Report, device: View<'_>, place: &Place<'_>, parts: &Parts<'_>) {
     let source = parts.source_of(&device.text("name"));
-    if source.is_some_and(|source| !["persistentVolumeClaim", "ephemeral"].contains(&&*source)) {
+    if source.is_some_and(|source| !["persistentVolumeClaim", "ephemeral"].contains(&source)) {
         report.add(&place.member("name"), device, "must be a volume of a persistentVolumeClaim or ephemeral");
     }
 }
 
 /// No volume is a device and a folder in one container, and no path is both. Source: ValidateVolumeMounts.
 fn judge_mounts_and_devices(report: &mut Report, container: View<'_>, place: &Place<'_>) {
-    for mount in container.list("volumeMounts") {
-        for (at, device) in container.list("volumeDevices").enumerate() {
-            let (of_mount, of_device) = (mount.text("mountPath"), device.text("devicePath"));
-            let clash = mount.text("name") == device.text("name") || of_mount == of_device && !of_mount.is_empty();
-            if clash && (mount.is_new() || device.is_new()) {
-                report.add(&place.member("volumeDevices").index(at), device, "is mounted as a folder, too");
-            }
+    let [mounts, devices] = ["volumeMounts", "volumeDevices"].map(|list| container.get(list));
+    let Some((mounts, devices)) = mounts.zip(devices).filter(|(one, other)| one.is_touched() || other.is_touched())
+    else {
+        return;
+    };
+    let taken = |field: &'static str| -> HashMap<_, bool> {
+        mounts.items().map(|mount| (mount.text(field), mount.is_new())).collect()
+    };
+    let (names, paths) = (taken("name"), taken("mountPath"));
+    for (at, device) in devices.items().enumerate() {
+        let clashes = [names.get(&device.text("name")), paths.get(&device.text("devicePath"))];
+        if clashes.into_iter().flatten().any(|is_new| *is_new || device.is_new()) {
+            report.add(&place.member("volumeDevices").index(at), device, "is mounted as a folder, too");
         }
     }
 }
@@ -261,18 +267,22 @@ fn judge_label_keys(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let terms = of_affinity.map(|term| ("affinity", term));
     let spread = parts.spec.list("topologySpreadConstraints").map(|term| ("topologySpreadConstraints", term));
     for (field, term) in terms.chain(spread) {
-        let Some(selector) = term.get("labelSelector") else { continue };
-        let keys: Vec<_> = term.list("matchLabelKeys").filter_map(View::string).collect();
-        for key in &keys {
-            let of_labels = selector.map("matchLabels").any(|label| label.name == *key);
-            let expressions = selector.list("matchExpressions").filter(|it| it.text("key") == *key).count();
-            let label = labels.and_then(|labels| labels.get(key));
-            let added = if label.is_some() { keys.iter().filter(|other| *other == key).count() } else { 0 };
-            let is_twice = expressions + added > 0 && usize::from(of_labels) + expressions + added > 1;
-            if is_twice && (term.is_new() || label.is_some_and(View::is_new)) {
-                let message = format!("has {} in matchLabelKeys and in its labelSelector", shown(key));
-                report.add(&place.member(field), term, message);
-            }
+        let is_judged = term.is_new() || labels.is_some_and(View::is_touched);
+        let Some(selector) = term.get("labelSelector").filter(|_| is_judged) else { continue };
+        // How often the selector has each key once the API server has added those that the pod's labels have.
+        let mut times: HashMap<_, (usize, usize)> = HashMap::new();
+        for key in term.list("matchLabelKeys").filter_map(View::string) {
+            let is_there = labels.is_some_and(|labels| labels.get(&key).is_some());
+            times.entry(key).or_default().1 += usize::from(is_there);
+        }
+        for label in selector.map("matchLabels") {
+            times.entry(label.name).and_modify(|(of_labels, _)| *of_labels = 1);
+        }
+        for key in selector.list("matchExpressions").filter_map(|it| it.get("key")?.string()) {
+            times.entry(key).and_modify(|(_, expressions)| *expressions += 1);
+        }
+        if times.values().any(|(of_labels, expressions)| *expressions > 0 && of_labels + expressions > 1) {
+            report.add(&place.member(field), term, "has a key in matchLabelKeys and in the labelSelector beside it");
         }
     }
 }

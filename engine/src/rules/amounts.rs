@@ -1,5 +1,6 @@
 //! Resources: their names, how much of each, and claims of devices.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 
 use super::parts::Parts;
@@ -139,7 +140,8 @@ fn why_wrong(resource: &str, amount: &Quantity) -> Option<String> {
 
 /// Claims of devices that containers name are claims of the pod. Source: validateResourceClaimNames.
 pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    let known = || parts.spec.list("resourceClaims").map(|claim| claim.text("name"));
+    let known: OnceCell<HashSet<_>> = OnceCell::new();
+    let all = || parts.spec.list("resourceClaims").map(|claim| claim.text("name"));
     let is_open = parts.spec.is_unknown_at("resourceClaims")
         || parts.spec.list("resourceClaims").any(|claim| claim.is_unknown() || claim.is_unknown_at("name"));
     for container in &parts.touched {
@@ -157,8 +159,9 @@ pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place
                     } else {
                         requests.contains(&(name.clone(), request.clone()))
                     };
-                let message = if !is_open && !known().any(|known| known == name) {
-                    let known: Vec<_> = known().collect();
+                let message = if !is_open && !known.get_or_init(|| all().collect()).contains(&name) {
+                    // Of a pod there can be ten thousands.
+                    let known: Vec<_> = all().take_while(|_| parts.spec.is_written()).collect();
                     let hint = hint(of_claim, known.iter().map(|name| &**name));
                     Some(format!(
                         "is {}, and the pod has no claim of that name in resourceClaims{hint}",

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::report::Place;
 use crate::json::View;
@@ -24,8 +24,20 @@ pub(crate) struct Parts<'t> {
     /// Names of volumes that count as not there.
     hidden: Option<&'t HashSet<String>>,
     volumes: OnceCell<HashSet<Cow<'t, str>>>,
+    /// Where each volume comes from.
+    sources: OnceCell<HashMap<Cow<'t, str>, Cow<'t, str>>>,
     /// Whether an expression may give a volume, or the name of one.
     is_open: OnceCell<bool>,
+}
+
+/// The field that says where a volume comes from, if it is known.
+fn source_of(volume: View<'_>) -> Option<Cow<'_, str>> {
+    let mut sources = volume.members().filter(|member| member.name != "name" && !member.value.is_null());
+    match (sources.next(), sources.next()) {
+        (None, _) => Some("emptyDir".into()),
+        (Some(source), None) if !source.value.is_unknown() => Some(source.name),
+        _ => None,
+    }
 }
 
 /// A container, or another item of a list with a name.
@@ -40,7 +52,16 @@ impl<'t> Parts<'t> {
     pub(crate) fn of(pod: View<'t>, shares: View<'t>, hidden: Option<&'t HashSet<String>>) -> Parts<'t> {
         let [metadata, spec] = ["metadata", "spec"].map(|part| pod.get(part).unwrap_or(View::NOTHING));
         let touched = containers(spec).filter(|container| container.tree.is_touched()).collect();
-        Parts { metadata, spec, touched, shares, hidden, volumes: OnceCell::new(), is_open: OnceCell::new() }
+        Parts {
+            metadata,
+            spec,
+            touched,
+            shares,
+            hidden,
+            volumes: OnceCell::new(),
+            sources: OnceCell::new(),
+            is_open: OnceCell::new(),
+        }
     }
 
     /// Those of which not everything was judged when a template was loaded.
@@ -67,14 +88,12 @@ impl<'t> Parts<'t> {
     }
 
     /// Where a volume of the pod comes from, as far as that is known: the name of the field.
-    pub(super) fn source_of(&self, name: &str) -> Option<Cow<'t, str>> {
-        let volume = self.spec.list("volumes").find(|volume| volume.get("name").is_some_and(|it| it.is_text(name)))?;
-        let mut sources = volume.members().filter(|member| member.name != "name" && !member.value.is_null());
-        match (sources.next(), sources.next()) {
-            (None, _) => Some("emptyDir".into()),
-            (Some(source), None) if !source.value.is_unknown() => Some(source.name),
-            _ => None,
-        }
+    pub(super) fn source_of(&self, name: &str) -> Option<&str> {
+        let sources = self.sources.get_or_init(|| {
+            let volumes = self.spec.list("volumes");
+            volumes.filter_map(|volume| Some((volume.text("name"), source_of(volume)?))).collect()
+        });
+        sources.get(name).map(|source| &**source)
     }
 
     fn has_open_volumes(&self) -> bool {

@@ -47,7 +47,7 @@ impl<'a> Merge<'_, 'a> {
         given: Vec<Node<'a>>,
         path: &Path<'_>,
     ) {
-        let mut known = (given.len() > FEW).then(|| places(items, keys));
+        let mut known = Known::of(items, keys, given.len());
         let own = items.len();
         for given in given {
             if self.room.is_exceeded {
@@ -55,16 +55,10 @@ impl<'a> Merge<'_, 'a> {
             }
             let key = given.key(keys);
             let here = &path.at(&key);
-            let found = match &known {
-                Some(known) => known.get(&key).copied(),
-                None => items.iter().rposition(|item| item.key(keys) == key),
-            };
-            match found {
+            match known.find(items, &key) {
                 None => {
                     items.push(self.add(given, here));
-                    if let Some(known) = &mut known {
-                        known.insert(key, items.len() - 1);
-                    }
+                    known.insert(key, items.len() - 1);
                 }
                 Some(at) => {
                     let existing = &mut items[at];
@@ -86,7 +80,8 @@ impl<'a> Merge<'_, 'a> {
         given: Vec<Node<'a>>,
         path: &Path<'_>,
     ) {
-        let mut known = (given.len() > FEW).then(|| places(items, keys));
+        let mut known = Known::of(items, keys, given.len());
+        let count = given.len();
         let (mut brought, mut kept) = (HashSet::new(), Vec::new());
         // By name, its number among those.
         let mut numbers = HashMap::new();
@@ -96,11 +91,7 @@ impl<'a> Merge<'_, 'a> {
             }
             let name = given.key(keys);
             let here = &path.at(&name);
-            let found = match &known {
-                Some(known) => known.get(&name).copied(),
-                None => items.iter().rposition(|item| item.key(keys) == name),
-            };
-            match found {
+            match known.find(items, &name) {
                 // Both are recorded as one.
                 Some(_) if brought.contains(&name) => {
                     if self.room.take_value(given.size()) {
@@ -109,8 +100,8 @@ impl<'a> Merge<'_, 'a> {
                 }
                 Some(at) if self.overrides => {
                     self.resolve(&mut items[at], given, kind, keys, here);
-                    if self.bring_forward(items, at) && known.is_some() {
-                        known = Some(places(items, keys));
+                    if self.bring_forward(items, at) {
+                        known = Known::of(items, keys, count);
                     }
                     brought.insert(name);
                 }
@@ -124,9 +115,7 @@ impl<'a> Merge<'_, 'a> {
                 }
                 None => {
                     items.push(self.add(given, here));
-                    if let Some(known) = &mut known {
-                        known.insert(name.clone(), items.len() - 1);
-                    }
+                    known.insert(name.clone(), items.len() - 1);
                     brought.insert(name);
                 }
             }
@@ -191,7 +180,28 @@ impl<'a> Merge<'_, 'a> {
     }
 }
 
-/// Where the last item of each key stands.
-fn places<'a>(items: &[Node<'a>], keys: &[String]) -> HashMap<Cow<'a, str>, usize> {
-    items.iter().enumerate().map(|(at, item)| (item.key(keys), at)).collect()
+/// Where the last item of each key stands; nothing where so few are looked for that they are looked for one by one.
+struct Known<'k, 'a> {
+    keys: &'k [String],
+    places: Option<HashMap<Cow<'a, str>, usize>>,
+}
+
+impl<'k, 'a> Known<'k, 'a> {
+    fn of(items: &[Node<'a>], keys: &'k [String], wanted: usize) -> Known<'k, 'a> {
+        let places = || items.iter().enumerate().map(|(at, item)| (item.key(keys), at)).collect();
+        Known { keys, places: (wanted > FEW).then(places) }
+    }
+
+    fn find(&self, items: &[Node<'a>], key: &str) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(key).copied(),
+            None => items.iter().rposition(|item| item.key(self.keys) == key),
+        }
+    }
+
+    fn insert(&mut self, key: Cow<'a, str>, at: usize) {
+        if let Some(places) = &mut self.places {
+            places.insert(key, at);
+        }
+    }
 }
