@@ -1,6 +1,7 @@
 //! What may be a name, in Kubernetes and in Pillion; [`TemplateName`] and [`OnError`].
 
 use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
@@ -127,8 +128,13 @@ pub(crate) fn is_sysctl(name: &str) -> bool {
     name.len() <= 253 && name.split(['.', '/']).all(|word| is_dns_word(&word.replace('_', "-")))
 }
 
+/// An address, and none of IPv4 written as one of IPv6. Source: apimachinery pkg/util/validation, IsValidIPForLegacyField.
 pub(crate) fn is_ip(address: &str) -> bool {
-    address.parse::<std::net::IpAddr>().is_ok()
+    match address.parse() {
+        Ok(IpAddr::V6(address)) => address.to_ipv4_mapped().is_none(),
+        Ok(IpAddr::V4(_)) => true,
+        Err(_) => false,
+    }
 }
 
 /// Labels by which controllers know their pods: another value would orphan the pod or make it another's.

@@ -190,7 +190,7 @@ fn broken() -> Vec<(String, Value, &'static str)> {
             json!("files"),
             "spec.volumes[files].name is files, which spec.volumes[files] has already",
         ),
-        ("spec/volumes/0", "configMap", json!({"name": "x"}), "has configMap and emptyDir"),
+        ("spec/volumes/0", "configMap", json!({"name": "x"}), "has emptyDir and configMap"),
         ("spec/volumes/0", "emptyDir", json!({"sizeLimit": "-1"}), "emptyDir.sizeLimit must not be negative"),
         (
             "spec/volumes/1/projected/sources/0/configMap/items/0",

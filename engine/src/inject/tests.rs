@@ -307,6 +307,9 @@ fn a_message_repeats_a_wrong_value_unless_it_may_be_a_secret() {
             assert_eq!(message.contains("hunter2!"), is_repeated, "{message}");
         }
     }
+    let keys = r#"nodeSelector: "${{ {pod.spec.containers[0].env[0].value: 'x'} }}""#;
+    let message_of_keys = message(PLAIN, keys, Reason::InvalidResult);
+    assert!(!message_of_keys.contains("hunter2!"), "{message_of_keys}");
     let failing = r#"initContainers: [{name: a, image: "${{ {'x': 'c'}[params.it] }}"}]"#;
     let message = message(SENSITIVE, failing, Reason::ExpressionFailed);
     assert!(!message.contains("hunter2!"), "{message}");

@@ -53,6 +53,15 @@ pub(crate) struct Member<'t> {
     /// Where its name was written.
     pub(crate) position: Position,
     pub(crate) value: View<'t>,
+    /// Whether messages must not repeat its name: it came with the value of an expression that may know a secret.
+    pub(crate) is_private: bool,
+}
+
+impl Member<'_> {
+    /// Its name for a message, short, and only if that may be shown.
+    pub(crate) fn shown(&self) -> Cow<'_, str> {
+        if self.is_private { "a key that is not shown".into() } else { shown(&self.name) }
+    }
 }
 
 impl<'a> Node<'a> {
@@ -208,7 +217,12 @@ impl<'t> View<'t> {
 
     /// The members of an object; none of anything else.
     pub(crate) fn members(self) -> impl Iterator<Item = Member<'t>> {
-        let member = |name, value| Member { name, position: Position::default(), value };
+        // Of a map that was merged each member says for itself.
+        let of_private = self.is_private();
+        let is_private =
+            move |value: View<'_>| of_private || matches!(self.form, Form::Opened(_)) && value.is_private();
+        let member =
+            move |name, value| Member { name, position: Position::default(), value, is_private: is_private(value) };
         match self.form {
             Form::Written(node) => Left(Left(node.members().iter().map(move |(key, node)| Member {
                 position: key.position,
@@ -291,6 +305,13 @@ impl<'t> View<'t> {
     /// Whether it holds an expression that was not evaluated.
     pub(crate) fn is_unknown(self) -> bool {
         matches!(self.kind(), Kind::Unknown)
+    }
+
+    /// Whether such an expression stands anywhere in it.
+    pub(crate) fn holds_unknown(self) -> bool {
+        self.is_unknown()
+            || self.items().any(View::holds_unknown)
+            || self.members().any(|member| member.value.holds_unknown())
     }
 
     /// Whether a member holds such an expression.

@@ -18,7 +18,6 @@ use crate::schema::Schema;
 use crate::template::diagnostics::Diagnostics;
 use crate::template::parse::Parsed;
 use crate::template::{Parameters, Template, WithoutPod};
-use crate::text::shown;
 use crate::yaml::Node;
 
 /// Proves as much of a template as can be proven without a pod. What is wrong with it goes to the diagnostics.
@@ -164,9 +163,9 @@ fn judge_app(report: &mut Report, template: &Template, app: &[(usize, Node)]) {
                     let Some(what) = item.get(other).filter(|it| !value.is_empty() && !it.is_unknown()) else {
                         continue;
                     };
-                    let (known, first) = taken.entry((list, value.clone())).or_insert_with(|| (what.to_string(), *at));
-                    if *known != what.to_string() {
-                        let value = shown(&value);
+                    let (known, first) = taken.entry((list, value)).or_insert((what, *at));
+                    if known.as_text() != what.as_text() {
+                        let value = item.get(key).map(View::shown).unwrap_or_default();
                         let message = if list == "ports" {
                             format!("names port {what} {value}, and spec.app[{first}] names port {known} so")
                         } else {

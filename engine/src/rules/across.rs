@@ -2,6 +2,7 @@
 //!
 //! Source, where nothing else is said: kubernetes pkg/apis/core/validation/validation.go.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use super::parts::{Container, PROBES, Parts, containers, named};
@@ -190,8 +191,12 @@ fn judge_mounts_and_devices(report: &mut Report, container: View<'_>, place: &Pl
     else {
         return;
     };
-    let taken = |field: &'static str| -> HashMap<_, bool> {
-        mounts.items().map(|mount| (mount.text(field), mount.is_new())).collect()
+    let taken = |field: &'static str| {
+        let mut taken: HashMap<_, bool> = HashMap::new();
+        for mount in mounts.items().filter(|mount| !mount.text(field).is_empty()) {
+            *taken.entry(mount.text(field)).or_default() |= mount.is_new();
+        }
+        taken
     };
     let (names, paths) = (taken("name"), taken("mountPath"));
     for (at, device) in devices.items().enumerate() {
@@ -257,6 +262,7 @@ fn touched_or_all<'t>(parts: &Parts<'t>, all: bool) -> impl Iterator<Item = Cont
 /// Source: mutatePodAffinity and ValidateMatchLabelKeysAndMismatchLabelKeys.
 fn judge_label_keys(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let labels = parts.metadata.get("labels");
+    let brings_labels = labels.is_some_and(View::is_touched);
     let affinity = parts.spec.get("affinity");
     let kinds = ["podAffinity", "podAntiAffinity"].into_iter().filter_map(|kind| affinity?.get(kind));
     let of_affinity = kinds.flat_map(|kind| {
@@ -264,31 +270,52 @@ fn judge_label_keys(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
         let required = kind.list("requiredDuringSchedulingIgnoredDuringExecution");
         required.chain(preferred.filter_map(|term| term.get("podAffinityTerm")))
     });
+    // By key, whether a template brought the label.
+    let of_pod: LazyCell<HashMap<_, _>, _> = LazyCell::new(|| {
+        labels.into_iter().flat_map(View::members).map(|label| (label.name, label.value.is_new())).collect()
+    });
     let terms = of_affinity.map(|term| ("affinity", term));
     let spread = parts.spec.list("topologySpreadConstraints").map(|term| ("topologySpreadConstraints", term));
     for (field, term) in terms.chain(spread) {
-        let is_judged = term.is_new() || labels.is_some_and(View::is_touched);
-        let Some(selector) = term.get("labelSelector").filter(|_| is_judged) else { continue };
+        let Some(selector) = term.get("labelSelector").filter(|_| term.is_new() || brings_labels) else { continue };
         // How often the selector has each key once the API server has added those that the pod's labels have.
-        let mut times: HashMap<_, (usize, usize)> = HashMap::new();
+        let mut uses: HashMap<_, Uses> = HashMap::new();
         for key in term.list("matchLabelKeys").filter_map(View::string) {
-            let is_there = labels.is_some_and(|labels| labels.get(&key).is_some());
-            times.entry(key).or_default().1 += usize::from(is_there);
+            let label = of_pod.get(&key).copied();
+            let uses = uses.entry(key).or_default();
+            uses.label = label;
+            uses.expressions += usize::from(label.is_some());
         }
         for label in selector.map("matchLabels") {
-            times.entry(label.name).and_modify(|(of_labels, _)| *of_labels = 1);
+            uses.entry(label.name).and_modify(|uses| uses.labels = 1);
         }
         for key in selector.list("matchExpressions").filter_map(|it| it.get("key")?.string()) {
-            times.entry(key).and_modify(|(_, expressions)| *expressions += 1);
+            uses.entry(key).and_modify(|uses| uses.expressions += 1);
         }
-        if times.values().any(|(of_labels, expressions)| *expressions > 0 && of_labels + expressions > 1) {
+        let is_broken = |uses: &Uses| {
+            uses.expressions > 0 && uses.labels + uses.expressions > 1 && (term.is_new() || uses.label == Some(true))
+        };
+        if uses.values().any(is_broken) {
             report.add(&place.member(field), term, "has a key in matchLabelKeys and in the labelSelector beside it");
         }
     }
 }
 
+/// How often a selector has a key that `matchLabelKeys` names.
+#[derive(Default)]
+struct Uses {
+    labels: usize,
+    expressions: usize,
+    /// Whether a template brought the pod's label of that key, if it has one.
+    label: Option<bool>,
+}
+
 /// Without servers of its own a pod with `dnsPolicy: None` has no DNS at all, and is refused.
 fn judge_dns(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    // The pod may have them.
+    if parts.spec.is_written() {
+        return;
+    }
     let servers =
         parts.spec.get("dnsConfig").and_then(|it| if it.is_unknown() { Some(it) } else { it.get("nameservers") });
     let policy = parts.spec.get("dnsPolicy").filter(|it| it.is_new() && it.string().as_deref() == Some("None"));

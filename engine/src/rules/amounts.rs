@@ -1,15 +1,15 @@
 //! Resources: their names, how much of each, and claims of devices.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 
 use super::parts::Parts;
 use super::report::{Place, Report};
-use super::row::hint;
-use crate::json::{Member, View};
+use crate::json::View;
 use crate::names::{is_dns_label, is_qualified_name};
 use crate::quantity::Quantity;
-use crate::text::{did_you_mean, nearest, shown};
+use crate::text::{did_you_mean, nearest};
 
 const RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 const HUGE_PAGES: &str = "hugepages-";
@@ -65,21 +65,23 @@ pub(super) fn of_pod(report: &mut Report, resources: View<'_>, place: &Place<'_>
 fn judge(report: &mut Report, resources: View<'_>, place: &Place<'_>, is_known: impl Fn(&str) -> bool) {
     for kind in ["requests", "limits"] {
         let place = place.member(kind);
-        for Member { name, position, value } in resources.map(kind).filter(|amount| amount.value.is_new()) {
-            let place = place.member(&name);
-            if !is_known(&name) {
-                let hint = did_you_mean(nearest(&name, RESOURCES.iter().copied()));
+        for member in resources.map(kind).filter(|amount| amount.value.is_new()) {
+            let (place, position, name, value) = (place.key(&member), member.position, &member.name, member.value);
+            if !is_known(name) {
+                let near = nearest(name, RESOURCES.iter().copied()).filter(|_| !member.is_private);
+                let hint = did_you_mean(near);
                 let message =
                     format!("is not a resource that Kubernetes knows here, such as cpu or example.com/gpu{hint}");
                 report.add_at(&place, position, message);
-            } else if let Some(message) = value.quantity().and_then(|amount| why_wrong(&name, &amount)) {
+            } else if let Some(message) = value.quantity().and_then(|amount| why_wrong(name, &amount)) {
                 report.add(&place, value, message);
             }
         }
     }
     let (requests, limits) = (amounts(resources, "requests"), amounts(resources, "limits"));
-    for (name, (request, is_new)) in &requests {
-        let resource = shown(name);
+    for member in resources.map("requests") {
+        let (name, resource) = (&*member.name, member.shown());
+        let Some((request, is_new)) = requests.get(name) else { continue };
         match limits.get(name) {
             Some((_, limit_is_new)) if !is_new && !limit_is_new => {}
             // What cannot be shared out is had in whole, and as much as was asked for.
@@ -110,7 +112,7 @@ fn judge_partners_of(report: &mut Report, owner: View<'_>, place: &Place<'_>) {
     }
     for request in resources.map("requests").filter(|it| it.value.is_new() && is_had_in_whole(&it.name)) {
         if resources.get("limits").and_then(|limits| limits.get(&request.name)).is_none() {
-            let message = format!("needs a limit for {} that equals the request", shown(&request.name));
+            let message = format!("needs a limit for {} that equals the request", request.shown());
             report.add(&place, resources, message);
         }
     }
@@ -140,49 +142,55 @@ fn why_wrong(resource: &str, amount: &Quantity) -> Option<String> {
 
 /// Claims of devices that containers name are claims of the pod. Source: validateResourceClaimNames.
 pub(super) fn judge_claims(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    // A template's container may name one that the pod brings.
+    let is_open = parts.spec.is_written() || parts.spec.is_unknown_at("resourceClaims");
+    let of_pod = || parts.spec.list("resourceClaims").map(|claim| claim.text("name"));
     let known: OnceCell<HashSet<_>> = OnceCell::new();
-    let all = || parts.spec.list("resourceClaims").map(|claim| claim.text("name"));
-    let is_open = parts.spec.is_unknown_at("resourceClaims")
-        || parts.spec.list("resourceClaims").any(|claim| claim.is_unknown() || claim.is_unknown_at("name"));
     for container in &parts.touched {
         let Some(claims) = container.tree.get("resources").and_then(|it| it.touched("claims")) else { continue };
         container.at(place, |place| {
             let place = place.member("resources");
             let place = place.member("claims");
-            let (mut whole, mut requests) = (HashSet::new(), HashSet::new());
-            for (at, claim) in claims.items().enumerate().filter(|(_, claim)| !claim.is_unknown_at("name")) {
-                let of_claim = claim.get("name").unwrap_or(claim);
+            let mut seen = Seen::default();
+            for (at, claim) in claims.items().enumerate() {
+                let Some(of_claim) = claim.get("name").filter(|name| !name.is_unknown()) else { continue };
                 let (name, request) = (claim.text("name"), claim.text("request"));
-                let is_twice = whole.contains(&name)
-                    || if request.is_empty() {
-                        requests.iter().any(|(of, _)| *of == name)
-                    } else {
-                        requests.contains(&(name.clone(), request.clone()))
-                    };
-                let message = if !is_open && !known.get_or_init(|| all().collect()).contains(&name) {
-                    // Of a pod there can be ten thousands.
-                    let known: Vec<_> = all().take_while(|_| parts.spec.is_written()).collect();
-                    let hint = hint(of_claim, known.iter().map(|name| &**name));
-                    Some(format!(
-                        "is {}, and the pod has no claim of that name in resourceClaims{hint}",
-                        of_claim.shown()
-                    ))
+                let is_missing = !is_open && !known.get_or_init(|| of_pod().collect()).contains(&name);
+                let is_twice = seen.add(name, &request);
+                let message = if is_missing {
+                    format!("is {}, and the pod has no claim of that name in resourceClaims", of_claim.shown())
                 } else if is_twice {
-                    Some(format!("is {} a second time", of_claim.shown()))
+                    format!("is {} a second time", of_claim.shown())
                 } else if !request.is_empty() && !is_dns_label(&request) {
-                    Some("must have a DNS label for its request".to_owned())
+                    "must have a DNS label for its request".to_owned()
                 } else {
-                    None
+                    String::new()
                 };
-                if request.is_empty() {
-                    whole.insert(name)
-                } else {
-                    requests.insert((name, request))
-                };
-                if let Some(message) = message.filter(|_| claim.is_new()) {
+                if !message.is_empty() && claim.is_new() {
                     report.add(&place.index(at), claim, message);
                 }
             }
         });
+    }
+}
+
+/// The claims of a container so far: as a whole, by `CLAIM/REQUEST`, and those of which there are requests.
+#[derive(Default)]
+struct Seen<'t> {
+    whole: HashSet<Cow<'t, str>>,
+    requests: HashSet<String>,
+    in_parts: HashSet<Cow<'t, str>>,
+}
+
+impl<'t> Seen<'t> {
+    /// Adds one, and gives whether it was there.
+    fn add(&mut self, name: Cow<'t, str>, request: &str) -> bool {
+        if request.is_empty() {
+            self.in_parts.contains(&name) || !self.whole.insert(name)
+        } else {
+            let is_new = self.requests.insert(format!("{name}/{request}"));
+            self.in_parts.insert(name.clone());
+            !is_new || self.whole.contains(&name)
+        }
     }
 }

@@ -3,7 +3,6 @@
 use super::parts::{Parts, containers};
 use super::report::{Place, Report};
 use super::volumes::is_inside;
-use crate::json::Member;
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
@@ -13,9 +12,10 @@ const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 /// Source: ValidatePodSpecificAnnotations.
 pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let Some(annotations) = parts.metadata.touched("annotations") else { return };
-    for Member { name, position, value } in annotations.members().filter(|it| it.value.is_new()) {
-        let Some(text) = value.string() else { continue };
-        let message = match &*name {
+    let place = place.beside("metadata");
+    for member in annotations.members().filter(|it| it.value.is_new()) {
+        let Some(text) = member.value.string() else { continue };
+        let message = match &*member.name {
             COST => (!is_cost(&text)).then_some("must be an integer of 32 bits"),
             SECCOMP_POD => why_no_seccomp(&text),
             key => match (key.strip_prefix(SECCOMP), key.strip_prefix(APP_ARMOR)) {
@@ -25,7 +25,7 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             },
         };
         if let Some(message) = message {
-            report.add_at(&place.member("annotations").member(&name), position, message);
+            report.add_at(&place.member("annotations").key(&member), member.position, message);
         }
     }
 }
@@ -45,7 +45,7 @@ fn why_no_seccomp(profile: &str) -> Option<&'static str> {
 
 fn why_no_app_armor(parts: &Parts<'_>, container: &str, profile: &str) -> Option<&'static str> {
     // A template's annotation may be about a container of the pod.
-    if !parts.spec.is_written() && !containers(parts.spec).any(|known| known.name() == container) {
+    if !parts.metadata.is_written() && !containers(parts.spec).any(|known| known.name() == container) {
         return Some("must be about a container of the pod");
     }
     let is_right = ["", "runtime/default", "unconfined"].contains(&profile) || profile.starts_with("localhost/");

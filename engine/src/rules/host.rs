@@ -47,7 +47,9 @@ pub(super) fn judge_proc_mount(report: &mut Report, parts: &Parts<'_>, place: &P
     for container in &parts.touched {
         let mount = container.tree.get("securityContext").and_then(|context| context.get("procMount"));
         // Whether the pod says hostUsers is known at review only.
-        if let Some(mount) = mount.filter(|mount| mount.is_text("Unmasked") && !parts.spec.is_written()) {
+        if let Some(mount) =
+            mount.filter(|mount| mount.is_new() && mount.is_text("Unmasked") && !parts.spec.is_written())
+        {
             container.at(place, |place| {
                 let place = place.member("securityContext");
                 report.add(&place.member("procMount"), mount, "needs hostUsers: false of the pod to be Unmasked");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::json::View;
+use crate::json::{Member, View};
 use crate::text::{article, shown};
 use crate::yaml::Position;
 
@@ -57,6 +57,16 @@ impl<'p> Place<'p> {
     /// A field or a map's key.
     pub(crate) fn member(&'p self, name: &'p str) -> Place<'p> {
         Place { above: Some(self), step: Step::Name(name) }
+    }
+
+    /// A key of a map, which may be one that messages must not repeat.
+    pub(crate) fn key(&'p self, member: &'p Member<'_>) -> Place<'p> {
+        self.member(if member.is_private { "a key that is not shown" } else { &member.name })
+    }
+
+    /// A field of the same object.
+    pub(crate) fn beside(&self, name: &'p str) -> Place<'p> {
+        Place { above: self.above, step: Step::Name(name) }
     }
 
     /// A list's item: in a template by its number, as its author counts it; in a pod by its keys, which say more.

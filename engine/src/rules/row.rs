@@ -125,8 +125,8 @@ impl Must {
             Must::Pass(function, _) => function(report, value, place),
             Must::DifferIn(fields) => differ(report, value, place, fields),
             // What an expression gives is judged once it is known.
-            Must::Fit(..) if !value.is_new() || value.is_fixed() || value.members().any(|it| it.value.is_unknown()) => {
-            }
+            Must::Fit(..) if value.is_written() && value.holds_unknown() => {}
+            _ if !matches!(value.kind(), Kind::List) && (!value.is_new() || value.is_fixed()) => {}
             Must::Fit(why_broken, _) => {
                 if let Some((field, message)) = why_broken(value) {
                     let at = value.get(field).unwrap_or(value);
@@ -235,11 +235,17 @@ pub(crate) fn one_of(value: View<'_>, names: &[&str]) -> Option<String> {
     let (unknown, known): (Vec<_>, Vec<_>) = there.partition(|name| value.is_unknown_at(name));
     match known.as_slice() {
         [_] => None,
-        [] if !unknown.is_empty() => None,
+        [] if !unknown.is_empty() || holds_newer(value) => None,
         [] if names.len() <= 6 => Some(format!("must have one of {}", names.join(", "))),
         [] => Some(format!("must have one of {} and the like", names[..4].join(", "))),
         _ => Some(format!("has {}, and only one of them may be there", known.join(" and "))),
     }
+}
+
+/// Whether a template's object has a member whose name no type of a pod knows: it may be the one of a newer Kubernetes.
+fn holds_newer(value: View<'_>) -> bool {
+    let is_known = |name: &str| Schema::get().objects.iter().any(|object| object.fields.get(name).is_some());
+    value.is_written() && value.members().any(|member| !is_known(&member.name))
 }
 
 /// Items of a list must differ in fields. The pod's own come first, so that what stands twice is the template's.
@@ -250,8 +256,9 @@ fn differ(report: &mut Report, list: View<'_>, place: &Place<'_>, fields: &'stat
     for (at, item) in items {
         let texts: Option<Vec<_>> = fields.iter().map(|field| item.get(field)?.string()).collect();
         let Some(texts) = texts.filter(|texts| texts.iter().all(|text| !text.is_empty())) else { continue };
-        let words = fields.iter().filter_map(|field| Some(item.get(field)?.shown())).collect::<Vec<_>>().join(" and ");
         if !seen.insert(texts) && item.is_new() {
+            let words = fields.iter().filter_map(|field| Some(item.get(field)?.shown())).collect::<Vec<_>>();
+            let words = words.join(" and ");
             let value = item.get(fields[0]).unwrap_or(item);
             report.add(&place.index(at).member(fields[0]), value, format!("is {words} a second time"));
         }

@@ -25,9 +25,9 @@ fn new_members(map: View<'_>) -> impl Iterator<Item = Member<'_>> {
 }
 
 pub(super) fn labels(report: &mut Report, labels: View<'_>, place: &Place<'_>) {
-    for Member { name, position, value } in new_members(labels) {
-        let place = place.member(&name);
-        judge_key(report, &name, &place, position);
+    for member in new_members(labels) {
+        let (place, value) = (place.key(&member), member.value);
+        judge_key(report, &member.name, &place, member.position);
         if value.string().is_some_and(|text| !is_label_value(&text)) {
             report.add(&place, value, format!("is {value}, which is no label's value"));
         }
@@ -35,9 +35,9 @@ pub(super) fn labels(report: &mut Report, labels: View<'_>, place: &Place<'_>) {
 }
 
 pub(super) fn annotations(report: &mut Report, annotations: View<'_>, place: &Place<'_>) {
-    for Member { name, position, .. } in new_members(annotations) {
+    for member in new_members(annotations) {
         // The API server takes capitals here.
-        judge_key(report, &name.to_lowercase(), &place.member(&name), position);
+        judge_key(report, &member.name.to_lowercase(), &place.key(&member), member.position);
     }
 }
 
@@ -51,7 +51,7 @@ fn judge_key(report: &mut Report, key: &str, place: &Place<'_>, position: Positi
 
 /// What a template's metadata may hold.
 pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: &Place<'_>) {
-    for Member { name: map, position, value } in metadata.touched_members() {
+    for Member { name: map, position, value, .. } in metadata.touched_members() {
         let place = place.member(&map);
         let fields = Schema::get().metadata;
         // What is misspelt is said elsewhere.
@@ -59,18 +59,19 @@ pub(super) fn template_metadata(report: &mut Report, metadata: View<'_>, place: 
         if map != "labels" && map != "annotations" && !is_misspelt {
             report.add_at(&place, position, "must not be set in a template: only labels and annotations may");
         }
-        for Member { name, position, .. } in new_members(value) {
-            if let Some(why) = reserved_key(&map, &name) {
-                report.add_at(&place.member(&name), position, why);
+        for member in new_members(value) {
+            if let Some(why) = reserved_key(&map, &member.name) {
+                report.add_at(&place.key(&member), member.position, why);
             }
         }
     }
 }
 
 pub(super) fn node_selector(report: &mut Report, selector: View<'_>, place: &Place<'_>) {
-    for Member { name, value, .. } in new_members(selector) {
-        if !is_qualified_name(&name) || value.string().is_some_and(|text| !is_label_value(&text)) {
-            report.add(&place.member(&name), value, format!("is {value}, which is no label that a node can have"));
+    for member in new_members(selector) {
+        let value = member.value;
+        if !is_qualified_name(&member.name) || value.string().is_some_and(|text| !is_label_value(&text)) {
+            report.add(&place.key(&member), value, format!("is {value}, which is no label that a node can have"));
         }
     }
 }

@@ -158,7 +158,7 @@ pub(super) static API: &[Row] = &[
     row(&["WindowsSecurityContextOptions"], &["runAsUserName"], Be(windows::is_user, "must be a user of Windows, such as ContainerUser or DOMAIN\\USER")),
 
     row(&["Volume"], &["name"], BeNamed(is_dns_label, DNS_LABEL)),
-    row(&["Volume"], &[""], Pass(volumes::source, "must have at most one source")),
+    row(&["Volume"], &[""], Fit(volumes::source, "must have at most one source")),
     row(&["Volume"], &[""], Fit(volumes::iscsi_portal, "must have a name that fits its iscsi.targetPortal")),
     row(&["ConfigMapVolumeSource", "ConfigMapProjection", "SecretProjection"], &["name"], BeFilled),
     row(&["SecretVolumeSource"], &["secretName"], BeFilled),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::report::{Place, Report};
-use super::row::{Broken, one_of};
+use super::row::Broken;
 use crate::json::View;
 use crate::names::{is_dns_label, is_dns_subdomain};
 use crate::quantity::Quantity;
@@ -24,15 +24,11 @@ pub(super) fn has_no_backsteps(path: &str) -> bool {
 }
 
 /// Of the fields of a volume one says where it comes from; without any it is an emptyDir.
-pub(super) fn source(report: &mut Report, volume: View<'_>, place: &Place<'_>) {
-    let mut sources: Vec<_> = Schema::get().volume.fields.names().filter(|source| *source != "name").collect();
-    // Those that people use come first, for the message.
-    sources.sort_by_key(|source| (!["emptyDir", "configMap", "secret", "projected"].contains(source), *source));
-    if volume.members().filter(|member| !member.value.is_null()).count() > 1
-        && let Some(message) = one_of(volume, &sources)
-    {
-        report.add(place, volume, message);
-    }
+pub(super) fn source(volume: View<'_>) -> Broken {
+    let is_source = |name: &str| name != "name" && Schema::get().volume.fields.get(name).is_some();
+    let mut sources = volume.members().filter(|member| is_source(&member.name) && !member.value.is_null());
+    let (first, second) = (sources.next()?, sources.next()?);
+    Some(("", format!("has {} and {}, and only one of them may be there", first.name, second.name).into()))
 }
 
 /// The qualified name of an iSCSI target or initiator. Source: iscsiInitiatorIqnRegex and the two beside it.
@@ -55,7 +51,8 @@ fn is_iqn(rest: &str) -> bool {
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some(date) = rest.strip_prefix('.').and_then(|rest| rest.get(..8)) else { return false };
     let Some((authority, name)) = rest[9..].split_once(':') else { return false };
-    digits(&date[..4], 4)
+    date.is_ascii()
+        && digits(&date[..4], 4)
         && &date[4..5] == "-"
         && digits(&date[5..7], 2)
         && &date[7..] == "."

@@ -31,7 +31,7 @@ impl<'r> Walk<'r> {
             (Type::Object(object), Kind::Object) => self.object(value, object, place),
             (Type::Map(kind), Kind::Object) => {
                 for member in value.touched_members() {
-                    let place = place.member(&member.name);
+                    let place = place.key(&member);
                     self.is_expression(&member.name, member.position, &place);
                     self.value(member.value, kind, &place);
                 }
@@ -84,8 +84,10 @@ impl<'r> Walk<'r> {
     /// Judges the fields that an object has, each by itself.
     pub(crate) fn fields(&mut self, value: View<'_>, object: &Object, place: &Place<'_>) {
         for member in value.touched_members().filter(|member| !member.value.is_fixed()) {
-            let (name, value, place) = (&*member.name, member.value, &place.member(&member.name));
-            let Some((at, kind)) = object.fields.find(name) else {
+            let (name, value) = (&*member.name, member.value);
+            let field = object.fields.find(name);
+            let place = &if field.is_some() { place.member(name) } else { place.key(&member) };
+            let Some((at, kind)) = field else {
                 if !self.is_expression(name, member.position, place) {
                     self.unknown(object, name, &member, place);
                 }

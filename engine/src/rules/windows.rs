@@ -39,14 +39,15 @@ pub(super) fn judge_host_process(report: &mut Report, parts: &Parts<'_>, place: 
     let of_pod = asks(parts.spec);
     let of_containers = || containers(parts.spec).map(|container| asks(container.tree));
     let is_any = of_pod == Some(true) || of_containers().any(|of| of == Some(true));
-    let is_touched = ["securityContext", "hostNetwork"].iter().any(|field| parts.spec.touched(field).is_some());
-    if !is_any || !is_touched && parts.touched.is_empty() {
+    let brings_context = |owner: View<'_>| owner.is_new() || owner.touched("securityContext").is_some();
+    let is_judged = brings_context(parts.spec) || parts.touched.iter().any(|container| brings_context(container.tree));
+    if !is_any || !is_judged && parts.spec.touched("hostNetwork").is_none() {
         return;
     }
     let place = place.member("securityContext");
     let are_all = of_containers().all(|of| of.or(of_pod) == Some(true));
     let is_clash = of_containers().any(|of| of_pod.is_some() && of.is_some() && of != of_pod);
-    if !are_all || is_clash {
+    if is_judged && (!are_all || is_clash) {
         report.add(&place, parts.spec, "must have hostProcess for all containers or for none");
     } else if of_containers().next().is_some()
         && !parts.spec.is_true("hostNetwork")

@@ -72,6 +72,8 @@ static ODD: LazyLock<Vec<Value>> = LazyLock::new(|| {
         "{}",
         "SIGTERM",
         "QUIT",
+        "iqn.2001-0é.com:x",
+        "eui.é123456789abcde",
         "x\u{1}",
         "a\\b",
         "metadata.name",
@@ -295,8 +297,9 @@ impl Generator {
             let mut changed = pod.clone();
             let value = changed.pointer_mut(path).expect("the place is there");
             self.change(value, field, kind);
-            // An expression that gives null leaves out the item of a list, so there is none.
-            let is_null_item = value.is_null() && path.ends_with(|last: char| last.is_ascii_digit());
+            // An expression that gives null leaves out the item of a list or the resource, so there is none.
+            let is_item = path.ends_with(|last: char| last.is_ascii_digit()) || kind["type"] == "quantity";
+            let is_null_item = value.is_null() && is_item;
             if !is_null_item && changed != *pod {
                 return Some(changed);
             }

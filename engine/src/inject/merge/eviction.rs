@@ -10,6 +10,9 @@ impl<'a> Merge<'_, 'a> {
     /// Adds the names of those that this template brought behind what the pod says. A volume that was there is also
     /// somebody else's, who may miss it.
     pub(super) fn safe_to_evict(&mut self, pod: &mut Node<'a>) {
+        if self.rendered.pod.safe_to_evict.is_none() {
+            return;
+        }
         let volumes = pod.opened_list("volumes");
         let is_brought =
             |name: &&str| volumes.iter().any(|it| it.is_named(name) && (it.by == self.by || self.is_ours(it.by)));

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::Merge;
 use crate::inject::path::Path;
 use crate::json::node::Change;
-use crate::json::{By, Node};
+use crate::json::{By, Node, View};
 use crate::rules::references::references;
 use crate::schema::Type;
 use crate::text::shown;
@@ -133,7 +133,7 @@ impl<'a> Merge<'_, 'a> {
         };
         let mut wanted: HashSet<_> = refers_to(&items[at]).into_iter().collect();
         // Looking takes as long as adding.
-        if wanted.is_empty() || !self.room.take_value(items.len() - at) {
+        if wanted.is_empty() || !self.room.take_value(items.len()) {
             return false;
         }
         let is_replaced = |node: &Node<'_>| node.by == self.by && matches!(node.change, Change::Replaced(_));
@@ -168,11 +168,12 @@ impl<'a> Merge<'_, 'a> {
         else {
             return false;
         };
+        let name = |mount: &Node<'a>| mount.view().get("name").map(View::shown).unwrap_or_default().into_owned();
         let [wanted, volume] = [given, existing].map(|mount| mount.view().text("name"));
         let difference = match volume == wanted {
             true if is_repeated => String::new(),
             true => return false,
-            false => format!(", of the volumes {} and {}", shown(&wanted), shown(&volume)),
+            false => format!(", of the volumes {} and {}", name(given), name(existing)),
         };
         let what = format!("the mount at {} in container {}", shown(at), shown(container));
         self.conflict(existing.by, &what, &difference, "mount one elsewhere");
