@@ -263,7 +263,7 @@ fn it_reports_nothing_while_pillion_answers_and_each_pod_that_goes_without_while
     let namespaces = namespaces(&cluster);
     namespace(&cluster, "heeded", &OPTED_IN, REQUIRES_C);
     let opted_out = pod(&map(&[]), &map(DISABLED));
-    eventually("the API server to heed the final check", || {
+    eventually("the API server to apply the final check", || {
         warning_of(CHECK, &try_pod(&cluster, "heeded", &opted_out))
     });
 
@@ -305,7 +305,9 @@ fn where_pods_wait_for_pillion_no_label_keeps_one_from_it_or_from_the_second_bel
     namespace(&cluster, "strict", &STRICT, REQUIRES_C);
     namespace(&cluster, "usual", &OPTED_IN, REQUIRES_C);
     let opted_out = pod(&map(ASKS_A), &map(DISABLED));
-    eventually("the API server to heed the final check", || warning_of(CHECK, &try_pod(&cluster, "usual", &opted_out)));
+    eventually("the API server to apply the final check", || {
+        warning_of(CHECK, &try_pod(&cluster, "usual", &opted_out))
+    });
 
     let answer = try_pod(&cluster, "strict", &opted_out);
     assert_eq!(warning_of(CHECK, &answer), None);
@@ -323,7 +325,7 @@ fn where_pods_wait_for_pillion_no_label_keeps_one_from_it_or_from_the_second_bel
     let guide = include_str!("../../docs/failure-policy.md");
     let binding = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     cluster.apply(binding);
-    eventually("the API server to heed the binding", || {
+    eventually("the API server to apply the binding", || {
         (try_pod(&cluster, "strict", &opted_out).status == 422).then_some(())
     });
     assert_eq!(try_pod(&cluster, "usual", &opted_out).status, 201);
@@ -336,7 +338,7 @@ fn it_refuses_what_it_would_warn_of_when_it_is_told_to_deny() {
     let actions = json!({"finalCheck": {"validationActions": ["Deny"]}});
     install(&cluster).values(actions).apply();
     let namespaces = namespaces(&cluster);
-    eventually("the API server to heed the final check", || {
+    eventually("the API server to apply the final check", || {
         (try_pod(&cluster, &namespaces[GIVES_A], &PLAIN.pod()).status == 422).then_some(())
     });
 
@@ -361,7 +363,7 @@ fn it_can_be_evaluated_whatever_stands_in_the_annotations() {
     let actions = json!({"misplaced": {"validationActions": ["Audit"]}});
     install(&cluster).values(actions).apply();
     namespace(&cluster, "shop", &OPTED_IN, REQUIRES_C);
-    eventually("the API server to heed the final check", || {
+    eventually("the API server to apply the final check", || {
         warning_of(CHECK, &try_pod(&cluster, "shop", &PLAIN.pod()))
     });
 
@@ -429,7 +431,7 @@ fn annotations_on_a_workload_instead_of_its_pods_are_reported() {
     namespace(&cluster, "shop", &OPTED_IN, &[]);
     namespace(&cluster, "bare", &[], &[]);
     let none = map(&[]);
-    eventually("the API server to heed the policy", || {
+    eventually("the API server to apply the policy", || {
         warning_of(MISPLACED, &try_pod(&cluster, "bare", &pod(&map(ASKS_A), &none)))
     });
     let try_workload = |namespace: &str, kind: &str, workload: &Value| {
@@ -492,7 +494,7 @@ fn a_failure_policy_that_does_nothing_is_reported_when_a_namespace_is_labelled()
         warning_of(MISPLACED, &answer)
     };
     let policy = |value: &str| json!({"pillion.dev/failure-policy": value});
-    eventually("the API server to heed the policy", || label("shop", &policy("Fail"), &json!({})));
+    eventually("the API server to apply the policy", || label("shop", &policy("Fail"), &json!({})));
 
     assert_eq!(label("shop", &policy("fail"), &json!({})), None);
     assert_eq!(label("shop", &json!({"team": "shop"}), &json!({"team": "shop"})), None);

@@ -297,7 +297,7 @@ fn each_series_in_alerts_and_dashboard_is_really_there() {
     let policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/pillion-final-check";
     let broken = json!({"spec": {"validations": [{"expression": "1 / (size(object.metadata.name) - 4) == 1"}]}});
     assert_eq!(cluster.api.merge(policy, &broken).status, 200);
-    eventually("the API server to heed the policy", || {
+    eventually("the API server to apply the policy", || {
         let answer = here.create("v1", "pods?dryRun=All", &asks);
         answer.warnings().is_empty().then_some(())
     });

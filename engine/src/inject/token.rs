@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
-use crate::json::{Fragment, Kind, View};
+use crate::json::{Fragment, View};
 use crate::names::{NO_TOKEN, TOKEN_PATH, TOKEN_VOLUME};
 
 /// What covers the token with `serviceAccountToken: false`. For the sake of one in memory the Cluster Autoscaler keeps no
@@ -17,7 +17,7 @@ pub(super) static NO_TOKEN_VOLUME: LazyLock<Fragment> =
 
 /// Whether a pod says that it wants no token.
 pub(super) fn is_declined(spec: View<'_>) -> bool {
-    spec.get("automountServiceAccountToken").is_some_and(|it| matches!(it.kind(), Kind::Bool(false)))
+    spec.is_false("automountServiceAccountToken")
 }
 
 /// The mount that the API server would add to a container of this pod that has nothing there; nothing if it might not.

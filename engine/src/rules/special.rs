@@ -4,7 +4,7 @@ use super::parts::PROBES;
 use super::report::{Place, Report};
 use super::row::{Broken, hint};
 use super::volumes::is_inside;
-use crate::json::{Kind, Member, View};
+use crate::json::{Member, View};
 use crate::names::{is_label_value, is_port_name, is_qualified_name, reserved_key};
 use crate::schema::Schema;
 use crate::yaml::Position;
@@ -183,10 +183,8 @@ pub(super) fn recursive_read_only(mount: View<'_>) -> Broken {
 pub(super) fn escalation(report: &mut Report, context: View<'_>, place: &Place<'_>) {
     let mut added = context.get("capabilities").into_iter().flat_map(|it| it.list("add"));
     let is_admin = added.any(|capability| capability.string().as_deref() == Some("CAP_SYS_ADMIN"));
-    let escalation = context.get("allowPrivilegeEscalation");
-    if let Some(value) = escalation.filter(|it| matches!(it.kind(), Kind::Bool(false)))
-        && (context.is_true("privileged") || is_admin)
-    {
+    if context.is_false("allowPrivilegeEscalation") && (context.is_true("privileged") || is_admin) {
+        let value = context.get("allowPrivilegeEscalation").unwrap_or(context);
         let message = "must not be false for a container that is privileged or has CAP_SYS_ADMIN";
         report.add(&place.member("allowPrivilegeEscalation"), value, message);
     }

@@ -78,7 +78,7 @@ fn no_label_of_a_pod_escapes_what_a_namespace_requires_whose_pods_wait() {
     let _installed = Install::on(&cluster).start();
     let (shop, bank) = (cluster.namespace("shop", &OPTED_IN), cluster.namespace("bank", &STRICT));
     ship(&cluster, &[&shop, &bank]);
-    assert_eq!(bank.create_pod(&opted_out("free"))["spec"].get("initContainers"), None, "Pillion heeds it");
+    assert_eq!(bank.create_pod(&opted_out("free"))["spec"].get("initContainers"), None, "its label counts");
 
     for name in ["shop", "bank"] {
         let required = json!({"metadata": {"annotations": {REQUIRES: "shipper"}}});

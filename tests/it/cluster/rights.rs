@@ -154,7 +154,7 @@ impl<'a> Round<'a> {
                     "name": if names_one { name } else { "" }
                 }}
             });
-            eventually(&format!("the API server to heed the roles, {right:?}"), || {
+            eventually(&format!("the API server to apply the roles, {right:?}"), || {
                 let answer = api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).json();
                 (answer["status"]["allowed"] == !is_out).then_some(())
             });

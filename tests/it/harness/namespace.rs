@@ -102,7 +102,7 @@ impl Namespace {
             configured["namespaceSelector"]["matchExpressions"] = json!([]);
         });
         let probe = json!({"metadata": {"name": "probe"}});
-        eventually("the API server to heed the webhooks", || {
+        eventually("the API server to apply the webhooks", || {
             (self.create("v1", "configmaps?dryRun=All", &probe).status == 500).then_some(())
         });
     }
