@@ -9,6 +9,7 @@ mod pod;
 mod render;
 mod respond;
 mod room;
+mod runs_on;
 mod select;
 mod status;
 mod token;
@@ -16,6 +17,7 @@ mod token;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
+use std::iter;
 
 use self::context::Context;
 pub use self::merge::MERGE_RULES;
@@ -25,6 +27,7 @@ use self::path::Path;
 use self::pod::{Activation, Budget, Own, Pod};
 use self::render::Rendered;
 use self::room::Room;
+use self::runs_on::RunsOn;
 pub use self::select::{Selection, refuse_unread, select};
 use self::status::{Record, Status};
 use crate::admission::Review;
@@ -149,7 +152,7 @@ impl<'a> Injection<'a> {
             .map_err(|problem| TemplateOutcome::Failed(problem, self.policy(template, false)))?;
         let required = select::is_required(self.namespace, name);
         let failed = |problem| TemplateOutcome::Failed(problem, self.policy(template, required));
-        select::suits(template, self.pod, required)?;
+        RunsOn::of_author(tree).suits(template, required)?;
         let parameters = select::parameters(template, self.pod, self.namespace).map_err(failed)?;
         let digest = match &template.default_digest {
             Some(digest) if parameters.set.is_empty() => Cow::Borrowed(digest.as_str()),
@@ -268,6 +271,7 @@ impl<'a> Injection<'a> {
         let by = By::Now(number);
         let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left);
         let merged = merged.and_then(|merged| {
+            self.judge_where_it_runs(rendered, tree)?;
             // What the templates behind this one added in an earlier call was not there when this one was merged.
             let given = self.volumes.iter().chain(&merged.volumes).map(String::as_str).collect();
             let later = self.context.volumes_of_later(number, &given, tree);
@@ -303,6 +307,18 @@ impl<'a> Injection<'a> {
             None => TemplateOutcome::Skipped(Reason::NothingToAdd),
         };
         (outcome, places)
+    }
+
+    /// Whether the template at hand, and those before it, are for where the pod runs by now.
+    fn judge_where_it_runs(&self, rendered: &Rendered<'a>, tree: &Node<'a>) -> Result<(), Refusal> {
+        let runs_on = RunsOn::of(tree.view());
+        let before = self.records.iter().map(|record| &*record.name);
+        let before = before.chain(self.context.status.templates.iter().map(|record| &*record.name));
+        let before = before.filter(|_| rendered.says_where_it_runs());
+        let before = before.filter_map(|name| self.catalog.template(name, &self.namespace.name));
+        let mut all = iter::once(rendered.template).chain(before);
+        let conflict = |message| Refusal::new(Reason::Conflict, message);
+        all.try_for_each(|template| runs_on.fits(template).map_err(conflict))
     }
 
     /// What happens to a pod for which a template cannot be applied. Where the namespace requires it, a problem that the

@@ -108,20 +108,6 @@ impl<'a> Pod<'a> {
     pub(super) fn view_of_spec(&self) -> View<'a> {
         self.spec.map_or(View::NOTHING, View::whole)
     }
-
-    fn of_spec(&self, name: &str) -> Option<Text<'a>> {
-        self.spec?.get(name)
-    }
-
-    pub(super) fn uses_host_network(&self) -> bool {
-        self.of_spec("hostNetwork").is_some_and(|value| value.json() == "true")
-    }
-
-    /// The operating system: its own word, or that of the nodes that it asks for, or else Linux.
-    pub(super) fn os(&self) -> Cow<'a, str> {
-        let of_nodes = || self.of_spec("nodeSelector")?.string_at("kubernetes.io/os");
-        self.of_spec("os").and_then(|os| os.string_at("name")).or_else(of_nodes).unwrap_or("linux".into())
-    }
 }
 
 /// The containers that no template added, in the order of their lists.

@@ -81,6 +81,12 @@ impl<'a> Rendered<'a> {
         is_on_host || self.app.iter().any(|part| part.overrides)
     }
 
+    /// Whether it gives what says where a pod runs.
+    pub(super) fn says_where_it_runs(&self) -> bool {
+        let gives = |field| self.pod.spec.as_ref().is_some_and(|spec| spec.get(field).is_some());
+        gives("hostNetwork") || gives("nodeSelector")
+    }
+
     /// Whether the conditions of all its parts left nothing to add.
     pub(super) fn is_empty(&self) -> bool {
         self.pod.metadata.is_none() && self.pod.spec.is_none() && self.app.is_empty()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::outcome::{Refusal, TemplateOutcome, advice, untouched};
+use super::outcome::{Refusal, advice, untouched};
 use super::pod::{self, Pod};
 use super::status::MAX_TEMPLATES;
 use crate::admission::{API_VERSION, Operation, Review};
@@ -258,28 +258,6 @@ pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), R
         ),
     };
     Err(Refusal::new(reason, message))
-}
-
-/// Whether a template is for pods like this one. One that the namespace requires skips only those that it says it is not
-/// for: else a pod's author could drop it by a field.
-pub(super) fn suits(template: &Template, pod: &Pod<'_>, required: bool) -> Result<(), TemplateOutcome> {
-    let os = pod.os();
-    let is_for_os = if template.os.is_empty() { os == "linux" } else { template.os.iter().any(|it| *it == os) };
-    let (reason, is_written, why) = if !is_for_os {
-        let why = format!("runs on {}; let the template's os say which systems it is for", shown(&os));
-        (Reason::UnsupportedOs, !template.os.is_empty(), why)
-    } else if pod.uses_host_network() && template.host_network != Some(true) {
-        let why = "uses its node's network; drop hostNetwork from the pod, or let the template say hostNetwork: true, or \
-                   false to skip such pods";
-        (Reason::HostNetwork, template.host_network.is_some(), why.to_owned())
-    } else {
-        return Ok(());
-    };
-    if is_written || !required {
-        return Err(TemplateOutcome::Skipped(reason));
-    }
-    let message = format!("the namespace requires template \"{}\", and the pod {why}", template.name);
-    Err(TemplateOutcome::Failed(Refusal::new(reason, message), OnError::Deny))
 }
 
 /// An annotation that sets a parameter of a template.

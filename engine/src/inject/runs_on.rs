@@ -1,0 +1,86 @@
+//! Where a pod runs: on its node's network or not, and on which system; and which templates are for that.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use super::outcome::{Refusal, TemplateOutcome};
+use crate::decision::Reason;
+use crate::json::{Node, View};
+use crate::names::OnError;
+use crate::template::Template;
+use crate::text::shown;
+
+const SYSTEM: &str = "kubernetes.io/os";
+
+static HOST_NETWORK: LazyLock<[String; 2]> = LazyLock::new(|| ["spec", "hostNetwork"].map(str::to_owned));
+static OS: LazyLock<[String; 3]> = LazyLock::new(|| ["spec", "os", "name"].map(str::to_owned));
+static NODES: LazyLock<[String; 3]> = LazyLock::new(|| ["spec", "nodeSelector", SYSTEM].map(str::to_owned));
+
+/// Where a pod runs.
+pub(super) struct RunsOn<'t> {
+    host_network: bool,
+    /// The operating system: the pod's own word, or that of the nodes that it asks for, or else Linux.
+    os: Cow<'t, str>,
+}
+
+impl<'t> RunsOn<'t> {
+    /// As its author has it: a second call sees what the first saw.
+    pub(super) fn of_author(tree: &'t Node<'_>) -> RunsOn<'t> {
+        let text = |path: &[String]| serde_json::from_str(&tree.find(path)?).ok();
+        let os = text(&*OS).or_else(|| text(&*NODES)).map_or("linux".into(), |os: String| os.into());
+        RunsOn { host_network: tree.find(&*HOST_NETWORK).is_some_and(|value| value == "true"), os }
+    }
+
+    /// With what templates brought.
+    pub(super) fn of(pod: View<'t>) -> RunsOn<'t> {
+        let spec = pod.get("spec").unwrap_or(View::NOTHING);
+        let of_nodes = || spec.get("nodeSelector")?.get(SYSTEM)?.string();
+        let os = spec.get("os").and_then(|os| os.get("name")?.string()).or_else(of_nodes);
+        RunsOn { host_network: spec.is_true("hostNetwork"), os: os.unwrap_or("linux".into()) }
+    }
+
+    /// Why a template is not for pods there, and whether it says so itself.
+    fn why_unfit(&self, template: &Template) -> Option<(Reason, bool)> {
+        let is_for_os =
+            if template.os.is_empty() { self.os == "linux" } else { template.os.iter().any(|it| *it == self.os) };
+        if !is_for_os {
+            Some((Reason::UnsupportedOs, !template.os.is_empty()))
+        } else if self.host_network && template.host_network != Some(true) {
+            Some((Reason::HostNetwork, template.host_network.is_some()))
+        } else {
+            None
+        }
+    }
+
+    /// Whether a template is for pods there. One that the namespace requires skips only those that it says it is not for:
+    /// else a pod's author could drop it by a field.
+    pub(super) fn suits(&self, template: &Template, required: bool) -> Result<(), TemplateOutcome> {
+        let Some((reason, is_written)) = self.why_unfit(template) else { return Ok(()) };
+        if is_written || !required {
+            return Err(TemplateOutcome::Skipped(reason));
+        }
+        let why = if reason == Reason::HostNetwork {
+            "uses its node's network; drop hostNetwork from the pod, or let the template say hostNetwork: true, or false to \
+             skip such pods"
+                .to_owned()
+        } else {
+            format!("runs on {}; let the template's os say which systems it is for", shown(&self.os))
+        };
+        let message = format!("the namespace requires template \"{}\", and the pod {why}", template.name);
+        Err(TemplateOutcome::Failed(Refusal::new(reason, message), OnError::Deny))
+    }
+
+    /// Whether a template is for where another template has put the pod.
+    pub(super) fn fits(&self, template: &Template) -> Result<(), String> {
+        let Some((reason, _)) = self.why_unfit(template) else { return Ok(()) };
+        let place = match reason {
+            Reason::HostNetwork => "on their node's network".to_owned(),
+            _ => format!("of {}", shown(&self.os)),
+        };
+        Err(format!(
+            "template \"{}\" is not for pods {place}, and another template makes this one such a pod; drop one of them, or \
+             let the first say that it is for such pods",
+            template.name
+        ))
+    }
+}
