@@ -11,19 +11,27 @@ impl FromStr for ImageMirror {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<ImageMirror, &'static str> {
-        let (host, path) = text.split_once('/').unwrap_or((text, "a"));
+        let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
         let is_part =
             |part: &str| !part.is_empty() && part.chars().all(|it| it.is_ascii_alphanumeric() || "._-".contains(it));
-        let is_right = is_host(host) && host.splitn(2, ':').all(is_part) && path.split('/').all(is_part);
-        let sentence =
-            "must be a registry with its domain, and perhaps a path in it, such as mirror.example.com/docker-hub";
-        if is_right { Ok(ImageMirror(text.to_owned())) } else { Err(sentence) }
+        let is_path = |path: &str| path.split('/').all(is_part);
+        if is_host(host) && host.splitn(2, ':').all(is_part) && path.is_none_or(is_path) {
+            let host = registry(host);
+            Ok(ImageMirror(path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))))
+        } else {
+            Err("must be a registry with its domain, and perhaps a path in it, such as mirror.example.com/docker-hub")
+        }
     }
 }
 
 /// Whether what stands before the first slash is a registry. Source: github.com/distribution/reference, splitDockerDomain.
 fn is_host(text: &str) -> bool {
     text.contains(['.', ':']) || text == "localhost"
+}
+
+/// The registry at a host: Docker Hub has two.
+fn registry(host: &str) -> &str {
+    if host == "index.docker.io" { "docker.io" } else { host }
 }
 
 /// A reference, taken apart.
@@ -45,7 +53,7 @@ impl<'i> Reference<'i> {
             None => (image, None),
         };
         let (host, path) = name.split_once('/').filter(|(host, _)| is_host(host)).unwrap_or(("docker.io", name));
-        Reference { host: if host == "index.docker.io" { "docker.io" } else { host }, path, tag, digest }
+        Reference { host: registry(host), path, tag, digest }
     }
 
     /// The path in the registry.
@@ -65,24 +73,35 @@ impl<'i> Reference<'i> {
             (None, None) => is_tag(),
         }
     }
+
+    /// Whether it is of the same name, or a mirror's copy of that.
+    fn is_copy_of<'m>(&self, asked: &Reference<'_>, mut mirrors: impl Iterator<Item = &'m ImageMirror>) -> bool {
+        let (name, path) = (format!("{}/{}", self.host, self.full_path()), asked.full_path());
+        let in_mirror = |ImageMirror(mirror): &ImageMirror| {
+            let copy = name.strip_prefix(mirror.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            copy.is_some_and(|copy| {
+                let copy = copy.strip_prefix(asked.host).and_then(|rest| rest.strip_prefix('/')).unwrap_or(copy);
+                copy == path || copy == asked.path
+            })
+        };
+        self.host == asked.host && self.full_path() == path || mirrors.any(in_mirror)
+    }
 }
 
 /// Whether a container that is to run the image `asked` may have the other: the same path in the same registry or in a mirror,
 /// there with or without the registry in front, and the same version.
-pub(crate) fn may_stand_for<'m>(image: &str, asked: &str, mut mirrors: impl Iterator<Item = &'m ImageMirror>) -> bool {
+pub(crate) fn may_stand_for<'m>(image: &str, asked: &str, mirrors: impl Iterator<Item = &'m ImageMirror>) -> bool {
     if image == asked {
         return true;
     }
     let (image, asked) = (Reference::parse(image), Reference::parse(asked));
-    let (name, path) = (format!("{}/{}", image.host, image.full_path()), asked.full_path());
-    let in_mirror = |ImageMirror(mirror): &ImageMirror| {
-        let copy = name.strip_prefix(mirror.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        copy.is_some_and(|copy| {
-            let copy = copy.strip_prefix(asked.host).and_then(|rest| rest.strip_prefix('/')).unwrap_or(copy);
-            copy == path || copy == asked.path
-        })
-    };
-    image.has_version_of(&asked) && (image.host == asked.host && image.full_path() == path || mirrors.any(in_mirror))
+    image.has_version_of(&asked) && image.is_copy_of(&asked, mirrors)
+}
+
+/// The same where only the start of what is asked for is known. Of what says no more than a part of a name nothing is known.
+pub(crate) fn may_start_with<'m>(image: &str, start: &str, mirrors: impl Iterator<Item = &'m ImageMirror>) -> bool {
+    let path = start.rfind('/').map_or(start, |slash| &start[slash..]);
+    !path.contains([':', '@']) || Reference::parse(image).is_copy_of(&Reference::parse(start), mirrors)
 }
 
 #[cfg(test)]
@@ -91,7 +110,8 @@ mod tests {
 
     #[test]
     fn an_image_may_come_from_its_own_registry_or_a_mirror_in_its_own_version() {
-        let mirrors = ["mirror.example.com/hub", "cache:5000"].map(|it| it.parse::<ImageMirror>().expect("a mirror"));
+        let mirrors = ["mirror.example.com/hub", "cache:5000", "index.docker.io/copies"];
+        let mirrors = mirrors.map(|it| it.parse::<ImageMirror>().expect("a mirror"));
         for (asked, images, others) in [
             (
                 "nginx:1",
@@ -127,6 +147,7 @@ mod tests {
                     "ghcr.io/team/app@sha256:a",
                     "mirror.example.com/hub/team/app:1@sha256:a",
                     "cache:5000/ghcr.io/team/app:1@sha256:a",
+                    "copies/team/app@sha256:a",
                 ],
                 &[
                     "ghcr.io/team/app:1",
@@ -140,6 +161,27 @@ mod tests {
             let may = |image: &str| may_stand_for(image, asked, mirrors.iter());
             images.iter().for_each(|image| assert!(may(image), "{image} for {asked}"));
             others.iter().for_each(|image| assert!(!may(image), "{image} for {asked}"));
+        }
+    }
+
+    #[test]
+    fn of_an_image_whose_version_is_not_known_the_name_counts() {
+        let mirrors = ["mirror.example.com".parse::<ImageMirror>().expect("a mirror")];
+        for (start, images, others) in [
+            (
+                "nginx:",
+                &["nginx:2", "nginx", "docker.io/library/nginx@sha256:a", "mirror.example.com/nginx:2"][..],
+                &["evil:2", "evil/nginx:2", "nginx:5000/evil", "evil.example.com/nginx:2"][..],
+            ),
+            ("ghcr.io/team/app:1-", &["ghcr.io/team/app:1-2", "mirror.example.com/team/app:x"], &["app:1-2"]),
+            ("ghcr.io/team/app@sha256:", &["ghcr.io/team/app:1"], &["ghcr.io/team/app2@sha256:a"]),
+            // The name is not known either.
+            ("localhost:5000/team/", &["any:1"], &[]),
+            ("ng", &["any:1"], &[]),
+        ] {
+            let may = |image: &str| may_start_with(image, start, mirrors.iter());
+            images.iter().for_each(|image| assert!(may(image), "{image} for {start}"));
+            others.iter().for_each(|image| assert!(!may(image), "{image} for {start}"));
         }
     }
 

@@ -6,6 +6,7 @@ mod merge;
 mod outcome;
 mod path;
 mod pod;
+mod program;
 mod render;
 mod respond;
 mod room;
@@ -24,7 +25,7 @@ pub use self::merge::MERGE_RULES;
 use self::merge::Merged;
 use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
 use self::path::Path;
-use self::pod::{Activation, Budget, Own, Pod};
+use self::pod::{Activation, Budget, Container, Pod};
 use self::render::Rendered;
 use self::room::Room;
 use self::runs_on::RunsOn;
@@ -66,8 +67,7 @@ impl Selection<'_> {
             // A container of the pod's own must not pass for a template's, and so escape what is required.
             status.keep_containers(|template, list, name| {
                 let template = catalog.template(template, &namespace.name);
-                let spec = template.and_then(|template| template.pod.spec.as_ref());
-                spec.is_some_and(|spec| spec.may_name(list, name))
+                template.is_some_and(|template| template.pod.containers_called(list, name).next().is_some())
             });
         }
         // What templates give stands here, and the tree borrows from it.
@@ -158,7 +158,7 @@ impl<'a> Injection<'a> {
             Some(digest) if parameters.set.is_empty() => Cow::Borrowed(digest.as_str()),
             _ => Cow::Owned(parameters.digest()),
         };
-        let own: Vec<_> = pod::own_containers(tree).collect();
+        let own: Vec<_> = self.own_containers(required, tree).collect();
         let record = self.context.status.record(name);
         let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
@@ -188,6 +188,20 @@ impl<'a> Injection<'a> {
         rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
     }
 
+    /// The containers that no template added. What is required is for those, too, that a status calls a template's while
+    /// they run something else.
+    fn own_containers<'n>(&self, required: bool, tree: &'n Node<'a>) -> impl Iterator<Item = Container<'n, 'a>> {
+        pod::containers(tree).filter(move |container| match container.node.by {
+            By::Pod => true,
+            by @ By::Earlier(_) if required => {
+                let name = self.context.name(by).unwrap_or_default();
+                let template = self.catalog.template(name, &self.namespace.name);
+                template.is_none_or(|it| !self.context.may_be_of(it, container.list, container.node.view()))
+            }
+            _ => false,
+        })
+    }
+
     /// Whether what an earlier call skipped for a reason is not to be tried again: by now there is something that was not
     /// there when it was decided.
     fn is_final(&self, reason: Reason, name: &str) -> bool {
@@ -211,7 +225,7 @@ impl<'a> Injection<'a> {
         digest: &str,
         record: &Record<'_>,
         earlier: Option<&Record<'_>>,
-        own: &[Own<'_, 'a>],
+        own: &[Container<'_, 'a>],
         tree: &Node<'a>,
     ) -> Option<TemplateOutcome> {
         let is_there = |pointer: &String| !self.context.missing.contains(&**pointer);
@@ -262,7 +276,7 @@ impl<'a> Injection<'a> {
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {
-            pod::own_containers(tree).map(|container| container.name).collect()
+            self.own_containers(required, tree).map(|container| container.name).collect()
         };
         let mut left = self.room;
         if earlier.is_none() {

@@ -92,10 +92,19 @@ pub(crate) struct PodPart {
 }
 
 impl PodPart {
-    /// Whether an expression makes a field of a container of something else than parameters.
-    pub(crate) fn varies_with_pod(&self, list: &str, name: &str, field: &str) -> bool {
-        let holes = self.spec.iter().flat_map(|spec| spec.holes_of(list, name, field));
-        holes.into_iter().any(|at| !self.holes[at].reads_only_parameters())
+    /// Its containers that may have this name.
+    pub(crate) fn containers_called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
+        self.spec.iter().flat_map(move |spec| spec.may_be_called(list, name))
+    }
+
+    /// Whether an expression makes something of something else than parameters.
+    pub(crate) fn varies_with_pod(&self, part: &Fragment) -> bool {
+        part.holes().into_iter().any(|at| !self.holes[at].reads_only_parameters())
+    }
+
+    /// What a text starts with, if an expression makes the rest of it.
+    pub(crate) fn start_of(&self, text: &Fragment) -> Option<&str> {
+        text.holes().first().and_then(|at| self.holes[*at].start())
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::render::Rendered;
 use super::status::Status;
-use crate::image::{ImageMirror, may_stand_for};
+use crate::image::{ImageMirror, may_stand_for, may_start_with};
 use crate::json::{By, Fragment, Node};
 use crate::template::{Placement, Template};
 
@@ -47,6 +47,11 @@ impl<'a> Context<'a> {
     /// Whether a container may have an image where a template asks for another.
     pub(super) fn may_have_image(&self, template: &Template, image: &str, asked: &str) -> bool {
         may_stand_for(image, asked, template.image_mirrors.iter().chain(self.image_mirrors))
+    }
+
+    /// The same where a template says no more than how the other starts.
+    pub(super) fn may_start_with(&self, template: &Template, image: &str, start: &str) -> bool {
+        may_start_with(image, start, template.image_mirrors.iter().chain(self.image_mirrors))
     }
 
     /// The names of volumes that templates behind one of this call brought in an earlier one, and that none up to it gives

@@ -10,7 +10,7 @@ use crate::catalog::Namespace;
 use crate::decision::Reason;
 use crate::expression::{Failure, MAX_WORK, Root, Variables};
 use crate::json::tape::{MAX_DEPTH, MAX_VALUES};
-use crate::json::{By, Node, Tape, Text, View};
+use crate::json::{Node, Tape, Text, View};
 use crate::names::{OUTCOME, STATUS};
 use crate::template::Parameters;
 
@@ -23,8 +23,8 @@ pub(super) struct Pod<'a> {
     annotations: Option<Text<'a>>,
 }
 
-/// A container that no template added, its name, and the list that it is in.
-pub(super) struct Own<'n, 'a> {
+/// A container, its name, and the list that it is in.
+pub(super) struct Container<'n, 'a> {
     pub(super) list: &'static str,
     pub(super) name: Cow<'a, str>,
     pub(super) node: &'n Node<'a>,
@@ -110,13 +110,11 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// The containers that no template added, in the order of their lists.
-pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> impl Iterator<Item = Own<'n, 'a>> {
-    let of_list = |list: &'static str| {
-        tree.opened_list(list).iter().filter_map(move |node| Some(Own { list, name: node.name()?, node }))
-    };
-    let all = ["initContainers", "containers"].into_iter().flat_map(of_list);
-    all.filter(|container| container.node.by == By::Pod)
+/// The containers of a pod, in the order of their lists.
+pub(super) fn containers<'n, 'a>(tree: &'n Node<'a>) -> impl Iterator<Item = Container<'n, 'a>> {
+    ["initContainers", "containers"].into_iter().flat_map(move |list| {
+        tree.opened_list(list).iter().filter_map(move |node| Some(Container { list, name: node.name()?, node }))
+    })
 }
 
 /// Says that a pod is too large.

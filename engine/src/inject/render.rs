@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::outcome::{Refusal, join};
-use super::pod::{Activation, Own};
+use super::pod::{Activation, Container};
 use super::status::Record;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
@@ -106,7 +106,7 @@ pub(super) fn render<'a>(
     parameters: &Parameters<'_>,
     digest: Cow<'a, str>,
     required: bool,
-    own: &[Own<'_, 'a>],
+    own: &[Container<'_, 'a>],
     earlier: Option<&'a Record<'a>>,
     activation: &Activation<'_>,
 ) -> Result<Option<Rendered<'a>>, Refusal> {
@@ -142,7 +142,7 @@ fn render_entry<'o, 'a: 'o>(
     rendered: &mut Rendered<'a>,
     at: usize,
     entry: &'a AppEntry,
-    containers: impl Iterator<Item = &'o Own<'o, 'a>>,
+    containers: impl Iterator<Item = &'o Container<'o, 'a>>,
     activation: &Activation<'_>,
 ) -> Result<(), Refusal> {
     let template = rendered.template;

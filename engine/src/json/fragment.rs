@@ -216,19 +216,9 @@ impl Fragment {
         self.items_of(list).iter().filter_map(Fragment::fixed_name)
     }
 
-    /// Whether an item of a list has this name, or one that varies.
-    pub(crate) fn may_name(&self, list: &str, name: &str) -> bool {
-        self.items_of(list).iter().any(|item| item.fixed_name().is_none_or(|known| known == name))
-    }
-
-    /// The holes in a field of a list's item, by the item's name.
-    pub(crate) fn holes_of(&self, list: &str, name: &str, field: &str) -> Vec<usize> {
-        let mut holes = Vec::new();
-        let item = self.items_of(list).iter().find(|item| item.fixed_name() == Some(name));
-        if let Some(fragment) = item.and_then(|item| item.get(field)) {
-            fragment.collect_holes(&mut holes);
-        }
-        holes
+    /// The items of a list that have this name, or one that varies.
+    pub(crate) fn may_be_called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
+        self.items_of(list).iter().filter(move |item| item.fixed_name().is_none_or(|known| known == name))
     }
 
     fn items_of(&self, list: &str) -> &[Fragment] {
@@ -237,6 +227,13 @@ impl Fragment {
 
     fn fixed_name(&self) -> Option<&str> {
         self.get("name")?.as_str()
+    }
+
+    /// The numbers of the holes in it.
+    pub(crate) fn holes(&self) -> Vec<usize> {
+        let mut holes = Vec::new();
+        self.collect_holes(&mut holes);
+        holes
     }
 
     fn collect_holes(&self, holes: &mut Vec<usize>) {

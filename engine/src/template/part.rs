@@ -206,6 +206,11 @@ impl Hole {
         &self.place
     }
 
+    /// What its value starts with, if that is written out.
+    pub(crate) fn start(&self) -> Option<&str> {
+        if let Some(Part::Text(text)) = self.parts.first() { Some(text) } else { None }
+    }
+
     /// Whether it has one value for all pods with the same parameters.
     pub(crate) fn reads_only_parameters(&self) -> bool {
         self.expressions().all(Expression::reads_only_parameters)

@@ -7,6 +7,7 @@ use super::Merge;
 use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
+use crate::inject::program::other_program;
 use crate::inject::status::bytes_of_image;
 use crate::inject::token::{self, NO_TOKEN_VOLUME};
 use crate::json::{By, Node, View};
@@ -14,9 +15,6 @@ use crate::names::{NO_TOKEN, TOKEN_PATH};
 use crate::schema::Schema;
 use crate::template::Placement;
 use crate::text::shown;
-
-/// What a container runs. Other webhooks may add to a container, but none of them changes these.
-const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
 
 /// Whether a container that a template brings is in the pod already.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -163,10 +161,9 @@ impl<'a> Merge<'_, 'a> {
             return Presence::There;
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
-        let (pod, list) = (&self.rendered.template.pod, path.tokens()[1]);
-        let may_have = |image: &str, asked: &str| self.context.may_have_image(self.rendered.template, image, asked);
-        let mut program = other_program(existing, given, may_have);
-        let program = program.find(|field| required && !pod.varies_with_pod(list, &name, field));
+        let (template, list) = (self.rendered.template, path.tokens()[1]);
+        let may_have = |image: &str, asked: &str| self.context.may_have_image(template, image, asked);
+        let program = self.context.other_than_given(template, list, existing, given).filter(|_| required);
         let lacking = first_lacking(existing, given, may_have);
         let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
@@ -251,18 +248,6 @@ pub(in crate::inject) fn is_copy_of_container(
 
 pub(in crate::inject) fn is_copy_of_volume(existing: View<'_>, given: View<'_>) -> bool {
     contains(existing, given, Schema::get().spec.item("volumes"))
-}
-
-/// The fields of what a container runs that are not the template's.
-fn other_program(
-    existing: View<'_>,
-    given: View<'_>,
-    may_have: impl Fn(&str, &str) -> bool,
-) -> impl Iterator<Item = &'static str> {
-    PROGRAM.iter().copied().filter(move |field| match *field {
-        "image" => !may_have(&existing.text("image"), &given.text("image")),
-        field => existing.get(field).map(View::to_value) != given.get(field).map(View::to_value),
-    })
 }
 
 /// The first field that a container of the pod does not hold as a template gives it.
