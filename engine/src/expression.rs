@@ -26,6 +26,8 @@ pub(crate) use meter::MAX_WORK;
 pub(crate) use types::{Scope, Type};
 pub(crate) use variables::{Failure, Root, Variables};
 
+use crate::schema::Schema;
+
 /// An expression that was accepted.
 #[derive(Debug)]
 pub(crate) struct Expression {
@@ -95,17 +97,18 @@ impl Expression {
         self.inputs.iter().any(|it| it.root == Root::Params && it.path.first().is_none_or(|first| first == name))
     }
 
-    /// Whether it reads where pods keep secrets: variables, arguments and commands of containers.
+    /// Whether it reads where pods keep secrets.
     pub(crate) fn reads_private(&self) -> bool {
-        const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
-        const FIELDS: [&str; 7] =
-            ["args", "command", "env", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
-        self.inputs.iter().any(|input| match (input.root, input.path.first(), input.path.get(1)) {
-            (Root::Pod, None, _) => true,
-            (Root::Pod, Some(part), list) if part == "spec" => list.is_none_or(|list| LISTS.contains(&list.as_str())),
-            (Root::Container, field, _) => field.is_none_or(|field| FIELDS.contains(&field.as_str())),
-            _ => false,
-        })
+        let schema = Schema::get();
+        let read = |input: &variables::Input| {
+            let whole = match input.root {
+                Root::Pod => Some(&schema.pod),
+                Root::Container => schema.spec.fields.get("containers").and_then(|list| list.child("")),
+                Root::Params | Root::NamespaceObject => None,
+            };
+            input.path.iter().try_fold(whole?, |whole, step| whole.child(step))
+        };
+        self.inputs.iter().filter_map(read).any(|kind| kind.holds_private())
     }
 
     /// The keys that it reads, though a pod without them makes it fail.

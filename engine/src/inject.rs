@@ -1,12 +1,13 @@
 //! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the tree), [`respond`].
 
+mod compare;
+mod contains;
 mod context;
 mod copies;
 mod merge;
 mod outcome;
 mod path;
 mod pod;
-mod program;
 mod render;
 mod respond;
 mod room;
@@ -23,7 +24,7 @@ use std::iter;
 use self::context::Context;
 pub use self::merge::MERGE_RULES;
 use self::merge::Merged;
-use self::outcome::{Refusal, TemplateOutcome, advice, join, untouched};
+use self::outcome::{Refusal, TemplateOutcome, advice, untouched};
 use self::path::Path;
 use self::pod::{Activation, Budget, Container, Pod};
 use self::render::Rendered;
@@ -38,6 +39,7 @@ use crate::json::{By, Node};
 use crate::names::{OUTCOME, OnError, STATUS};
 use crate::rules::violations_of_templates;
 use crate::template::Template;
+use crate::text::join;
 
 /// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
 const MAX_HINTS: usize = 3;
@@ -67,7 +69,7 @@ impl Selection<'_> {
             // A container of the pod's own must not pass for a template's, and so escape what is required.
             status.keep_containers(|template, list, name| {
                 let template = catalog.template(template, &namespace.name);
-                template.is_some_and(|template| template.pod.containers_called(list, name).next().is_some())
+                template.is_some_and(|template| template.pod.called(list, name).next().is_some())
             });
         }
         // What templates give stands here, and the tree borrows from it.

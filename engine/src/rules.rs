@@ -35,6 +35,7 @@ use self::row::Row;
 use self::walk::Walk;
 use crate::json::{Tape, View};
 use crate::schema::Schema;
+use crate::text::Few;
 
 /// Whose rules they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,10 +106,10 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
 
 /// What an API server lets pass in a pod with what templates brought, and what most likely is not what anybody wants.
 pub(crate) fn warnings(spec: View<'_>) -> Vec<String> {
-    let mut warnings = ports::port_clashes(spec);
-    warnings.extend(references::late_references_of_pod(spec));
-    warnings.extend(across::endless_containers(spec));
-    warnings
+    [ports::port_clashes(spec), references::late_references_of_pod(spec), across::endless_containers(spec)]
+        .into_iter()
+        .flat_map(|warnings| Few::from_iter(warnings).into_all())
+        .collect()
 }
 
 /// What is wrong with what templates brought into a pod. Volumes that are `hidden` count as not there.

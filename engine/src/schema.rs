@@ -40,8 +40,13 @@ pub(crate) struct Scalar {
 pub(crate) static ANY: Type = Type::Scalar(Scalar { kind: ScalarKind::Any, allowed: Vec::new(), is_private: false });
 
 /// Where people keep secrets.
-const PRIVATE: [(&str, &str); 4] =
-    [("EnvVar", "value"), ("Container", "args"), ("Container", "command"), ("ExecAction", "command")];
+const PRIVATE: [(&str, &str); 5] = [
+    ("EnvVar", "value"),
+    ("Container", "args"),
+    ("Container", "command"),
+    ("ExecAction", "command"),
+    ("HTTPHeader", "value"),
+];
 
 /// The kinds of scalars that a pod knows.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -165,6 +170,15 @@ impl Type {
             Type::Scalar(scalar) => scalar.is_private = true,
             Type::List { item: kind, .. } | Type::Map(kind) => kind.mark_private(),
             Type::Object(_) => {}
+        }
+    }
+
+    /// Whether secrets can be in it.
+    pub(crate) fn holds_private(&self) -> bool {
+        match self {
+            Type::Scalar(scalar) => scalar.is_private,
+            Type::List { item: kind, .. } | Type::Map(kind) => kind.holds_private(),
+            Type::Object(object) => object.fields.all.iter().any(|(_, kind)| kind.holds_private()),
         }
     }
 

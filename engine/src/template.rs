@@ -92,14 +92,19 @@ pub(crate) struct PodPart {
 }
 
 impl PodPart {
-    /// Its containers that may have this name.
-    pub(crate) fn containers_called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
+    /// Its containers or volumes that may have this name.
+    pub(crate) fn called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
         self.spec.iter().flat_map(move |spec| spec.may_be_called(list, name))
     }
 
     /// Whether an expression makes something of something else than parameters.
     pub(crate) fn varies_with_pod(&self, part: &Fragment) -> bool {
         part.holes().into_iter().any(|at| !self.holes[at].reads_only_parameters())
+    }
+
+    /// Whether a field of a container or volume of this name varies with the pod.
+    pub(crate) fn may_vary(&self, list: &str, name: &str, field: &str) -> bool {
+        self.called(list, name).any(|it| it.get(field).is_some_and(|part| self.varies_with_pod(part)))
     }
 
     /// What a text starts with, if an expression makes the rest of it.

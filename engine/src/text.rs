@@ -68,3 +68,51 @@ pub(crate) fn article(name: &str) -> String {
     let article = if name.starts_with(['A', 'E', 'I', 'O', 'U', 'a', 'e', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {name}")
 }
+
+/// The first few of many sentences: nobody reads more.
+#[derive(Debug, Default)]
+pub(crate) struct Few {
+    sentences: Vec<String>,
+    more: usize,
+}
+
+impl Few {
+    const MOST: usize = 8;
+
+    pub(crate) fn push(&mut self, sentence: impl FnOnce() -> String) {
+        if self.sentences.len() < Few::MOST {
+            self.sentences.push(sentence());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sentences.is_empty()
+    }
+
+    /// The sentences, with a last one that counts the others.
+    pub(crate) fn into_all(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.sentences.push(format!("and {} more", self.more));
+        }
+        self.sentences
+    }
+
+    pub(crate) fn join(self, separator: &str) -> String {
+        self.into_all().join(separator)
+    }
+}
+
+impl<S: Into<String>> FromIterator<S> for Few {
+    fn from_iter<I: IntoIterator<Item = S>>(sentences: I) -> Few {
+        let mut all = sentences.into_iter();
+        let sentences = all.by_ref().take(Few::MOST).map(Into::into).collect();
+        Few { sentences, more: all.count() }
+    }
+}
+
+/// Several problems as one sentence.
+pub(crate) fn join(problems: impl IntoIterator<Item: ToString>) -> String {
+    problems.into_iter().map(|problem| problem.to_string()).collect::<Few>().join("; ")
+}

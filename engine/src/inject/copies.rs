@@ -4,8 +4,8 @@
 use std::mem;
 
 use super::Injection;
-use super::merge::{is_copy_of_container, is_copy_of_volume};
-use crate::json::{By, Node};
+use super::render::Rendered;
+use crate::json::{By, Node, View};
 use crate::names::NO_TOKEN;
 use crate::template::Template;
 
@@ -19,7 +19,7 @@ impl<'a> Injection<'a> {
             .iter()
             .zip(0..)
             .filter_map(|(name, number)| Some((number, catalog.template(name, namespace)?)));
-        let copied: Vec<_> = templates.filter(|(_, template)| has_containers_of(template, tree)).collect();
+        let copied: Vec<_> = templates.filter(|(_, template)| has_what_is_called_so(template, tree)).collect();
         if copied.is_empty() {
             return;
         }
@@ -36,7 +36,8 @@ impl<'a> Injection<'a> {
         }
     }
 
-    /// Whether the pod has what a template gives it, containers and volumes.
+    /// Whether the pod has what a template gives it: containers and volumes, and what its containers mount of these where a
+    /// template brings volumes alone.
     fn is_copied(&self, number: u16, tree: &Node<'a>) -> bool {
         let rendered = match self.render(&self.context.names[usize::from(number)], tree) {
             Ok(rendered) => rendered,
@@ -47,34 +48,55 @@ impl<'a> Injection<'a> {
         let existing = |list: &str, name: &str| {
             tree.opened_list(list).iter().find(|item| item.is_named(name)).filter(|item| item.by == By::Copy(number))
         };
-        let may_have = |image: &str, asked: &str| self.context.may_have_image(rendered.template, image, asked);
-        let has_containers = ["initContainers", "containers"].into_iter().all(|list| {
-            given.view().list(list).all(|container| {
-                existing(list, &container.text("name"))
-                    .is_some_and(|it| is_copy_of_container(it.view(), container, may_have))
-            })
+        let (context, template) = (&self.context, rendered.template);
+        let mut containers = LISTS.into_iter().flat_map(|list| given.view().list(list).map(move |it| (list, it)));
+        let has_containers = containers.all(|(list, container)| {
+            existing(list, &container.text("name"))
+                .is_some_and(|it| context.is_copy_of_container(template, list, it.view(), container))
         });
         has_containers
             && given.view().list("volumes").all(|volume| {
                 let name = volume.text("name");
                 rendered.shares(&name)
-                    || existing("volumes", &name).is_some_and(|it| is_copy_of_volume(it.view(), volume))
+                    || existing("volumes", &name)
+                        .is_some_and(|it| context.is_copy_of_volume(template, it.view(), volume))
             })
+            && (has_fixed(template, &LISTS) || has_mounts(&rendered, tree))
     }
 }
 
-/// Whether the pod has containers of its own that are called as all of a template's.
-fn has_containers_of(template: &Template, tree: &Node<'_>) -> bool {
-    let mut names = ["initContainers", "containers"]
-        .into_iter()
-        .flat_map(|list| {
-            template.pod.spec.iter().flat_map(move |spec| spec.fixed_names(list)).map(move |name| (list, name))
-        })
-        .peekable();
-    let mut is_there = |(list, name): (&str, &str)| {
-        tree.opened_list(list).iter().any(|item| item.by == By::Pod && item.is_named(name))
+const LISTS: [&str; 2] = ["initContainers", "containers"];
+
+/// Whether a template brings something in one of these lists whose name does not vary.
+fn has_fixed(template: &Template, lists: &[&str]) -> bool {
+    let spec = template.pod.spec.as_ref();
+    lists.iter().any(|list| spec.is_some_and(|spec| spec.fixed_names(list).next().is_some()))
+}
+
+/// Whether the pod has containers of its own that are called as all of a template's, or volumes if it brings no containers.
+fn has_what_is_called_so(template: &Template, tree: &mut Node<'_>) -> bool {
+    let lists = if has_fixed(template, &LISTS) { &LISTS[..] } else { &["volumes"] };
+    let (Some(pod), Some(spec)) = (tree.member("spec"), &template.pod.spec) else { return false };
+    let mut has_all_of = |list: &str| {
+        let items = pod.list(list);
+        spec.fixed_names(list).all(|name| items.iter().any(|item| item.by == By::Pod && item.is_named(name)))
     };
-    names.peek().is_some() && names.all(&mut is_there)
+    has_fixed(template, lists) && lists.iter().all(|list| has_all_of(list))
+}
+
+/// Whether a template mounts volumes into the pod's own containers, and these have all of the mounts.
+fn has_mounts(rendered: &Rendered<'_>, tree: &Node<'_>) -> bool {
+    let mut has_some = false;
+    let has_all = rendered.app.iter().all(|part| {
+        let Some(given) = part.render(By::Pod) else { return true };
+        let container = tree.opened_list(part.list).iter().find(|item| item.is_named(&part.name));
+        given.view().list("volumeMounts").all(|mount| {
+            has_some = true;
+            let is_it = |it: View<'_>| ["name", "mountPath"].iter().all(|field| it.text(field) == mount.text(field));
+            container.is_some_and(|container| container.view().list("volumeMounts").any(is_it))
+        })
+    });
+    has_some && has_all
 }
 
 /// Passes containers and volumes that are called as a template's from one to another.

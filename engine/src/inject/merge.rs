@@ -2,19 +2,17 @@
 //! template disagree and no row decides, that is a conflict.
 
 mod containers;
-mod contains;
 mod eviction;
 mod lists;
 mod table;
 
 use std::borrow::Cow;
 
-pub(super) use self::containers::{is_copy_of_container, is_copy_of_volume};
-use self::contains::{contains, lacking};
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
+use super::contains::{contains, lacking};
 use super::context::Context;
-use super::outcome::{Few, Refusal};
+use super::outcome::Refusal;
 use super::path::{Path, place_of};
 use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
@@ -25,7 +23,7 @@ use crate::json::{By, Fragment, Kind, Node, View};
 use crate::names::STATUS;
 use crate::rules::across::{DEFAULT_GRACE_PERIOD, DEFAULTS};
 use crate::schema::{ANY, Object, Schema, Type};
-use crate::text::shown;
+use crate::text::{Few, shown};
 
 /// Objects that are merged field by field; every other object is one value.
 const MERGED: &[&str] =
@@ -43,7 +41,7 @@ struct Merge<'m, 'a> {
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
-    /// Whether the pod has all of the template's containers, and these are some.
+    /// Whether the pod has all of the template's containers; or its volumes, if it brings no containers.
     is_there: bool,
     warnings: Vec<String>,
     volumes: Vec<String>,
@@ -57,7 +55,7 @@ pub(super) struct Merged {
     pub(super) volumes: Vec<String>,
     /// Where an existing value wins.
     pub(super) existing: Few,
-    /// Whether the pod has all of the template's containers, and these are some.
+    /// Whether the pod has all of the template's containers; or its volumes, if it brings no containers.
     pub(super) is_there: bool,
     pub(super) warnings: Vec<String>,
     pub(super) places: Vec<PlaceDecision>,

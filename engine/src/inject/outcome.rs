@@ -2,6 +2,7 @@
 
 use crate::decision::{Decision, Outcome, Patch, Reason, Warning};
 use crate::names::OnError;
+use crate::text::join;
 
 /// Why something cannot be done, in one sentence for the user.
 #[derive(Clone, Debug)]
@@ -54,42 +55,4 @@ pub(super) fn denied(mut decision: Decision, problems: &[Refusal]) -> Decision {
 /// Warnings that are not about a template that was skipped.
 pub(super) fn advice(texts: Vec<String>) -> Vec<Warning> {
     texts.into_iter().map(|text| Warning { text, skipped: None }).collect()
-}
-
-/// The first few of many sentences: nobody reads more.
-#[derive(Debug, Default)]
-pub(super) struct Few {
-    sentences: Vec<String>,
-    more: usize,
-}
-
-impl Few {
-    const MOST: usize = 8;
-
-    pub(super) fn push(&mut self, sentence: impl FnOnce() -> String) {
-        if self.sentences.len() < Few::MOST {
-            self.sentences.push(sentence());
-        } else {
-            self.more += 1;
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.sentences.is_empty()
-    }
-
-    pub(super) fn join(&self, separator: &str) -> String {
-        let mut text = self.sentences.join(separator);
-        if self.more > 0 {
-            text += &format!("{separator}and {} more", self.more);
-        }
-        text
-    }
-}
-
-/// Several problems as one sentence.
-pub(super) fn join(problems: impl IntoIterator<Item: ToString>) -> String {
-    let mut few = Few::default();
-    problems.into_iter().for_each(|problem| few.push(|| problem.to_string()));
-    few.join("; ")
 }

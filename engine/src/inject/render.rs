@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::outcome::{Refusal, join};
+use super::outcome::Refusal;
 use super::pod::{Activation, Container};
 use super::status::Record;
 use crate::decision::Reason;
@@ -14,7 +14,7 @@ use crate::json::fragment::{Numbers, Values};
 use crate::json::{By, Fragment, Node};
 use crate::template::part::{Hole, RenderError, fill};
 use crate::template::{AppEntry, Parameters, PodPart, Template};
-use crate::text::{excerpt, shown};
+use crate::text::{excerpt, join, shown};
 
 /// What a template adds to one pod.
 pub(super) struct Rendered<'a> {

@@ -1,10 +1,15 @@
 //! Annotations that the API server itself reads.
 
+use serde_json::Value;
+
 use super::parts::{Parts, containers};
 use super::report::{Place, Report};
+use super::scheduling;
 use super::volumes::is_inside;
+use crate::json::{Fragment, View};
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+const TOLERATIONS: &str = "scheduler.alpha.kubernetes.io/tolerations";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
@@ -17,6 +22,9 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
         let Some(text) = member.value.string() else { continue };
         let message = match &*member.name {
             COST => (!is_cost(&text)).then_some("must be an integer of 32 bits"),
+            TOLERATIONS => {
+                (!are_tolerations(&text)).then_some("must be a JSON list of tolerations as a pod can have them")
+            }
             SECCOMP_POD => why_no_seccomp(&text),
             key => match (key.strip_prefix(SECCOMP), key.strip_prefix(APP_ARMOR)) {
                 (Some(_), _) => why_no_seccomp(&text),
@@ -33,6 +41,31 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 /// Source: kubernetes pkg/apis/core/helper, GetDeletionCostFromPodAnnotations.
 fn is_cost(text: &str) -> bool {
     text.parse::<i32>().is_ok() && !text.starts_with('+') && (text == "0" || !text.starts_with('0'))
+}
+
+/// Source: ValidateTolerationsInPodAnnotations, which reads the names of fields in any case.
+fn are_tolerations(text: &str) -> bool {
+    const FIELDS: [&str; 5] = ["key", "operator", "value", "effect", "tolerationSeconds"];
+    let is_one = |(name, value): (&str, &Value)| match name {
+        "tolerationSeconds" => value.is_i64() || value.is_null(),
+        _ => value.is_string() || value.is_null(),
+    };
+    let is_toleration = |item: &Value| {
+        let members = item.as_object().into_iter().flatten();
+        let fields = members
+            .filter_map(|(name, value)| Some((*FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name))?, value)));
+        let fields: Vec<_> = fields.collect();
+        let toleration =
+            Fragment::fixed(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect());
+        (item.is_object() || item.is_null())
+            && fields.into_iter().all(is_one)
+            && scheduling::toleration(View::fragment(&toleration)).is_none()
+    };
+    match serde_json::from_str(text) {
+        Ok(Value::Array(items)) => items.iter().all(is_toleration),
+        Ok(value) => value.is_null(),
+        Err(_) => text.is_empty(),
+    }
 }
 
 fn why_no_seccomp(profile: &str) -> Option<&'static str> {

@@ -7,7 +7,7 @@ use super::parts::containers;
 use super::reserve::reserved_by_containers;
 use crate::json::View;
 use crate::quantity::Quantity;
-use crate::text::shown;
+use crate::text::{Few, shown};
 
 /// What keeps something from being Guaranteed: that it does not limit a resource, or requests less than the limit.
 enum Lack {
@@ -29,7 +29,7 @@ pub(crate) fn lost_guarantee(before: View<'_>, after: View<'_>) -> Option<String
     Some(format!(
         "this pod was Guaranteed and is Burstable now: {}. Give each of these limits of cpu and memory, and requests that \
          equal them; only in a Guaranteed pod a container that requests whole CPUs can have them to itself",
-        lacks.collect::<Vec<_>>().join(", "),
+        lacks.collect::<Few>().join(", "),
     ))
 }
 

@@ -225,15 +225,19 @@ fn judge_safe_to_evict(spec: &Fields<'_>) {
     fn name(volume: &Node) -> Option<&str> {
         volume.get("name")?.as_str()
     }
-    let is_local = |volume: &Node| {
-        let is_source = |(key, node): &&(Key, Node)| key.name != "name" && node.value != Value::Null;
-        volume.members().iter().filter(is_source).all(|(key, _)| ["emptyDir", "hostPath"].contains(&key.name.as_str()))
+    let is_on_disk = |(key, source): &(Key, Node)| match key.name.as_str() {
+        "name" | "hostPath" => true,
+        "emptyDir" => source.get("medium").and_then(Node::as_str) != Some("Memory"),
+        _ => source.value == Value::Null,
     };
+    let is_local = |volume: &Node| volume.members().iter().all(is_on_disk);
     for (at, item) in spec.list(FIELD).iter().enumerate() {
         let written = item.as_str().unwrap_or_default();
         let message = match volumes.iter().find(|volume| name(volume) == Some(written)) {
             Some(volume) if is_local(volume) => continue,
-            Some(_) => "is no emptyDir or hostPath: no node is kept for the sake of another volume".to_owned(),
+            Some(_) => {
+                "is no hostPath, and no emptyDir that is not in memory: no node is kept for another volume".to_owned()
+            }
             None => {
                 let hint = did_you_mean(nearest(written, volumes.iter().filter_map(name)));
                 format!("must be the name of one of spec.pod.spec.volumes, as it is written there{hint}")

@@ -1,13 +1,9 @@
 //! Containers and volumes. A template brings each of them whole, and no two have one name: what is there already under that
 //! name must be the same, or it is a conflict.
 
-use std::borrow::Cow;
-
 use super::Merge;
-use super::contains::{contains, lacking};
 use crate::decision::Effect;
 use crate::inject::path::Path;
-use crate::inject::program::other_program;
 use crate::inject::status::bytes_of_image;
 use crate::inject::token::{self, NO_TOKEN_VOLUME};
 use crate::json::{By, Node, View};
@@ -53,7 +49,11 @@ impl<'a> Merge<'_, 'a> {
         }
         // A copy of an injected pod that lost its annotations has our volumes as well as our containers. Where a container
         // of it was changed that is the conflict, and no volume that nobody ever wrote.
-        self.is_there = !found.is_empty() && found.iter().all(|presence| *presence == Presence::There);
+        self.is_there = if found.is_empty() {
+            volumes.iter().filter_map(Node::name).any(|name| self.is_copied(spec, &name))
+        } else {
+            found.iter().all(|presence| *presence == Presence::There)
+        };
         for volume in volumes {
             self.volume(spec, volume, path);
         }
@@ -67,6 +67,12 @@ impl<'a> Merge<'_, 'a> {
                 template.name
             ));
         }
+    }
+
+    /// Whether a volume was known as one of the template's.
+    fn is_copied(&self, spec: &mut Node<'a>, volume: &str) -> bool {
+        let existing = spec.list("volumes").iter().find(|it| it.is_named(volume));
+        existing.is_some_and(|it| matches!(it.by, By::Copy(_)) && self.is_ours(it.by))
     }
 
     /// Whether a parameter makes two of a template's containers or volumes one. That is a conflict.
@@ -162,9 +168,8 @@ impl<'a> Merge<'_, 'a> {
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
         let (template, list) = (self.rendered.template, path.tokens()[1]);
-        let may_have = |image: &str, asked: &str| self.context.may_have_image(template, image, asked);
-        let program = self.context.other_than_given(template, list, existing, given).filter(|_| required);
-        let lacking = first_lacking(existing, given, may_have);
+        let program = self.context.other_program(template, list, existing, given).filter(|_| required);
+        let lacking = self.context.lacking(template, existing, given).next();
         let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
             self.note(path, || Effect::AlreadyThere);
@@ -196,12 +201,17 @@ impl<'a> Merge<'_, 'a> {
         };
         let kind = Schema::get().spec.item("volumes");
         if self.rendered.shares(&name) {
+            let owner = self.owner(existing.by);
+            if owner != Some(self.name()) && says_more(existing.view(), given.view()) {
+                self.existing.push(|| path.place());
+                return self.note_kept(path, owner, false);
+            }
             return self.keep_existing(existing, given, kind, Schema::get().spec.keys("volumes"), path);
         }
         let is_same = || match &*name {
             // An older version brought one that is not in memory.
             NO_TOKEN => existing.view().get("emptyDir").is_some(),
-            _ => is_copy_of_volume(existing.view(), given.view()),
+            _ => self.context.is_copy_of_volume(self.rendered.template, existing.view(), given.view()),
         };
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
         let is_copied = || (self.is_there || name == NO_TOKEN) && is_same();
@@ -236,29 +246,13 @@ impl<'a> Merge<'_, 'a> {
     }
 }
 
-/// Whether a container of the pod runs what a template's does, and holds all that it says. Of two images the container's own
-/// comes first.
-pub(in crate::inject) fn is_copy_of_container(
-    existing: View<'_>,
-    given: View<'_>,
-    may_have: impl Fn(&str, &str) -> bool + Copy,
-) -> bool {
-    other_program(existing, given, may_have).next().is_none() && first_lacking(existing, given, may_have).is_none()
-}
-
-pub(in crate::inject) fn is_copy_of_volume(existing: View<'_>, given: View<'_>) -> bool {
-    contains(existing, given, Schema::get().spec.item("volumes"))
-}
-
-/// The first field that a container of the pod does not hold as a template gives it.
-fn first_lacking<'v>(
-    existing: View<'v>,
-    given: View<'v>,
-    may_have: impl Fn(&str, &str) -> bool,
-) -> Option<Cow<'v, str>> {
-    lacking(existing, given, Schema::get().container).find(|field| match &**field {
-        "image" => !may_have(&existing.text("image"), &given.text("image")),
-        // `kubectl debug --copy-to` takes them out.
-        field => !field.ends_with("Probe") || existing.get(field).is_some(),
+/// Whether a volume of the same kind says something that a template's does not: another medium, a size, which keys.
+fn says_more(existing: View<'_>, given: View<'_>) -> bool {
+    // The API server fills them in.
+    const DEFAULTED: &[&str] = &["defaultMode", "type"];
+    existing.members().any(|kind| {
+        let Some(given) = given.get(&kind.name) else { return false };
+        let mut more = kind.value.members().filter(|it| !DEFAULTED.contains(&&*it.name) && !it.value.says_nothing());
+        more.any(|it| given.get(&it.name).is_none())
     })
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::Merge;
+use crate::inject::contains::contains;
 use crate::inject::path::Path;
 use crate::json::node::Change;
 use crate::json::{By, Node, View};
@@ -82,6 +83,7 @@ impl<'a> Merge<'_, 'a> {
     ) {
         let mut known = Known::of(items, keys, given.len());
         let count = given.len();
+        let mut repeated = if self.overrides { repeated_and_there(items, kind, keys, &given) } else { HashMap::new() };
         let (mut brought, mut kept) = (HashSet::new(), Vec::new());
         // By name, its number among those.
         let mut numbers = HashMap::new();
@@ -91,6 +93,13 @@ impl<'a> Merge<'_, 'a> {
             }
             let name = given.key(keys);
             let here = &path.at(&name);
+            if let Some(left) = repeated.get_mut(&name) {
+                *left -= 1;
+                // The last stands for all.
+                if *left > 0 {
+                    continue;
+                }
+            }
             match known.find(items, &name) {
                 // Both are recorded as one.
                 Some(_) if brought.contains(&name) => {
@@ -179,6 +188,36 @@ impl<'a> Merge<'_, 'a> {
         self.conflict(existing.by, &what, &difference, "mount one elsewhere");
         true
     }
+}
+
+/// How often names are given of which the pod's last variables are the same, of names given more than once: a copy of an
+/// injected pod has them, and they would refer to themselves.
+fn repeated_and_there<'a>(
+    items: &[Node<'a>],
+    kind: &Type,
+    keys: &[String],
+    given: &[Node<'a>],
+) -> HashMap<Cow<'a, str>, usize> {
+    let mut wanted: HashMap<_, Vec<_>> = HashMap::new();
+    for variable in given {
+        wanted.entry(variable.key(keys)).or_default().push(variable);
+    }
+    wanted.retain(|_, all| all.len() > 1);
+    let mut counts: HashMap<_, _> = wanted.iter().map(|(name, all)| (name.clone(), all.len())).collect();
+    // A variable in between makes them others.
+    for item in items.iter().rev() {
+        if wanted.is_empty() {
+            break;
+        }
+        let name = item.key(keys);
+        let Some(left) = wanted.get_mut(&name) else { continue };
+        let is_same = left.pop().is_none_or(|given| contains(item.view(), given.view(), kind));
+        if !is_same {
+            wanted.remove(&name);
+        }
+    }
+    counts.retain(|name, _| wanted.get(name).is_some_and(Vec::is_empty));
+    counts
 }
 
 /// Where the last item of each key stands; nothing where so few are looked for that they are looked for one by one.

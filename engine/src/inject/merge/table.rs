@@ -19,13 +19,13 @@ rules! {
         "In the same list, of the pod itself and holding all that the template would give, it counts as there (a probe may be missing: `kubectl debug` takes them out of its copies); otherwise conflict";
     VOLUMES "`volumes`"
         "same name"
-        "Used when the template lists it in `shares`, with a warning if it is of another kind or size, or when the pod has the template's containers too and this is their volume; otherwise conflict";
+        "Used when the template lists it in `shares`, with a warning if it is of another kind or size or has other keys, or when the pod has the template's containers too and this is their volume; otherwise conflict";
     MOUNTS "`volumeMounts`, `volumeDevices`"
         "same `mountPath`, a slash at its end aside; same `devicePath`"
         "The pod's value wins; if it is of another volume: conflict";
     ENV "`env`"
         "same name"
-        "The pod's value wins; new ones go behind the pod's own, so they can refer to these, and win over the same key of its `envFrom`; with `override`, what a replaced one refers to goes in front of it; of one name twice in an entry both count, as in a pod";
+        "The pod's value wins; new ones go behind the pod's own, so they can refer to these, and win over the same key of its `envFrom`; with `override`, what a replaced one refers to goes in front of it; of one name twice in an entry both count, as in a pod, unless with `override` the pod's last ones are these";
     ENV_FROM "`envFrom`"
         "same ConfigMap or Secret, and same `prefix`"
         "The pod's value wins; new ones go in front, because the last source of a key wins: the pod's own, or with `override` the template's";
