@@ -19,7 +19,6 @@ mod token;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
-use std::iter;
 
 use self::context::Context;
 pub use self::merge::MERGE_RULES;
@@ -325,16 +324,16 @@ impl<'a> Injection<'a> {
         (outcome, places)
     }
 
-    /// Whether the template at hand, and those before it, are for where the pod runs by now.
+    /// Whether the template at hand is for where others put the pod, or these for where this puts it.
     fn judge_where_it_runs(&self, rendered: &Rendered<'a>, tree: &Node<'a>) -> Result<(), Refusal> {
         let runs_on = RunsOn::of(tree.view());
-        let before = self.records.iter().map(|record| &*record.name);
-        let before = before.chain(self.context.status.templates.iter().map(|record| &*record.name));
-        let before = before.filter(|_| rendered.says_where_it_runs());
-        let before = before.filter_map(|name| self.catalog.template(name, &self.namespace.name));
-        let mut all = iter::once(rendered.template).chain(before);
-        let conflict = |message| Refusal::new(Reason::Conflict, message);
-        all.try_for_each(|template| runs_on.fits(template).map_err(conflict))
+        if !rendered.says_where_it_runs() {
+            return runs_on.fits(rendered.template);
+        }
+        let before = self.records.iter().chain(&self.context.status.templates);
+        let before = before.filter(|record| record.name != rendered.template.name.as_str());
+        let mut before = before.filter_map(|record| self.catalog.template(&record.name, &self.namespace.name));
+        before.try_for_each(|template| runs_on.fits(template))
     }
 
     /// What happens to a pod for which a template cannot be applied. Where the namespace requires it, a problem that the

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::outcome::Refusal;
 use super::pod::{Activation, Container};
+use super::runs_on::NODES_OS;
 use super::status::Record;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
@@ -83,8 +84,10 @@ impl<'a> Rendered<'a> {
 
     /// Whether it gives what says where a pod runs.
     pub(super) fn says_where_it_runs(&self) -> bool {
-        let gives = |field| self.pod.spec.as_ref().is_some_and(|spec| spec.get(field).is_some());
-        gives("hostNetwork") || gives("nodeSelector")
+        let Some(spec) = &self.pod.spec else { return false };
+        // An expression may give all of it.
+        let names_os = |nodes: &Fragment| !nodes.is_fixed || nodes.get(NODES_OS).is_some();
+        spec.get("hostNetwork").is_some() || spec.get("nodeSelector").is_some_and(names_os)
     }
 
     /// Whether the conditions of all its parts left nothing to add.

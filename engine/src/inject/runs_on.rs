@@ -10,33 +10,34 @@ use crate::names::OnError;
 use crate::template::Template;
 use crate::text::shown;
 
-const SYSTEM: &str = "kubernetes.io/os";
+pub(super) const NODES_OS: &str = "kubernetes.io/os";
+const LINUX: Cow<'static, str> = Cow::Borrowed("linux");
 
 static HOST_NETWORK: LazyLock<[String; 2]> = LazyLock::new(|| ["spec", "hostNetwork"].map(str::to_owned));
 static OS: LazyLock<[String; 3]> = LazyLock::new(|| ["spec", "os", "name"].map(str::to_owned));
-static NODES: LazyLock<[String; 3]> = LazyLock::new(|| ["spec", "nodeSelector", SYSTEM].map(str::to_owned));
+static NODES: LazyLock<[String; 3]> = LazyLock::new(|| ["spec", "nodeSelector", NODES_OS].map(str::to_owned));
 
 /// Where a pod runs.
-pub(super) struct RunsOn<'t> {
+pub(super) struct RunsOn {
     host_network: bool,
     /// The operating system: the pod's own word, or that of the nodes that it asks for, or else Linux.
-    os: Cow<'t, str>,
+    os: Cow<'static, str>,
 }
 
-impl<'t> RunsOn<'t> {
+impl RunsOn {
     /// As its author has it: a second call sees what the first saw.
-    pub(super) fn of_author(tree: &'t Node<'_>) -> RunsOn<'t> {
+    pub(super) fn of_author(tree: &Node<'_>) -> RunsOn {
         let text = |path: &[String]| serde_json::from_str(&tree.find(path)?).ok();
-        let os = text(&*OS).or_else(|| text(&*NODES)).map_or("linux".into(), |os: String| os.into());
+        let os = text(&*OS).or_else(|| text(&*NODES)).map_or(LINUX, |os: String| os.into());
         RunsOn { host_network: tree.find(&*HOST_NETWORK).is_some_and(|value| value == "true"), os }
     }
 
     /// With what templates brought.
-    pub(super) fn of(pod: View<'t>) -> RunsOn<'t> {
+    pub(super) fn of(pod: View<'_>) -> RunsOn {
         let spec = pod.get("spec").unwrap_or(View::NOTHING);
-        let of_nodes = || spec.get("nodeSelector")?.get(SYSTEM)?.string();
+        let of_nodes = || spec.get("nodeSelector")?.get(NODES_OS)?.string();
         let os = spec.get("os").and_then(|os| os.get("name")?.string()).or_else(of_nodes);
-        RunsOn { host_network: spec.is_true("hostNetwork"), os: os.unwrap_or("linux".into()) }
+        RunsOn { host_network: spec.is_true("hostNetwork"), os: os.map_or(LINUX, |os| os.into_owned().into()) }
     }
 
     /// Why a template is not for pods there, and whether it says so itself.
@@ -71,16 +72,17 @@ impl<'t> RunsOn<'t> {
     }
 
     /// Whether a template is for where another template has put the pod.
-    pub(super) fn fits(&self, template: &Template) -> Result<(), String> {
+    pub(super) fn fits(&self, template: &Template) -> Result<(), Refusal> {
         let Some((reason, _)) = self.why_unfit(template) else { return Ok(()) };
         let place = match reason {
             Reason::HostNetwork => "on their node's network".to_owned(),
             _ => format!("of {}", shown(&self.os)),
         };
-        Err(format!(
+        let message = format!(
             "template \"{}\" is not for pods {place}, and another template makes this one such a pod; drop one of them, or \
              let the first say that it is for such pods",
             template.name
-        ))
+        );
+        Err(Refusal::new(Reason::Conflict, message))
     }
 }

@@ -6,7 +6,7 @@ use super::parts::{Parts, containers};
 use super::report::{Place, Report};
 use super::scheduling;
 use super::volumes::is_inside;
-use crate::json::{Fragment, View};
+use crate::json::{Fragment, Kind, View};
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const TOLERATIONS: &str = "scheduler.alpha.kubernetes.io/tolerations";
@@ -19,7 +19,12 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     let Some(annotations) = parts.metadata.touched("annotations") else { return };
     let place = place.beside("metadata");
     for member in annotations.members().filter(|it| it.value.is_new()) {
-        let Some(text) = member.value.string() else { continue };
+        let text = match member.value.kind() {
+            Kind::String(text) => text,
+            // Of a map of strings it is an empty one.
+            Kind::Null => "".into(),
+            _ => continue,
+        };
         let message = match &*member.name {
             COST => (!is_cost(&text)).then_some("must be an integer of 32 bits"),
             TOLERATIONS => {
