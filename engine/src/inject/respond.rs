@@ -30,25 +30,7 @@ pub(super) fn respond<'a>(
     let mut denials = Vec::new();
     for (name, (outcome, places)) in names.iter().zip(outcomes) {
         let is_done = outcome.is_done();
-        if let TemplateOutcome::Stale(how) = outcome {
-            let text = format!("template \"{name}\" was injected {how}: create the pod anew from its workload");
-            decision.warnings.push(Warning { text, skipped: None });
-        }
-        let (outcome, reason, message) = match outcome {
-            TemplateOutcome::Injected => (Outcome::Injected, Reason::Injected, None),
-            TemplateOutcome::AlreadyInjected | TemplateOutcome::Stale(_) => {
-                (Outcome::Skipped, Reason::AlreadyInjected, None)
-            }
-            TemplateOutcome::Skipped(reason) => (Outcome::Skipped, reason, None),
-            TemplateOutcome::Failed(problem, OnError::Deny) => {
-                denials.push(problem.clone());
-                (Outcome::Denied, problem.reason, Some(problem.message))
-            }
-            TemplateOutcome::Failed(Refusal { reason, message }, OnError::Skip) => {
-                decision.warnings.push(Warning { text: format!("skipped: {message}"), skipped: Some(reason) });
-                (Outcome::Error, reason, Some(message))
-            }
-        };
+        let (outcome, reason, message) = take_note(outcome, name, &mut decision.warnings, &mut denials);
         // What is no name cannot stand among names.
         let Ok(name) = name.parse::<TemplateName>() else {
             (decision.outcome, decision.reason) = (outcome, reason);
@@ -98,6 +80,33 @@ pub(super) fn respond<'a>(
     decision.message = first(Outcome::Error).and_then(|template| template.message.clone());
     decision.patch = tree.patch();
     decision
+}
+
+/// The outcome of a template, as it is shown; what follows from it is with the warnings and denials.
+fn take_note(
+    outcome: TemplateOutcome,
+    template: &str,
+    warnings: &mut Vec<Warning>,
+    denials: &mut Vec<Refusal>,
+) -> (Outcome, Reason, Option<String>) {
+    match outcome {
+        TemplateOutcome::Injected => (Outcome::Injected, Reason::Injected, None),
+        TemplateOutcome::AlreadyInjected => (Outcome::Skipped, Reason::AlreadyInjected, None),
+        TemplateOutcome::Stale(how) => {
+            let text = format!("template \"{template}\" was injected {how}: create the pod anew from its workload");
+            warnings.push(Warning { text, skipped: None });
+            (Outcome::Skipped, Reason::AlreadyInjected, None)
+        }
+        TemplateOutcome::Skipped(reason) => (Outcome::Skipped, reason, None),
+        TemplateOutcome::Failed(problem, OnError::Deny) => {
+            denials.push(problem.clone());
+            (Outcome::Denied, problem.reason, Some(problem.message))
+        }
+        TemplateOutcome::Failed(Refusal { reason, message }, OnError::Skip) => {
+            warnings.push(Warning { text: format!("skipped: {message}"), skipped: Some(reason) });
+            (Outcome::Error, reason, Some(message))
+        }
+    }
 }
 
 fn set_annotation<'a>(tree: &mut Node<'a>, key: &'static str, text: &'a Fragment) {

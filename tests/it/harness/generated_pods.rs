@@ -17,6 +17,11 @@ static VALUES: LazyLock<BTreeMap<String, Vec<Value>>> = LazyLock::new(|| {
     serde_saphyr::from_str(include_str!("../../fixtures/pod-values.yaml")).expect("the values are YAML")
 });
 
+/// What pods begin with, and may have from the beginning.
+static PARTS: LazyLock<Value> = LazyLock::new(|| {
+    serde_saphyr::from_str(include_str!("../../fixtures/pod-parts.yaml")).expect("the parts are YAML")
+});
+
 /// What an API server takes hardly anywhere, or nowhere but at an edge.
 static ODD: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let long = |length: usize| Value::from("a".repeat(length));
@@ -170,75 +175,22 @@ impl Generator {
 
     /// A pod to begin with: the least that is one, or one that has much already, as long as it is right.
     pub(crate) fn first(&mut self, is_right: impl Fn(&Value) -> bool) -> Value {
-        let mut pod = json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"example.com/note": "x"}},
-            "spec": {"containers": [{"name": "web", "image": "registry.example.com/web:1"}]},
-        });
+        let mut pod = PARTS["pod"].clone();
         if self.one_in(3) {
             return pod;
         }
         self.is_wild = false;
-        let volumes = json!([
-            {"name": "data", "emptyDir": {}},
-            {"name": "files", "configMap": {"name": "app-config"}},
-            {"name": "raw", "persistentVolumeClaim": {"claimName": "web"}},
-        ]);
-        pod["spec"]["volumes"] = volumes;
-        pod["spec"]["initContainers"] = json!([
-            {"name": "side", "image": "side:1", "restartPolicy": "Always", "startupProbe": {"grpc": {"port": 80}}},
-            {"name": "fetch", "image": "fetch:1", "command": ["fetch"], "ports": [{"containerPort": 80}]},
-        ]);
-        let rich = json!({
-            "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "files", "mountPath": "/files"}],
-            "volumeDevices": [{"name": "raw", "devicePath": "/dev/xvda"}],
-            "ports": [{"name": "http", "containerPort": 80}, {"name": "metrics", "containerPort": 81}],
-            "env": [
-                {"name": "A", "value": "x"},
-                {"name": "FILE", "valueFrom": {"fileKeyRef": {"volumeName": "data", "path": "app.env", "key": "DB"}}},
-                {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "a-secret", "key": "key"}}},
-                {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
-            ],
-            "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "64Mi"}},
-            "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}],
-            "restartPolicy": "Never",
-            "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}],
-            "livenessProbe": {"httpGet": {"port": "http", "httpHeaders": [{"name": "Host", "value": "a"}]}},
-            "readinessProbe": {"exec": {"command": ["true"]}},
-            "lifecycle": {"preStop": {"sleep": {"seconds": 5}}, "postStart": {"tcpSocket": {"port": 80}}},
-            "securityContext": {"runAsUser": 1000, "capabilities": {"add": ["NET_ADMIN"]}, "procMount": "Default"},
-        });
-        for (field, value) in rich.as_object().expect("an object") {
+        for list in ["volumes", "initContainers"] {
+            pod["spec"][list] = PARTS[list].clone();
+        }
+        for (field, value) in PARTS["container"].as_object().expect("an object") {
             let mut grown = pod.clone();
             grown["spec"]["containers"][0][field] = value.clone();
             if !self.one_in(4) && is_right(&grown) {
                 pod = grown;
             }
         }
-        let of_spec = json!({
-            "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "4", "memory": "1Gi"}},
-            "dnsConfig": {"searches": vec!["a".repeat(250); 8]},
-            "topologySpreadConstraints": [{
-                "maxSkew": 1,
-                "topologyKey": "zone",
-                "whenUnsatisfiable": "DoNotSchedule",
-                "labelSelector": {"matchLabels": {"app": "web"}},
-                "matchLabelKeys": ["pod-template-hash"],
-            }],
-            "affinity": {
-                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                    {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]},
-                    {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]},
-                ]}},
-                "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
-                    "topologyKey": "zone",
-                    "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
-                    "matchLabelKeys": ["pod-template-hash"],
-                }]},
-            },
-        });
-        for (field, value) in of_spec.as_object().expect("an object") {
+        for (field, value) in PARTS["spec"].as_object().expect("an object") {
             if self.one_in(2) {
                 pod["spec"][field] = value.clone();
             }
