@@ -64,27 +64,32 @@ impl<'i> Reference<'i> {
         }
     }
 
-    /// Whether another is of the same version, or of one that somebody pinned. What a digest says counts more than a tag.
-    fn has_version_of(&self, asked: &Reference<'_>) -> bool {
-        let is_tag = || self.tag.unwrap_or("latest") == asked.tag.unwrap_or("latest");
+    /// Whether it is of the version that is asked for, or of one that somebody pinned. What a digest says counts more than a
+    /// tag.
+    fn has_version_of(&self, asked: &Reference<'_>, is_same: impl Fn(&str, &str) -> bool) -> bool {
         match (asked.digest, self.digest) {
-            (Some(asked), digest) => digest == Some(asked),
-            (None, Some(_)) => self.tag.is_none() || is_tag(),
-            (None, None) => is_tag(),
+            (Some(asked), digest) => digest.is_some_and(|digest| is_same(digest, asked)),
+            (None, Some(_)) if self.tag.is_none() => true,
+            _ => is_same(self.tag.unwrap_or("latest"), asked.tag.unwrap_or("latest")),
         }
     }
 
-    /// Whether it is of the same name, or a mirror's copy of that.
-    fn is_copy_of<'m>(&self, asked: &Reference<'_>, mut mirrors: impl Iterator<Item = &'m ImageMirror>) -> bool {
-        let (name, path) = (format!("{}/{}", self.host, self.full_path()), asked.full_path());
-        let in_mirror = |ImageMirror(mirror): &ImageMirror| {
-            let copy = name.strip_prefix(mirror.as_str()).and_then(|rest| rest.strip_prefix('/'));
-            copy.is_some_and(|copy| {
-                let copy = copy.strip_prefix(asked.host).and_then(|rest| rest.strip_prefix('/')).unwrap_or(copy);
-                copy == path || copy == asked.path
+    /// Whether its path in this registry, or in a mirror with or without the registry in front, is a right one.
+    fn is_in<'m>(
+        &self,
+        host: &str,
+        is_path: impl Fn(&str) -> bool,
+        mut mirrors: impl Iterator<Item = &'m ImageMirror>,
+    ) -> bool {
+        fn below<'n>(name: &'n str, folder: &str) -> Option<&'n str> {
+            name.strip_prefix(folder)?.strip_prefix('/')
+        }
+        let path = self.full_path();
+        let name = format!("{}/{path}", self.host);
+        self.host == host && is_path(&path)
+            || mirrors.any(|ImageMirror(mirror)| {
+                below(&name, mirror).is_some_and(|copy| is_path(below(copy, host).unwrap_or(copy)))
             })
-        };
-        self.host == asked.host && self.full_path() == path || mirrors.any(in_mirror)
     }
 }
 
@@ -95,13 +100,31 @@ pub(crate) fn may_stand_for<'m>(image: &str, asked: &str, mirrors: impl Iterator
         return true;
     }
     let (image, asked) = (Reference::parse(image), Reference::parse(asked));
-    image.has_version_of(&asked) && image.is_copy_of(&asked, mirrors)
+    let path = asked.full_path();
+    image.has_version_of(&asked, str::eq) && image.is_in(asked.host, |it| it == path || it == asked.path, mirrors)
 }
 
-/// The same where only the start of what is asked for is known. Of what says no more than a part of a name nothing is known.
-pub(crate) fn may_start_with<'m>(image: &str, start: &str, mirrors: impl Iterator<Item = &'m ImageMirror>) -> bool {
-    let path = start.rfind('/').map_or(start, |slash| &start[slash..]);
-    !path.contains([':', '@']) || Reference::parse(image).is_copy_of(&Reference::parse(start), mirrors)
+/// The same where only the start of what is asked for is known; `None` where that does not tell the registry.
+pub(crate) fn may_go_on_from<'m>(
+    image: &str,
+    start: &str,
+    mirrors: impl Iterator<Item = &'m ImageMirror>,
+) -> Option<bool> {
+    let (folder, last) = start.rsplit_once('/').map_or((None, start), |(folder, last)| (Some(folder), last));
+    let name = last.split([':', '@']).next().unwrap_or_default();
+    let has_name = name.len() < last.len();
+    // It may be the beginning of a registry, or that of its port.
+    if folder.is_none() && (!has_name || is_host(name)) {
+        return None;
+    }
+    let (image, asked) = (Reference::parse(image), Reference::parse(start));
+    let path = asked.full_path();
+    Some(if has_name {
+        image.has_version_of(&asked, |it, start| it.starts_with(start))
+            && image.is_in(asked.host, |it| it == path || it == asked.path, mirrors)
+    } else {
+        image.is_in(asked.host, |it| it.starts_with(&*path) || it.starts_with(asked.path), mirrors)
+    })
 }
 
 #[cfg(test)]
@@ -165,23 +188,37 @@ mod tests {
     }
 
     #[test]
-    fn of_an_image_whose_version_is_not_known_the_name_counts() {
+    fn of_an_image_that_is_not_known_to_its_end_what_is_known_counts() {
         let mirrors = ["mirror.example.com".parse::<ImageMirror>().expect("a mirror")];
         for (start, images, others) in [
             (
                 "nginx:",
-                &["nginx:2", "nginx", "docker.io/library/nginx@sha256:a", "mirror.example.com/nginx:2"][..],
+                &["nginx:2", "docker.io/library/nginx@sha256:a", "mirror.example.com/nginx:2"][..],
                 &["evil:2", "evil/nginx:2", "nginx:5000/evil", "evil.example.com/nginx:2"][..],
             ),
-            ("ghcr.io/team/app:1-", &["ghcr.io/team/app:1-2", "mirror.example.com/team/app:x"], &["app:1-2"]),
-            ("ghcr.io/team/app@sha256:", &["ghcr.io/team/app:1"], &["ghcr.io/team/app2@sha256:a"]),
-            // The name is not known either.
-            ("localhost:5000/team/", &["any:1"], &[]),
-            ("ng", &["any:1"], &[]),
+            (
+                "ghcr.io/team/app:1-",
+                &["ghcr.io/team/app:1-2", "mirror.example.com/team/app:1-x", "ghcr.io/team/app@sha256:a"],
+                &["ghcr.io/team/app:2-1", "ghcr.io/team/app", "ghcr.io/team/app:2@sha256:a", "app:1-2"],
+            ),
+            (
+                "ghcr.io/team/app@sha256:a",
+                &["ghcr.io/team/app@sha256:ab", "ghcr.io/team/app:1@sha256:a"],
+                &["ghcr.io/team/app2@sha256:a", "ghcr.io/team/app@sha256:b", "ghcr.io/team/app:1"],
+            ),
+            (
+                "ghcr.io:443/team/ap",
+                &["ghcr.io:443/team/app:1", "mirror.example.com/ghcr.io:443/team/app:1"],
+                &["ghcr.io:443/team2/app:1", "ghcr.io/team/app:1", "team/app:1"],
+            ),
+            ("team/", &["team/app", "docker.io/team/app:1"], &["app", "team.example.com/app", "evil/team/app"]),
         ] {
-            let may = |image: &str| may_start_with(image, start, mirrors.iter());
+            let may = |image: &str| may_go_on_from(image, start, mirrors.iter()).expect("it tells the registry");
             images.iter().for_each(|image| assert!(may(image), "{image} for {start}"));
             others.iter().for_each(|image| assert!(!may(image), "{image} for {start}"));
+        }
+        for start in ["ng", "registry.example.com:", "localhost:50", ""] {
+            assert_eq!(may_go_on_from("any:1", start, mirrors.iter()), None, "{start}");
         }
     }
 

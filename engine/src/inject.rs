@@ -1,5 +1,6 @@
 //! From a review to a decision. Read on in this order: [`select`], [`render`], [`merge`] (into the tree), [`respond`].
 
+mod claims;
 mod compare;
 mod contains;
 mod context;
@@ -64,11 +65,11 @@ impl Selection<'_> {
         let [written, outcome] = [STATUS, OUTCOME].map(|key| pod.annotation(key));
         let is_first = written.is_none() && outcome.is_none();
         let mut status = Status::parse(written.as_deref(), outcome.as_deref());
-        if !select::required(namespace).is_empty() {
-            // A container of the pod's own must not pass for a template's, and so escape what is required.
-            status.keep_containers(|template, list, name| {
-                let template = catalog.template(template, &namespace.name);
-                template.is_some_and(|template| template.pod.called(list, name).next().is_some())
+        let is_believed = is_first || select::required(namespace).is_empty();
+        if !is_believed {
+            status.keep_what_is_borne_out(|name| {
+                let template = catalog.template(name, &namespace.name)?;
+                (names.iter().any(|it| it == name) && select::admits(template, namespace).is_ok()).then_some(template)
             });
         }
         // What templates give stands here, and the tree borrows from it.
@@ -97,8 +98,12 @@ impl Selection<'_> {
             hints: Cell::new(MAX_HINTS),
             warnings: select::stray_keys_of(namespace),
             records: Vec::new(),
+            copied: Vec::new(),
             volumes: HashSet::new(),
         };
+        if !is_believed {
+            injection.mark_impostors(&mut tree);
+        }
         injection.mark_copies(&mut tree);
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
@@ -123,6 +128,8 @@ struct Injection<'a> {
     warnings: Vec<String>,
     /// What was injected.
     records: Vec<Record<'a>>,
+    /// The numbers of the templates that the pod is a copy of.
+    copied: Vec<u16>,
     /// The names of the volumes that the templates so far give.
     volumes: HashSet<String>,
 }
@@ -159,7 +166,7 @@ impl<'a> Injection<'a> {
             Some(digest) if parameters.set.is_empty() => Cow::Borrowed(digest.as_str()),
             _ => Cow::Owned(parameters.digest()),
         };
-        let own: Vec<_> = self.own_containers(required, tree).collect();
+        let own: Vec<_> = pod::own_containers(tree).collect();
         let record = self.context.status.record(name);
         let earlier = record.filter(|record| record.is_of(template, &parameters, &digest));
         // Of a required template a status proves nothing: whoever creates a pod can write one.
@@ -187,20 +194,6 @@ impl<'a> Injection<'a> {
         let rendered =
             render::render(template, &parameters, digest, required, &own, earlier, &activation).map_err(failed)?;
         rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
-    }
-
-    /// The containers that no template added. What is required is for those, too, that a status calls a template's while
-    /// they run something else.
-    fn own_containers<'n>(&self, required: bool, tree: &'n Node<'a>) -> impl Iterator<Item = Container<'n, 'a>> {
-        pod::containers(tree).filter(move |container| match container.node.by {
-            By::Pod => true,
-            by @ By::Earlier(_) if required => {
-                let name = self.context.name(by).unwrap_or_default();
-                let template = self.catalog.template(name, &self.namespace.name);
-                template.is_none_or(|it| !self.context.may_be_of(it, container.list, container.node.view()))
-            }
-            _ => false,
-        })
     }
 
     /// Whether what an earlier call skipped for a reason is not to be tried again: by now there is something that was not
@@ -277,16 +270,20 @@ impl<'a> Injection<'a> {
         record.app = if template.app.is_empty() {
             Vec::new()
         } else {
-            self.own_containers(required, tree).map(|container| container.name).collect()
+            pod::own_containers(tree).map(|container| container.name).collect()
         };
         let mut left = self.room;
         if earlier.is_none() {
             left.take_names_of(&record);
         }
         let by = By::Now(number);
-        let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left);
-        let merged = merged.and_then(|merged| {
-            self.judge_where_it_runs(rendered, tree)?;
+        let is_own = |by: By| self.context.name(by) == Some(name);
+        let merged = RunsOn::of(tree).without(tree, is_own).fits(template).and_then(|()| {
+            let ran_on = RunsOn::of(tree);
+            let merged = merge::merge(tree, rendered, by, &self.context, &mut record, &mut left)?;
+            if RunsOn::of(tree) != ran_on {
+                self.judge_where_it_runs(template, tree)?;
+            }
             // What the templates behind this one added in an earlier call was not there when this one was merged.
             let given = self.volumes.iter().chain(&merged.volumes).map(String::as_str).collect();
             let later = self.context.volumes_of_later(number, &given, tree);
@@ -324,16 +321,14 @@ impl<'a> Injection<'a> {
         (outcome, places)
     }
 
-    /// Whether the template at hand is for where others put the pod, or these for where this puts it.
-    fn judge_where_it_runs(&self, rendered: &Rendered<'a>, tree: &Node<'a>) -> Result<(), Refusal> {
-        let runs_on = RunsOn::of(tree.view());
-        if !rendered.says_where_it_runs() {
-            return runs_on.fits(rendered.template);
-        }
-        let before = self.records.iter().chain(&self.context.status.templates);
-        let before = before.filter(|record| record.name != rendered.template.name.as_str());
-        let mut before = before.filter_map(|record| self.catalog.template(&record.name, &self.namespace.name));
-        before.try_for_each(|template| runs_on.fits(template))
+    /// Whether the templates before this one are for where it has put the pod.
+    fn judge_where_it_runs(&self, template: &Template, tree: &Node<'a>) -> Result<(), Refusal> {
+        let runs_on = RunsOn::of(tree);
+        let recorded = self.records.iter().chain(&self.context.status.templates).map(|record| &*record.name);
+        let copied = self.copied.iter().map(|number| &*self.context.names[usize::from(*number)]);
+        let others = recorded.chain(copied).filter(|name| *name != template.name.as_str());
+        let mut others = others.filter_map(|name| self.catalog.template(name, &self.namespace.name));
+        others.try_for_each(|template| runs_on.fits(template))
     }
 
     /// What happens to a pod for which a template cannot be applied. Where the namespace requires it, a problem that the

@@ -108,7 +108,7 @@ pub fn violations(pod: &RawValue) -> Vec<Violation> {
 pub(crate) fn warnings(spec: View<'_>) -> Vec<String> {
     [ports::port_clashes(spec), references::late_references_of_pod(spec), across::endless_containers(spec)]
         .into_iter()
-        .flat_map(|warnings| Few::from_iter(warnings).into_all())
+        .flat_map(|warnings| Few::from_iter(warnings).into_sentences())
         .collect()
 }
 

@@ -183,7 +183,7 @@ impl Type {
     }
 
     /// Panics if it is no object: callers name constants.
-    fn object(&self) -> &'static Object {
+    pub(crate) fn object(&self) -> &'static Object {
         match self {
             Type::Object(object) => object,
             other => unreachable!("{other:?} is an object"),

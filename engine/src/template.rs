@@ -92,9 +92,9 @@ pub(crate) struct PodPart {
 }
 
 impl PodPart {
-    /// Its containers or volumes that may have this name.
+    /// Its containers or volumes that have this name, or may have it.
     pub(crate) fn called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
-        self.spec.iter().flat_map(move |spec| spec.may_be_called(list, name))
+        self.spec.iter().flat_map(move |spec| spec.called(list, name))
     }
 
     /// Whether an expression makes something of something else than parameters.

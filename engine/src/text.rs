@@ -91,16 +91,20 @@ impl Few {
         self.sentences.is_empty()
     }
 
-    /// The sentences, with a last one that counts the others.
-    pub(crate) fn into_all(mut self) -> Vec<String> {
-        if self.more > 0 {
-            self.sentences.push(format!("and {} more", self.more));
+    /// The sentences, the last of which counts the others.
+    pub(crate) fn into_sentences(mut self) -> Vec<String> {
+        if let Some(last) = self.sentences.last_mut().filter(|_| self.more > 0) {
+            *last += &format!("; and {} more like this", self.more);
         }
         self.sentences
     }
 
     pub(crate) fn join(self, separator: &str) -> String {
-        self.into_all().join(separator)
+        let mut text = self.sentences.join(separator);
+        if self.more > 0 {
+            text += &format!("{separator}and {} more", self.more);
+        }
+        text
     }
 }
 

@@ -151,6 +151,7 @@ fn run(case: &Case) -> Outcome {
         assert!(again.patch.is_empty(), "{}: the second pass gives {}", folder.display(), again.patch.json);
         assert_eq!(decide(&pod), decision, "{}: the same review gives the same bytes", folder.display());
     }
+    require(&catalog, &pod, folder);
     let warnings = response::warnings(&decision);
     Outcome {
         refused,
@@ -164,6 +165,22 @@ fn run(case: &Case) -> Outcome {
             .collect(),
         warnings,
         pod: (result != pod).then(|| readable(result, &pod, has_digests)),
+    }
+}
+
+/// Nor does a second call change anything where the namespace requires what a pod asks for, and so believes no status.
+fn require(catalog: &Catalog, pod: &Value, folder: &Path) {
+    let required = pod.pointer("/metadata/annotations/pillion.dev~1templates").and_then(Value::as_str);
+    let annotations = json!({"pillion.dev/required-templates": required.unwrap_or_default()});
+    let namespace = Namespace::from_object(&json!({"metadata": {"name": "shop", "annotations": annotations}}));
+    let decide = |pod: &Value| {
+        let pod = to_raw_value(pod).expect("JSON");
+        pillion_engine::review(catalog, &namespace, &Review::of_pod("shop", &pod))
+    };
+    let decision = decide(pod);
+    if decision.allowed() {
+        let again = decide(&applied(pod, &decision));
+        assert!(again.patch.is_empty(), "{}: required, the second pass gives {}", folder.display(), again.patch.json);
     }
 }
 
@@ -184,7 +201,7 @@ fn fill_in_digests(pod: &mut Value, catalog: &Catalog, namespace: &Namespace) ->
     }
     let mut status: Value = serde_json::from_str(written).expect("a status with digests is JSON");
     let mut bare = json!({
-        "metadata": {"annotations": pod["metadata"]["annotations"]},
+        "metadata": {"annotations": pod["metadata"]["annotations"], "labels": pod["metadata"]["labels"]},
         "spec": {"containers": [{"name": "any", "image": "any"}]},
     });
     let records = status["templates"].as_array().into_iter().flatten();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::contains::lacking;
 use super::context::Context;
-use crate::json::{Fragment, View};
+use crate::json::View;
 use crate::schema::Schema;
 use crate::template::Template;
 
@@ -12,8 +12,8 @@ use crate::template::Template;
 const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
 
 impl Context<'_> {
-    /// The first field of what a container runs that is not a template's, for the container that this gives the pod under
-    /// its name. What expressions make of the pod may have been something else in an earlier call.
+    /// The first field of what a container runs that is not as a template gives it under its name. What expressions make of
+    /// the pod may have been something else in an earlier call: of such an image the written start counts.
     pub(super) fn other_program(
         &self,
         template: &Template,
@@ -21,19 +21,26 @@ impl Context<'_> {
         existing: View<'_>,
         given: View<'_>,
     ) -> Option<&'static str> {
-        let name = existing.text("name");
-        let brought = template.pod.called(list, &name);
-        let varies = |part: &Fragment| template.pod.varies_with_pod(part);
-        // Where one has no other field that is the least.
-        brought.map(|brought| self.other(template, existing, brought, given, varies)).min().flatten()
-    }
-
-    /// Whether a container may be one that a template brings under its name, as far as is written out there what that runs.
-    pub(super) fn may_be_of(&self, template: &Template, list: &str, existing: View<'_>) -> bool {
-        let name = existing.text("name");
-        let mut brought = template.pod.called(list, &name);
-        let varies = |part: &Fragment| !part.is_fixed;
-        brought.any(|brought| self.other(template, existing, brought, View::fragment(brought), varies).is_none())
+        let (pod, name) = (&template.pod, existing.text("name"));
+        let varying = |field: &str| {
+            let mut parts = pod.called(list, &name).filter_map(move |brought| brought.get(field));
+            parts.find(|part| pod.varies_with_pod(part))
+        };
+        let is_other = |field: &str| match (field, varying(field)) {
+            ("image", part) => {
+                let (image, asked) = (existing.text("image"), given.text("image"));
+                let start = part.and_then(|part| pod.start_of(part));
+                let goes_on = start.and_then(|start| self.may_go_on_from(template, &image, start));
+                !goes_on.unwrap_or_else(|| self.may_have_image(template, &image, &asked))
+            }
+            (_, Some(_)) => false,
+            // An API server omits empty lists.
+            (_, None) => {
+                let of = |view: View<'_>| view.get(field).filter(|value| !value.is_empty()).map(View::to_value);
+                of(existing) != of(given)
+            }
+        };
+        PROGRAM.iter().copied().find(|field| is_other(field))
     }
 
     /// Whether a container runs and holds what a template gives under its name, as far as this does not vary with the pod:
@@ -50,12 +57,6 @@ impl Context<'_> {
             && self.lacking(template, existing, given).all(|field| template.pod.may_vary(list, &name, &field))
     }
 
-    /// The same of a volume.
-    pub(super) fn is_copy_of_volume(&self, template: &Template, existing: View<'_>, given: View<'_>) -> bool {
-        let name = existing.text("name");
-        lacking(existing, given, Schema::get().volume).all(|field| template.pod.may_vary("volumes", &name, &field))
-    }
-
     /// The fields of what a template gives that a container does not hold.
     pub(super) fn lacking<'v>(
         &self,
@@ -69,25 +70,16 @@ impl Context<'_> {
             field => !field.ends_with("Probe") || existing.get(field).is_some(),
         })
     }
+}
 
-    /// The first field that differs. Of an image that varies what it starts with is known.
-    fn other(
-        &self,
-        template: &Template,
-        existing: View<'_>,
-        brought: &Fragment,
-        given: View<'_>,
-        varies: impl Fn(&Fragment) -> bool,
-    ) -> Option<&'static str> {
-        let image = || existing.text("image");
-        let is_other = |field: &str| match (field, brought.get(field)) {
-            ("image", Some(part)) if varies(part) => {
-                template.pod.start_of(part).is_some_and(|start| !self.may_start_with(template, &image(), start))
-            }
-            (_, Some(part)) if varies(part) => false,
-            ("image", _) => !self.may_have_image(template, &image(), &given.text("image")),
-            _ => existing.get(field).map(View::to_value) != given.get(field).map(View::to_value),
-        };
-        PROGRAM.iter().copied().find(|field| is_other(field))
-    }
+/// Whether a volume is as a template gives it.
+pub(super) fn is_volume(existing: View<'_>, given: View<'_>) -> bool {
+    lacking(existing, given, Schema::get().volume).next().is_none()
+}
+
+/// The same as far as it does not vary with the pod.
+pub(super) fn is_copy_of_volume(template: &Template, existing: View<'_>, given: View<'_>) -> bool {
+    let name = existing.text("name");
+    let varies = |field: &str| existing.get(field).is_some() && template.pod.may_vary("volumes", &name, field);
+    lacking(existing, given, Schema::get().volume).all(|field| varies(&field))
 }

@@ -4,9 +4,13 @@
 use std::mem;
 
 use super::Injection;
+use super::compare::is_copy_of_volume;
+use super::contains::contains;
+use super::pod::LISTS;
 use super::render::Rendered;
-use crate::json::{By, Node, View};
+use crate::json::{By, Node};
 use crate::names::NO_TOKEN;
+use crate::schema::Schema;
 use crate::template::Template;
 
 impl<'a> Injection<'a> {
@@ -19,7 +23,7 @@ impl<'a> Injection<'a> {
             .iter()
             .zip(0..)
             .filter_map(|(name, number)| Some((number, catalog.template(name, namespace)?)));
-        let copied: Vec<_> = templates.filter(|(_, template)| has_what_is_called_so(template, tree)).collect();
+        let copied: Vec<_> = templates.filter(|(_, template)| has_all_names_of(template, tree)).collect();
         if copied.is_empty() {
             return;
         }
@@ -29,8 +33,10 @@ impl<'a> Injection<'a> {
         }
         // It is as if this was never evaluated.
         let budget = mem::take(&mut self.budget);
-        let others: Vec<_> = copied.into_iter().filter(|(number, _)| !self.is_copied(*number, tree)).collect();
+        let (copied, others): (Vec<_>, Vec<_>) =
+            copied.into_iter().partition(|(number, _)| self.is_copied(*number, tree));
         self.budget = budget;
+        self.copied = copied.into_iter().map(|(number, _)| number).collect();
         for (number, template) in others {
             mark(tree, template, By::Copy(number), By::Pod);
         }
@@ -58,14 +64,11 @@ impl<'a> Injection<'a> {
             && given.view().list("volumes").all(|volume| {
                 let name = volume.text("name");
                 rendered.shares(&name)
-                    || existing("volumes", &name)
-                        .is_some_and(|it| context.is_copy_of_volume(template, it.view(), volume))
+                    || existing("volumes", &name).is_some_and(|it| is_copy_of_volume(template, it.view(), volume))
             })
             && (has_fixed(template, &LISTS) || has_mounts(&rendered, tree))
     }
 }
-
-const LISTS: [&str; 2] = ["initContainers", "containers"];
 
 /// Whether a template brings something in one of these lists whose name does not vary.
 fn has_fixed(template: &Template, lists: &[&str]) -> bool {
@@ -74,7 +77,7 @@ fn has_fixed(template: &Template, lists: &[&str]) -> bool {
 }
 
 /// Whether the pod has containers of its own that are called as all of a template's, or volumes if it brings no containers.
-fn has_what_is_called_so(template: &Template, tree: &mut Node<'_>) -> bool {
+fn has_all_names_of(template: &Template, tree: &mut Node<'_>) -> bool {
     let lists = if has_fixed(template, &LISTS) { &LISTS[..] } else { &["volumes"] };
     let (Some(pod), Some(spec)) = (tree.member("spec"), &template.pod.spec) else { return false };
     let mut has_all_of = |list: &str| {
@@ -86,15 +89,15 @@ fn has_what_is_called_so(template: &Template, tree: &mut Node<'_>) -> bool {
 
 /// Whether a template mounts volumes into the pod's own containers, and these have all of the mounts.
 fn has_mounts(rendered: &Rendered<'_>, tree: &Node<'_>) -> bool {
+    let kind = Schema::get().container.field("volumeMounts");
     let mut has_some = false;
     let has_all = rendered.app.iter().all(|part| {
-        let Some(given) = part.render(By::Pod) else { return true };
+        let given = part.render(By::Pod);
+        let Some(given) = given.as_ref().and_then(|given| given.view().get("volumeMounts")) else { return true };
+        has_some = true;
         let container = tree.opened_list(part.list).iter().find(|item| item.is_named(&part.name));
-        given.view().list("volumeMounts").all(|mount| {
-            has_some = true;
-            let is_it = |it: View<'_>| ["name", "mountPath"].iter().all(|field| it.text(field) == mount.text(field));
-            container.is_some_and(|container| container.view().list("volumeMounts").any(is_it))
-        })
+        let existing = container.and_then(|container| container.view().get("volumeMounts"));
+        existing.is_some_and(|existing| contains(existing, given, kind))
     });
     has_some && has_all
 }

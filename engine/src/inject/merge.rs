@@ -7,6 +7,7 @@ mod lists;
 mod table;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
@@ -38,6 +39,8 @@ struct Merge<'m, 'a> {
     room: &'m mut Room,
     /// Whether the values of the entry of `app` at hand replace the pod's.
     overrides: bool,
+    /// What an earlier call recorded of that.
+    overridden: HashSet<&'a str>,
     conflicts: Few,
     /// Where an existing value wins over another one of the template.
     existing: Few,
@@ -87,6 +90,7 @@ pub(super) fn merge<'a>(
     record: &mut Record<'a>,
     room: &mut Room,
 ) -> Result<Merged, Refusal> {
+    let overridden = context.status.record(rendered.template.name.as_str());
     let mut merge = Merge {
         rendered,
         by,
@@ -94,6 +98,7 @@ pub(super) fn merge<'a>(
         record,
         room,
         overrides: false,
+        overridden: overridden.into_iter().flat_map(|record| &record.overridden).map(String::as_str).collect(),
         conflicts: Few::default(),
         existing: Few::default(),
         is_there: false,
@@ -179,10 +184,14 @@ impl<'a> Merge<'_, 'a> {
     fn resolve(&mut self, existing: &mut Node<'a>, given: Node<'a>, kind: &Type, keys: &[String], path: &Path<'_>) {
         if self.overrides {
             let here = path.pointer();
-            if self.room.take_entry(&here, given.size(), false) {
-                // Recorded though it may be equal: once the API server has filled in defaults, it is not any more.
-                self.record.overridden.push(here);
-                let is_there = existing.view().to_value() == given.view().to_value();
+            let is_recorded = self.overridden.contains(&*here) || self.is_ours(existing.by);
+            if self.room.take_entry(&here, given.size(), is_recorded) {
+                // The API server has filled in defaults since.
+                let is_there = existing.view().to_value() == given.view().to_value()
+                    || is_recorded && contains(existing.view(), given.view(), kind);
+                if !is_recorded {
+                    self.record.overridden.push(here);
+                }
                 self.note(path, || if is_there { Effect::AlreadyThere } else { Effect::Replaced });
                 if !is_there {
                     existing.replace(given);

@@ -10,7 +10,7 @@ use crate::catalog::Namespace;
 use crate::decision::Reason;
 use crate::expression::{Failure, MAX_WORK, Root, Variables};
 use crate::json::tape::{MAX_DEPTH, MAX_VALUES};
-use crate::json::{Node, Tape, Text, View};
+use crate::json::{By, Node, Tape, Text, View};
 use crate::names::{OUTCOME, STATUS};
 use crate::template::Parameters;
 
@@ -83,7 +83,7 @@ impl<'a> Pod<'a> {
         let mut tree = Node::text(self.pod);
         let spec = tree.member("spec")?;
         let mut count = 0;
-        for list in ["initContainers", "containers"] {
+        for list in LISTS {
             let Some(list) = spec.member(list) else { continue };
             let items = list.items()?;
             count += items.len();
@@ -110,11 +110,19 @@ impl<'a> Pod<'a> {
     }
 }
 
+/// The lists of containers that templates add to.
+pub(super) const LISTS: [&str; 2] = ["initContainers", "containers"];
+
 /// The containers of a pod, in the order of their lists.
 pub(super) fn containers<'n, 'a>(tree: &'n Node<'a>) -> impl Iterator<Item = Container<'n, 'a>> {
-    ["initContainers", "containers"].into_iter().flat_map(move |list| {
+    LISTS.into_iter().flat_map(move |list| {
         tree.opened_list(list).iter().filter_map(move |node| Some(Container { list, name: node.name()?, node }))
     })
+}
+
+/// Those that no template added.
+pub(super) fn own_containers<'n, 'a>(tree: &'n Node<'a>) -> impl Iterator<Item = Container<'n, 'a>> {
+    containers(tree).filter(|container| container.node.by == By::Pod)
 }
 
 /// Says that a pod is too large.

@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use super::outcome::Refusal;
 use super::pod::{Activation, Container};
-use super::runs_on::NODES_OS;
 use super::status::Record;
 use crate::decision::Reason;
 use crate::expression::{Failure, Variables as _};
@@ -82,14 +81,6 @@ impl<'a> Rendered<'a> {
         is_on_host || self.app.iter().any(|part| part.overrides)
     }
 
-    /// Whether it gives what says where a pod runs.
-    pub(super) fn says_where_it_runs(&self) -> bool {
-        let Some(spec) = &self.pod.spec else { return false };
-        // An expression may give all of it.
-        let names_os = |nodes: &Fragment| !nodes.is_fixed || nodes.get(NODES_OS).is_some();
-        spec.get("hostNetwork").is_some() || spec.get("nodeSelector").is_some_and(names_os)
-    }
-
     /// Whether the conditions of all its parts left nothing to add.
     pub(super) fn is_empty(&self) -> bool {
         self.pod.metadata.is_none() && self.pod.spec.is_none() && self.app.is_empty()
@@ -134,7 +125,9 @@ pub(super) fn render<'a>(
             rendered.warnings.push(warning);
         }
         // What was overridden once comes back with the API server's defaults in it, and would never look done.
-        let containers = named.filter(|it| !(entry.overrides && seen_before.contains(&*it.name)));
+        // Of a template that is required a status proves nothing; what is made of the pod cannot be made again, though.
+        let is_final = entry.overrides && !(required && entry.holes.iter().all(Hole::reads_only_parameters));
+        let containers = named.filter(|it| !(is_final && seen_before.contains(&*it.name)));
         render_entry(&mut rendered, at, entry, containers, activation)?;
     }
     Ok(Some(rendered))

@@ -146,18 +146,6 @@ impl<'a> Status<'a> {
         self.templates.iter().flat_map(Record::places).count()
     }
 
-    /// Forgets containers of which `is_brought` does not know, by template, list and name.
-    pub(super) fn keep_containers(&mut self, is_brought: impl Fn(&str, &str, &str) -> bool) {
-        for Record { name: template, added, .. } in &mut self.templates {
-            added.retain(|added| match tokens(added).as_slice() {
-                [spec, list, name] if spec == "spec" && (list == "containers" || list == "initContainers") => {
-                    is_brought(template, list, name)
-                }
-                _ => true,
-            });
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.templates.is_empty()
     }

@@ -216,9 +216,12 @@ impl Fragment {
         self.items_of(list).iter().filter_map(Fragment::fixed_name)
     }
 
-    /// The items of a list that have this name, or one that varies.
-    pub(crate) fn may_be_called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
-        self.items_of(list).iter().filter(move |item| item.fixed_name().is_none_or(|known| known == name))
+    /// The item of a list that has this name, or else those whose names vary.
+    pub(crate) fn called(&self, list: &str, name: &str) -> impl Iterator<Item = &Fragment> {
+        let items = self.items_of(list);
+        let named = items.iter().find(|item| item.fixed_name() == Some(name));
+        let varying = items.iter().filter(move |item| named.is_none() && item.fixed_name().is_none());
+        named.into_iter().chain(varying)
     }
 
     fn items_of(&self, list: &str) -> &[Fragment] {

@@ -1,4 +1,4 @@
-//! The changes of a tree as JSON Patch, read off in one walk and without a comparison.
+//! The changes of a tree as JSON Patch, read off in one walk. Only what was replaced is compared.
 //!
 //! Operations stand in the order of the pod: parents before children and each list from its beginning, so that every index
 //! is right when its operation is applied. The API server answers 500, even under `failurePolicy: Ignore`, when a patch does
@@ -46,7 +46,12 @@ impl Writer {
         let length = self.path.len();
         match (node.before(), &node.json) {
             (None, _) => self.operation("add", node),
-            (Some(was), _) if !ptr::eq(was, node) => self.operation("replace", node),
+            // Two templates can replace a value, the second with what was there.
+            (Some(was), _) if !ptr::eq(was, node) => {
+                if was.view().to_value() != node.view().to_value() {
+                    self.operation("replace", node);
+                }
+            }
             (_, Json::Object(members)) => {
                 for (name, node) in members.iter().filter(|(_, node)| node.may_be_changed()) {
                     push_token(&mut self.path, name);

@@ -1,12 +1,16 @@
 //! Annotations that the API server itself reads.
 
+use std::mem;
+
 use serde_json::Value;
 
 use super::parts::{Parts, containers};
 use super::report::{Place, Report};
-use super::scheduling;
+use super::table::OF_PODS;
 use super::volumes::is_inside;
-use crate::json::{Fragment, Kind, View};
+use super::walk::Walk;
+use crate::json::{Kind, Tape, View};
+use crate::schema::Schema;
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const TOLERATIONS: &str = "scheduler.alpha.kubernetes.io/tolerations";
@@ -25,15 +29,14 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
             Kind::Null => "".into(),
             _ => continue,
         };
+        let seccomp = |profile: &str| why_no_seccomp(profile).map(str::to_owned);
         let message = match &*member.name {
-            COST => (!is_cost(&text)).then_some("must be an integer of 32 bits"),
-            TOLERATIONS => {
-                (!are_tolerations(&text)).then_some("must be a JSON list of tolerations as a pod can have them")
-            }
-            SECCOMP_POD => why_no_seccomp(&text),
+            COST => (!is_cost(&text)).then(|| "must be an integer of 32 bits".into()),
+            TOLERATIONS => why_no_tolerations(&text),
+            SECCOMP_POD => seccomp(&text),
             key => match (key.strip_prefix(SECCOMP), key.strip_prefix(APP_ARMOR)) {
-                (Some(_), _) => why_no_seccomp(&text),
-                (_, Some(container)) => why_no_app_armor(parts, container, &text),
+                (Some(_), _) => seccomp(&text),
+                (_, Some(container)) => why_no_app_armor(parts, container, &text).map(str::to_owned),
                 _ => None,
             },
         };
@@ -48,29 +51,27 @@ fn is_cost(text: &str) -> bool {
     text.parse::<i32>().is_ok() && !text.starts_with('+') && (text == "0" || !text.starts_with('0'))
 }
 
-/// Source: ValidateTolerationsInPodAnnotations, which reads the names of fields in any case.
-fn are_tolerations(text: &str) -> bool {
-    const FIELDS: [&str; 5] = ["key", "operator", "value", "effect", "tolerationSeconds"];
-    let is_one = |(name, value): (&str, &Value)| match name {
-        "tolerationSeconds" => value.is_i64() || value.is_null(),
-        _ => value.is_string() || value.is_null(),
-    };
-    let is_toleration = |item: &Value| {
-        let members = item.as_object().into_iter().flatten();
-        let fields = members
-            .filter_map(|(name, value)| Some((*FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name))?, value)));
-        let fields: Vec<_> = fields.collect();
-        let toleration =
-            Fragment::fixed(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect());
-        (item.is_object() || item.is_null())
-            && fields.into_iter().all(is_one)
-            && scheduling::toleration(View::fragment(&toleration)).is_none()
-    };
-    match serde_json::from_str(text) {
-        Ok(Value::Array(items)) => items.iter().all(is_toleration),
-        Ok(value) => value.is_null(),
-        Err(_) => text.is_empty(),
+/// Source: ValidateTolerationsInPodAnnotations, which reads the names of fields in any case and passes over others.
+fn why_no_tolerations(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return None;
     }
+    let kind = Schema::get().spec.field("tolerations");
+    let fields = &Schema::get().spec.item("tolerations").object().fields;
+    let mut written = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+    for item in written.as_array_mut().into_iter().flatten().filter(|item| item.is_object() || item.is_null()) {
+        let members = item.as_object_mut().map(mem::take).unwrap_or_default();
+        let known = members.into_iter().filter_map(|(name, value)| {
+            Some((fields.names().find(|field| field.eq_ignore_ascii_case(&name))?.to_owned(), value))
+        });
+        *item = Value::Object(known.collect());
+    }
+    let json = written.to_string();
+    let tape = Tape::scan(&json)?;
+    let mut report = Report::default();
+    Walk::new(&OF_PODS, &mut report).value(View::whole(tape.root()), kind, &Place::root(""));
+    let first = report.into_violations().into_iter().next()?;
+    Some(format!("must be a JSON list of tolerations, and {} {}", first.place, first.message))
 }
 
 fn why_no_seccomp(profile: &str) -> Option<&'static str> {

@@ -236,7 +236,7 @@ fn judge_safe_to_evict(spec: &Fields<'_>) {
         let message = match volumes.iter().find(|volume| name(volume) == Some(written)) {
             Some(volume) if is_local(volume) => continue,
             Some(_) => {
-                "is no hostPath, and no emptyDir that is not in memory: no node is kept for another volume".to_owned()
+                "must be a hostPath, or an emptyDir that is not in memory: the Cluster Autoscaler keeps no node for another volume".to_owned()
             }
             None => {
                 let hint = did_you_mean(nearest(written, volumes.iter().filter_map(name)));

@@ -3,6 +3,7 @@
 
 use super::Merge;
 use crate::decision::Effect;
+use crate::inject::compare::{is_copy_of_volume, is_volume};
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
 use crate::inject::token::{self, NO_TOKEN_VOLUME};
@@ -168,7 +169,7 @@ impl<'a> Merge<'_, 'a> {
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
         let (template, list) = (self.rendered.template, path.tokens()[1]);
-        let program = self.context.other_program(template, list, existing, given).filter(|_| required);
+        let program = required.then(|| self.context.other_program(template, list, existing, given)).flatten();
         let lacking = self.context.lacking(template, existing, given).next();
         let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
@@ -211,7 +212,8 @@ impl<'a> Merge<'_, 'a> {
         let is_same = || match &*name {
             // An older version brought one that is not in memory.
             NO_TOKEN => existing.view().get("emptyDir").is_some(),
-            _ => self.context.is_copy_of_volume(self.rendered.template, existing.view(), given.view()),
+            _ if self.rendered.required => is_volume(existing.view(), given.view()),
+            _ => is_copy_of_volume(self.rendered.template, existing.view(), given.view()),
         };
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
         let is_copied = || (self.is_there || name == NO_TOKEN) && is_same();
@@ -248,11 +250,9 @@ impl<'a> Merge<'_, 'a> {
 
 /// Whether a volume of the same kind says something that a template's does not: another medium, a size, which keys.
 fn says_more(existing: View<'_>, given: View<'_>) -> bool {
-    // The API server fills them in.
-    const DEFAULTED: &[&str] = &["defaultMode", "type"];
     existing.members().any(|kind| {
-        let Some(given) = given.get(&kind.name) else { return false };
-        let mut more = kind.value.members().filter(|it| !DEFAULTED.contains(&&*it.name) && !it.value.says_nothing());
-        more.any(|it| given.get(&it.name).is_none())
+        let says = |source: View<'_>, what: &str| source.get(what).is_some_and(|it| !it.says_nothing());
+        let is_more = |given: View<'_>, what: &&str| says(kind.value, what) && !says(given, what);
+        given.get(&kind.name).is_some_and(|given| ["medium", "sizeLimit", "items"].iter().any(|it| is_more(given, it)))
     })
 }
