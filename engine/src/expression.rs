@@ -92,6 +92,11 @@ impl Expression {
         self.inputs.iter().all(|input| input.root == Root::Params)
     }
 
+    /// Whether it reads the pod, or a container of it.
+    pub(crate) fn reads_pod(&self) -> bool {
+        self.inputs.iter().any(|input| matches!(input.root, Root::Pod | Root::Container))
+    }
+
     /// Whether it reads a parameter.
     pub(crate) fn reads_parameter(&self, name: &str) -> bool {
         self.inputs.iter().any(|it| it.root == Root::Params && it.path.first().is_none_or(|first| first == name))

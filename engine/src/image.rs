@@ -36,6 +36,7 @@ fn registry(host: &str) -> &str {
 
 /// A reference, taken apart.
 struct Reference<'i> {
+    without_digest: &'i str,
     host: &'i str,
     /// As it is written.
     path: &'i str,
@@ -45,7 +46,9 @@ struct Reference<'i> {
 
 impl<'i> Reference<'i> {
     fn parse(image: &'i str) -> Reference<'i> {
-        let (image, digest) = image.split_once('@').map_or((image, None), |(image, digest)| (image, Some(digest)));
+        let (without_digest, digest) =
+            image.split_once('@').map_or((image, None), |(image, digest)| (image, Some(digest)));
+        let image = without_digest;
         // A colon before the last slash is that of a port.
         let last = image.rfind('/').map_or(0, |slash| slash + 1);
         let (name, tag) = match image[last..].find(':') {
@@ -53,7 +56,7 @@ impl<'i> Reference<'i> {
             None => (image, None),
         };
         let (host, path) = name.split_once('/').filter(|(host, _)| is_host(host)).unwrap_or(("docker.io", name));
-        Reference { host: registry(host), path, tag, digest }
+        Reference { without_digest, host: registry(host), path, tag, digest }
     }
 
     /// The path in the registry.
@@ -104,10 +107,10 @@ pub(crate) fn may_stand_for<'m>(image: &str, asked: &str, mirrors: impl Iterator
     image.has_version_of(&asked, str::eq) && image.is_in(asked.host, |it| it == path || it == asked.path, mirrors)
 }
 
-/// The same where only the start of what is asked for is known; `None` where that does not tell the registry.
-pub(crate) fn may_go_on_from<'m>(
+/// The same where only the start and the end of what is asked for are known; `None` where these do not tell the registry.
+pub(crate) fn is_made_of<'m>(
     image: &str,
-    start: &str,
+    [start, end]: [&str; 2],
     mirrors: impl Iterator<Item = &'m ImageMirror>,
 ) -> Option<bool> {
     let (folder, last) = start.rsplit_once('/').map_or((None, start), |(folder, last)| (Some(folder), last));
@@ -119,12 +122,21 @@ pub(crate) fn may_go_on_from<'m>(
     }
     let (image, asked) = (Reference::parse(image), Reference::parse(start));
     let path = asked.full_path();
-    Some(if has_name {
+    let is_start = if has_name {
         image.has_version_of(&asked, |it, start| it.starts_with(start))
             && image.is_in(asked.host, |it| it == path || it == asked.path, mirrors)
     } else {
         image.is_in(asked.host, |it| it.starts_with(&*path) || it.starts_with(asked.path), mirrors)
-    })
+    };
+    let (end, digest) = end.split_once('@').map_or((end, None), |(end, digest)| (end, Some(digest)));
+    // A digest can stand in the place of a tag.
+    let end = match image.digest {
+        Some(_) if image.tag.is_none() && has_name => "",
+        Some(_) if image.tag.is_none() => end.split_once(':').map_or(end, |(name, _)| name),
+        _ => end,
+    };
+    let is_end = image.without_digest.ends_with(end) && digest.is_none_or(|digest| image.digest == Some(digest));
+    Some(is_start && is_end)
 }
 
 #[cfg(test)]
@@ -190,35 +202,50 @@ mod tests {
     #[test]
     fn of_an_image_that_is_not_known_to_its_end_what_is_known_counts() {
         let mirrors = ["mirror.example.com".parse::<ImageMirror>().expect("a mirror")];
-        for (start, images, others) in [
+        for ([start, end], images, others) in [
             (
-                "nginx:",
+                ["nginx:", ""],
                 &["nginx:2", "docker.io/library/nginx@sha256:a", "mirror.example.com/nginx:2"][..],
                 &["evil:2", "evil/nginx:2", "nginx:5000/evil", "evil.example.com/nginx:2"][..],
             ),
             (
-                "ghcr.io/team/app:1-",
+                ["ghcr.io/team/app:1-", ""],
                 &["ghcr.io/team/app:1-2", "mirror.example.com/team/app:1-x", "ghcr.io/team/app@sha256:a"],
                 &["ghcr.io/team/app:2-1", "ghcr.io/team/app", "ghcr.io/team/app:2@sha256:a", "app:1-2"],
             ),
             (
-                "ghcr.io/team/app@sha256:a",
+                ["ghcr.io/team/app@sha256:a", ""],
                 &["ghcr.io/team/app@sha256:ab", "ghcr.io/team/app:1@sha256:a"],
                 &["ghcr.io/team/app2@sha256:a", "ghcr.io/team/app@sha256:b", "ghcr.io/team/app:1"],
             ),
             (
-                "ghcr.io:443/team/ap",
+                ["ghcr.io:443/team/ap", ""],
                 &["ghcr.io:443/team/app:1", "mirror.example.com/ghcr.io:443/team/app:1"],
                 &["ghcr.io:443/team2/app:1", "ghcr.io/team/app:1", "team/app:1"],
             ),
-            ("team/", &["team/app", "docker.io/team/app:1"], &["app", "team.example.com/app", "evil/team/app"]),
+            (
+                ["ghcr.io/", "/app:1"],
+                &[
+                    "ghcr.io/a/app:1",
+                    "ghcr.io/a/app:1@sha256:a",
+                    "ghcr.io/a/app@sha256:a",
+                    "mirror.example.com/a/app:1",
+                ],
+                &["ghcr.io/a/evil:1", "ghcr.io/a/app:2", "ghcr.io/a/evil@sha256:a"],
+            ),
+            (
+                ["ghcr.io/app:", "-alpine@sha256:a"],
+                &["ghcr.io/app:1-alpine@sha256:a", "ghcr.io/app@sha256:a"],
+                &["ghcr.io/app:1-alpine", "ghcr.io/app:1-alpine@sha256:b", "ghcr.io/app:1@sha256:a"],
+            ),
+            (["team/", ""], &["team/app", "docker.io/team/app:1"], &["app", "team.example.com/app", "evil/team/app"]),
         ] {
-            let may = |image: &str| may_go_on_from(image, start, mirrors.iter()).expect("it tells the registry");
-            images.iter().for_each(|image| assert!(may(image), "{image} for {start}"));
-            others.iter().for_each(|image| assert!(!may(image), "{image} for {start}"));
+            let may = |image: &str| is_made_of(image, [start, end], mirrors.iter()).expect("it tells the registry");
+            images.iter().for_each(|image| assert!(may(image), "{image} for {start}…{end}"));
+            others.iter().for_each(|image| assert!(!may(image), "{image} for {start}…{end}"));
         }
         for start in ["ng", "registry.example.com:", "localhost:50", ""] {
-            assert_eq!(may_go_on_from("any:1", start, mirrors.iter()), None, "{start}");
+            assert_eq!(is_made_of("any:1", [start, ""], mirrors.iter()), None, "{start}");
         }
     }
 

@@ -27,7 +27,7 @@ use self::merge::Merged;
 use self::outcome::{Refusal, TemplateOutcome, advice, untouched};
 use self::path::Path;
 use self::pod::{Activation, Budget, Container, Pod};
-use self::render::Rendered;
+use self::render::{Known, Rendered};
 use self::room::Room;
 use self::runs_on::RunsOn;
 pub use self::select::{Selection, refuse_unread, select};
@@ -38,7 +38,7 @@ use crate::decision::{Decision, Outcome, PlaceDecision, Reason};
 use crate::json::{By, Node};
 use crate::names::{OUTCOME, OnError, STATUS};
 use crate::rules::violations_of_templates;
-use crate::template::Template;
+use crate::template::{Parameters, Template};
 use crate::text::join;
 
 /// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
@@ -67,10 +67,8 @@ impl Selection<'_> {
         let mut status = Status::parse(written.as_deref(), outcome.as_deref());
         let is_believed = is_first || select::required(namespace).is_empty();
         if !is_believed {
-            status.keep_what_is_borne_out(|name| {
-                let template = catalog.template(name, &namespace.name)?;
-                (names.iter().any(|it| it == name) && select::admits(template, namespace).is_ok()).then_some(template)
-            });
+            let mut seen = HashSet::new();
+            status.templates.retain(|record| names.contains(&record.name) && seen.insert(record.name.clone()));
         }
         // What templates give stands here, and the tree borrows from it.
         let rendered: Vec<OnceCell<Rendered<'_>>> = names.iter().map(|_| OnceCell::new()).collect();
@@ -79,7 +77,7 @@ impl Selection<'_> {
         let wants_token = templates.any(|template| !template.withholds_token);
         let token = wants_token.then(|| token::mount_of_token(tree.view())).flatten();
         let mut tree = tree;
-        let missing = if is_first { HashSet::new() } else { status.mark(&mut tree) };
+        let missing = if is_first { HashSet::new() } else { status.mark(&mut tree, &HashSet::new()) };
         let mut injection = Injection {
             catalog,
             namespace,
@@ -102,7 +100,7 @@ impl Selection<'_> {
             volumes: HashSet::new(),
         };
         if !is_believed {
-            injection.mark_impostors(&mut tree);
+            injection.mark_what_is_claimed(&mut tree);
         }
         injection.mark_copies(&mut tree);
         let outcomes =
@@ -142,9 +140,13 @@ impl<'a> Injection<'a> {
         cell: &'a OnceCell<Rendered<'a>>,
         tree: &mut Node<'a>,
     ) -> (TemplateOutcome, Vec<PlaceDecision>) {
-        let name = &self.context.names[usize::from(number)];
-        match self.render(name, tree) {
+        let name = &*self.context.names[usize::from(number)];
+        match self.render(number, tree) {
             Ok(rendered) => self.merge(number, cell.get_or_init(|| rendered), tree),
+            // What was added can be what the guard is about.
+            Err(TemplateOutcome::Skipped(Reason::GuardFalse)) if self.is_copied(number) => {
+                (TemplateOutcome::Skipped(Reason::AlreadyInjected), Vec::new())
+            }
             Err(outcome) => {
                 let record = self.context.status.record(name).filter(|_| outcome.is_done() && self.context.explains);
                 (outcome, record.map(merge::places_of).unwrap_or_default())
@@ -153,7 +155,8 @@ impl<'a> Injection<'a> {
     }
 
     /// What a template gives this pod; its outcome if it is not to be merged.
-    fn render(&self, name: &'a str, tree: &Node<'a>) -> Result<Rendered<'a>, TemplateOutcome> {
+    fn render(&self, number: u16, tree: &Node<'a>) -> Result<Rendered<'a>, TemplateOutcome> {
+        let name = &*self.context.names[usize::from(number)];
         let template = select::find(self.catalog, self.namespace, self.pod, name, &self.hints)
             .map_err(|problem| TemplateOutcome::Failed(problem, self.fallback_policy()))?;
         select::admits(template, self.namespace)
@@ -184,16 +187,34 @@ impl<'a> Injection<'a> {
                 return Err(failed(Refusal::new(reason, message)));
             }
         }
-        let activation = Activation {
-            pod: tree,
-            namespace: self.namespace,
-            parameters: &parameters,
-            container: None,
-            budget: &self.budget,
-        };
-        let rendered =
-            render::render(template, &parameters, digest, required, &own, earlier, &activation).map_err(failed)?;
-        rendered.ok_or(TemplateOutcome::Skipped(Reason::GuardFalse))
+        let activation = self.activation(&parameters, tree);
+        if !render::guard_holds(template, &activation).map_err(failed)? {
+            return Err(TemplateOutcome::Skipped(Reason::GuardFalse));
+        }
+        let knows = Known { required, is_copied: self.is_copied(number), record: earlier };
+        render::render(template, &parameters, digest, knows, &own, &activation).map_err(failed)
+    }
+
+    /// What a template that the pod asks for gives it, whatever its guard and an earlier call say; and whether the guard
+    /// holds.
+    fn render_regardless(&self, name: &str, tree: &Node<'a>) -> Option<(Rendered<'a>, bool)> {
+        let template = self.catalog.template(name, &self.namespace.name)?;
+        select::admits(template, self.namespace).ok()?;
+        let parameters = select::parameters(template, self.pod, self.namespace).ok()?;
+        let own: Vec<_> = pod::own_containers(tree).collect();
+        let activation = self.activation(&parameters, tree);
+        let guard_holds = render::guard_holds(template, &activation).unwrap_or_default();
+        let rendered = render::render(template, &parameters, Cow::default(), Known::default(), &own, &activation);
+        Some((rendered.ok()?, guard_holds))
+    }
+
+    fn activation<'t>(&'t self, parameters: &'t Parameters<'t>, tree: &'t Node<'a>) -> Activation<'t> {
+        Activation { pod: tree, namespace: self.namespace, parameters, container: None, budget: &self.budget }
+    }
+
+    /// Whether the pod is a copy of one that a template was injected into.
+    fn is_copied(&self, number: u16) -> bool {
+        self.copied.contains(&number)
     }
 
     /// Whether what an earlier call skipped for a reason is not to be tried again: by now there is something that was not
@@ -294,7 +315,7 @@ impl<'a> Injection<'a> {
                 wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
             }
         });
-        let Merged { is_there, existing, warnings, volumes, places } = match merged {
+        let Merged { is_there, existing, warnings, volumes, copied, places } = match merged {
             Ok(merged) => merged,
             Err(problem) => {
                 tree.undo(by);
@@ -310,6 +331,7 @@ impl<'a> Injection<'a> {
         self.volumes.extend(volumes);
         let outcome = match earlier {
             _ if record.entries() > known => {
+                record.added.extend(copied);
                 self.records.push(record);
                 TemplateOutcome::Injected
             }

@@ -97,9 +97,9 @@ impl PodPart {
         self.spec.iter().flat_map(move |spec| spec.called(list, name))
     }
 
-    /// Whether an expression makes something of something else than parameters.
+    /// Whether an expression makes something of the pod.
     pub(crate) fn varies_with_pod(&self, part: &Fragment) -> bool {
-        part.holes().into_iter().any(|at| !self.holes[at].reads_only_parameters())
+        part.holes().into_iter().any(|at| self.holes[at].varies_with_pod())
     }
 
     /// Whether a field of a container or volume of this name varies with the pod.
@@ -107,9 +107,9 @@ impl PodPart {
         self.called(list, name).any(|it| it.get(field).is_some_and(|part| self.varies_with_pod(part)))
     }
 
-    /// What a text starts with, if an expression makes the rest of it.
-    pub(crate) fn start_of(&self, text: &Fragment) -> Option<&str> {
-        text.holes().first().and_then(|at| self.holes[*at].start())
+    /// What a text with expressions in it starts and ends with, as far as that is written out.
+    pub(crate) fn written(&self, text: &Fragment) -> [&str; 2] {
+        text.holes().first().map(|at| self.holes[*at].written()).unwrap_or_default()
     }
 }
 

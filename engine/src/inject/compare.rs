@@ -13,7 +13,7 @@ const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
 
 impl Context<'_> {
     /// The first field of what a container runs that is not as a template gives it under its name. What expressions make of
-    /// the pod may have been something else in an earlier call: of such an image the written start counts.
+    /// the pod may have been something else in an earlier call: of that what is written out around them counts.
     pub(super) fn other_program(
         &self,
         template: &Template,
@@ -29,13 +29,19 @@ impl Context<'_> {
         let is_other = |field: &str| match (field, varying(field)) {
             ("image", part) => {
                 let (image, asked) = (existing.text("image"), given.text("image"));
-                let start = part.and_then(|part| pod.start_of(part));
-                let goes_on = start.and_then(|start| self.may_go_on_from(template, &image, start));
+                let goes_on = part.and_then(|part| self.is_made_of(template, &image, pod.written(part)));
                 !goes_on.unwrap_or_else(|| self.may_have_image(template, &image, &asked))
             }
-            (_, Some(_)) => false,
+            (_, Some(part)) if part.items().len() == given.list(field).count() => {
+                let words = existing.list(field).zip(given.list(field)).zip(part.items());
+                let mut words = words.map(|((existing, given), part)| match pod.varies_with_pod(part) {
+                    true => existing.string().is_some_and(|it| it.starts_with(pod.written(part)[0])),
+                    false => existing.string() == given.string(),
+                });
+                existing.list(field).count() != part.items().len() || !words.all(|is_same| is_same)
+            }
             // An API server omits empty lists.
-            (_, None) => {
+            _ => {
                 let of = |view: View<'_>| view.get(field).filter(|value| !value.is_empty()).map(View::to_value);
                 of(existing) != of(given)
             }
@@ -72,12 +78,7 @@ impl Context<'_> {
     }
 }
 
-/// Whether a volume is as a template gives it.
-pub(super) fn is_volume(existing: View<'_>, given: View<'_>) -> bool {
-    lacking(existing, given, Schema::get().volume).next().is_none()
-}
-
-/// The same as far as it does not vary with the pod.
+/// Whether a volume is as a template gives it, as far as this does not vary with the pod.
 pub(super) fn is_copy_of_volume(template: &Template, existing: View<'_>, given: View<'_>) -> bool {
     let name = existing.text("name");
     let varies = |field: &str| existing.get(field).is_some() && template.pod.may_vary("volumes", &name, field);

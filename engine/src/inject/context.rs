@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::render::Rendered;
 use super::status::Status;
-use crate::image::{ImageMirror, may_go_on_from, may_stand_for};
+use crate::image::{ImageMirror, is_made_of, may_stand_for};
 use crate::json::{By, Fragment, Node};
 use crate::template::{Placement, Template};
 
@@ -49,9 +49,9 @@ impl<'a> Context<'a> {
         may_stand_for(image, asked, template.image_mirrors.iter().chain(self.image_mirrors))
     }
 
-    /// The same where a template says how the other starts; `None` where that does not tell its registry.
-    pub(super) fn may_go_on_from(&self, template: &Template, image: &str, start: &str) -> Option<bool> {
-        may_go_on_from(image, start, template.image_mirrors.iter().chain(self.image_mirrors))
+    /// The same where a template says how the other starts and ends; `None` where that does not tell its registry.
+    pub(super) fn is_made_of(&self, template: &Template, image: &str, written: [&str; 2]) -> Option<bool> {
+        is_made_of(image, written, template.image_mirrors.iter().chain(self.image_mirrors))
     }
 
     /// The names of volumes that templates behind one of this call brought in an earlier one, and that none up to it gives

@@ -34,7 +34,7 @@ impl<'a> Injection<'a> {
         // It is as if this was never evaluated.
         let budget = mem::take(&mut self.budget);
         let (copied, others): (Vec<_>, Vec<_>) =
-            copied.into_iter().partition(|(number, _)| self.is_copied(*number, tree));
+            copied.into_iter().partition(|(number, _)| self.has_all(*number, tree));
         self.budget = budget;
         self.copied = copied.into_iter().map(|(number, _)| number).collect();
         for (number, template) in others {
@@ -44,11 +44,9 @@ impl<'a> Injection<'a> {
 
     /// Whether the pod has what a template gives it: containers and volumes, and what its containers mount of these where a
     /// template brings volumes alone.
-    fn is_copied(&self, number: u16, tree: &Node<'a>) -> bool {
-        let rendered = match self.render(&self.context.names[usize::from(number)], tree) {
-            Ok(rendered) => rendered,
-            // An earlier call compared them.
-            Err(outcome) => return outcome.is_done(),
+    fn has_all(&self, number: u16, tree: &Node<'a>) -> bool {
+        let Some((rendered, _)) = self.render_regardless(&self.context.names[usize::from(number)], tree) else {
+            return false;
         };
         let Some(given) = rendered.spec(By::Copy(number)) else { return false };
         let existing = |list: &str, name: &str| {

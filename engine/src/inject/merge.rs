@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 pub use self::table::MERGE_RULES;
 use self::table::rule_at;
-use super::contains::{contains, lacking};
+use super::contains::{contains, equals, lacking};
 use super::context::Context;
 use super::outcome::Refusal;
 use super::path::{Path, place_of};
@@ -48,6 +48,8 @@ struct Merge<'m, 'a> {
     is_there: bool,
     warnings: Vec<String>,
     volumes: Vec<String>,
+    /// Where a copy of an injected pod has what the template brings.
+    copied: Vec<String>,
     /// The result at each place, if it is asked for.
     places: Option<Vec<PlaceDecision>>,
 }
@@ -61,6 +63,8 @@ pub(super) struct Merged {
     /// Whether the pod has all of the template's containers; or its volumes, if it brings no containers.
     pub(super) is_there: bool,
     pub(super) warnings: Vec<String>,
+    /// Where a copy of an injected pod has what the template brings: recorded with what is added to it.
+    pub(super) copied: Vec<String>,
     pub(super) places: Vec<PlaceDecision>,
 }
 
@@ -104,6 +108,7 @@ pub(super) fn merge<'a>(
         is_there: false,
         warnings: Vec::new(),
         volumes: Vec::new(),
+        copied: Vec::new(),
         places: context.explains.then(Vec::new),
     };
     if let Some(given) = rendered.metadata(by)
@@ -120,8 +125,8 @@ pub(super) fn merge<'a>(
     } else if !merge.conflicts.is_empty() {
         Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
     } else {
-        let Merge { volumes, existing, is_there, warnings, places, .. } = merge;
-        Ok(Merged { volumes, existing, is_there, warnings, places: places.unwrap_or_default() })
+        let Merge { volumes, existing, is_there, warnings, copied, places, .. } = merge;
+        Ok(Merged { volumes, existing, is_there, warnings, copied, places: places.unwrap_or_default() })
     }
 }
 
@@ -133,6 +138,17 @@ impl<'a> Merge<'_, 'a> {
     /// Whether this template brought something in an earlier call.
     fn is_ours(&self, by: By) -> bool {
         matches!(by, By::Earlier(_) | By::Copy(_)) && self.context.name(by) == Some(self.name())
+    }
+
+    /// Notes that the template brought what is there already.
+    fn note_there(&mut self, by: By, path: &Path<'_>) {
+        if matches!(by, By::Copy(_)) {
+            let here = path.pointer();
+            if self.room.take_entry(&here, 0, false) {
+                self.copied.push(here);
+            }
+        }
+        self.note(path, || Effect::AlreadyThere);
     }
 
     /// The template that brought something, unless it is the one at hand.
@@ -186,9 +202,7 @@ impl<'a> Merge<'_, 'a> {
             let here = path.pointer();
             let is_recorded = self.overridden.contains(&*here) || self.is_ours(existing.by);
             if self.room.take_entry(&here, given.size(), is_recorded) {
-                // The API server has filled in defaults since.
-                let is_there = existing.view().to_value() == given.view().to_value()
-                    || is_recorded && contains(existing.view(), given.view(), kind);
+                let is_there = equals(existing.view(), given.view(), kind);
                 if !is_recorded {
                     self.record.overridden.push(here);
                 }

@@ -93,29 +93,39 @@ impl<'a> RenderedApp<'a> {
     }
 }
 
-/// The values of all holes; `None` if the template's guard does not hold. `own` are the containers that no template
-/// added, and `earlier` is what was recorded of the same template with the same parameters.
+/// What is known of a template and the pod.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Known<'a> {
+    /// Whether the namespace requires it.
+    pub(super) required: bool,
+    /// Whether the pod is a copy of one that it was injected into.
+    pub(super) is_copied: bool,
+    /// What was recorded of the same template with the same parameters.
+    pub(super) record: Option<&'a Record<'a>>,
+}
+
+/// Whether a pod is one for the template.
+pub(super) fn guard_holds(template: &Template, activation: &Activation<'_>) -> Result<bool, Refusal> {
+    let Some(when) = &template.when else { return Ok(true) };
+    when.holds(activation).map_err(|failure| expression_problem(template, "when".into(), &when.source, failure))
+}
+
+/// The values of all holes. `own` are the containers that no template added.
 pub(super) fn render<'a>(
     template: &'a Template,
     parameters: &Parameters<'_>,
     digest: Cow<'a, str>,
-    required: bool,
+    known: Known<'a>,
     own: &[Container<'_, 'a>],
-    earlier: Option<&'a Record<'a>>,
     activation: &Activation<'_>,
-) -> Result<Option<Rendered<'a>>, Refusal> {
-    if let Some(when) = &template.when {
-        let holds = when.holds(activation);
-        if !holds.map_err(|failure| expression_problem(template, "when".into(), &when.source, failure))? {
-            return Ok(None);
-        }
-    }
+) -> Result<Rendered<'a>, Refusal> {
     let pod = &template.pod;
     let set = if pod.uses_presets { parameters.set } else { Numbers::ALL };
     let values = fill(&pod.holes, |hole| hole.is_open(set), activation, parameters)
         .map_err(|errors| render_problem(template, errors))?;
     let (app, warnings) = (Vec::new(), Vec::new());
     let annotation = OnceCell::new();
+    let Known { required, is_copied, record: earlier } = known;
     let mut rendered = Rendered { template, digest, earlier, pod, values, set, app, required, warnings, annotation };
     let seen_before: HashSet<&str> = earlier.iter().flat_map(|record| &record.app).map(Cow::as_ref).collect();
     for (at, entry) in template.app.iter().enumerate() {
@@ -125,12 +135,16 @@ pub(super) fn render<'a>(
             rendered.warnings.push(warning);
         }
         // What was overridden once comes back with the API server's defaults in it, and would never look done.
-        // Of a template that is required a status proves nothing; what is made of the pod cannot be made again, though.
-        let is_final = entry.overrides && !(required && entry.holes.iter().all(Hole::reads_only_parameters));
-        let containers = named.filter(|it| !(is_final && seen_before.contains(&*it.name)));
+        // What is made of a container would be made of itself. All else is made again of what is required: a status proves
+        // nothing of that.
+        let reads_pod = !entry.holes.iter().all(Hole::reads_only_parameters);
+        let is_seen = |it: &Container<'_, '_>| {
+            is_copied && reads_pod || (reads_pod || !required) && seen_before.contains(&*it.name)
+        };
+        let containers = named.filter(|it| !(entry.overrides && is_seen(it)));
         render_entry(&mut rendered, at, entry, containers, activation)?;
     }
-    Ok(Some(rendered))
+    Ok(rendered)
 }
 
 /// What an entry of `app` adds to each of these containers.

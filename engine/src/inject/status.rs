@@ -170,21 +170,21 @@ impl<'a> Status<'a> {
         self.failures.get(template).copied().filter(|_| !self.is_empty())
     }
 
-    /// Marks in the pod what earlier calls added and replaced. What is recorded as added and is not there comes back.
-    pub(super) fn mark(&'a self, pod: &mut Node<'a>) -> HashSet<&'a str> {
+    /// Marks in the pod what earlier calls added and replaced, but for what is `wrong`, by the number of the record and the
+    /// place. What is recorded as added and is not there comes back.
+    pub(super) fn mark(&'a self, pod: &mut Node<'a>, wrong: &HashSet<(u16, &str)>) -> HashSet<&'a str> {
         let records = self.templates.iter().zip(0..);
         let marks = records.flat_map(|(record, number)| {
-            let mark = move |place: &'a str, was| Mark {
-                place,
-                tokens: tokens(place),
-                by: By::Earlier(number),
-                was,
-                is_found: Cell::new(false),
+            let mark = move |place: &'a str, was| {
+                let by = if wrong.contains(&(number, place)) { By::Pod } else { By::Earlier(number) };
+                Mark { place, tokens: tokens(place), by, was, is_found: Cell::new(false) }
             };
             let added = record.added.iter().map(move |place| mark(place, None));
             added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(was))))
         });
-        let marks: Vec<Mark<'a>> = marks.collect();
+        let mut marks: Vec<Mark<'a>> = marks.collect();
+        // What one has not brought another may have.
+        marks.sort_by_key(|mark| mark.by != By::Pod);
         mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());
         // Our own two annotations are additions, too.
         for key in [STATUS, OUTCOME] {
@@ -238,6 +238,10 @@ impl<'a> Mark<'a> {
     fn put_on(&self, node: &mut Node<'a>) {
         self.is_found.set(true);
         match self.was {
+            _ if self.by == By::Pod => {
+                node.by = By::Pod;
+                node.change = Change::None;
+            }
             None => node.by = self.by,
             // The first to replace something knows what the pod had.
             Some(was) if node.by == By::Pod => {
@@ -340,7 +344,7 @@ mod tests {
             {"name": "a", "added": ["/metadata/labels/a", "/metadata/annotations/a~1b~0c", "/metadata/annotations/a~01b"]},
             {"name": "b", "added": ["/spec/containers/web/env/A", "/spec/containers/web/ports/80~1TCP"]},
         ]));
-        assert!(status.mark(&mut pod).is_empty());
+        assert!(status.mark(&mut pod, &HashSet::new()).is_empty());
         let expected = [
             "0 /metadata/labels/a",
             "0 /metadata/labels/a",
@@ -357,7 +361,7 @@ mod tests {
     #[test]
     fn pillions_own_annotations_are_marked_whatever_the_status_says() {
         let (mut pod, status) = (pod(), Status::default());
-        status.mark(&mut pod);
+        status.mark(&mut pod, &HashSet::new());
         let annotations = pod.find(&["metadata".to_owned(), "annotations".to_owned()]).expect("annotations");
         assert_eq!(&*annotations, r#"{"a/b~c":"1","a~1b":"1","own":"1"}"#);
     }
@@ -384,7 +388,7 @@ mod tests {
         ];
         let mut pod = pod();
         let status = status(&json!([{"name": "a", "added": missing}]));
-        assert_eq!(status.mark(&mut pod), HashSet::from(missing));
+        assert_eq!(status.mark(&mut pod, &HashSet::new()), HashSet::from(missing));
         assert_eq!(marked(&pod, ""), [""; 0]);
     }
 
@@ -405,7 +409,7 @@ mod tests {
         ];
         let mut pod = pod();
         let status = status(&json!([{"name": "a", "added": places, "replaced": places.map(|place| (place, "x"))}]));
-        assert!(status.mark(&mut pod).is_empty());
+        assert!(status.mark(&mut pod, &HashSet::new()).is_empty());
         assert_eq!(marked(&pod, ""), [""; 0]);
     }
 
@@ -416,7 +420,7 @@ mod tests {
             {"name": "a", "replaced": [["/spec/dnsPolicy", "ClusterFirst"]]},
             {"name": "b", "added": ["/spec/hostname"], "replaced": [["/spec/dnsPolicy", "Default"], ["/spec/hostname", "own"]]},
         ]));
-        assert!(status.mark(&mut pod).is_empty());
+        assert!(status.mark(&mut pod, &HashSet::new()).is_empty());
         assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#""ClusterFirst""#));
         assert_eq!(found(&pod, "hostname"), None, "it was added and then replaced");
         assert!(pod.patch().is_empty());
@@ -429,7 +433,7 @@ mod tests {
             ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", 1],
             ["/spec/schedulerName", "x"], ["/spec/dnsPolicy", {"x": []}],
         ]}]));
-        assert!(status.mark(&mut pod).is_empty(), "what was replaced and is gone does not come back");
+        assert!(status.mark(&mut pod, &HashSet::new()).is_empty(), "what was replaced and is gone does not come back");
         assert_eq!(marked(&pod, ""), ["0 /spec/dnsPolicy"]);
         assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#"{"x":[]}"#));
         assert!(pod.patch().is_empty());

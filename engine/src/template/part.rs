@@ -206,9 +206,14 @@ impl Hole {
         &self.place
     }
 
-    /// What its value starts with, if that is written out.
-    pub(crate) fn start(&self) -> Option<&str> {
-        if let Some(Part::Text(text)) = self.parts.first() { Some(text) } else { None }
+    /// What its value starts and ends with, as far as that is written out.
+    pub(crate) fn written(&self) -> [&str; 2] {
+        [self.parts.first(), self.parts.last()].map(|part| if let Some(Part::Text(text)) = part { text } else { "" })
+    }
+
+    /// Whether its value can differ between two pods of one namespace with the same parameters.
+    pub(crate) fn varies_with_pod(&self) -> bool {
+        self.expressions().any(Expression::reads_pod)
     }
 
     /// Whether it has one value for all pods with the same parameters.

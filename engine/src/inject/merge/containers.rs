@@ -2,8 +2,8 @@
 //! name must be the same, or it is a conflict.
 
 use super::Merge;
-use crate::decision::Effect;
-use crate::inject::compare::{is_copy_of_volume, is_volume};
+use crate::inject::compare::is_copy_of_volume;
+use crate::inject::contains::equals;
 use crate::inject::path::Path;
 use crate::inject::status::bytes_of_image;
 use crate::inject::token::{self, NO_TOKEN_VOLUME};
@@ -164,7 +164,7 @@ impl<'a> Merge<'_, 'a> {
     ) -> Presence {
         let (is_ours, required) = (self.is_ours(existing.by), self.rendered.required);
         if is_ours && !required {
-            self.note(path, || Effect::AlreadyThere);
+            self.note_there(existing.by, path);
             return Presence::There;
         }
         let (name, by, existing) = (given.text("name"), existing.by, existing.view());
@@ -173,7 +173,7 @@ impl<'a> Merge<'_, 'a> {
         let lacking = self.context.lacking(template, existing, given).next();
         let is_known = is_ours || self.owner(by).is_none() && lacking.is_none();
         if in_same_list && is_known && program.is_none() {
-            self.note(path, || Effect::AlreadyThere);
+            self.note_there(by, path);
             return Presence::There;
         }
         let (difference, fix) = match program.or(lacking.as_deref()) {
@@ -203,22 +203,26 @@ impl<'a> Merge<'_, 'a> {
         let kind = Schema::get().spec.item("volumes");
         if self.rendered.shares(&name) {
             let owner = self.owner(existing.by);
-            if owner != Some(self.name()) && says_more(existing.view(), given.view()) {
-                self.existing.push(|| path.place());
-                return self.note_kept(path, owner, false);
+            // Comparing takes as long as adding.
+            if !self.room.take_value(given.size()) {
+                return;
             }
-            return self.keep_existing(existing, given, kind, Schema::get().spec.keys("volumes"), path);
+            let is_there = owner == Some(self.name()) || equals(existing.view(), given.view(), kind);
+            if !is_there {
+                self.existing.push(|| path.place());
+            }
+            return self.note_kept(path, owner, is_there);
         }
         let is_same = || match &*name {
             // An older version brought one that is not in memory.
             NO_TOKEN => existing.view().get("emptyDir").is_some(),
-            _ if self.rendered.required => is_volume(existing.view(), given.view()),
+            _ if self.rendered.required => equals(existing.view(), given.view(), kind),
             _ => is_copy_of_volume(self.rendered.template, existing.view(), given.view()),
         };
         let is_ours = self.is_ours(existing.by) && (!self.rendered.required || is_same());
         let is_copied = || (self.is_there || name == NO_TOKEN) && is_same();
         if is_ours || is_copied() {
-            return self.note(path, || Effect::AlreadyThere);
+            return self.note_there(existing.by, path);
         }
         let fix = if name == NO_TOKEN { "rename the pod's" } else { "rename one, or list it in the template's shares" };
         self.conflict(existing.by, &format!("volume \"{}\"", shown(&name)), "", fix);
@@ -246,13 +250,4 @@ impl<'a> Merge<'_, 'a> {
             },
         }
     }
-}
-
-/// Whether a volume of the same kind says something that a template's does not: another medium, a size, which keys.
-fn says_more(existing: View<'_>, given: View<'_>) -> bool {
-    existing.members().any(|kind| {
-        let says = |source: View<'_>, what: &str| source.get(what).is_some_and(|it| !it.says_nothing());
-        let is_more = |given: View<'_>, what: &&str| says(kind.value, what) && !says(given, what);
-        given.get(&kind.name).is_some_and(|given| ["medium", "sizeLimit", "items"].iter().any(|it| is_more(given, it)))
-    })
 }
