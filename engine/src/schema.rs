@@ -3,6 +3,7 @@
 //! `schema.json` is trimmed from the OpenAPI document of a real API server by `make schema`, and a test fails when it is
 //! stale. Its references are resolved when it is first used.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -210,9 +211,12 @@ impl Object {
         self.field(name).keys()
     }
 
-    /// The field whose name is nearest to a wrong one, if one is near.
-    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.fields.names())
+    /// The field whose name is nearest to a wrong one, if one is near; or the one of that name a level down:
+    /// `resources.limits`.
+    pub(crate) fn nearest(&self, name: &str) -> Option<Cow<'_, str>> {
+        let is_in = |kind: &Type| matches!(kind, Type::Object(object) if object.fields.get(name).is_some());
+        let below = || self.fields.all.iter().find(|(_, kind)| is_in(kind)).map(|(field, _)| format!("{field}.{name}"));
+        nearest(name, self.fields.names()).map(Cow::Borrowed).or_else(|| below().map(Cow::Owned))
     }
 }
 

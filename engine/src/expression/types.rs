@@ -142,7 +142,7 @@ impl Type {
         };
         let is =
             if let Type::Object(_) = self { String::new() } else { format!(", because it is {}", self.with_article()) };
-        Err(format!("{of} has no field {name}{is}{}", did_you_mean(near)))
+        Err(format!("{of} has no field {name}{is}{}", did_you_mean(near.as_deref())))
     }
 
     /// Whether a value can stand inside a longer text.

@@ -100,7 +100,7 @@ pub(super) fn lacking<'v>(
             !part.members().all(|it| holds(&it, existing) || holds(&it, limits))
         }
         (Some(existing), Some(kind)) => {
-            !contains(existing, part, kind) && !(is_zero(object, field, part) && is_filled_in(object, field, existing))
+            !(contains(existing, part, kind) || is_zero(object, field, part) && is_filled_in(object, field, existing))
         }
         // What a newer Kubernetes knows, an older API server has dropped.
         (_, None) => false,

@@ -6,13 +6,12 @@ use super::fill::Source;
 use crate::expression::{Expression, Key, Root};
 use crate::json::View;
 use crate::rules::Violation;
-use crate::rules::references::late_references;
+use crate::rules::references::{late_references, lateness};
 use crate::rules::report::{Place, Report};
 use crate::rules::security::BASELINE_LEVEL;
 use crate::rules::walk::Walk;
 use crate::schema::Schema;
 use crate::template::Template;
-use crate::text::shown;
 use crate::yaml::{Node, Position};
 
 /// Names the keys that expressions read without asking whether they are there: a pod without them cannot get the template.
@@ -134,8 +133,13 @@ fn advise_container(report: &mut Report, container: View<'_>, list: &str, place:
         }
     }
     advise_restarts(report, container, list, place);
+    if let Some(signal) = container.get("lifecycle").and_then(|lifecycle| lifecycle.get("stopSignal")) {
+        let message = "is for pods that say their os: others are refused, and API servers without the feature gate \
+                       ContainerStopSignals drop it";
+        report.add(&place.member("lifecycle").member("stopSignal"), signal, message);
+    }
     for (at, variable, later) in late_references(container) {
-        let message = format!("refers to $({}), which is only defined after it", shown(&later));
+        let message = lateness(&variable.text("name"), &later);
         report.add(&place.member("env").index(at), variable, message);
     }
     let has_probe = ["startupProbe", "readinessProbe"].into_iter().any(|probe| container.get(probe).is_some());
@@ -148,7 +152,14 @@ fn advise_container(report: &mut Report, container: View<'_>, list: &str, place:
 
 /// Restart policies that mean something else than they seem to, or that older API servers refuse.
 fn advise_restarts(report: &mut Report, container: View<'_>, list: &str, place: &Place<'_>) {
-    let Some(policy) = container.get("restartPolicy") else { return };
+    let Some(policy) = container.get("restartPolicy") else {
+        if let Some(ports) = container.get("ports").filter(|_| list == "initContainers") {
+            let message =
+                "of an init container that must end before the app starts: a native sidecar says restartPolicy: Always";
+            report.add(&place.member("ports"), ports, message);
+        }
+        return;
+    };
     let message = match (list, policy.string().as_deref()) {
         ("containers", Some("Always")) => "makes no native sidecar of a regular container: move it to initContainers",
         ("containers", _) | (_, Some("Never" | "OnFailure")) => "is refused by API servers before Kubernetes 1.35",

@@ -25,8 +25,8 @@ pub(crate) fn references(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The variables of a container that are judged and refer to one which is only defined behind them: the number of each, and
-/// the name of the first such. The reference stays as it is written, or has the value that `envFrom` or a Service gives it.
+/// The variables of a container that are judged and refer to one which is not defined before them but later, or to
+/// themselves: the number of each, and the name of the first such. The reference stays as it is written, or has the value that `envFrom` or a Service gives it.
 pub(crate) fn late_references(container: View<'_>) -> Vec<(usize, View<'_>, String)> {
     let variables = || container.list("env").enumerate();
     let judged = variables().filter(|(_, variable)| variable.is_new());
@@ -40,10 +40,18 @@ pub(crate) fn late_references(container: View<'_>) -> Vec<(usize, View<'_>, Stri
     }
     let late = referring.into_iter().filter_map(|(at, variable)| {
         let value = variable.text("value");
-        let later = references(&value).find(|name| first.get(*name).is_some_and(|first| *first > at))?;
+        let later = references(&value).find(|name| first.get(*name).is_some_and(|first| *first >= at))?;
         Some((at, variable, later.to_owned()))
     });
     late.collect()
+}
+
+/// What is wrong with such a reference.
+pub(crate) fn lateness(variable: &str, later: &str) -> String {
+    match variable == later {
+        true => format!("refers to itself, $({}), and that is not defined before it", shown(later)),
+        false => format!("refers to $({}), which is only defined after it", shown(later)),
+    }
 }
 
 /// What to say of such variables that templates brought into the pod's own containers. What a template's own container
@@ -53,11 +61,11 @@ pub(super) fn late_references_of_pod(spec: View<'_>) -> Vec<String> {
     for container in containers(spec).filter(|container| container.tree.is_touched() && !container.tree.is_new()) {
         for (_, variable, later) in late_references(container.tree) {
             let (name, variable) = (container.name(), variable.text("name"));
-            let (name, variable, later) = (shown(&name), shown(&variable), shown(&later));
-            sentences.push(format!(
-                "{}[{name}].env[{variable}] refers to $({later}), which is only defined after it; give {later} first",
-                container.list
-            ));
+            let (place, what) = (
+                format!("{}[{}].env[{}]", container.list, shown(&name), shown(&variable)),
+                lateness(&variable, &later),
+            );
+            sentences.push(format!("{place} {what}; give {} first", shown(&later)));
         }
     }
     sentences

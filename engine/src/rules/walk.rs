@@ -116,7 +116,7 @@ impl<'r> Walk<'r> {
         if near.is_none() && member.value.is_written() {
             self.report.note_newer(place, member.position, &object.name);
         } else {
-            let message = format!("is not a field of {}{}", article(&object.name), did_you_mean(near));
+            let message = format!("is not a field of {}{}", article(&object.name), did_you_mean(near.as_deref()));
             self.report.add_at(place, member.position, message);
         }
     }

@@ -127,6 +127,9 @@ fn values_of_the_wrong_kind_are_refused() {
         ("config.onError=Skip", "/config/onError"),
         ("image.digest=latest", "/image/digest"),
         ("finalCheck.validationActions={warn}", "/finalCheck/validationActions/0"),
+        ("imageMirrors={mirror.example.com,https://mirror.example.com}", "/imageMirrors/1"),
+        ("imageMirrors={mirror.example.com/}", "/imageMirrors/0"),
+        ("imageMirrors={mirror}", "/imageMirrors/0"),
     ] {
         let refusal = chart.refusal(&["--set", value]);
         assert!(refusal.contains(&format!("at '{place}'")), "{value}: {refusal}");

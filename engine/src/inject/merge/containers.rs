@@ -177,8 +177,9 @@ impl<'a> Merge<'_, 'a> {
             return Presence::There;
         }
         let (difference, fix) = match program.or(lacking.as_deref()) {
-            Some("image") if in_same_list && required => {
-                let fix = "rename one, or list the mirror of the registry in the template's imageMirrors";
+            Some("image") if in_same_list && self.owner(by).is_none_or(|owner| owner == self.name()) => {
+                let fix =
+                    "rename one, or, where that is a copy in a mirror, name the mirror in the template's imageMirrors";
                 (format!(" with the image {}", shown(&existing.text("image"))), fix)
             }
             Some(field) if in_same_list => (format!(", which differ in {field}"), "rename one"),
