@@ -202,7 +202,7 @@ fn a_copy_may_have_the_image_of_a_mirror_that_is_named() {
     *image = format!("mirror.example.com/hub/{}", image.as_str().expect("an image")).into();
     let refused = inject(["-f", "-"], &copy.to_string());
     assert_eq!(refused.code, 1);
-    assert!(refused.stderr.contains("which differ in image"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("name the mirror in the template's imageMirrors"), "{}", refused.stderr);
     let known = inject(["-f", "-", "--image-mirrors", "other.example.com,mirror.example.com/hub"], &copy.to_string());
     assert_eq!(known.code, 0, "{}", known.stderr);
     assert!(known.stderr.contains("already_injected"), "{}", known.stderr);
