@@ -49,7 +49,7 @@ pub(super) const ACROSS: &[Rule] = &[
     ("annotations of seccomp and AppArmor name profiles, and containers of the pod; a deletion cost is a number, and tolerations are a JSON list of them", annotations::judge),
     ("who requests a resource that cannot be shared out limits it as well, and who asks for huge pages asks for cpu or memory", amounts::judge_partners),
     ("a claim that a container names is one of the pod's", amounts::judge_claims),
-    ("no two regular containers have one port of the node, and no container has one twice", ports::judge_host_ports),
+    ("no two regular containers have one port of the node (`hostPort`), and no container has one of these twice", ports::judge_host_ports),
     ("containers limit and request no more than `spec.resources` of their pod", reserve::judge),
 ];
 

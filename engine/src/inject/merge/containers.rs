@@ -98,7 +98,7 @@ impl<'a> Merge<'_, 'a> {
             (_, true) => "a regular container; these start after all init containers",
             _ => "and there is no such init container, or only one of a later template",
         };
-        Some(format!("template \"{}\": its placement names {beside}, {why}", template.name))
+        Some(format!("template \"{}\": its placement names {beside}, {why}; BeforeInit is used", template.name))
     }
 
     /// Adds what covers the token to a pod that has a new container, or that lost it. A pod that was injected by an older
