@@ -107,12 +107,21 @@ pub(crate) fn may_stand_for<'m>(image: &str, asked: &str, mirrors: impl Iterator
     image.has_version_of(&asked, str::eq) && image.is_in(asked.host, |it| it == path || it == asked.path, mirrors)
 }
 
-/// The same where only the start and the end of what is asked for are known; `None` where these do not tell the registry.
+/// Whether these stand in a text, in this order.
+pub(crate) fn stand_in(text: &str, written: &[&str]) -> bool {
+    let mut rest = text;
+    written.iter().all(|part| rest.split_once(part).map(|(_, behind)| rest = behind).is_some())
+}
+
+/// The same where only a part of what is asked for is known: the texts around its expressions, in order; `None` where the
+/// first does not tell the registry.
 pub(crate) fn is_made_of<'m>(
     image: &str,
-    [start, end]: [&str; 2],
+    written: &[&str],
     mirrors: impl Iterator<Item = &'m ImageMirror>,
 ) -> Option<bool> {
+    let [start, middle @ .., end] = written else { return None };
+    let (start, end) = (*start, *end);
     let (folder, last) = start.rsplit_once('/').map_or((None, start), |(folder, last)| (Some(folder), last));
     let name = last.split([':', '@']).next().unwrap_or_default();
     let has_name = name.len() < last.len();
@@ -129,13 +138,17 @@ pub(crate) fn is_made_of<'m>(
         image.is_in(asked.host, |it| it.starts_with(&*path) || it.starts_with(asked.path), mirrors)
     };
     let (end, digest) = end.split_once('@').map_or((end, None), |(end, digest)| (end, Some(digest)));
+    let mut rest: Vec<_> = middle.iter().copied().chain([end]).collect();
     // A digest can stand in the place of a tag.
-    let end = match image.digest {
-        Some(_) if image.tag.is_none() && has_name => "",
-        Some(_) if image.tag.is_none() => end.split_once(':').map_or(end, |(name, _)| name),
-        _ => end,
-    };
-    let is_end = image.without_digest.ends_with(end) && digest.is_none_or(|digest| image.digest == Some(digest));
+    if image.digest.is_some() && image.tag.is_none() {
+        let with_tag = if has_name { Some(0) } else { rest.iter().position(|text| text.contains(':')) };
+        let name = with_tag.and_then(|at| rest[at].split(':').next().filter(|_| !has_name));
+        rest.truncate(with_tag.unwrap_or(rest.len()));
+        rest.extend(name);
+    }
+    let end = rest.pop().unwrap_or_default();
+    let is_end = image.without_digest.strip_suffix(end).is_some_and(|name| stand_in(name, &rest));
+    let is_end = is_end && digest.is_none_or(|digest| image.digest == Some(digest));
     Some(is_start && is_end)
 }
 
@@ -240,12 +253,12 @@ mod tests {
             ),
             (["team/", ""], &["team/app", "docker.io/team/app:1"], &["app", "team.example.com/app", "evil/team/app"]),
         ] {
-            let may = |image: &str| is_made_of(image, [start, end], mirrors.iter()).expect("it tells the registry");
+            let may = |image: &str| is_made_of(image, &[start, end], mirrors.iter()).expect("it tells the registry");
             images.iter().for_each(|image| assert!(may(image), "{image} for {start}…{end}"));
             others.iter().for_each(|image| assert!(!may(image), "{image} for {start}…{end}"));
         }
         for start in ["ng", "registry.example.com:", "localhost:50", ""] {
-            assert_eq!(is_made_of("any:1", [start, ""], mirrors.iter()), None, "{start}");
+            assert_eq!(is_made_of("any:1", &[start, ""], mirrors.iter()), None, "{start}");
         }
     }
 

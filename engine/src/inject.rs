@@ -77,7 +77,7 @@ impl Selection<'_> {
         let wants_token = templates.any(|template| !template.withholds_token);
         let token = wants_token.then(|| token::mount_of_token(tree.view())).flatten();
         let mut tree = tree;
-        let missing = if is_first { HashSet::new() } else { status.mark(&mut tree, &HashSet::new()) };
+        let missing = if is_first { HashSet::new() } else { status.mark(&mut tree, |_, _| false) };
         let mut injection = Injection {
             catalog,
             namespace,

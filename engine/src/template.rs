@@ -107,9 +107,10 @@ impl PodPart {
         self.called(list, name).any(|it| it.get(field).is_some_and(|part| self.varies_with_pod(part)))
     }
 
-    /// What a text with expressions in it starts and ends with, as far as that is written out.
-    pub(crate) fn written(&self, text: &Fragment) -> [&str; 2] {
-        text.holes().first().map(|at| self.holes[*at].written()).unwrap_or_default()
+    /// What is written out of a text around its expressions; nothing where an expression makes all of it.
+    pub(crate) fn written(&self, text: &Fragment) -> Option<Vec<&str>> {
+        let written = text.holes().first().map(|at| self.holes[*at].written())?;
+        written.iter().any(|text| !text.is_empty()).then_some(written)
     }
 }
 
@@ -122,12 +123,20 @@ pub(crate) struct AppEntry {
     /// Whether the template's values win over the pod's.
     pub(crate) overrides: bool,
     pub(crate) container: Fragment,
+    /// The same without what an expression makes of the pod, and so of itself when it is made again.
+    pub(crate) again: Fragment,
     pub(crate) holes: Box<[Hole]>,
     /// As in [`PodPart`].
     pub(crate) uses_presets: bool,
 }
 
 impl AppEntry {
+    /// Notes what can be made again.
+    fn note_again(&mut self) {
+        let is_left = |part: &Fragment| part.holes().into_iter().all(|at| !self.holes[at].varies_with_pod());
+        self.again = self.container.keep(&is_left);
+    }
+
     /// Whether it is for a container of that list and name.
     pub(crate) fn names(&self, list: &str, container: &str) -> bool {
         self.globs.iter().any(|(of, glob)| *of == list && glob.matches(container))
@@ -169,6 +178,7 @@ impl Template {
         for hole in self.pod.holes.iter_mut().chain(self.app.iter_mut().flat_map(|entry| &mut entry.holes)) {
             hole.note_parameters(&self.parameters);
         }
+        self.app.iter_mut().for_each(AppEntry::note_again);
         let Some(parameters) = self.default_parameters() else { return self };
         let (digest, variables) = (parameters.digest(), WithoutPod::new(&parameters));
         let presets = |holes: &[Hole]| -> Vec<_> { holes.iter().map(|hole| hole.preset(&variables)).collect() };
@@ -183,6 +193,7 @@ impl Template {
         }
         for (entry, presets) in self.app.iter_mut().zip(of_app) {
             entry.container = entry.container.with_presets(&presets);
+            entry.note_again();
         }
         self.default_digest = Some(digest);
         self

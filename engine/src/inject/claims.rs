@@ -1,6 +1,7 @@
 //! What a status says is believed of a pod whose namespace requires templates only as far as its templates bear it out:
 //! whoever creates a pod can write one, and what passes for a template's is seen by no expression and gets nothing of `app`.
 
+use std::borrow::Cow;
 use std::cell::{Cell, LazyCell};
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -9,8 +10,9 @@ use super::Injection;
 use super::contains::equals;
 use super::pod::LISTS;
 use super::render::Rendered;
-use super::status::{Record, tokens};
-use crate::json::{By, Member, Node, View};
+use super::status::tokens;
+use super::token::is_no_token;
+use crate::json::{By, Fragment, Member, Node, View};
 use crate::names::{NO_TOKEN, SAFE_TO_EVICT, TOKEN_PATH};
 use crate::schema::{ANY, Schema, Type};
 
@@ -18,13 +20,18 @@ use crate::schema::{ANY, Schema, Type};
 struct Claim<'a> {
     place: &'a str,
     tokens: Vec<String>,
+    /// What is said to have stood there before.
+    was: Option<&'a Fragment>,
     holds: Cell<bool>,
 }
 
-impl<'a> Claim<'a> {
-    fn new(place: &'a str) -> Claim<'a> {
-        Claim { place, tokens: tokens(place), holds: Cell::new(false) }
-    }
+/// The claims of a record that do not hold.
+#[derive(Default, Eq, PartialEq)]
+struct Wrong<'a> {
+    /// What the template does not give.
+    refuted: HashSet<&'a str>,
+    /// What it would give if it were for this pod.
+    unguarded: HashSet<&'a str>,
 }
 
 impl<'a> Injection<'a> {
@@ -34,82 +41,116 @@ impl<'a> Injection<'a> {
         const MOST_TIMES: usize = 4;
         // It is as if this was never evaluated.
         let budget = mem::take(&mut self.budget);
-        let status = self.context.status;
-        let mut wrong: HashSet<(u16, &str)> = HashSet::new();
+        let records = &self.context.status.templates;
+        let mut wrong: Vec<Wrong<'_>> = records.iter().map(|_| Wrong::default()).collect();
+        let mut is_settled = false;
         for _ in 0..MOST_TIMES {
-            let mut now = HashSet::new();
-            for (record, number) in status.templates.iter().zip(0..) {
-                // What it added itself is not what its guard is about.
-                let of_others = wrong.iter().filter(|(of, _)| *of != number).copied().collect();
-                if !wrong.is_empty() {
-                    status.mark(tree, &of_others);
-                }
-                let places = self.wrong_claims(record, By::Earlier(number), tree);
-                now.extend(places.into_iter().map(|place| (number, place)));
-            }
-            if now == wrong {
+            let now: Vec<_> = (0..records.len()).map(|number| self.judge_record(number, &wrong)).collect();
+            is_settled = now == wrong;
+            wrong = now;
+            if is_settled {
                 break;
             }
-            wrong = now;
         }
-        status.mark(tree, &wrong);
         self.budget = budget;
+        let is_wrong = |number: usize, place: &str| {
+            !is_settled || wrong[number].refuted.contains(place) || wrong[number].unguarded.contains(place)
+        };
+        *tree = self.marked_tree(is_wrong);
     }
 
-    /// What a record claims and its template does not give.
-    fn wrong_claims(&self, record: &'a Record<'a>, by: By, tree: &Node<'a>) -> Vec<&'a str> {
-        let places = record.added.iter().chain(record.replaced.iter().map(|(place, _)| place));
-        let claims: Vec<_> = places.map(|place| Claim::new(place)).collect();
-        if !claims.is_empty()
-            && let Some((rendered, guard_holds)) = self.render_regardless(&record.name, tree)
-        {
-            self.judge(&claims, &rendered, guard_holds, by, tree);
+    /// The pod with marks on what the status says, but for what is wrong.
+    fn marked_tree(&self, is_wrong: impl Fn(usize, &str) -> bool) -> Node<'a> {
+        let (mut tree, _) = self.pod.tree().expect("the pod was opened before");
+        self.context.status.mark(&mut tree, is_wrong);
+        tree
+    }
+
+    /// What is wrong of a record, where this is so of the others. What its template gives is not what its own guard is about.
+    fn judge_record(&self, number: usize, wrong: &[Wrong<'a>]) -> Wrong<'a> {
+        let record = &self.context.status.templates[number];
+        let added = record.added.iter().map(|place| (place, None));
+        let replaced = record.replaced.iter().map(|(place, was)| (place, Some(was)));
+        let claims: Vec<_> = added
+            .chain(replaced)
+            .map(|(place, was)| Claim { place, tokens: tokens(place), was, holds: Cell::new(false) })
+            .collect();
+        if claims.is_empty() {
+            return Wrong::default();
         }
-        claims.iter().filter(|claim| !claim.holds.get()).map(|claim| claim.place).collect()
+        let tree = self.marked_tree(|of, place| {
+            wrong[of].refuted.contains(place) || of != number && wrong[of].unguarded.contains(place)
+        });
+        let by = By::Earlier(number as u16);
+        let guard_holds = match self.render_regardless(&record.name, &tree) {
+            Some((rendered, guard_holds)) => {
+                self.judge(&claims, &rendered, by, &tree);
+                guard_holds
+            }
+            None => false,
+        };
+        let (held, refuted): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| claim.holds.get());
+        let unguarded = held.into_iter().filter(|claim| !guard_holds && !claim.is_of_container());
+        Wrong {
+            refuted: refuted.into_iter().map(|claim| claim.place).collect(),
+            unguarded: unguarded.map(|claim| claim.place).collect(),
+        }
     }
 
     /// Notes which claims hold: of containers that run what the template says, and of all else that is as it says, if the pod
-    /// is one for the template and has all of these.
-    fn judge(&self, claims: &[Claim<'_>], rendered: &Rendered<'_>, guard_holds: bool, by: By, tree: &Node<'a>) {
+    /// has all of these.
+    fn judge(&self, claims: &[Claim<'_>], rendered: &Rendered<'_>, by: By, tree: &Node<'a>) {
         let template = rendered.template;
         let [metadata, spec] = [rendered.metadata(By::Pod), rendered.spec(By::Pod)];
         let [metadata, spec] = [&metadata, &spec].map(|part| part.as_ref().map_or(View::NOTHING, Node::view));
         let runs = |list: &str, given: View<'_>| {
             let name = given.text("name");
             let may_be = |it: &&Node<'_>| (it.by == by || it.by == By::Pod) && it.is_named(&name);
-            tree.opened_list(list)
-                .iter()
-                .filter(may_be)
-                .any(|it| self.context.other_program(template, list, it.view(), given).is_none())
+            let mut existing = tree.opened_list(list).iter().filter(may_be);
+            existing.any(|it| self.context.other_program(template, list, it.view(), given).is_none())
         };
         let given = LISTS.into_iter().flat_map(|list| spec.list(list).map(move |given| (list, given)));
         let (there, others): (Vec<_>, Vec<_>) = given.partition(|(list, given)| runs(list, *given));
         let there: HashSet<_> = there.iter().map(|(list, given)| (*list, given.text("name"))).collect();
-        if guard_holds {
-            // Without its containers nothing but volumes may be left of it.
-            let is_volume = |claim: &&Claim<'_>| matches!(claim.tokens.as_slice(), [_, list, _] if list == "volumes");
-            let claims: Vec<_> = claims.iter().filter(|claim| others.is_empty() || is_volume(claim)).collect();
-            judge_all(&claims, rendered, [metadata, spec], tree);
+        if others.is_empty() {
+            judge_all(claims, rendered, [metadata, spec], tree);
         }
         for claim in claims {
             match claim.tokens.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                ["spec", list, name] | ["spec", list, name, "volumeMounts", TOKEN_PATH] if LISTS.contains(list) => {
+                ["spec", list, name, ..] if claim.is_of_container() => {
                     claim.holds.set(there.iter().any(|(known, given)| known == list && given == name));
                 }
-                ["spec", "volumes", NO_TOKEN] => claim.holds.set(template.withholds_token),
+                ["spec", "volumes", NO_TOKEN] => {
+                    let existing = tree.opened_list("volumes").iter().filter(|it| it.is_named(NO_TOKEN));
+                    claim.holds.set(template.withholds_token && existing.clone().all(|it| is_no_token(it.view())));
+                }
                 ["metadata", "annotations", SAFE_TO_EVICT] => claim.holds.set(template.pod.safe_to_evict.is_some()),
+                ["spec", "terminationGracePeriodSeconds"] => {
+                    let given = spec.get("terminationGracePeriodSeconds").and_then(View::integer);
+                    let was = claim.was.map(|was| View::fragment(was).integer());
+                    claim.holds.set(claim.holds.get() && was.is_none_or(|was| was < given));
+                }
                 _ => {}
             }
         }
     }
 }
 
+impl Claim<'_> {
+    /// Whether it is about a container of the template, or the token that Pillion mounts into it.
+    fn is_of_container(&self) -> bool {
+        match self.tokens.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["spec", list, _] | ["spec", list, _, "volumeMounts", TOKEN_PATH] => LISTS.contains(list),
+            _ => false,
+        }
+    }
+}
+
 /// Notes which claims hold of what a template gives beside containers.
-fn judge_all(claims: &[&Claim<'_>], rendered: &Rendered<'_>, given: [View<'_>; 2], tree: &Node<'_>) {
+fn judge_all(claims: &[Claim<'_>], rendered: &Rendered<'_>, given: [View<'_>; 2], tree: &Node<'_>) {
     let schema = Schema::get();
     for (part, given) in ["metadata", "spec"].into_iter().zip(given) {
-        let of_part = claims.iter().filter(|claim| claim.tokens.first().is_some_and(|it| it == part));
-        let below: Vec<_> = of_part.copied().collect();
+        let below: Vec<_> = claims.iter().filter(|claim| claim.tokens.first().is_some_and(|it| it == part)).collect();
         if let (Some(existing), Some(kind)) = (tree.view().get(part), schema.pod.child(part)) {
             judge_part(existing, given, kind, 1, &below);
         }
@@ -145,11 +186,16 @@ fn judge_part(existing: View<'_>, given: View<'_>, kind: &Type, depth: usize, cl
         return;
     }
     if let Type::List { item, keys } = kind {
-        let there: HashMap<_, _> = existing.items().map(|item| (item.key(keys), item)).collect();
-        for given in given.items() {
-            let key = given.key(keys);
-            if let (Some(claims), Some(existing)) = (below.get(&*key), there.get(&key)) {
-                judge_part(*existing, given, item, depth + 1, claims);
+        let (there, given) = (by_key(existing, keys), by_key(given, keys));
+        for (key, given) in given {
+            match (below.get(&*key), there.get(&key).map(Vec::as_slice), given.as_slice()) {
+                (Some(claims), Some([existing]), [given]) => judge_part(*existing, *given, item, depth + 1, claims),
+                // Of a name that is there more than once all are the template's, or none is.
+                (Some(claims), Some(existing), given) if existing.len() == given.len() => {
+                    let is_there = existing.iter().zip(given).all(|(existing, given)| equals(*existing, *given, item));
+                    claims.iter().for_each(|claim| claim.holds.set(claim.holds.get() || is_there));
+                }
+                _ => {}
             }
         }
     } else {
@@ -159,4 +205,10 @@ fn judge_part(existing: View<'_>, given: View<'_>, kind: &Type, depth: usize, cl
             }
         }
     }
+}
+
+fn by_key<'v>(list: View<'v>, keys: &[String]) -> HashMap<Cow<'v, str>, Vec<View<'v>>> {
+    let mut items: HashMap<_, Vec<_>> = HashMap::new();
+    list.items().for_each(|item| items.entry(item.key(keys)).or_default().push(item));
+    items
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::contains::lacking;
 use super::context::Context;
+use crate::image::stand_in;
 use crate::json::View;
 use crate::schema::Schema;
 use crate::template::Template;
@@ -29,14 +30,17 @@ impl Context<'_> {
         let is_other = |field: &str| match (field, varying(field)) {
             ("image", part) => {
                 let (image, asked) = (existing.text("image"), given.text("image"));
-                let goes_on = part.and_then(|part| self.is_made_of(template, &image, pod.written(part)));
-                !goes_on.unwrap_or_else(|| self.may_have_image(template, &image, &asked))
+                let written = part.and_then(|part| pod.written(part));
+                let is_made = written.and_then(|written| self.is_made_of(template, &image, &written));
+                !is_made.unwrap_or_else(|| self.may_have_image(template, &image, &asked))
             }
             (_, Some(part)) if part.items().len() == given.list(field).count() => {
                 let words = existing.list(field).zip(given.list(field)).zip(part.items());
-                let mut words = words.map(|((existing, given), part)| match pod.varies_with_pod(part) {
-                    true => existing.string().is_some_and(|it| it.starts_with(pod.written(part)[0])),
-                    false => existing.string() == given.string(),
+                let mut words = words.map(|((existing, given), part)| {
+                    match pod.written(part).filter(|_| pod.varies_with_pod(part)) {
+                        Some(written) => existing.string().is_some_and(|it| is_text_around(&it, &written)),
+                        None => existing.string() == given.string(),
+                    }
                 });
                 existing.list(field).count() != part.items().len() || !words.all(|is_same| is_same)
             }
@@ -76,6 +80,13 @@ impl Context<'_> {
             field => !field.ends_with("Probe") || existing.get(field).is_some(),
         })
     }
+}
+
+/// Whether these stand in a text in this order, the first at its beginning and the last at its end.
+fn is_text_around(text: &str, written: &[&str]) -> bool {
+    let [first, middle @ .., last] = written else { return written.iter().all(|it| text == *it) };
+    let Some(inner) = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
+    stand_in(inner, middle)
 }
 
 /// Whether a volume is as a template gives it, as far as this does not vary with the pod.

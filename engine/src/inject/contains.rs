@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::json::{Kind, Member, View};
-use crate::quantity::Quantity;
 use crate::schema::{Object, Scalar, ScalarKind, Type};
 
 /// What the API server fills in, by type and field. Source: kubernetes pkg/apis/core/v1/defaults.go.
@@ -49,10 +48,9 @@ pub(super) fn equals(existing: View<'_>, wanted: View<'_>, kind: &Type) -> bool 
 /// Whether an existing value holds all of a wanted one.
 pub(super) fn contains(existing: View<'_>, wanted: View<'_>, kind: &Type) -> bool {
     match (kind, existing.kind(), wanted.kind()) {
-        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), Kind::String(existing), _) => wanted
-            .quantity()
-            .zip(Quantity::parse(&existing).ok())
-            .is_some_and(|(wanted, existing)| wanted.cmp(&existing).is_eq()),
+        (Type::Scalar(Scalar { kind: ScalarKind::Quantity, .. }), ..) => {
+            wanted.quantity().zip(existing.quantity()).is_some_and(|(wanted, existing)| wanted.cmp(&existing).is_eq())
+        }
         (Type::Object(object), Kind::Object, Kind::Object) => lacking(existing, wanted, object).next().is_none(),
         (Type::Map(kind), Kind::Object, Kind::Object) => wanted
             .members()
@@ -90,7 +88,8 @@ pub(super) fn lacking<'v>(
     wanted: View<'v>,
     object: &'v Object,
 ) -> impl Iterator<Item = Cow<'v, str>> {
-    let is_lacking = move |field: &str, part: View<'_>| match (existing.get(field), object.fields.get(field)) {
+    let there = move |field: &str| existing.get(field).filter(|value| !matches!(value.kind(), Kind::Null));
+    let is_lacking = move |field: &str, part: View<'_>| match (there(field), object.fields.get(field)) {
         (existing, Some(Type::Map(kind))) if object.name == "ResourceRequirements" && field == "requests" => {
             // The API server takes a limit for the request that is not there.
             let limits = wanted.get("limits");
@@ -104,11 +103,14 @@ pub(super) fn lacking<'v>(
         }
         // What a newer Kubernetes knows, an older API server has dropped.
         (_, None) => false,
-        // An emptyDir says something by being there.
-        _ if field == "emptyDir" => true,
+        // An emptyDir says something by being there, where anything else is.
+        _ if field == "emptyDir" => !part.says_nothing() || existing.members().count() > 1,
         _ => !(part.says_nothing() || is_zero(object, field, part) || is_filled_in(object, field, part)),
     };
-    wanted.members().filter(move |it| is_lacking(&it.name, it.value)).map(|it| it.name)
+    wanted
+        .members()
+        .filter(move |it| !matches!(it.value.kind(), Kind::Null) && is_lacking(&it.name, it.value))
+        .map(|it| it.name)
 }
 
 fn is_filled_in(object: &Object, field: &str, value: View<'_>) -> bool {
@@ -121,6 +123,9 @@ fn is_zero(object: &Object, field: &str, value: View<'_>) -> bool {
     let is_zero = match &*object.name {
         "Probe" => field != "terminationGracePeriodSeconds" && value.integer() == Some(0),
         "ContainerPort" => field == "hostPort" && value.integer() == Some(0),
+        "AWSElasticBlockStoreVolumeSource" | "GCEPersistentDiskVolumeSource" => {
+            field == "partition" && value.integer() == Some(0)
+        }
         _ => false,
     };
     is_zero || value.is_text("")

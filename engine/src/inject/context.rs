@@ -49,8 +49,8 @@ impl<'a> Context<'a> {
         may_stand_for(image, asked, template.image_mirrors.iter().chain(self.image_mirrors))
     }
 
-    /// The same where a template says how the other starts and ends; `None` where that does not tell its registry.
-    pub(super) fn is_made_of(&self, template: &Template, image: &str, written: [&str; 2]) -> Option<bool> {
+    /// The same where a template says what is written out of the other; `None` where that does not tell its registry.
+    pub(super) fn is_made_of(&self, template: &Template, image: &str, written: &[&str]) -> Option<bool> {
         is_made_of(image, written, template.image_mirrors.iter().chain(self.image_mirrors))
     }
 

@@ -5,9 +5,11 @@ use std::mem;
 
 use super::Injection;
 use super::compare::is_copy_of_volume;
-use super::contains::contains;
+use super::contains::{contains, equals};
 use super::pod::LISTS;
 use super::render::Rendered;
+use super::select;
+use super::token::is_no_token;
 use crate::json::{By, Node};
 use crate::names::NO_TOKEN;
 use crate::schema::Schema;
@@ -53,6 +55,8 @@ impl<'a> Injection<'a> {
             tree.opened_list(list).iter().find(|item| item.is_named(name)).filter(|item| item.by == By::Copy(number))
         };
         let (context, template) = (&self.context, rendered.template);
+        let requires = !select::required(self.namespace).is_empty();
+        let kind = Schema::get().spec.item("volumes");
         let mut containers = LISTS.into_iter().flat_map(|list| given.view().list(list).map(move |it| (list, it)));
         let has_containers = containers.all(|(list, container)| {
             existing(list, &container.text("name"))
@@ -62,7 +66,10 @@ impl<'a> Injection<'a> {
             && given.view().list("volumes").all(|volume| {
                 let name = volume.text("name");
                 rendered.shares(&name)
-                    || existing("volumes", &name).is_some_and(|it| is_copy_of_volume(template, it.view(), volume))
+                    || existing("volumes", &name).is_some_and(|it| match requires {
+                        true => equals(it.view(), volume, kind),
+                        false => is_copy_of_volume(template, it.view(), volume),
+                    })
             })
             && (has_fixed(template, &LISTS) || has_mounts(&rendered, tree))
     }
@@ -109,7 +116,8 @@ fn mark<'a>(tree: &mut Node<'a>, template: &Template, from: By, to: By) {
         let names = template.pod.spec.iter().flat_map(|spec| spec.fixed_names(list));
         let no_token = (list == "volumes" && template.withholds_token).then_some(NO_TOKEN);
         for name in names.chain(no_token).filter(|name| list != "volumes" || !shares.contains(name)) {
-            let item = pod.list(list).iter_mut().find(|item| item.by == from && item.is_named(name));
+            let is_it = |item: &Node<'_>| item.is_named(name) && (name != NO_TOKEN || is_no_token(item.view()));
+            let item = pod.list(list).iter_mut().find(|item| item.by == from && is_it(item));
             item.into_iter().for_each(|item| item.by = to);
         }
     }

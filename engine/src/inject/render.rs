@@ -134,32 +134,28 @@ pub(super) fn render<'a>(
             let warning = format!("template \"{}\": app[{at}] names no container of this pod", template.name);
             rendered.warnings.push(warning);
         }
-        // What was overridden once comes back with the API server's defaults in it, and would never look done.
-        // What is made of a container would be made of itself. All else is made again of what is required: a status proves
-        // nothing of that.
-        let reads_pod = !entry.holes.iter().all(Hole::reads_only_parameters);
-        let is_seen = |it: &Container<'_, '_>| {
-            is_copied && reads_pod || (reads_pod || !required) && seen_before.contains(&*it.name)
-        };
-        let containers = named.filter(|it| !(entry.overrides && is_seen(it)));
-        render_entry(&mut rendered, at, entry, containers, activation)?;
+        // What was overridden once comes back with the API server's defaults in it, and would never look done. Of what is
+        // required a status proves nothing, and of a copy nothing is recorded.
+        let is_seen = |it: &Container<'_, '_>| entry.overrides && (is_copied || seen_before.contains(&*it.name));
+        let containers = named.filter(|it| required || is_copied || !is_seen(it));
+        render_entry(&mut rendered, at, entry, containers.map(|it| (it, is_seen(it))), activation)?;
     }
     Ok(rendered)
 }
 
-/// What an entry of `app` adds to each of these containers.
+/// What an entry of `app` adds to each of these containers; with each stands whether it had that once.
 fn render_entry<'o, 'a: 'o>(
     rendered: &mut Rendered<'a>,
     at: usize,
     entry: &'a AppEntry,
-    containers: impl Iterator<Item = &'o Container<'o, 'a>>,
+    containers: impl Iterator<Item = (&'o Container<'o, 'a>, bool)>,
     activation: &Activation<'_>,
 ) -> Result<(), Refusal> {
     let template = rendered.template;
     let set = if entry.uses_presets { activation.parameters.set } else { Numbers::ALL };
     // What reads nothing but parameters is evaluated once.
     let (mut holds, mut shared) = (None, None);
-    for container in containers {
+    for (container, is_seen) in containers {
         let activation = Activation { container: Some(container.node), ..*activation };
         // An entry without an expression costs something, too.
         activation.begin_evaluation().map_err(|limit| {
@@ -180,7 +176,9 @@ fn render_entry<'o, 'a: 'o>(
             }
         }
         let fill = |is_shared: bool| {
-            let is_wanted = |hole: &Hole| hole.is_open(set) && hole.reads_only_parameters() == is_shared;
+            let is_left = |hole: &Hole| !is_seen || !hole.varies_with_pod();
+            let is_wanted =
+                |hole: &Hole| hole.is_open(set) && hole.reads_only_parameters() == is_shared && is_left(hole);
             fill(&entry.holes, is_wanted, &activation, activation.parameters).map_err(|errors| {
                 let Refusal { reason, message } = render_problem(template, errors);
                 Refusal::new(reason, format!("{message} (for container {})", shown(&container.name)))
@@ -194,7 +192,7 @@ fn render_entry<'o, 'a: 'o>(
         rendered.app.push(RenderedApp {
             list: container.list,
             name: container.name.clone(),
-            fragment: &entry.container,
+            fragment: if is_seen { &entry.again } else { &entry.container },
             shared,
             own,
             set,

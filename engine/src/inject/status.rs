@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Outcome, Reason};
 use crate::json::node::Change;
-use crate::json::{By, Fragment, Node};
+use crate::json::{By, Fragment, Node, View};
 use crate::names::{OUTCOME, SAFE_TO_EVICT, STATUS};
 use crate::rules::across::DEFAULTS;
 use crate::schema::{Schema, Type};
@@ -128,7 +128,7 @@ impl<'a> Status<'a> {
         status.failures = failures.collect();
         for record in &mut status.templates {
             record.added.retain(|added| can_be_added(added));
-            record.replaced.retain(|(replaced, _)| can_be_replaced(replaced));
+            record.replaced.retain(|(replaced, was)| can_be_replaced(replaced, was));
         }
         // We write one for each thing that a template added. Whoever writes more wants to keep us busy.
         let replaced: usize = status.templates.iter().map(|record| record.replaced.len()).sum();
@@ -170,21 +170,17 @@ impl<'a> Status<'a> {
         self.failures.get(template).copied().filter(|_| !self.is_empty())
     }
 
-    /// Marks in the pod what earlier calls added and replaced, but for what is `wrong`, by the number of the record and the
+    /// Marks in the pod what earlier calls added and replaced, but for what is wrong, by the number of the record and the
     /// place. What is recorded as added and is not there comes back.
-    pub(super) fn mark(&'a self, pod: &mut Node<'a>, wrong: &HashSet<(u16, &str)>) -> HashSet<&'a str> {
-        let records = self.templates.iter().zip(0..);
-        let marks = records.flat_map(|(record, number)| {
-            let mark = move |place: &'a str, was| {
-                let by = if wrong.contains(&(number, place)) { By::Pod } else { By::Earlier(number) };
-                Mark { place, tokens: tokens(place), by, was, is_found: Cell::new(false) }
-            };
-            let added = record.added.iter().map(move |place| mark(place, None));
-            added.chain(record.replaced.iter().map(move |(place, was)| mark(place, Some(was))))
-        });
-        let mut marks: Vec<Mark<'a>> = marks.collect();
-        // What one has not brought another may have.
-        marks.sort_by_key(|mark| mark.by != By::Pod);
+    pub(super) fn mark(&'a self, pod: &mut Node<'a>, is_wrong: impl Fn(usize, &str) -> bool) -> HashSet<&'a str> {
+        let mut marks: Vec<Mark<'a>> = Vec::new();
+        for (number, record) in self.templates.iter().enumerate() {
+            let added = record.added.iter().map(|place| (place, None));
+            let replaced = record.replaced.iter().map(|(place, was)| (place, Some(was)));
+            marks.extend(added.chain(replaced).filter(|(place, _)| !is_wrong(number, place)).map(|(place, was)| {
+                Mark { place, tokens: tokens(place), by: By::Earlier(number as u16), was, is_found: Cell::new(false) }
+            }));
+        }
         mark(pod, &Schema::get().pod, 0, &marks.iter().collect::<Vec<_>>());
         // Our own two annotations are additions, too.
         for key in [STATUS, OUTCOME] {
@@ -238,10 +234,6 @@ impl<'a> Mark<'a> {
     fn put_on(&self, node: &mut Node<'a>) {
         self.is_found.set(true);
         match self.was {
-            _ if self.by == By::Pod => {
-                node.by = By::Pod;
-                node.change = Change::None;
-            }
             None => node.by = self.by,
             // The first to replace something knows what the pod had.
             Some(was) if node.by == By::Pod => {
@@ -253,13 +245,17 @@ impl<'a> Mark<'a> {
     }
 }
 
-/// Whether a template can have replaced what is there: some fields of the spec, and an annotation that grows.
-fn can_be_replaced(pointer: &str) -> bool {
+/// Whether a template can have replaced such a value there: some fields of the spec, where they had the API server's default,
+/// and an annotation that grows.
+fn can_be_replaced(pointer: &str, was: &Fragment) -> bool {
     let tokens = tokens(pointer);
     match tokens.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["metadata", "annotations", key] => *key == SAFE_TO_EVICT,
         ["spec", "terminationGracePeriodSeconds"] => true,
-        ["spec", field] => DEFAULTS.iter().any(|(name, _)| name == field),
+        ["spec", field] => {
+            let was = View::fragment(was).as_text();
+            DEFAULTS.iter().any(|(name, default)| name == field && was.as_deref() == Some(*default))
+        }
         _ => false,
     }
 }
@@ -344,7 +340,7 @@ mod tests {
             {"name": "a", "added": ["/metadata/labels/a", "/metadata/annotations/a~1b~0c", "/metadata/annotations/a~01b"]},
             {"name": "b", "added": ["/spec/containers/web/env/A", "/spec/containers/web/ports/80~1TCP"]},
         ]));
-        assert!(status.mark(&mut pod, &HashSet::new()).is_empty());
+        assert!(status.mark(&mut pod, |_, _| false).is_empty());
         let expected = [
             "0 /metadata/labels/a",
             "0 /metadata/labels/a",
@@ -361,7 +357,7 @@ mod tests {
     #[test]
     fn pillions_own_annotations_are_marked_whatever_the_status_says() {
         let (mut pod, status) = (pod(), Status::default());
-        status.mark(&mut pod, &HashSet::new());
+        status.mark(&mut pod, |_, _| false);
         let annotations = pod.find(&["metadata".to_owned(), "annotations".to_owned()]).expect("annotations");
         assert_eq!(&*annotations, r#"{"a/b~c":"1","a~1b":"1","own":"1"}"#);
     }
@@ -388,7 +384,7 @@ mod tests {
         ];
         let mut pod = pod();
         let status = status(&json!([{"name": "a", "added": missing}]));
-        assert_eq!(status.mark(&mut pod, &HashSet::new()), HashSet::from(missing));
+        assert_eq!(status.mark(&mut pod, |_, _| false), HashSet::from(missing));
         assert_eq!(marked(&pod, ""), [""; 0]);
     }
 
@@ -409,7 +405,7 @@ mod tests {
         ];
         let mut pod = pod();
         let status = status(&json!([{"name": "a", "added": places, "replaced": places.map(|place| (place, "x"))}]));
-        assert!(status.mark(&mut pod, &HashSet::new()).is_empty());
+        assert!(status.mark(&mut pod, |_, _| false).is_empty());
         assert_eq!(marked(&pod, ""), [""; 0]);
     }
 
@@ -420,7 +416,7 @@ mod tests {
             {"name": "a", "replaced": [["/spec/dnsPolicy", "ClusterFirst"]]},
             {"name": "b", "added": ["/spec/hostname"], "replaced": [["/spec/dnsPolicy", "Default"], ["/spec/hostname", "own"]]},
         ]));
-        assert!(status.mark(&mut pod, &HashSet::new()).is_empty());
+        assert!(status.mark(&mut pod, |_, _| false).is_empty());
         assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#""ClusterFirst""#));
         assert_eq!(found(&pod, "hostname"), None, "it was added and then replaced");
         assert!(pod.patch().is_empty());
@@ -433,9 +429,9 @@ mod tests {
             ["/spec/containers/web/image", "x"], ["/metadata/labels/own", "x"], ["/spec/gone", "x"], ["/spec/priority", 1],
             ["/spec/schedulerName", "x"], ["/spec/dnsPolicy", {"x": []}],
         ]}]));
-        assert!(status.mark(&mut pod, &HashSet::new()).is_empty(), "what was replaced and is gone does not come back");
-        assert_eq!(marked(&pod, ""), ["0 /spec/dnsPolicy"]);
-        assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#"{"x":[]}"#));
+        assert!(status.mark(&mut pod, |_, _| false).is_empty(), "what was replaced and is gone does not come back");
+        assert_eq!(marked(&pod, ""), [""; 0]);
+        assert_eq!(found(&pod, "dnsPolicy").as_deref(), Some(r#""None""#), "it is no default that stood there");
         assert!(pod.patch().is_empty());
     }
 }

@@ -44,3 +44,8 @@ pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
     let mount = || Fragment::fixed(json!({"name": name, "readOnly": true, "mountPath": TOKEN_PATH}));
     mounted.iter().any(|of| **of == *name).then(mount)
 }
+
+/// Whether a volume is the one that covers the token; an older version brought one that is not in memory.
+pub(super) fn is_no_token(volume: View<'_>) -> bool {
+    volume.get("emptyDir").is_some() && volume.members().count() == 2
+}

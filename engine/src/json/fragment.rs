@@ -188,6 +188,23 @@ impl Fragment {
         Fragment { shape, preset, ..self.clone() }
     }
 
+    /// The members of an object, and of those that are lists the items, that are to be kept.
+    pub(crate) fn keep(&self, is_kept: &dyn Fn(&Fragment) -> bool) -> Fragment {
+        if is_kept(self) {
+            return self.clone();
+        }
+        let members = self.members().iter().filter_map(|(name, part)| {
+            let items = || part.items().iter().filter(|item| is_kept(item)).cloned().collect();
+            let kept = match &part.shape {
+                _ if is_kept(part) => part.clone(),
+                Shape::List(_) => Fragment::new(Shape::List(items())),
+                _ => return None,
+            };
+            Some((name.clone(), kept))
+        });
+        Fragment { may_be_empty: self.may_be_empty, ..Fragment::new(Shape::Object(members.collect())) }
+    }
+
     /// What it is as long as only these parameters are set, if that is known.
     pub(crate) fn preset(&self, set: Numbers) -> Option<&Preset> {
         self.preset.as_deref().filter(|preset| !set.affect(preset.reads))

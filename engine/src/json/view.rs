@@ -384,8 +384,14 @@ impl<'t> View<'t> {
             // A sysctl, of which Kubernetes publishes no key.
             (Kind::Object, Some(name)) if self.get("value").is_some() && self.members().count() == 2 => name,
             _ => {
-                // The API server has an order of its own.
-                let mut item = self.to_value();
+                // The API server has an order of its own, and omits what says nothing.
+                let mut item = match self.kind() {
+                    Kind::Object => {
+                        let members = self.members().filter(|it| !it.value.says_nothing());
+                        members.map(|it| (it.name.into_owned(), it.value.to_value())).collect()
+                    }
+                    _ => self.to_value(),
+                };
                 item.sort_all_objects();
                 item.to_string().into()
             }

@@ -313,6 +313,7 @@ fn parse_app_entry(fields: &Fields<'_>, scope: &Scope<'_>) -> (AppEntry, Node) {
         globs,
         when: parse_when(fields, scope),
         overrides: fields.boolean("override").unwrap_or_default(),
+        again: container.clone(),
         container,
         holes: compiler.holes.into(),
         uses_presets: false,

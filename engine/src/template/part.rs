@@ -206,9 +206,17 @@ impl Hole {
         &self.place
     }
 
-    /// What its value starts and ends with, as far as that is written out.
-    pub(crate) fn written(&self) -> [&str; 2] {
-        [self.parts.first(), self.parts.last()].map(|part| if let Some(Part::Text(text)) = part { text } else { "" })
+    /// What is written out of its value: the text before the first expression, that between each two, and that behind the
+    /// last, each of which may be empty.
+    pub(crate) fn written(&self) -> Vec<&str> {
+        let mut written = vec![""];
+        for part in &self.parts {
+            match (part, written.last_mut()) {
+                (Part::Text(text), Some(last)) => *last = text,
+                _ => written.push(""),
+            }
+        }
+        written
     }
 
     /// Whether its value can differ between two pods of one namespace with the same parameters.

@@ -55,6 +55,10 @@ impl<'a> Merge<'_, 'a> {
         } else {
             found.iter().all(|presence| *presence == Presence::There)
         };
+        // Then nothing that a status says of the required template holds.
+        if self.rendered.required && found.contains(&Presence::InConflict) {
+            return;
+        }
         for volume in volumes {
             self.volume(spec, volume, path);
         }
@@ -215,8 +219,7 @@ impl<'a> Merge<'_, 'a> {
             return self.note_kept(path, owner, is_there);
         }
         let is_same = || match &*name {
-            // An older version brought one that is not in memory.
-            NO_TOKEN => existing.view().get("emptyDir").is_some(),
+            NO_TOKEN => token::is_no_token(existing.view()),
             _ if self.rendered.required => equals(existing.view(), given.view(), kind),
             _ => is_copy_of_volume(self.rendered.template, existing.view(), given.view()),
         };
