@@ -20,6 +20,7 @@ mod token;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
+use std::mem;
 
 use self::context::Context;
 pub use self::merge::MERGE_RULES;
@@ -99,10 +100,14 @@ impl Selection<'_> {
             copied: Vec::new(),
             volumes: HashSet::new(),
         };
-        if !is_believed {
+        // It is as if what this takes was never evaluated.
+        let budget = mem::take(&mut injection.budget);
+        if is_believed {
+            injection.copied = injection.mark_copies(&mut tree);
+        } else {
             injection.mark_what_is_claimed(&mut tree);
         }
-        injection.mark_copies(&mut tree);
+        injection.budget = budget;
         let outcomes =
             rendered.iter().zip(0..).map(|(cell, number)| injection.apply(number, cell, &mut tree)).collect();
         let decision = Decision {
@@ -195,15 +200,16 @@ impl<'a> Injection<'a> {
         render::render(template, &parameters, digest, knows, &own, &activation).map_err(failed)
     }
 
-    /// What a template that the pod asks for gives it, whatever its guard and an earlier call say; and whether the guard
-    /// holds.
+    /// What a template that the pod asks for gives it, whatever its guard and an earlier call say; and whether the pod is one
+    /// for it.
     fn render_regardless(&self, name: &str, tree: &Node<'a>) -> Option<(Rendered<'a>, bool)> {
         let template = self.catalog.template(name, &self.namespace.name)?;
         select::admits(template, self.namespace).ok()?;
         let parameters = select::parameters(template, self.pod, self.namespace).ok()?;
         let own: Vec<_> = pod::own_containers(tree).collect();
         let activation = self.activation(&parameters, tree);
-        let guard_holds = render::guard_holds(template, &activation).unwrap_or_default();
+        let guard_holds = RunsOn::of_author(tree).suits(template, false).is_ok()
+            && render::guard_holds(template, &activation).unwrap_or_default();
         let rendered = render::render(template, &parameters, Cow::default(), Known::default(), &own, &activation);
         Some((rendered.ok()?, guard_holds))
     }

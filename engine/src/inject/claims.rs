@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::cell::{Cell, LazyCell};
 use std::collections::{HashMap, HashSet};
-use std::mem;
 
 use super::Injection;
 use super::contains::equals;
@@ -35,12 +34,10 @@ struct Wrong<'a> {
 }
 
 impl<'a> Injection<'a> {
-    /// Passes to the pod what only a status calls a template's.
+    /// Marks what earlier calls brought, as far as it is not only a status that says so, and what the pod is a copy of.
     pub(super) fn mark_what_is_claimed(&mut self, tree: &mut Node<'a>) {
         // What one template gives can depend on what another one did not bring.
         const MOST_TIMES: usize = 4;
-        // It is as if this was never evaluated.
-        let budget = mem::take(&mut self.budget);
         let records = &self.context.status.templates;
         let mut wrong: Vec<Wrong<'_>> = records.iter().map(|_| Wrong::default()).collect();
         let mut is_settled = false;
@@ -52,18 +49,18 @@ impl<'a> Injection<'a> {
                 break;
             }
         }
-        self.budget = budget;
         let is_wrong = |number: usize, place: &str| {
             !is_settled || wrong[number].refuted.contains(place) || wrong[number].unguarded.contains(place)
         };
-        *tree = self.marked_tree(is_wrong);
+        (*tree, self.copied) = self.marked_tree(is_wrong);
     }
 
-    /// The pod with marks on what the status says, but for what is wrong.
-    fn marked_tree(&self, is_wrong: impl Fn(usize, &str) -> bool) -> Node<'a> {
+    /// The pod with marks on what the status says, but for what is wrong, and on what nothing is recorded of.
+    fn marked_tree(&self, is_wrong: impl Fn(usize, &str) -> bool) -> (Node<'a>, Vec<u16>) {
         let (mut tree, _) = self.pod.tree().expect("the pod was opened before");
         self.context.status.mark(&mut tree, is_wrong);
-        tree
+        let copied = self.mark_copies(&mut tree);
+        (tree, copied)
     }
 
     /// What is wrong of a record, where this is so of the others. What its template gives is not what its own guard is about.
@@ -78,7 +75,7 @@ impl<'a> Injection<'a> {
         if claims.is_empty() {
             return Wrong::default();
         }
-        let tree = self.marked_tree(|of, place| {
+        let (tree, _) = self.marked_tree(|of, place| {
             wrong[of].refuted.contains(place) || of != number && wrong[of].unguarded.contains(place)
         });
         let by = By::Earlier(number as u16);
@@ -112,7 +109,13 @@ impl<'a> Injection<'a> {
         let given = LISTS.into_iter().flat_map(|list| spec.list(list).map(move |given| (list, given)));
         let (there, others): (Vec<_>, Vec<_>) = given.partition(|(list, given)| runs(list, *given));
         let there: HashSet<_> = there.iter().map(|(list, given)| (*list, given.text("name"))).collect();
-        if others.is_empty() {
+        let kind = Schema::get().spec.item("volumes");
+        let has_volume = |given: View<'_>| {
+            let name = given.text("name");
+            let mut there = tree.view().get("spec").into_iter().flat_map(|spec| spec.list("volumes"));
+            rendered.shares(&name) || there.any(|it| it.text("name") == name && equals(it, given, kind))
+        };
+        if others.is_empty() && spec.list("volumes").all(has_volume) {
             judge_all(claims, rendered, [metadata, spec], tree);
         }
         for claim in claims {

@@ -38,6 +38,13 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a template that the namespace requires brought something.
+    pub(super) fn is_of_required(&self, by: By) -> bool {
+        let number = self.name(by).and_then(|name| self.names.iter().position(|it| it == name));
+        let rendered = number.and_then(|number| self.rendered[number].get());
+        rendered.is_some_and(|rendered| rendered.required)
+    }
+
     /// Whether a template added something in an earlier call that is not there any more.
     pub(super) fn is_missing(&self, template: &str, pointer: &str) -> bool {
         self.missing.contains(pointer)

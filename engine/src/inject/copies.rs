@@ -1,8 +1,6 @@
 //! A copy of an injected pod that lost Pillion's annotations. What it has of a template is found by comparison, and counts as
 //! the template's: neither expressions nor `app` see it.
 
-use std::mem;
-
 use super::Injection;
 use super::compare::is_copy_of_volume;
 use super::contains::{contains, equals};
@@ -16,8 +14,8 @@ use crate::schema::Schema;
 use crate::template::Template;
 
 impl<'a> Injection<'a> {
-    /// Marks what the pod has of its templates, as far as nothing is recorded of it.
-    pub(super) fn mark_copies(&mut self, tree: &mut Node<'a>) {
+    /// Marks what the pod has of its templates, as far as nothing is recorded of it. Gives their numbers.
+    pub(super) fn mark_copies(&self, tree: &mut Node<'a>) -> Vec<u16> {
         let (catalog, namespace) = (self.catalog, &self.namespace.name);
         let templates = self
             .context
@@ -26,22 +24,16 @@ impl<'a> Injection<'a> {
             .zip(0..)
             .filter_map(|(name, number)| Some((number, catalog.template(name, namespace)?)));
         let copied: Vec<_> = templates.filter(|(_, template)| has_all_names_of(template, tree)).collect();
-        if copied.is_empty() {
-            return;
-        }
         // What one brought, the expressions of the others did not see either.
         for (number, template) in &copied {
             mark(tree, template, By::Pod, By::Copy(*number));
         }
-        // It is as if this was never evaluated.
-        let budget = mem::take(&mut self.budget);
         let (copied, others): (Vec<_>, Vec<_>) =
             copied.into_iter().partition(|(number, _)| self.has_all(*number, tree));
-        self.budget = budget;
-        self.copied = copied.into_iter().map(|(number, _)| number).collect();
         for (number, template) in others {
             mark(tree, template, By::Copy(number), By::Pod);
         }
+        copied.into_iter().map(|(number, _)| number).collect()
     }
 
     /// Whether the pod has what a template gives it: containers and volumes, and what its containers mount of these where a

@@ -198,7 +198,8 @@ impl<'a> Merge<'_, 'a> {
     /// Both the pod and the template have a value here: the existing one wins, unless the template overrides it. `keys` are
     /// those of a list's item.
     fn resolve(&mut self, existing: &mut Node<'a>, given: Node<'a>, kind: &Type, keys: &[String], path: &Path<'_>) {
-        if self.overrides {
+        // What is required is not for others to replace.
+        if self.overrides && (self.rendered.required || !self.context.is_of_required(existing.by)) {
             let here = path.pointer();
             let is_recorded = self.overridden.contains(&*here) || self.is_ours(existing.by);
             if self.room.take_entry(&here, given.size(), is_recorded) {

@@ -47,5 +47,6 @@ pub(super) fn mount_of_token(pod: View<'_>) -> Option<Fragment> {
 
 /// Whether a volume is the one that covers the token; an older version brought one that is not in memory.
 pub(super) fn is_no_token(volume: View<'_>) -> bool {
-    volume.get("emptyDir").is_some() && volume.members().count() == 2
+    let is_bare = |source: View<'_>| source.members().all(|it| it.name == "medium");
+    volume.get("emptyDir").is_some_and(is_bare) && volume.members().count() == 2
 }
