@@ -195,6 +195,17 @@ const PLACES: &[(&str, &[&str])] = &[
     ("nothing that belongs", &["PodSpec"]),
     ("all containers are HostProcess", &["WindowsSecurityContextOptions"]),
     ("annotations of seccomp", &["ObjectMeta.annotations"]),
+    (
+        "a profile of seccomp",
+        &[
+            "ObjectMeta.annotations",
+            "SeccompProfile",
+            "AppArmorProfile",
+            "PodSecurityContext.seccompProfile",
+            "SecurityContext.seccompProfile",
+            "SecurityContext.appArmorProfile",
+        ],
+    ),
     ("who requests a resource", &["ResourceRequirements.requests", "ResourceRequirements.limits"]),
     ("a claim that", &["ResourceRequirements", "ResourceClaim.name"]),
     ("no two regular containers", &["ContainerPort.hostPort"]),

@@ -47,6 +47,7 @@ pub(super) const ACROSS: &[Rule] = &[
     ("nothing that belongs to another operating system than the pod's, and a `stopSignal` only where it has one", windows::judge_os),
     ("all containers are HostProcess containers of Windows, on the node's network, or none is", windows::judge_host_process),
     ("annotations of seccomp and AppArmor name profiles, and containers of the pod; a deletion cost is a number, and tolerations are a JSON list of them", annotations::judge),
+    ("a profile of seccomp or AppArmor is the same in its annotation and in its field", annotations::judge_profiles),
     ("who requests a resource that cannot be shared out limits it as well, and who asks for huge pages asks for cpu or memory", amounts::judge_partners),
     ("a claim that a container names is one of the pod's", amounts::judge_claims),
     ("no two regular containers have one port of the node (`hostPort`), and no container has one of these twice", ports::judge_host_ports),

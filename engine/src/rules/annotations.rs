@@ -46,6 +46,57 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
     }
 }
 
+/// A profile that stands in an annotation and in a field is the same. Source: validateSeccompAnnotationsAndFields and
+/// validateAppArmorAnnotationsAndFieldsMatchOnCreate.
+pub(super) fn judge_profiles(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
+    let annotations = parts.metadata.get("annotations").unwrap_or(View::NOTHING);
+    let pod_profile = profile_of(parts.spec, "seccompProfile");
+    if let (Some(annotation), Some(profile)) = (annotations.get(SECCOMP_POD), pod_profile)
+        && is_other_profile(annotation, profile)
+    {
+        let place = place.member("securityContext");
+        report.add(&place.member("seccompProfile"), profile, OTHER_PROFILE);
+    }
+    let is_for_windows = parts.spec.get("os").is_some_and(|os| os.text("name") == "windows");
+    for container in containers(parts.spec) {
+        let name = container.name();
+        let mut compare = |prefix: &str, field: &str| {
+            let own = profile_of(container.tree, field);
+            let Some(annotation) = annotations.get(&format!("{prefix}{name}")) else { return };
+            // An API server makes a field of an annotation for AppArmor, unless that is empty.
+            let inherited = || profile_of(parts.spec, field).filter(|_| prefix == APP_ARMOR && annotation.is_empty());
+            let Some(profile) = own.or_else(inherited) else { return };
+            if is_other_profile(annotation, profile) {
+                container.at(place, |place| {
+                    report.add(&place.member("securityContext").member(field), profile, OTHER_PROFILE);
+                });
+            }
+        };
+        compare(SECCOMP, "seccompProfile");
+        if !is_for_windows {
+            compare(APP_ARMOR, "appArmorProfile");
+        }
+    }
+}
+
+const OTHER_PROFILE: &str = "must be the profile that the annotation for it names; remove one of them";
+
+fn profile_of<'t>(whole: View<'t>, field: &str) -> Option<View<'t>> {
+    whole.get("securityContext")?.get(field)
+}
+
+/// Whether what templates brought of an annotation and a field does not fit the other.
+fn is_other_profile(annotation: View<'_>, profile: View<'_>) -> bool {
+    let named = annotation.string().unwrap_or_default();
+    let is_same = match &*profile.text("type") {
+        "Unconfined" => named == "unconfined",
+        "RuntimeDefault" => ["runtime/default", "docker/default"].contains(&&*named),
+        "Localhost" => named.strip_prefix("localhost/").is_some_and(|path| path == profile.text("localhostProfile")),
+        _ => true,
+    };
+    !is_same && (annotation.is_new() || profile.is_touched())
+}
+
 /// Source: kubernetes pkg/apis/core/helper, GetDeletionCostFromPodAnnotations.
 fn is_cost(text: &str) -> bool {
     text.parse::<i32>().is_ok() && !text.starts_with('+') && (text == "0" || !text.starts_with('0'))
