@@ -9,7 +9,7 @@ use super::report::{Place, Report};
 use super::table::OF_PODS;
 use super::volumes::is_inside;
 use super::walk::Walk;
-use crate::json::{Kind, Tape, View};
+use crate::json::{Kind, Member, Tape, View};
 use crate::schema::Schema;
 
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -49,32 +49,30 @@ pub(super) fn judge(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
 /// A profile that stands in an annotation and in a field is the same. Source: validateSeccompAnnotationsAndFields and
 /// validateAppArmorAnnotationsAndFieldsMatchOnCreate.
 pub(super) fn judge_profiles(report: &mut Report, parts: &Parts<'_>, place: &Place<'_>) {
-    let annotations = parts.metadata.get("annotations").unwrap_or(View::NOTHING);
-    let pod_profile = profile_of(parts.spec, "seccompProfile");
-    if let (Some(annotation), Some(profile)) = (annotations.get(SECCOMP_POD), pod_profile)
-        && is_other_profile(annotation, profile)
-    {
-        let place = place.member("securityContext");
-        report.add(&place.member("seccompProfile"), profile, OTHER_PROFILE);
-    }
+    let Some(annotations) = parts.metadata.get("annotations") else { return };
     let is_for_windows = parts.spec.get("os").is_some_and(|os| os.text("name") == "windows");
-    for container in containers(parts.spec) {
-        let name = container.name();
-        let mut compare = |prefix: &str, field: &str| {
-            let own = profile_of(container.tree, field);
-            let Some(annotation) = annotations.get(&format!("{prefix}{name}")) else { return };
-            // An API server makes a field of an annotation for AppArmor, unless that is empty.
-            let inherited = || profile_of(parts.spec, field).filter(|_| prefix == APP_ARMOR && annotation.is_empty());
-            let Some(profile) = own.or_else(inherited) else { return };
-            if is_other_profile(annotation, profile) {
+    for Member { name: key, value: annotation, .. } in annotations.members() {
+        if key == SECCOMP_POD {
+            if let Some(profile) = other_profile(annotation, profile_of(parts.spec, "seccompProfile")) {
+                report.add(&place.member("securityContext").member("seccompProfile"), profile, OTHER_PROFILE);
+            }
+            continue;
+        }
+        let (name, field) = match (key.strip_prefix(SECCOMP), key.strip_prefix(APP_ARMOR)) {
+            (Some(name), _) => (name, "seccompProfile"),
+            (_, Some(name)) if !is_for_windows => (name, "appArmorProfile"),
+            _ => continue,
+        };
+        // An API server makes a field of an annotation for AppArmor, unless that is empty.
+        let is_inherited = field == "appArmorProfile" && annotation.is_empty();
+        for container in containers(parts.spec).filter(|container| container.name() == name) {
+            let inherited = || profile_of(parts.spec, field).filter(|_| is_inherited);
+            let profile = profile_of(container.tree, field).or_else(inherited);
+            if let Some(profile) = other_profile(annotation, profile) {
                 container.at(place, |place| {
                     report.add(&place.member("securityContext").member(field), profile, OTHER_PROFILE);
                 });
             }
-        };
-        compare(SECCOMP, "seccompProfile");
-        if !is_for_windows {
-            compare(APP_ARMOR, "appArmorProfile");
         }
     }
 }
@@ -85,16 +83,20 @@ fn profile_of<'t>(whole: View<'t>, field: &str) -> Option<View<'t>> {
     whole.get("securityContext")?.get(field)
 }
 
-/// Whether what templates brought of an annotation and a field does not fit the other.
-fn is_other_profile(annotation: View<'_>, profile: View<'_>) -> bool {
+/// The profile of a field, if that is not the one that the annotation names, and templates brought one of the two.
+fn other_profile<'t>(annotation: View<'_>, profile: Option<View<'t>>) -> Option<View<'t>> {
     let named = annotation.string().unwrap_or_default();
-    let is_same = match &*profile.text("type") {
-        "Unconfined" => named == "unconfined",
-        "RuntimeDefault" => ["runtime/default", "docker/default"].contains(&&*named),
-        "Localhost" => named.strip_prefix("localhost/").is_some_and(|path| path == profile.text("localhostProfile")),
-        _ => true,
-    };
-    !is_same && (annotation.is_new() || profile.is_touched())
+    profile.filter(|profile| {
+        let is_same = match &*profile.text("type") {
+            "Unconfined" => named == "unconfined",
+            "RuntimeDefault" => ["runtime/default", "docker/default"].contains(&&*named),
+            "Localhost" => {
+                named.strip_prefix("localhost/").is_some_and(|path| path == profile.text("localhostProfile"))
+            }
+            _ => true,
+        };
+        !is_same && (annotation.is_new() || profile.is_touched())
+    })
 }
 
 /// Source: kubernetes pkg/apis/core/helper, GetDeletionCostFromPodAnnotations.
