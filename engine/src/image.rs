@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use crate::text::stand_in;
+
 /// A registry, or a part of one, that has copies of the images of others: `mirror.example.com/docker-hub`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ImageMirror(String);
@@ -107,12 +109,6 @@ pub(crate) fn may_stand_for<'m>(image: &str, asked: &str, mirrors: impl Iterator
     image.has_version_of(&asked, str::eq) && image.is_in(asked.host, |it| it == path || it == asked.path, mirrors)
 }
 
-/// Whether these stand in a text, in this order.
-pub(crate) fn stand_in(text: &str, written: &[&str]) -> bool {
-    let mut rest = text;
-    written.iter().all(|part| rest.split_once(part).map(|(_, behind)| rest = behind).is_some())
-}
-
 /// The same where only a part of what is asked for is known: the texts around its expressions, in order; `None` where the
 /// first does not tell the registry.
 pub(crate) fn is_made_of<'m>(
@@ -147,7 +143,7 @@ pub(crate) fn is_made_of<'m>(
         rest.extend(name);
     }
     let end = rest.pop().unwrap_or_default();
-    let is_end = image.without_digest.strip_suffix(end).is_some_and(|name| stand_in(name, &rest));
+    let is_end = image.without_digest.strip_suffix(end).is_some_and(|name| stand_in(name, rest));
     let is_end = is_end && digest.is_none_or(|digest| image.digest == Some(digest));
     Some(is_start && is_end)
 }

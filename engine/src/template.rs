@@ -23,6 +23,7 @@ use crate::image::ImageMirror;
 use crate::json::Fragment;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
+use crate::text::stand_around;
 
 /// A template that was accepted.
 #[derive(Debug)]
@@ -151,14 +152,7 @@ impl Glob {
     fn matches(&self, name: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else { return self.0 == name };
         let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-        let Some(mut inner) = name.strip_prefix(first).and_then(|name| name.strip_suffix(last)) else { return false };
-        middle.split('*').all(|part| match inner.find(part) {
-            Some(at) => {
-                inner = &inner[at + part.len()..];
-                true
-            }
-            None => false,
-        })
+        stand_around(name, first, middle.split('*'), last)
     }
 }
 

@@ -48,6 +48,18 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// Whether these stand in a text, in this order.
+pub(crate) fn stand_in<'p>(text: &str, parts: impl IntoIterator<Item = &'p str>) -> bool {
+    let mut rest = text;
+    parts.into_iter().all(|part| rest.split_once(part).map(|(_, behind)| rest = behind).is_some())
+}
+
+/// The same, with the first at the beginning of the text and the last at its end.
+pub(crate) fn stand_around<'p>(text: &str, first: &str, middle: impl IntoIterator<Item = &'p str>, last: &str) -> bool {
+    let inner = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last));
+    inner.is_some_and(|inner| stand_in(inner, middle))
+}
+
 /// The beginning of an expression, in one line.
 pub(crate) fn excerpt(source: &str) -> String {
     const LONGEST: usize = 160;

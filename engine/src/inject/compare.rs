@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::contains::lacking;
 use super::context::Context;
-use crate::image::stand_in;
 use crate::json::View;
 use crate::schema::Schema;
 use crate::template::Template;
+use crate::text::stand_around;
 
 /// Other webhooks may add to a container, but none of them changes these.
 const PROGRAM: &[&str] = &["image", "command", "args", "restartPolicy"];
@@ -38,7 +38,7 @@ impl Context<'_> {
                 let words = existing.list(field).zip(given.list(field)).zip(part.items());
                 let mut words = words.map(|((existing, given), part)| {
                     match pod.written(part).filter(|_| pod.varies_with_pod(part)) {
-                        Some(written) => existing.string().is_some_and(|it| is_text_around(&it, &written)),
+                        Some(written) => existing.string().is_some_and(|it| is_made_of(&it, &written)),
                         None => existing.string() == given.string(),
                     }
                 });
@@ -82,11 +82,12 @@ impl Context<'_> {
     }
 }
 
-/// Whether these stand in a text in this order, the first at its beginning and the last at its end.
-fn is_text_around(text: &str, written: &[&str]) -> bool {
-    let [first, middle @ .., last] = written else { return written.iter().all(|it| text == *it) };
-    let Some(inner) = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
-    stand_in(inner, middle)
+/// Whether a text is one with expressions between these.
+fn is_made_of(text: &str, written: &[&str]) -> bool {
+    match written {
+        [first, middle @ .., last] => stand_around(text, first, middle.iter().copied(), last),
+        _ => false,
+    }
 }
 
 /// Whether a volume is as a template gives it, as far as this does not vary with the pod.
