@@ -7,10 +7,10 @@ FUZZ_SECONDS ?= 60
 # Most of the time the tests that drive a cluster wait for it.
 export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: help build demo test test-all lint audit bench schema docs golden crds manifests fuzz
+.PHONY: help build demo test test-all cluster-images cluster-up cluster-down e2e e2e-all lint audit bench schema docs golden crds manifests fuzz
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build the program
 	cargo build --locked
@@ -27,6 +27,23 @@ test: ## Run all tests, those against a real API server on its newest version
 test-all: test ## Run all tests, and those against a real API server on its oldest version too
 	tests/controlplane/build.sh target $(firstword $(KUBERNETES))
 	PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: chart::taken cluster:: events:: final_check:: validation::
+
+cluster-images: ## Build the images that the tests on a real node need, and the node
+	tests/cluster/build.sh target $(lastword $(KUBERNETES))
+
+cluster-up: ## Start a real node, with all that it runs (needs root; see tests/cluster/README.md)
+	tests/cluster/build.sh target $(lastword $(KUBERNETES))
+	tests/cluster/up.sh target $(lastword $(KUBERNETES))
+	@echo 'it runs: tests/cluster/in kubectl get pods --all-namespaces'
+
+cluster-down: ## End that node
+	tests/cluster/down.sh target
+
+e2e: ## Run the tests on a real node, started for them, or with USE_EXISTING_CLUSTER=true on your cluster
+	tests/cluster/test.sh target $(lastword $(KUBERNETES)) e2e::
+
+e2e-all: ## As e2e, and all of the cookbook and the bad days
+	tests/cluster/test.sh target $(lastword $(KUBERNETES)) e2e:: e2e_all::
 
 lint: ## Check format and lints
 	cargo fmt --all --check

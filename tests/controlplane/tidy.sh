@@ -17,4 +17,5 @@ for module in $(sed -n 's/^[[:space:]]*\(k8s\.io\/[a-z0-9-]*\) v0\.0\.0\( .*\)\{
   go mod edit -replace "$module=$module@v0.${version#1.}"
 done
 go get -tool "go.etcd.io/etcd/server/v3@$etcd" "k8s.io/kubernetes/cmd/kube-apiserver@v$version" \
-  "k8s.io/kubernetes/cmd/kube-controller-manager@v$version" "k8s.io/kubernetes/cmd/kubectl@v$version"
+  "k8s.io/kubernetes/cmd/kube-controller-manager@v$version" "k8s.io/kubernetes/cmd/kube-scheduler@v$version" \
+  "k8s.io/kubernetes/cmd/kubelet@v$version" "k8s.io/kubernetes/cmd/kubectl@v$version"

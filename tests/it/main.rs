@@ -10,6 +10,8 @@ mod cookbook;
 mod dev;
 mod docs;
 mod drain;
+mod e2e;
+mod e2e_all;
 mod events;
 mod examples;
 mod explain;

@@ -1,11 +1,12 @@
 //! What happens when nobody answers is for each namespace to say: in one with `pillion.dev/failure-policy: fail` pods wait.
 
 use std::path::Path;
-use std::thread::{scope, sleep};
+use std::thread::sleep;
 use std::time::Instant;
 
-use super::reinstall::{Ends, LEARN, Load, Outcome};
+use super::reinstall::LEARN;
 use super::*;
+use crate::harness::load::{Load, Outcome};
 use crate::harness::namespace::Calls;
 use crate::harness::process::Folder;
 use crate::harness::tools;
@@ -126,27 +127,19 @@ fn no_pod_is_refused_or_bare_while_one_webhook_becomes_two_and_back() {
     ship(&cluster, &namespaces.each_ref());
     installed.leader();
 
-    let loads: [Load; 2] = Default::default();
-    scope(|scope| {
-        let _ends = loads.each_ref().map(Ends);
-        for (load, here) in loads.iter().zip(&namespaces) {
-            for _ in 0..8 {
-                scope.spawn(|| load.run(here));
-            }
+    let loads = namespaces.each_ref().map(|here| Load::begin(here, 80));
+    // What the first upgrade has given, the second must not take away.
+    for step in [&["upgrade"][..], &["upgrade"], &["rollback", "1"], &["upgrade"]] {
+        let begun = Instant::now();
+        installed.helm(step);
+        sleep(LEARN);
+        for (load, name) in loads.iter().zip(["shop", "bank"]) {
+            let pods = load.since(begun);
+            assert!(pods.len() > 50, "only {} pods in {name}", pods.len());
+            let others = pods.iter().filter(|outcome| **outcome != Outcome::Injected).count();
+            assert_eq!(others, 0, "of {} pods in {name} during {step:?}", pods.len());
         }
-        // What the first upgrade has given, the second must not take away.
-        for step in [&["upgrade"][..], &["upgrade"], &["rollback", "1"], &["upgrade"]] {
-            let begun = Instant::now();
-            installed.helm(step);
-            sleep(LEARN);
-            for (load, name) in loads.iter().zip(["shop", "bank"]) {
-                let pods = load.since(begun);
-                assert!(pods.len() > 50, "only {} pods in {name}", pods.len());
-                let others = pods.iter().filter(|outcome| **outcome != Outcome::Injected).count();
-                assert_eq!(others, 0, "of {} pods in {name} during {step:?}", pods.len());
-            }
-        }
-    });
+    }
     assert!(strict_calls(&cluster).allowed > 0.0, "the second webhook was called");
 }
 
@@ -157,21 +150,15 @@ fn no_pod_is_refused_while_a_release_goes_whose_webhooks_went_first() {
     let bank = cluster.namespace("bank", &STRICT);
     ship(&cluster, &[&bank]);
 
-    let load = Load::default();
-    scope(|scope| {
-        let _ends = Ends(&load);
-        for _ in 0..8 {
-            scope.spawn(|| load.run(&bank));
-        }
-        let begun = Instant::now();
-        cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "pillion"], "").succeeded();
-        // Sooner than in a cluster, where they drain: Helm deletes the Deployment first.
-        installed.replicas().iter().for_each(|replica| installed.kill(replica));
-        installed.helm(&["uninstall"]);
-        sleep(LEARN);
-        let pods = load.since(begun);
-        assert!(pods.len() > 50, "only {} pods", pods.len());
-        assert!(!pods.contains(&Outcome::Refused), "{pods:?}");
-        assert_eq!(pods.last(), Some(&Outcome::Bare), "nobody is asked any more");
-    });
+    let load = Load::begin(&bank, 80);
+    let begun = Instant::now();
+    cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "pillion"], "").succeeded();
+    // Sooner than in a cluster, where they drain: Helm deletes the Deployment first.
+    installed.replicas().iter().for_each(|replica| installed.kill(replica));
+    installed.helm(&["uninstall"]);
+    sleep(LEARN);
+    let pods = load.since(begun);
+    assert!(pods.len() > 50, "only {} pods", pods.len());
+    assert!(!pods.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))), "{pods:?}");
+    assert_eq!(pods.last(), Some(&Outcome::Bare), "nobody is asked any more");
 }

@@ -45,8 +45,13 @@ impl Authority {
 
     /// A certificate for 127.0.0.1.
     pub(crate) fn issue(&self) -> Identity {
+        self.issue_for("127.0.0.1")
+    }
+
+    /// A certificate for one host.
+    pub(crate) fn issue_for(&self, host: &str) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address is a subject name");
+        let params = CertificateParams::new([host.to_owned()]).expect("a host is a subject name");
         let certificate = params.signed_by(&key, &self.0).expect("the authority signs");
         Identity { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
     }

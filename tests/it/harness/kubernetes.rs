@@ -1,5 +1,7 @@
 //! A client of the API server: JSON in, JSON out, and the warnings.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use ureq::Agent;
 
@@ -11,12 +13,19 @@ const JSON: &str = "application/json";
 pub(crate) struct Kubernetes {
     agent: Agent,
     server: String,
-    bearer: String,
+    /// Nothing where a proxy says who asks.
+    bearer: Option<String>,
 }
 
 impl Kubernetes {
     pub(crate) fn new(server: &str, authority_pem: &str, token: &str) -> Kubernetes {
-        Kubernetes { agent: http::agent(authority_pem), server: server.to_owned(), bearer: format!("Bearer {token}") }
+        let bearer = Some(format!("Bearer {token}"));
+        Kubernetes { agent: http::agent(authority_pem), server: server.to_owned(), bearer }
+    }
+
+    /// The API server behind a `kubectl proxy`, which has the rights of its kubeconfig.
+    pub(crate) fn behind_proxy(address: SocketAddr) -> Kubernetes {
+        Kubernetes { agent: http::agent(""), server: format!("http://{address}"), bearer: None }
     }
 
     /// Any path, e.g. `/openapi/v3/api/v1`.
@@ -27,7 +36,10 @@ impl Kubernetes {
 
     /// As `get`, but `None` when the server does not take the connection.
     pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
-        let request = self.agent.get(format!("{}{path}", self.server)).header("authorization", &self.bearer);
+        let mut request = self.agent.get(format!("{}{path}", self.server));
+        if let Some(bearer) = &self.bearer {
+            request = request.header("authorization", bearer);
+        }
         http::read(request.call().ok()?).into()
     }
 
@@ -62,7 +74,8 @@ impl Kubernetes {
 
     #[track_caller]
     fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Answer {
-        let headers = [("authorization", self.bearer.as_str()), ("content-type", content_type)];
+        let mut headers = vec![("content-type", content_type)];
+        headers.extend(self.bearer.as_deref().map(|bearer| ("authorization", bearer)));
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http::send(&self.agent, method, &format!("{}{path}", self.server), &headers, body.as_bytes())
     }

@@ -10,6 +10,7 @@ use super::http::Answer;
 use super::kubernetes::Kubernetes;
 use super::metrics::Metrics;
 
+#[derive(Clone)]
 pub(crate) struct Namespace {
     api: Kubernetes,
     name: String,

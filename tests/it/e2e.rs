@@ -1,0 +1,72 @@
+//! Pillion in a real cluster, with a node that runs pods: `make e2e`.
+
+mod cookbook;
+mod install;
+mod promises;
+mod rollout;
+mod workloads;
+
+use std::fs;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::harness::node::node;
+
+/// Whether Pillion is installed as the chart's own values have it. Tests that leave it so share it.
+static RELEASE: RwLock<bool> = RwLock::new(false);
+
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/pillion");
+
+/// Pillion as the chart's own values have it, for as long as this is held.
+#[track_caller]
+pub(crate) fn pillion() -> RwLockReadGuard<'static, bool> {
+    loop {
+        let installed = RELEASE.read().unwrap_or_else(PoisonError::into_inner);
+        if *installed {
+            return installed;
+        }
+        drop(installed);
+        let mut installed = RELEASE.write().unwrap_or_else(PoisonError::into_inner);
+        if !*installed {
+            install(&[]);
+            *installed = true;
+        }
+    }
+}
+
+/// The release for a test that changes it.
+pub(crate) struct Alone(RwLockWriteGuard<'static, bool>);
+
+/// Waits until nobody else needs Pillion.
+pub(crate) fn alone() -> Alone {
+    Alone(RELEASE.write().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        *self.0 = false;
+    }
+}
+
+/// `helm upgrade --install` with the chart's own values and those that flags set, until all replicas are ready. The
+/// namespace has the strictest level of Pod Security.
+#[track_caller]
+pub(crate) fn install(flags: &[&str]) {
+    node().apply(
+        r#"{"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "pillion", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}"#,
+    );
+    helm(&[&["upgrade", "--install", "pillion", CHART, "--reset-values", "--wait", "--timeout=2m"], flags].concat());
+}
+
+/// Helm, in the release's namespace.
+#[track_caller]
+pub(crate) fn helm(arguments: &[&str]) -> String {
+    node().helm(&[arguments, &["--namespace=pillion"]].concat())
+}
+
+/// A file of `tests/cluster/manifests/`.
+#[track_caller]
+pub(crate) fn manifest(name: &str) -> String {
+    let file = format!("{}/tests/cluster/manifests/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file}: {e}"))
+}

@@ -1,0 +1,1 @@
+//! More of Pillion in a real cluster than every change is tried with: `make e2e-all`.
