@@ -32,6 +32,7 @@ cluster-images: ## Build the images that the tests on a real node need, and the 
 	tests/cluster/build.sh target $(lastword $(KUBERNETES))
 
 cluster-up: ## Start a real node, with all that it runs (needs root; see tests/cluster/README.md)
+	tests/tools/build.sh target
 	tests/cluster/build.sh target $(lastword $(KUBERNETES))
 	tests/cluster/up.sh target $(lastword $(KUBERNETES))
 	@echo 'it runs: tests/cluster/in kubectl get pods --all-namespaces'
