@@ -29,11 +29,11 @@ test-all: test ## Run all tests, and those against a real API server on its olde
 	PILLION_TEST_KUBERNETES=$(firstword $(KUBERNETES)) cargo test --locked --all-features --test it -- apiserver:: chart::taken cluster:: events:: final_check:: validation::
 
 cluster-images: ## Build the images that the tests on a real node need, and the node
-	tests/cluster/build.sh target $(lastword $(KUBERNETES))
+	tests/cluster/build.sh target $(lastword $(KUBERNETES)) core
 
 cluster-up: ## Start a real node, with all that it runs (needs root; see tests/cluster/README.md)
 	tests/tools/build.sh target
-	tests/cluster/build.sh target $(lastword $(KUBERNETES))
+	tests/cluster/build.sh target $(lastword $(KUBERNETES)) core
 	tests/cluster/up.sh target $(lastword $(KUBERNETES))
 	@echo 'it runs: tests/cluster/in kubectl get pods --all-namespaces'
 
@@ -41,10 +41,10 @@ cluster-down: ## End that node
 	tests/cluster/down.sh target
 
 e2e: ## Run the tests on a real node, started for them, or with USE_EXISTING_CLUSTER=true on your cluster
-	tests/cluster/test.sh target $(lastword $(KUBERNETES)) e2e::
+	tests/cluster/test.sh target $(lastword $(KUBERNETES)) core e2e::
 
 e2e-all: ## As e2e, and all of the cookbook and the bad days
-	tests/cluster/test.sh target $(lastword $(KUBERNETES)) e2e:: e2e_all::
+	tests/cluster/test.sh target $(lastword $(KUBERNETES)) all e2e:: e2e_all::
 
 lint: ## Check format and lints
 	cargo fmt --all --check

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Builds the node of the tests and its images into TARGET/cluster: ./build.sh TARGET VERSION
+# Builds the node of the tests and its images into TARGET/cluster: ./build.sh TARGET VERSION SET...
 #
 # Needs what README.md says. Kubernetes comes from tests/controlplane, VERSION is one of its; the container runtime from the module in runtime/; the
-# images from Pillion's own Dockerfile and from images/. What was built from the same files is left alone.
+# images from Pillion's own Dockerfile and from images/SET. What was built from the same files is left alone.
 set -euo pipefail
-target=${1:?usage: build.sh TARGET VERSION} version=${2:?usage: build.sh TARGET VERSION}
+target=${1:?usage: build.sh TARGET VERSION SET...} version=${2:?usage: build.sh TARGET VERSION SET...}
 mkdir -p "$target/cluster/"{bin,images,stage,stamps}
 target=$(cd "$target" && pwd)
 out=$target/cluster
@@ -68,9 +68,11 @@ tag=$(sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$repository/char
   -out "$out/images/pillion.tar" "ghcr.io/pillion-dev/pillion:$tag"
 
 # What the tests run beside it.
-if stale images images/* pack/main.go ../controlplane/"${version%.*}"/go.mod; then
-  images/stage.sh "$out/stage" "$version"
-  sed -n "s|^FROM .* AS \\(.*\\)$|localhost/\\1:1=\\1|p" images/Dockerfile |
-    xargs "$out/bin/pack" -file images/Dockerfile -context "$out/stage" -out "$out/images/tests.tar"
-  built images
-fi
+for set in "${@:3}"; do
+  if stale "images-$set" images/"$set"/* images/debian.sh pack/main.go; then
+    images/"$set"/stage.sh "$out/stage" "$version"
+    sed -n 's|^FROM .* AS \(.*\)$|localhost/\1:1=\1|p' images/"$set"/Dockerfile |
+      xargs "$out/bin/pack" -file images/"$set"/Dockerfile -context "$out/stage" -out "$out/images/$set.tar"
+    built "images-$set"
+  fi
+done

@@ -1,11 +1,13 @@
 #!/bin/bash
-# Runs the tests that need a real cluster: ./test.sh TARGET VERSION FILTER...
+# Runs the tests that need a real cluster: ./test.sh TARGET VERSION SET FILTER...
+# SET is core, or all for those of e2e_all too.
 #
 # On the node of TARGET/cluster, started for them unless it runs; with USE_EXISTING_CLUSTER=true on the cluster of the
 # current kubeconfig, whose nodes have the images of TARGET/cluster/images.
 set -euo pipefail
-target=${1:?usage: test.sh TARGET VERSION FILTER...} version=${2:?usage: test.sh TARGET VERSION FILTER...}
-shift 2
+target=${1:?usage: test.sh TARGET VERSION SET FILTER...} version=${2:?usage: test.sh TARGET VERSION SET FILTER...}
+set=$3
+shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
@@ -17,7 +19,9 @@ export CARGO_TARGET_DIR=$target
 tests=(cargo test --locked --all-features --test it)
 "${tests[@]}" --no-run
 if [ "${USE_EXISTING_CLUSTER-}" != true ]; then
-  "$here/build.sh" "$target" "$version"
+  sets=(core)
+  [ "$set" != all ] || sets+=(all)
+  "$here/build.sh" "$target" "$version" "${sets[@]}"
   if [ ! -e "$target/cluster/run/pid" ]; then
     trap '"$here/down.sh" "$target"' EXIT
     "$here/up.sh" "$target" "$version"

@@ -13,6 +13,7 @@ use crate::docs::assert_is_written;
 use crate::golden::applied;
 use crate::harness::cookbook::{Recipe, catalog, recipes};
 use crate::harness::pod_security::{self, Level, restricted_container};
+use crate::harness::proven::proofs;
 
 /// The values of the label `pillion.dev/pattern`, in the order of the page.
 const PATTERNS: &[(&str, &str)] = &[
@@ -35,7 +36,8 @@ Templates for what teams put beside their apps. They are in the program (`pillio
 them unless told otherwise) and in [manifests/templates](../manifests/templates): copy the ones that you want into your own
 templates, and change what does not suit you.
 
-Each says which level of the [Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/)
+Each says whether it was proven on a node, with real pods and the program that it is made for, and which level of the
+[Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/)
 a pod passes with it that passed *restricted* without. `cpuRequest`, `cpuLimit`, `memoryRequest` and `memoryLimit` mean the
 same everywhere: what its containers reserve and may use. What that means for autoscaling, Guaranteed pods, quotas and Jobs
 is in [workloads.md](workloads.md).
@@ -131,10 +133,11 @@ fn describe(page: &mut String, recipe: &Recipe) {
     let (name, level) = (&recipe.name, pod_security::level(&recipe.injected_pod()));
     write!(
         page,
-        "\n### {name}\n\n{}\n\nPod Security: *{level}*. [Template](../manifests/templates/{name}.yaml), \
+        "\n### {name}\n\n{}\n\n{}\n\nPod Security: *{level}*. [Template](../manifests/templates/{name}.yaml), \
          [example](../examples/{name}.yaml), [what comes out](../examples/injected/{name}.yaml).\n\n\
          | Parameter | Type | Default | Meaning |\n|---|---|---|---|\n",
         recipe.template.description,
+        proofs().remove(name).unwrap_or_else(|| panic!("tests/cluster/proven.yaml does not speak of {name}")),
     )
     .expect("a string takes it");
     for parameter in recipe.parameters() {

@@ -1,6 +1,6 @@
 //! Pillion in a real cluster, with a node that runs pods: `make e2e`.
 
-mod cookbook;
+pub(crate) mod cookbook;
 mod install;
 mod promises;
 mod rollout;
@@ -9,12 +9,16 @@ mod workloads;
 use std::fs;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use serde_json::Value;
+
+use crate::harness::metrics::Metrics;
+use crate::harness::namespace::Calls;
 use crate::harness::node::node;
 
 /// Whether Pillion is installed as the chart's own values have it. Tests that leave it so share it.
 static RELEASE: RwLock<bool> = RwLock::new(false);
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/pillion");
+pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/pillion");
 
 /// Pillion as the chart's own values have it, for as long as this is held.
 #[track_caller]
@@ -69,4 +73,25 @@ pub(crate) fn helm(arguments: &[&str]) -> String {
 pub(crate) fn manifest(name: &str) -> String {
     let file = format!("{}/tests/cluster/manifests/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+/// Warnings among the events of Pillion's namespace.
+pub(crate) fn warnings() -> Vec<String> {
+    let events = node().api.get("/api/v1/namespaces/pillion/events?fieldSelector=type=Warning").json();
+    let events = events["items"].as_array().into_iter().flatten();
+    events.map(|event| format!("{}: {}", event["involvedObject"]["name"], event["message"])).collect()
+}
+
+/// The pods of Pillion, those that end left out.
+pub(crate) fn replicas() -> Vec<Value> {
+    let mut pods =
+        node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
+    let mut pods = pods["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    pods.retain(|pod| pod["metadata"].get("deletionTimestamp").is_none());
+    pods
+}
+
+/// What the API server has counted of the calls to Pillion.
+pub(crate) fn calls() -> Calls {
+    Calls::of(&Metrics::parse(&node().api.get("/metrics").text()), "pods.pillion.dev")
 }

@@ -1,1 +1,5 @@
-//! More of Pillion in a real cluster than every change is tried with: `make e2e-all`.
+//! More of Pillion in a real cluster than each change is tried with: `make e2e-all`.
+
+mod bad_days;
+mod cookbook;
+mod releases;

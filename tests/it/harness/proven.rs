@@ -1,0 +1,60 @@
+//! Which templates of the cookbook were seen to do what they promise on a node, and with which programs:
+//! `tests/cluster/proven.yaml`.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::Mutex;
+use std::{env, fs};
+
+use serde::Deserialize;
+
+/// What is known of a template.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Proof {
+    Proven { program: String, version: String, package: String },
+    Not { not: String },
+}
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/proven.yaml");
+
+impl fmt::Display for Proof {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Proof::Proven { program, version, package } => {
+                write!(formatter, "Proven on a node: with {program} {version}, from {package}.")
+            }
+            Proof::Not { not } => write!(formatter, "Not proven on a node: {not}"),
+        }
+    }
+}
+
+/// Every template that is spoken of, by name.
+pub(crate) fn proofs() -> BTreeMap<String, Proof> {
+    let text = fs::read_to_string(FILE).unwrap_or_else(|e| panic!("{FILE}: {e}"));
+    serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{FILE}: {e}"))
+}
+
+/// A test has seen a template do what it promises. `UPDATE_DOCS=1` writes that down.
+#[track_caller]
+pub(crate) fn proven(template: &str, program: &str, version: &str, package: &str) {
+    static WRITES: Mutex<()> = Mutex::new(());
+    // As in `redis_exporter, version v1.45.0 (branch: …)`.
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit() && c != '.').map(|number| number.trim_matches('.'));
+    let version = numbers.find(|number| number.contains('.')).unwrap_or_else(|| panic!("no version: {version}"));
+    if env::var_os("UPDATE_DOCS").is_none() {
+        return;
+    }
+    let _alone = WRITES.lock().expect("no test panics while it writes");
+    let text = fs::read_to_string(FILE).expect("it was read before");
+    let mut written = String::new();
+    for line in text.lines() {
+        if line.split_once(": ").is_some_and(|(name, _)| name == template) {
+            let proof = format!("{{program: {program}, version: {version}, package: {package}}}");
+            writeln!(written, "{template}: {proof}").expect("a string takes it");
+        } else {
+            writeln!(written, "{line}").expect("a string takes it");
+        }
+    }
+    fs::write(FILE, written).expect("the file is writable");
+}
