@@ -3,9 +3,13 @@
 //! Ready means: reviews are answered, with a certificate that is valid and, before the replica is ready for the first time,
 //! that the webhooks trust. A broken template is in the verbose list, and does not make a replica unready, because the
 //! other templates are still served. Nor does draining, because reviews are answered until its end.
+//!
+//! `/readyz?wait=4` answers as soon as the replica is ready, or after four seconds. The kubelet asks like that, so that a
+//! replica that starts is ready at once, and its pod has no event of a failed probe.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -14,6 +18,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use super::listener::Phase;
 use crate::catalog::CatalogHandle;
@@ -23,6 +28,12 @@ use crate::metrics::Metrics;
 
 /// The most problems of templates that are listed.
 const MAX_PROBLEMS: usize = 100;
+
+/// The longest that `/readyz?wait=` waits.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// How long it waits between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -65,6 +76,14 @@ impl Admin {
             .collect()
     }
 
+    /// Waits until nothing is wrong, or the server drains. What can be wrong is mended in many places, so they are looked at
+    /// again and again.
+    async fn becomes_ready(&self) {
+        while *self.phase.borrow() < Phase::Draining && self.checks().iter().any(|(_, result)| result.is_err()) {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// What is wrong, and does not make the replica unready.
     fn remarks(&self) -> Vec<String> {
         let templates = self
@@ -87,14 +106,19 @@ impl Admin {
 }
 
 async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let parameters: Vec<_> = query.split('&').map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
+    let verbose = parameters.iter().any(|(key, _)| *key == "verbose");
+    let wait = parameters.iter().find(|(key, _)| *key == "wait").and_then(|(_, seconds)| seconds.parse().ok());
+    let wait = Duration::from_secs(wait.unwrap_or(0)).min(MAX_WAIT);
+    // Whether it was in vain or not, `checks` says why.
+    let _ = timeout(wait, admin.becomes_ready()).await;
     let checks = admin.checks();
     let ready = checks.iter().all(|(_, result)| result.is_ok());
     if let Some(trust) = admin.certificate.trust().filter(|_| ready) {
         trust.note_ready();
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let verbose =
-        query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));
     if ready && !verbose {
         return (status, "ok\n").into_response();
     }

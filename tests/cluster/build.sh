@@ -11,7 +11,9 @@ out=$target/cluster
 cd "$(dirname "$0")"
 repository=$(cd ../.. && pwd)
 
-for program in apt-get gcc go ip nsenter openssl pip pkg-config unshare; do
+programs=(apt-get cargo dpkg-deb gcc go ip nsenter openssl pip pkg-config python3 unshare)
+[[ " ${*:3} " != *" all "* ]] || programs+=(mvn)
+for program in "${programs[@]}"; do
   command -v "$program" > /dev/null || missing="${missing-} $program"
 done
 pkg-config --exists libseccomp || missing="${missing-} libseccomp-dev"
@@ -69,7 +71,8 @@ tag=$(sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$repository/char
 
 # What the tests run beside it.
 for set in "${@:3}"; do
-  if stale "images-$set" images/"$set"/* images/debian.sh pack/main.go; then
+  # The files of core are in images of the others, too.
+  if stale "images-$set" images/"$set"/* images/core/* images/debian.sh pack/main.go; then
     images/"$set"/stage.sh "$out/stage" "$version"
     sed -n 's|^FROM .* AS \(.*\)$|localhost/\1:1=\1|p' images/"$set"/Dockerfile |
       xargs "$out/bin/pack" -file images/"$set"/Dockerfile -context "$out/stage" -out "$out/images/$set.tar"

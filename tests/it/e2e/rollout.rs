@@ -1,6 +1,6 @@
 //! What replaces Pillion's pods does not cost a call.
 
-use super::{alone, calls, helm, install};
+use super::{all_ready, alone, calls, helm, install};
 use crate::harness::load::{Load, Outcome};
 use crate::harness::node::node;
 use crate::harness::templates::namespaced;
@@ -18,6 +18,7 @@ fn nothing_is_lost_while_pillion_is_rolled_over() {
     node().kubectl(&["--namespace=pillion", "rollout", "restart", "deployment/pillion"], "").succeeded();
     node().kubectl(&["--namespace=pillion", "rollout", "status", "deployment/pillion", "--timeout=2m"], "").succeeded();
     helm(&["upgrade", "pillion", super::CHART, "--reuse-values", "--set=config.logLevel=debug", "--wait"]);
+    all_ready();
     let asked = load.end();
 
     assert!(asked.len() > 50, "only {} pods", asked.len());

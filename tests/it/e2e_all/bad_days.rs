@@ -11,11 +11,13 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 
-use crate::e2e::{Alone, alone, install, manifest, pillion, replicas};
+use crate::e2e::{all_ready, alone, install, manifest, pillion, replicas};
 use crate::harness::load::{Asked, Load, Outcome};
-use crate::harness::node::{Here, condition, node, until};
+use crate::harness::metrics::Metrics;
+use crate::harness::namespace::Calls;
+use crate::harness::node::{Here, condition, node, own, until};
 use crate::harness::pillion::pod;
-use crate::harness::templates::cluster_wide;
+use crate::harness::templates::namespaced;
 
 struct Day {
     what: &'static str,
@@ -25,6 +27,7 @@ struct Day {
     /// Whether nothing may be lost.
     harmless: bool,
     heals: &'static str,
+    /// Besides those that the counters of the API server say.
     alert: &'static str,
 }
 
@@ -54,17 +57,26 @@ const DAYS: &[Day] = &[
         alert: "",
     },
     Day {
-        what: "A replica deleted",
+        what: "Each replica deleted, one after the other",
         values: &[],
-        strike: || kubectl(&["delete", "pod", name(&replicas()[0])]),
+        strike: || {
+            for replica in replicas() {
+                kubectl(&["delete", "pod", name(&replica)]);
+                all_ready();
+            }
+        },
         harmless: true,
         heals: "the Deployment",
         alert: "",
     },
     Day {
-        what: "The certificate renewed",
+        what: "The certificate renewed, three times",
         values: ROTATION,
-        strike: || sleep(Duration::from_secs(40)),
+        strike: || {
+            for _ in 0..3 {
+                renewal();
+            }
+        },
         harmless: true,
         heals: "nothing to heal",
         alert: "",
@@ -73,21 +85,27 @@ const DAYS: &[Day] = &[
         what: "The leader killed while certificates are renewed",
         values: ROTATION,
         strike: || {
-            sleep(Duration::from_secs(5));
+            renewal();
             kill(&leader());
-            sleep(Duration::from_secs(40));
+            renewal();
+            renewal();
         },
         harmless: false,
         heals: "the kubelet; another replica leads after 15 s at most",
         alert: "",
     },
     Day {
-        what: "A replica killed",
+        what: "Each replica killed, one after the other",
         values: &[],
-        strike: || kill(&replicas()[0]),
+        strike: || {
+            for replica in replicas() {
+                kill(&replica);
+                all_ready();
+            }
+        },
         harmless: false,
         heals: "the kubelet",
-        alert: "PillionFailedOpen, PillionCallsFail",
+        alert: "",
     },
     Day {
         what: "All replicas killed",
@@ -99,15 +117,15 @@ const DAYS: &[Day] = &[
         },
         harmless: false,
         heals: "the kubelet",
-        alert: "PillionFailedOpen, PillionCallsFail",
+        alert: "",
     },
     Day {
-        what: "A replica out of memory",
+        what: "Each replica out of memory, one after the other",
         values: &["--set=resources.limits.memory=64Mi,resources.requests.memory=32Mi"],
-        strike: exhaust,
+        strike: || replicas().iter().for_each(exhaust),
         harmless: false,
         heals: "the kubelet; give it more memory",
-        alert: "PillionFailedOpen, PillionCallsFail",
+        alert: "",
     },
     Day {
         what: "containerd ended on the node",
@@ -128,7 +146,11 @@ const DAYS: &[Day] = &[
     Day {
         what: "The Secret with the certificate deleted",
         values: &[],
-        strike: || kubectl(&["delete", "secret", "pillion-certs"]),
+        strike: || {
+            kubectl(&["delete", "secret", "pillion-certs"]);
+            until("the Secret to be there again", || (node().api.get(SECRET).status == 200).then_some(()));
+            sleep(Duration::from_secs(5));
+        },
         harmless: true,
         heals: "the leader writes it back",
         alert: "PillionCertificatesReset, if it goes on",
@@ -179,16 +201,17 @@ fn end_part(name: &str) {
     sleep(Duration::from_secs(10));
 }
 
-/// Waits until two replicas are ready, and none is on its way out.
-fn all_ready() {
-    until("two ready replicas", || {
-        let pods =
-            node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
-        let pods = pods["items"].as_array()?.clone();
-        let ready = pods.iter().filter(|pod| condition(pod, "Ready") == Some("True")).count();
-        (pods.len() == 2 && ready == 2).then_some(())
+/// Waits until another certificate is in the Secret.
+fn renewal() {
+    let certificate = || node().api.get(SECRET).json()["data"]["tls.crt"].as_str().map(str::to_owned);
+    let before = certificate();
+    until("the certificate to be renewed", || {
+        let now = certificate();
+        (now.is_some() && now != before).then_some(())
     });
 }
+
+const SECRET: &str = "/api/v1/namespaces/pillion/secrets/pillion-certs";
 
 /// By the Eviction API, which asks the budget.
 fn evict(pod: &str) {
@@ -233,9 +256,8 @@ fn await_restart(before: &Value) {
 }
 
 /// Lowers what one replica may use to what it does use, and has it review large pods until it is killed for it.
-fn exhaust() {
-    let replica = replicas()[0].clone();
-    let id = container_id(&replica);
+fn exhaust(replica: &Value) {
+    let id = container_id(replica);
     let found = Command::new("find").args(["/sys/fs/cgroup/memory", "-type", "d", "-name", id]).output().expect("find");
     let group = String::from_utf8(found.stdout).expect("a path").trim().to_owned();
     let limit = Path::new(&group).join("memory.limit_in_bytes");
@@ -245,16 +267,17 @@ fn exhaust() {
     fs::write(&limit, (used + (64 << 10)).to_string()).expect("a limit may be lowered");
     let mut large = pod("large", "shipper");
     large["spec"]["containers"][0]["env"] = json!([{"name": "LARGE", "value": "x".repeat(1 << 20)}]);
-    let here = node().namespace("large");
+    let here = node().namespace(&format!("large-{}", name(replica)));
     until("the replica to be killed for its memory", || {
         scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| here.namespace.create("v1", "pods?dryRun=All", &large));
             }
         });
-        let now = node().api.get(&format!("/api/v1/namespaces/pillion/pods/{}", name(&replica))).json();
+        let now = node().api.get(&format!("/api/v1/namespaces/pillion/pods/{}", name(replica))).json();
         (now["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] == "OOMKilled").then_some(())
     });
+    all_ready();
 }
 
 fn empty_bundles() {
@@ -297,7 +320,7 @@ impl Lost {
 }
 
 /// Lets a day happen under load, and gives what was lost in the namespace whose pods start bare, and in that whose wait.
-fn live_through(day: &Day, shops: &[Here; 2], _alone: &Alone) -> [Lost; 2] {
+fn live_through(day: &Day, shops: &[Here; 2]) -> [Lost; 2] {
     install(day.values);
     all_ready();
     let loads = shops.each_ref().map(|here| Load::begin(&here.namespace, 10));
@@ -315,24 +338,44 @@ fn live_through(day: &Day, shops: &[Here; 2], _alone: &Alone) -> [Lost; 2] {
     loads.map(|load| Lost::of(&load.end()))
 }
 
+/// The alerts that fire for calls that failed since `before`.
+fn alerts(day: &Day, before: &[Calls; 2]) -> String {
+    let now = both_calls();
+    let grew = |count: fn(&Calls) -> f64| now.iter().zip(before).any(|(now, before)| count(now) > count(before));
+    let failed_open = grew(|calls| calls.failed_open).then_some("PillionFailedOpen");
+    let failed = grew(|calls| calls.failed).then_some("PillionCallsFail");
+    let also = Some(day.alert).filter(|alert| !alert.is_empty());
+    let all: Vec<_> = [failed_open, failed, also].into_iter().flatten().collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+fn both_calls() -> [Calls; 2] {
+    let metrics = Metrics::parse(&node().api.get("/metrics").text());
+    ["pods.pillion.dev", "strict-pods.pillion.dev"].map(|webhook| Calls::of(&metrics, webhook))
+}
+
 #[test]
 #[ignore = "needs a node: make e2e-all"]
 fn what_bad_days_cost() {
-    let alone = alone();
+    let _alone = alone();
+    assert!(own(), "they end processes of the tests' node");
     install(&[]);
-    node().apply(&cluster_wide("shipper", "1").to_string());
     let opted_in = ("pillion.dev/inject", "enabled");
     let shops = [
         node().labelled("open", &[opted_in]),
         node().labelled("strict", &[opted_in, ("pillion.dev/failure-policy", "fail")]),
     ];
+    for here in &shops {
+        here.apply(&namespaced(&here.name, "shipper", "1").to_string());
+    }
 
     let mut table = String::from(
         "| What | Bare | Refused where pods wait | Late | For | What heals it | Alert |\n|---|---|---|---|---|---|---|\n",
     );
     let mut harm = Vec::new();
     for day in DAYS {
-        let [open, strict] = live_through(day, &shops, &alone);
+        let before = both_calls();
+        let [open, strict] = live_through(day, &shops);
         let row = format!(
             "| {} | {} of {} | {} of {} | {} | {:.1} s | {} | {} |",
             day.what,
@@ -343,7 +386,7 @@ fn what_bad_days_cost() {
             open.late + strict.late,
             open.gap.max(strict.gap).as_secs_f64(),
             day.heals,
-            if day.alert.is_empty() { "none" } else { day.alert },
+            alerts(day, &before),
         );
         writeln!(std::io::stderr(), "{row}").expect("stderr is open");
         writeln!(table, "{row}").expect("a string takes all");

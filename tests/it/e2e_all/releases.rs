@@ -4,20 +4,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::e2e::{CHART, alone, calls, helm, install, replicas, warnings};
+use crate::e2e::{CHART, all_ready, alone, calls, helm, install, nothing_is_installed, replicas, warnings};
 use crate::harness::load::{Load, Outcome};
 use crate::harness::node::{Here, node, until};
 use crate::harness::pillion::{names, pod};
-use crate::harness::templates::cluster_wide;
+use crate::harness::templates::namespaced;
 
-/// In which API servers learn that a webhook configuration has changed.
+/// How long API servers may take to apply a changed webhook configuration.
 const LEARN: Duration = Duration::from_secs(1);
 
-/// A namespace whose pods get a template of the whole cluster.
+/// A namespace with the template that the load asks for.
 #[track_caller]
 fn shop(name: &str) -> Here {
     let here = node().namespace(name);
-    node().apply(&cluster_wide("shipper", "1").to_string());
+    here.apply(&namespaced(&here.name, "shipper", "1").to_string());
     here
 }
 
@@ -25,13 +25,6 @@ fn shop(name: &str) -> Here {
 fn all_injected(asked: &[Outcome]) {
     let lost: Vec<_> = asked.iter().filter(|outcome| **outcome != Outcome::Injected).collect();
     assert!(lost.is_empty(), "{} of {}: {:?}", lost.len(), asked.len(), lost[0]);
-}
-
-/// Pillion is not there, and neither is its namespace.
-#[track_caller]
-fn nothing_is_installed() {
-    helm(&["uninstall", "pillion", "--ignore-not-found", "--wait"]);
-    node().kubectl(&["delete", "namespace", "pillion", "--ignore-not-found"], "").succeeded();
 }
 
 #[test]
@@ -48,8 +41,8 @@ fn ten_upgrades_lose_nothing_and_leave_no_warning() {
         let level = if round % 2 == 0 { "debug" } else { "info" };
         install(&["--set=webhook.failurePolicy=Fail", &format!("--set=config.logLevel={level}")]);
     }
+    all_ready();
     let asked: Vec<_> = load.end().into_iter().map(|asked| asked.outcome).collect();
-    until("the last replica to have ended", || (replicas().len() == 2).then_some(()));
     all_injected(&asked);
     assert!(asked.len() > 400, "only {} pods", asked.len());
     let after = calls();
@@ -118,14 +111,15 @@ fn the_manifests_install_without_helm() {
     let here = shop("manifests");
     let made = here.namespace.create_pod(&pod("web", "shipper"));
     assert_eq!(names(&made, "initContainers"), ["shipper"]);
-    node().kubectl(&["delete", "-f", file, "--wait"], "").succeeded();
+    nothing_is_installed();
 }
 
 #[test]
 #[ignore = "needs a node: make e2e-all"]
 fn what_is_uninstalled_leaves_pods_alone() {
     let _alone = alone();
-    install(&[]);
+    // So that it would show if a webhook were left behind.
+    install(&["--set=webhook.failurePolicy=Fail"]);
     let here = shop("uninstalled");
     helm(&["uninstall", "pillion", "--wait"]);
     std::thread::sleep(LEARN);

@@ -1,8 +1,8 @@
-//! Pods that are asked for at a steady rate, however long each takes, and what came of each.
+//! Pods that are created at a steady rate, and what came of each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::{JoinHandle, spawn};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -52,10 +52,11 @@ impl Load {
             ended: Condvar::new(),
             asked: Mutex::default(),
         });
-        // Enough that a call may take some seconds before the next ones are late.
-        let workers = (0..(4 * a_second).min(64)).map(|_| {
+        // Enough for the calls of half a minute, at ten pods a second.
+        let workers = (0..350).map(|_| {
             let (shared, here) = (Arc::clone(&shared), here.clone());
-            spawn(move || shared.ask(&here, a_second))
+            let worker = Builder::new().stack_size(256 << 10).spawn(move || shared.ask(&here, a_second));
+            worker.expect("a thread starts")
         });
         Load { workers: workers.collect(), shared }
     }
@@ -66,7 +67,7 @@ impl Load {
         asked.iter().filter(|asked| asked.at >= moment).map(|asked| asked.outcome.clone()).collect()
     }
 
-    /// Stops to ask, and gives all pods once all are answered.
+    /// Stops asking, and gives all pods once all are answered.
     #[track_caller]
     pub(crate) fn end(mut self) -> Vec<Asked> {
         self.shared.end();

@@ -1,12 +1,13 @@
 //! A real cluster that runs pods: the one of `tests/cluster/`, in whose network the tests then run (`make e2e`), or the one
 //! of the current kubeconfig (`USE_EXISTING_CLUSTER=true`). All goes through its API, so no test can tell them apart.
 
+use std::env;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::thread::panicking;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use super::kubernetes::Kubernetes;
 use super::namespace::Namespace;
 use super::process::Process;
 use super::tools::{self, Ran};
+use super::within;
 
 pub(crate) struct Node {
     pub(crate) api: Kubernetes,
@@ -41,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(crate) fn node() -> &'static Node {
     static NODE: LazyLock<Node> = LazyLock::new(|| {
+        let existing = env::var("USE_EXISTING_CLUSTER").is_ok_and(|value| value == "true");
+        assert!(existing || own(), "these tests change a cluster: run them by make e2e");
         let kubectl = tools::control_plane().expect("kubectl is built").join("kubectl");
         let proxy = Process::start(&kubectl, ["proxy", "--port=0"]);
         let address = proxy.stdout().find("the address of kubectl proxy", |line| {
@@ -49,6 +53,11 @@ pub(crate) fn node() -> &'static Node {
         Node { api: Kubernetes::behind_proxy(address), kubectl, _proxy: proxy }
     });
     &NODE
+}
+
+/// Whether this is the node of `tests/cluster/`, whose processes the tests may end.
+pub(crate) fn own() -> bool {
+    env::var_os("PILLION_NODE").is_some()
 }
 
 impl Node {
@@ -127,6 +136,16 @@ impl Here {
             let pods = self.namespace.get("v1", &format!("pods?labelSelector={label}")).json();
             Some(pods["items"][0]["metadata"]["name"].as_str()?.to_owned())
         })
+    }
+
+    /// The pod of a Job, once the Job is `Complete`, or `Failed`.
+    #[track_caller]
+    pub(crate) fn job(&self, name: &str, ends: &str) -> String {
+        until(&format!("Job {name} to be {ends}"), || {
+            let job = self.namespace.get("batch/v1", &format!("jobs/{name}")).json();
+            (condition(&job, ends) == Some("True")).then_some(())
+        });
+        self.pod_of(&format!("job-name={name}"))
     }
 
     /// What a container has written so far.
@@ -218,15 +237,8 @@ pub(crate) fn followed(process: &Process, text: &str) -> String {
 
 /// As `eventually`, for what pods do.
 #[track_caller]
-pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+pub(crate) fn until<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, probe)
 }
 
 /// The status of a condition.
@@ -235,12 +247,11 @@ pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     conditions.iter().find(|condition| condition["type"] == kind)?["status"].as_str()
 }
 
-/// The status of a container of a pod, of whichever kind it is.
-#[track_caller]
+/// The status of a container of a pod, of whichever kind it is; `null` while the kubelet has said nothing of it.
 pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
     let lists = ["initContainerStatuses", "containerStatuses"].map(|list| pod["status"][list].as_array());
     let mut statuses = lists.into_iter().flatten().flatten();
-    statuses.find(|status| status["name"] == name).unwrap_or_else(|| panic!("no container {name} in {pod}"))
+    statuses.find(|status| status["name"] == name).unwrap_or(&Value::Null)
 }
 
 fn text(value: &Value) -> &str {

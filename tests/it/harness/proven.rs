@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::{env, fs};
 
 use serde::Deserialize;
+use serde_json::json;
 
 /// What is known of a template.
 #[derive(Deserialize)]
@@ -50,7 +51,8 @@ pub(crate) fn proven(template: &str, program: &str, version: &str, package: &str
     let mut written = String::new();
     for line in text.lines() {
         if line.split_once(": ").is_some_and(|(name, _)| name == template) {
-            let proof = format!("{{program: {program}, version: {version}, package: {package}}}");
+            // JSON is YAML, and quotes what looks like a number.
+            let proof = json!({"program": program, "version": version, "package": package});
             writeln!(written, "{template}: {proof}").expect("a string takes it");
         } else {
             writeln!(written, "{line}").expect("a string takes it");

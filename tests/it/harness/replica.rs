@@ -75,7 +75,10 @@ impl Replica {
             name: name.to_owned(),
             webhook,
             admin,
-            probe: container["readinessProbe"]["httpGet"]["path"].as_str().expect("a probe by HTTP").to_owned(),
+            probe: container["readinessProbe"]["httpGet"]["path"]
+                .as_str()
+                .expect("a probe by HTTP")
+                .replace("wait=4", ""),
             ready: AtomicBool::new(false),
             log: Arc::clone(process.stderr()),
             process: Mutex::new(process),
@@ -83,7 +86,7 @@ impl Replica {
         }
     }
 
-    /// Asks as the kubelet would, and remembers the answer.
+    /// Asks as the kubelet would, but does not wait, and remembers the answer.
     pub(crate) fn probe(&self) -> bool {
         let answer = http::try_get(&format!("http://{}{}", self.admin, self.probe));
         let ready = answer.is_some_and(|answer| answer.status == 200);

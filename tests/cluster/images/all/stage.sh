@@ -35,6 +35,19 @@ program age-keygen filippo.io/age/cmd/age-keygen v1.3.2
 program prometheus-config-reloader github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader v0.85.0
 program ratelimit github.com/envoyproxy/ratelimit/src/service_cmd v1.4.1-0.20260122083618-3fb702589d36
 
+# The Collector's builder only writes the source: to tidy its module it would need those of all tests.
+cp collector.yaml "$work/"
+(
+  cd "$work"
+  go run go.opentelemetry.io/collector/cmd/builder@v0.152.0 --config collector.yaml --skip-get-modules --skip-compilation
+  cd build
+  CGO_ENABLED=0 GOFLAGS=-mod=mod go build -ldflags '-s -w' -o "$folder/otelcol" .
+)
+
+../debian.sh "$folder/grpc" base-files base-passwd coreutils dash python3-minimal
+pip install --quiet --no-cache-dir --no-compile --only-binary=:all: --python-version 3.11 --target "$folder/grpc/python" \
+  grpcio==1.85.1 grpcio-tools==1.85.1 googleapis-common-protos==1.76.0
+
 artifact() { # GROUP:NAME:VERSION FILE
   mvn --quiet --batch-mode dependency:copy -Dartifact="$1" -DoutputDirectory="$work" -Dmdep.stripVersion=true
   mv "$work/$(cut -d: -f2 <<< "$1").jar" "$folder/$2"

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 kubernetes=$(cd "../../../controlplane/${version%.*}" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 gcc -Os -static -DVERSION="v$version" -o "$folder/pause" "$kubernetes/build/pause/linux/pause.c"
 
-../debian.sh "$folder/debian" base-files base-passwd bash busybox-static coreutils curl dash grep iptables procps \
+../debian.sh "$folder/debian" base-files base-passwd bash busybox-static coreutils curl dash findutils grep iptables procps \
   prometheus-redis-exporter rclone redis-server rsyslog sed socat stunnel4 tar
 # As its package's own script does.
 ln -s iptables-nft "$folder/debian/usr/sbin/iptables"
