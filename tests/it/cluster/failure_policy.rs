@@ -127,7 +127,7 @@ fn no_pod_is_refused_or_bare_while_one_webhook_becomes_two_and_back() {
     ship(&cluster, &namespaces.each_ref());
     installed.leader();
 
-    let loads = namespaces.each_ref().map(|here| Load::begin(here, 80));
+    let loads = namespaces.each_ref().map(|here| Load::begin(here, 80, 8));
     // What the first upgrade has given, the second must not take away.
     for step in [&["upgrade"][..], &["upgrade"], &["rollback", "1"], &["upgrade"]] {
         let begun = Instant::now();
@@ -150,7 +150,7 @@ fn no_pod_is_refused_while_a_release_goes_whose_webhooks_went_first() {
     let bank = cluster.namespace("bank", &STRICT);
     ship(&cluster, &[&bank]);
 
-    let load = Load::begin(&bank, 80);
+    let load = Load::begin(&bank, 80, 8);
     let begun = Instant::now();
     cluster.kubectl(&["delete", "mutatingwebhookconfiguration", "pillion"], "").succeeded();
     // Sooner than in a cluster, where they drain: Helm deletes the Deployment first.

@@ -17,7 +17,7 @@ fn no_call_fails_once_the_replicas_of_a_new_release_are_ready() {
     cluster.apply(&cluster_wide("shipper", "1").to_string());
     eventually("the first pod", || sidecars(&here, "shipper"));
 
-    let load = Load::begin(&here, 10);
+    let load = Load::begin(&here, 10, 1);
     for round in 0..10 {
         installed.leader();
         // The roles go before the replicas, so that the leader cannot give back the Lease.

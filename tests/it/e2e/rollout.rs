@@ -14,7 +14,7 @@ fn nothing_is_lost_while_pillion_is_rolled_over() {
     here.apply(&namespaced(&here.name, "shipper", "1").to_string());
     let before = calls();
 
-    let load = Load::begin(&here.namespace, 20);
+    let load = Load::begin(&here.namespace, 20, 100);
     node().kubectl(&["--namespace=pillion", "rollout", "restart", "deployment/pillion"], "").succeeded();
     node().kubectl(&["--namespace=pillion", "rollout", "status", "deployment/pillion", "--timeout=2m"], "").succeeded();
     helm(&["upgrade", "pillion", super::CHART, "--reuse-values", "--set=config.logLevel=debug", "--wait"]);

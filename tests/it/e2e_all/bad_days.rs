@@ -323,7 +323,8 @@ impl Lost {
 fn live_through(day: &Day, shops: &[Here; 2]) -> [Lost; 2] {
     install(day.values);
     all_ready();
-    let loads = shops.each_ref().map(|here| Load::begin(&here.namespace, 10));
+    // As many as half a minute without an answer takes.
+    let loads = shops.each_ref().map(|here| Load::begin(&here.namespace, 10, 350));
     sleep(Duration::from_secs(1));
     (day.strike)();
     all_ready();

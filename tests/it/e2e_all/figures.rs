@@ -80,7 +80,7 @@ fn what_pillion_costs() {
     // The kubelet measures every ten seconds or so.
     sleep(Duration::from_secs(30));
     say(&format!("each replica at rest, (bytes, thousandths of a CPU): {:?}", usage()));
-    let load = Load::begin(&here.namespace, 20);
+    let load = Load::begin(&here.namespace, 20, 100);
     sleep(Duration::from_secs(60));
     let busy = usage();
     assert!(busy.len() == 2 && busy.iter().all(|(bytes, _)| *bytes > 0), "{busy:?}");

@@ -36,7 +36,7 @@ fn ten_upgrades_lose_nothing_and_leave_no_warning() {
     let here = shop("upgrades");
     let before = calls();
 
-    let load = Load::begin(&here.namespace, 20);
+    let load = Load::begin(&here.namespace, 20, 100);
     for round in 0..10 {
         let level = if round % 2 == 0 { "debug" } else { "info" };
         install(&["--set=webhook.failurePolicy=Fail", &format!("--set=config.logLevel={level}")]);
@@ -57,7 +57,7 @@ fn after_each_of_ten_reinstalls_every_pod_is_injected() {
     install(&[]);
     let here = shop("reinstalls");
 
-    let load = Load::begin(&here.namespace, 20);
+    let load = Load::begin(&here.namespace, 20, 100);
     for round in 0..10 {
         helm(&["uninstall", "pillion", "--wait"]);
         let policy = if round % 2 == 0 { "Ignore" } else { "Fail" };
