@@ -45,6 +45,7 @@ e2e: ## Run the tests on a real node, started for them, or with USE_EXISTING_CLU
 
 e2e-all: ## As e2e, and all of the cookbook and the bad days
 	tests/cluster/test.sh target $(lastword $(KUBERNETES)) all e2e:: e2e_all::
+	@[ -z "$$UPDATE_DOCS" ] || $(MAKE) docs
 
 lint: ## Check format and lints
 	cargo fmt --all --check
