@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{manifest, pillion};
 use crate::harness::authority::Authority;
 use crate::harness::cookbook::recipe;
-use crate::harness::node::{Here, condition, container, node};
+use crate::harness::node::{Here, condition, container, node, until};
 use crate::harness::proven::proven;
 
 /// A namespace at the level *restricted*, the templates in the cluster, and an upstream to call; gives its address, too.
@@ -36,8 +36,8 @@ fn redis_exporter_logs_in_and_says_whether_redis_answers() {
     for (pod, up) in [("web", "redis_up 1"), ("without", "redis_up 0")] {
         here.ready(pod);
         assert_eq!(here.fetch(pod, 9121, "/health").status, 200);
-        let metrics = here.fetch(pod, 9121, "/metrics").text();
-        assert!(metrics.lines().any(|line| line == up), "{metrics}");
+        // Its Redis may only be starting.
+        until(up, || here.fetch(pod, 9121, "/metrics").text().lines().any(|line| line == up).then_some(()));
     }
     let version = here.exec("web", "redis-exporter", "prometheus-redis-exporter --version 2>&1");
     stops(&here, "web", "redis-exporter");

@@ -18,8 +18,8 @@ fn postgres_exporter_asks_the_database_that_db_migrate_brings_up_to_date() {
     let (here, _) = kitchen(&["postgres-exporter", "db-migrate"]);
     here.apply(&manifest("cookbook/postgres"));
     let db = here.ready("db");
-    let metrics = here.fetch("db", 9187, "/metrics").text();
-    assert!(metrics.lines().any(|line| line == "pg_up 1"), "{metrics}");
+    let metrics = || here.fetch("db", 9187, "/metrics").text();
+    until("pg_up 1", || metrics().lines().any(|line| line == "pg_up 1").then_some(()));
 
     // The second time there is nothing to do.
     for _ in 0..2 {
