@@ -44,7 +44,7 @@ cp collector.yaml "$work/"
   CGO_ENABLED=0 GOFLAGS=-mod=mod go build -ldflags '-s -w' -o "$folder/otelcol" .
 )
 
-../debian.sh "$folder/grpc" base-files base-passwd coreutils dash libstdc++6 python3-minimal
+../debian.sh "$folder/grpc" base-files base-passwd coreutils dash libstdc++6 python3
 pip install --quiet --no-cache-dir --no-compile --only-binary=:all: --python-version 3.11 --target "$folder/grpc/python" \
   grpcio==1.85.1 grpcio-tools==1.85.1 googleapis-common-protos==1.76.0
 
