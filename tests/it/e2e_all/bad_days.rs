@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use serde_json::{Value, json};
 
-use crate::e2e::{all_ready, alone, install, manifest, pillion, replicas};
+use crate::e2e::{all_ready, alone, helm, install, manifest, pillion, replicas};
 use crate::harness::load::{Asked, Load, Outcome};
 use crate::harness::metrics::Metrics;
 use crate::harness::namespace::Calls;
@@ -321,6 +321,11 @@ impl Lost {
 
 /// Lets a day happen under load, and gives what was lost in the namespace whose pods start bare, and in that whose wait.
 fn live_through(day: &Day, shops: &[Here; 2]) -> [Lost; 2] {
+    if !day.values.is_empty() {
+        // A certificate that is there would last for its own year.
+        helm(&["uninstall", "pillion", "--wait"]);
+        kubectl(&["delete", "secret", "pillion-certs", "--ignore-not-found"]);
+    }
     install(day.values);
     all_ready();
     // As many as half a minute without an answer takes.
