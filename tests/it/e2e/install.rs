@@ -14,11 +14,11 @@ fn the_chart_installs_with_its_own_values_is_upgraded_and_passes_its_own_test() 
         assert_eq!((&status["ready"], &status["restartCount"]), (&true.into(), &0.into()), "{replica}");
     }
     helm(&["test", "pillion"]);
+    assert_eq!(warnings(), [""; 0]);
 
     install(&["--set=config.logLevel=debug"]);
     helm(&["test", "pillion"]);
     helm(&["rollback", "pillion", "--wait"]);
     helm(&["test", "pillion"]);
     all_ready();
-    assert_eq!(warnings(), [""; 0]);
 }
