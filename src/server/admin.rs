@@ -18,7 +18,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::listener::Phase;
 use crate::catalog::CatalogHandle;
@@ -32,8 +32,8 @@ const MAX_PROBLEMS: usize = 100;
 /// The longest that `/readyz?wait=` waits.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// How long it waits between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often the checks are made while it waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -76,14 +76,6 @@ impl Admin {
             .collect()
     }
 
-    /// Waits until nothing is wrong, or the server drains. What can be wrong is mended in many places, so they are looked at
-    /// again and again.
-    async fn becomes_ready(&self) {
-        while *self.phase.borrow() < Phase::Draining && self.checks().iter().any(|(_, result)| result.is_err()) {
-            sleep(LOOK_AGAIN).await;
-        }
-    }
-
     /// What is wrong, and does not make the replica unready.
     fn remarks(&self) -> Vec<String> {
         let templates = self
@@ -110,11 +102,15 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
     let parameters: Vec<_> = query.split('&').map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
     let verbose = parameters.iter().any(|(key, _)| *key == "verbose");
     let wait = parameters.iter().find(|(key, _)| *key == "wait").and_then(|(_, seconds)| seconds.parse().ok());
-    let wait = Duration::from_secs(wait.unwrap_or(0)).min(MAX_WAIT);
-    // Whether it was in vain or not, `checks` says why.
-    let _ = timeout(wait, admin.becomes_ready()).await;
-    let checks = admin.checks();
-    let ready = checks.iter().all(|(_, result)| result.is_ok());
+    let deadline = Instant::now() + Duration::from_secs(wait.unwrap_or(0)).min(MAX_WAIT);
+    let mut checks = admin.checks();
+    let is_ready = |checks: &[(String, Result<(), String>)]| checks.iter().all(|(_, result)| result.is_ok());
+    // The certificate, the webhooks and the watches change on their own, and none tells this.
+    while !is_ready(&checks) && *admin.phase.borrow() < Phase::Draining && Instant::now() < deadline {
+        sleep(POLL_INTERVAL).await;
+        checks = admin.checks();
+    }
+    let ready = is_ready(&checks);
     if let Some(trust) = admin.certificate.trust().filter(|_| ready) {
         trust.note_ready();
     }

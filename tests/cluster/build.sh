@@ -1,8 +1,9 @@
 #!/bin/bash
 # Builds the node of the tests and its images into TARGET/cluster: ./build.sh TARGET VERSION SET...
 #
-# Needs what README.md says. Kubernetes comes from tests/controlplane, VERSION is one of its; the container runtime from the module in runtime/; the
-# images from Pillion's own Dockerfile and from images/SET. What was built from the same files is left alone.
+# Needs what README.md says. Kubernetes comes from tests/controlplane, VERSION is one of its; the container runtime from
+# the module in runtime/; the images from Pillion's own Dockerfile and from images/SET. What was built from the same files
+# is left alone.
 set -euo pipefail
 target=${1:?usage: build.sh TARGET VERSION SET...} version=${2:?usage: build.sh TARGET VERSION SET...}
 mkdir -p "$target/cluster/"{bin,images,stage,stamps}

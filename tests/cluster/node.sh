@@ -112,7 +112,8 @@ start kube-controller-manager kube-controller-manager --kubeconfig=kubeconfig --
   --service-account-private-key-file=accounts.key --root-ca-file=certificates/apiserver.crt
 start kube-scheduler kube-scheduler --kubeconfig=kubeconfig --leader-elect=false
 keep kubelet kubelet --config=config/kubelet.yaml --kubeconfig=kubeconfig --root-dir=/run/node/kubelet \
-  --cert-dir=certificates --volume-plugin-dir=/run/node/plugins --cgroup-root="/$group" --hostname-override=node --node-ip=$address > kubelet.log 2>&1 &
+  --cert-dir=certificates --volume-plugin-dir=/run/node/plugins --cgroup-root="/$group" --hostname-override=node \
+  --node-ip=$address > kubelet.log 2>&1 &
 await 60 'the node is ready' kubectl wait --for=condition=Ready --timeout=1s node/node
 await 30 'pods can be created' kubectl get serviceaccount default
 touch ready

@@ -168,6 +168,9 @@ func (b *builder) apply(command instructions.Command, config *v1.Config, variabl
 	case *instructions.CopyCommand:
 		return b.copied(command)
 	case *instructions.EntrypointCommand:
+		if command.PrependShell {
+			return nil, fmt.Errorf("pack takes an ENTRYPOINT as a JSON list only: %s", command)
+		}
 		config.Entrypoint = command.CmdLine
 	case *instructions.EnvCommand:
 		for _, variable := range command.Env {
@@ -199,6 +202,9 @@ func (b *builder) apply(command instructions.Command, config *v1.Config, variabl
 
 // copied is a layer for each source of a COPY.
 func (b *builder) copied(command *instructions.CopyCommand) ([]v1.Layer, error) {
+	if command.Chown != "" || command.Chmod != "" || command.Parents || len(command.ExcludePatterns)+len(command.SourceContents) > 0 {
+		return nil, fmt.Errorf("pack knows no flag of COPY but --from, and no here-document: %s", command)
+	}
 	root := b.context
 	if command.From != "" {
 		var given bool
