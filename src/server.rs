@@ -108,14 +108,15 @@ impl Bound {
             bodies,
             heavy: Semaphore::new(HEAVY_AT_A_TIME),
         };
-        let health = Admin { certificate, catalog, cluster, metrics, phase: phases.clone() };
+        let (probes, probed) = watch::channel(());
+        let health = Admin { certificate, catalog, cluster, metrics, phase: phases.clone(), probes };
         let webhook = tokio::spawn(webhook.serve(mutate.router().merge(validate.router()), phases));
         let admin = tokio::spawn(async move {
             // This phase never ends: the port is open to the probes of the kubelet for as long as the process lives.
             let (_serving, phases) = watch::channel(Phase::Serving);
             admin.serve(health.router(), phases).await;
         });
-        drain::run(&phase, drain, signals, webhook, admin).await
+        drain::run(&phase, drain, signals, webhook, admin, probed).await
     }
 }
 

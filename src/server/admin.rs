@@ -48,6 +48,8 @@ pub(crate) struct Admin {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the server drains.
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Notified of each readiness probe.
+    pub(crate) probes: watch::Sender<()>,
 }
 
 impl Admin {
@@ -110,6 +112,8 @@ async fn readyz(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respon
         sleep(POLL_INTERVAL).await;
         checks = admin.checks();
     }
+    // The process may end at this. Nothing is awaited from here on, so the answer is written all the same.
+    admin.probes.send_replace(());
     let ready = is_ready(&checks);
     if let Some(trust) = admin.certificate.trust().filter(|_| ready) {
         trust.note_ready();

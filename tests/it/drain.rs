@@ -37,7 +37,7 @@ fn while_it_drains_it_is_ready_and_serves_on_and_asks_clients_to_go_elsewhere() 
 }
 
 #[test]
-fn a_request_in_flight_is_finished() {
+fn a_request_in_flight_is_finished_and_if_it_is_probed_it_ends_at_the_next_probe() {
     let mut pillion = Pillion::start();
     let mut in_flight = pillion.connect();
     let review = review();
@@ -55,6 +55,10 @@ fn a_request_in_flight_is_finished() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(answer.json()["response"]["allowed"], true);
+    for _ in 0..50 {
+        assert_eq!(pillion.ask_admin("/livez").status, 200, "it waits for the next probe");
+    }
+    assert_eq!(pillion.readyz(), 200);
     assert_eq!(pillion.exit_code(), 0);
 }
 
@@ -88,7 +92,7 @@ fn idle_connections_do_not_keep_it_alive() {
 }
 
 #[test]
-fn a_signal_is_heeded_from_the_moment_the_server_listens() {
+fn a_signal_is_handled_from_the_moment_the_server_listens() {
     let arguments = "serve --dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log-format json --drain-seconds 0";
     let mut process = Process::start(Path::new(env!("CARGO_BIN_EXE_pillion")), arguments.split(' '));
     process.stderr().find("the webhook's address", |line| line.contains("listening").then_some(()));
