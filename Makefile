@@ -34,11 +34,11 @@ cluster-images: ## Build the images that the tests on a real node need, and the 
 cluster-up: ## Start a real node, with all that it runs (needs root; see tests/cluster/README.md)
 	tests/tools/build.sh target
 	tests/cluster/build.sh target $(lastword $(KUBERNETES)) core
-	tests/cluster/up.sh target $(lastword $(KUBERNETES))
+	flock --verbose --nonblock --close target/cluster.lock tests/cluster/up.sh target $(lastword $(KUBERNETES))
 	@echo 'it runs: tests/cluster/in kubectl get pods --all-namespaces'
 
 cluster-down: ## End that node
-	tests/cluster/down.sh target
+	flock --verbose --nonblock target/cluster.lock tests/cluster/down.sh target
 
 e2e: ## Run the tests on a real node, started for them, or with USE_EXISTING_CLUSTER=true on your cluster
 	tests/cluster/test.sh target $(lastword $(KUBERNETES)) core e2e::

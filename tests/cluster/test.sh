@@ -25,12 +25,15 @@ fi
 tests=(cargo test --locked --all-features --test it)
 "${tests[@]}" --no-run
 if [ "${USE_EXISTING_CLUSTER-}" != true ]; then
+  # Another run would end the node of this one.
+  exec {lock}> "$target/cluster.lock"
+  flock --nonblock "$lock" || { echo "another run uses the node of $target" >&2; exit 1; }
   sets=(core)
   [ "$set" != all ] || sets+=(all)
   "$here/build.sh" "$target" "$version" "${sets[@]}"
   # One that somebody has started stays.
   "$here/pid.sh" "$target" > /dev/null || trap '"$here/down.sh" "$target"' EXIT
-  "$here/up.sh" "$target" "$version"
+  "$here/up.sh" "$target" "$version" {lock}>&-
   triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
   export "CARGO_TARGET_${triple}_RUNNER=$here/in"
 fi

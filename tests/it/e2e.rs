@@ -22,7 +22,7 @@ pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/pill
 
 /// Pillion as the chart's own values have it, for as long as this is held.
 #[track_caller]
-pub(crate) fn pillion() -> RwLockReadGuard<'static, bool> {
+pub(crate) fn shared_release() -> RwLockReadGuard<'static, bool> {
     loop {
         let installed = RELEASE.read().unwrap_or_else(PoisonError::into_inner);
         if *installed {
@@ -38,14 +38,14 @@ pub(crate) fn pillion() -> RwLockReadGuard<'static, bool> {
 }
 
 /// The release for a test that changes it.
-pub(crate) struct Alone(RwLockWriteGuard<'static, bool>);
+pub(crate) struct ExclusiveRelease(RwLockWriteGuard<'static, bool>);
 
 /// Waits until nobody else needs Pillion.
-pub(crate) fn alone() -> Alone {
-    Alone(RELEASE.write().unwrap_or_else(PoisonError::into_inner))
+pub(crate) fn exclusive_release() -> ExclusiveRelease {
+    ExclusiveRelease(RELEASE.write().unwrap_or_else(PoisonError::into_inner))
 }
 
-impl Drop for Alone {
+impl Drop for ExclusiveRelease {
     fn drop(&mut self) {
         *self.0 = false;
     }
@@ -68,6 +68,17 @@ pub(crate) fn helm(arguments: &[&str]) -> String {
     node().helm(&[arguments, &["--namespace=pillion"]].concat())
 }
 
+/// kubectl, in the release's namespace; it must succeed.
+#[track_caller]
+pub(crate) fn kubectl(arguments: &[&str]) {
+    node().kubectl(&[&["--namespace=pillion"], arguments].concat(), "").succeeded();
+}
+
+/// The name of a pod.
+pub(crate) fn name(pod: &Value) -> &str {
+    pod["metadata"]["name"].as_str().expect("a pod has a name")
+}
+
 /// A file of `tests/cluster/manifests/`.
 #[track_caller]
 pub(crate) fn manifest(name: &str) -> String {
@@ -82,13 +93,20 @@ pub(crate) fn warnings() -> Vec<String> {
     events.map(|event| format!("{}: {}", event["involvedObject"]["name"], event["message"])).collect()
 }
 
-/// The pods of Pillion, without those that are terminating.
-pub(crate) fn replicas() -> Vec<Value> {
+/// The pods of Pillion.
+fn pods() -> Vec<Value> {
     let mut pods =
         node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
-    let mut pods = pods["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    pods.retain(|pod| pod["metadata"].get("deletionTimestamp").is_none());
-    pods
+    pods["items"].as_array_mut().map(std::mem::take).unwrap_or_default()
+}
+
+fn is_terminating(pod: &Value) -> bool {
+    pod["metadata"].get("deletionTimestamp").is_some()
+}
+
+/// The pods of Pillion, without those that are terminating.
+pub(crate) fn replicas() -> Vec<Value> {
+    pods().into_iter().filter(|pod| !is_terminating(pod)).collect()
 }
 
 /// What the API server has counted of the calls to Pillion.
@@ -101,11 +119,8 @@ pub(crate) fn calls() -> Calls {
 pub(crate) fn all_ready() {
     until("all replicas to be ready", || {
         let deployment = node().api.get("/apis/apps/v1/namespaces/pillion/deployments/pillion").json();
-        let pods =
-            node().api.get("/api/v1/namespaces/pillion/pods?labelSelector=app.kubernetes.io/name=pillion").json();
-        let pods = pods["items"].as_array()?;
-        let ready =
-            |pod: &Value| condition(pod, "Ready") == Some("True") && pod["metadata"].get("deletionTimestamp").is_none();
+        let pods = pods();
+        let ready = |pod: &Value| condition(pod, "Ready") == Some("True") && !is_terminating(pod);
         (Some(pods.len() as u64) == deployment["spec"]["replicas"].as_u64() && pods.iter().all(ready)).then_some(())
     });
 }

@@ -2,5 +2,7 @@
 
 mod bad_days;
 mod cookbook;
+mod disruption;
 mod figures;
 mod releases;
+mod stuck;

@@ -43,7 +43,8 @@ fn tls_1_2_and_1_3_are_spoken_and_http_1_1_alone() {
     let review = review_of("by-hand", &pod("web", "log-shipper")).to_string();
     for (version, named) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
         let mut connection =
-            Connection::open(pillion.webhook, pillion.authority.roots(), &[version]).expect("a handshake");
+            Connection::open(pillion.webhook, pillion.webhook.ip().into(), pillion.authority.roots(), &[version])
+                .expect("a handshake");
         assert_eq!(connection.version(), Some(named));
         assert_eq!(connection.application_protocol(), Some(&b"http/1.1"[..]));
         // Twice: the connection is kept alive.
@@ -223,7 +224,7 @@ fn deep_nesting_and_megabytes_of_junk_are_answered_in_bounded_memory() {
 #[test]
 fn plain_http_on_the_tls_port_is_turned_away() {
     let pillion = Pillion::start();
-    let mut stream = crate::harness::connection::tcp(pillion.webhook);
+    let mut stream = crate::harness::connection::tcp(pillion.webhook).expect("the server listens");
     stream.write_all(b"GET /mutate HTTP/1.1\r\nHost: x\r\n\r\n").expect("the server takes bytes");
     let mut answer = Vec::new();
     // It may end the connection with an alert, or cut it.

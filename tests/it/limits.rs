@@ -15,7 +15,7 @@ fn review() -> String {
 fn silent_clients_lose_their_places_to_those_who_speak() {
     let pillion = Setup::new().template("log-shipper.yaml", LOG_SHIPPER).flags(["--max-connections", "3"]).start();
     // One says nothing at all, one shakes hands and falls silent, one stops in the middle of a head.
-    let mut before_handshake = tcp(pillion.webhook);
+    let mut before_handshake = tcp(pillion.webhook).expect("the server listens");
     let mut after_handshake = pillion.connect();
     let mut within_head = pillion.connect();
     within_head.send(&post_head(10)[..40]).expect("the server takes bytes");
@@ -34,7 +34,7 @@ fn an_idle_connection_that_an_api_server_would_use_again_keeps_its_place() {
     let pillion = Setup::new().template("log-shipper.yaml", LOG_SHIPPER).flags(flags).start();
     let mut idle = pillion.connect();
     assert_eq!(idle.post(review().as_bytes()).status, 200);
-    let waiting = tcp(pillion.webhook);
+    let waiting = tcp(pillion.webhook).expect("the server listens");
     pillion.logged("peer", &waiting.local_addr().expect("it is connected").to_string());
 
     for _ in 0..50 {

@@ -181,6 +181,9 @@ func (b *builder) apply(command instructions.Command, config *v1.Config, variabl
 			config.ExposedPorts = map[string]struct{}{}
 		}
 		for _, port := range command.Ports {
+			if strings.Contains(port, "/") {
+				return nil, fmt.Errorf("pack knows ports of TCP only, without its name: %s", command)
+			}
 			config.ExposedPorts[port+"/tcp"] = struct{}{}
 		}
 	case *instructions.LabelCommand:
@@ -200,7 +203,7 @@ func (b *builder) apply(command instructions.Command, config *v1.Config, variabl
 	return nil, nil
 }
 
-// copied is a layer for each source of a COPY.
+// copied is the layer of a COPY.
 func (b *builder) copied(command *instructions.CopyCommand) ([]v1.Layer, error) {
 	if command.Chown != "" || command.Chmod != "" || command.Parents || len(command.ExcludePatterns)+len(command.SourceContents) > 0 {
 		return nil, fmt.Errorf("pack knows no flag of COPY but --from, and no here-document: %s", command)
@@ -212,20 +215,26 @@ func (b *builder) copied(command *instructions.CopyCommand) ([]v1.Layer, error) 
 			return nil, fmt.Errorf("the files of stage %s are missing: say -from %s=FOLDER", command.From, command.From)
 		}
 	}
-	var layers []v1.Layer
-	for _, source := range command.SourcePaths {
-		opener := func() (io.ReadCloser, error) {
-			reader, writer := io.Pipe()
-			go func() { writer.CloseWithError(write(writer, filepath.Join(root, source), command.DestPath)) }()
-			return reader, nil
-		}
-		layer, err := tarball.LayerFromOpener(opener)
-		if err != nil {
-			return nil, fmt.Errorf("COPY %s: %w", source, err)
-		}
-		layers = append(layers, layer)
+	if len(command.SourcePaths) != 1 {
+		return nil, fmt.Errorf("pack copies one file or folder at a time: %s", command)
 	}
-	return layers, nil
+	source := filepath.Join(root, command.SourcePaths[0])
+	info, err := os.Stat(source)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() && strings.HasSuffix(command.DestPath, "/") {
+		return nil, fmt.Errorf("pack copies a file only to a path that names it: %s", command)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		reader, writer := io.Pipe()
+		go func() { writer.CloseWithError(write(writer, source, command.DestPath)) }()
+		return reader, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("COPY %s: %w", source, err)
+	}
+	return []v1.Layer{layer}, nil
 }
 
 // write archives a file, or what is in a folder, so that it lies at destination: root's, and of no time, so that the

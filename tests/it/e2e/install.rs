@@ -1,11 +1,11 @@
 //! The chart, as Helm installs it.
 
-use super::{all_ready, alone, helm, install, nothing_is_installed, replicas, warnings};
+use super::{all_ready, exclusive_release, helm, install, nothing_is_installed, replicas, warnings};
 
 #[test]
 #[ignore = "needs a node: make e2e"]
 fn the_chart_installs_with_its_own_values_is_upgraded_and_passes_its_own_test() {
-    let _alone = alone();
+    let _release = exclusive_release();
     nothing_is_installed();
     install(&[]);
     assert_eq!(replicas().len(), 2);

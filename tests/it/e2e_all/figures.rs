@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::e2e::{alone, install};
+use crate::e2e::{exclusive_release, install};
 use crate::harness::load::{Load, Outcome};
-use crate::harness::node::{Here, condition, node, own, until};
+use crate::harness::node::{TestNamespace, condition, is_test_node, node, until};
 use crate::harness::templates::namespaced;
 
-/// What each replica uses by the kubelet's word: bytes, and thousandths of a CPU.
+/// What each replica uses as the kubelet reports it: bytes, and thousandths of a CPU.
 fn usage() -> Vec<(u64, u64)> {
-    assert!(own(), "the kubelet is that of the tests' node");
+    assert!(is_test_node(), "the kubelet is that of the tests' node");
     let summary = node().api.get("/api/v1/nodes/node/proxy/stats/summary").json();
-    let pods = summary["pods"].as_array().expect("the kubelet speaks of pods");
+    let pods = summary["pods"].as_array().expect("the kubelet reports pods");
     let ours = pods.iter().filter(|pod| pod["podRef"]["namespace"] == "pillion");
     ours.map(|pod| {
         let container = &pod["containers"][0];
@@ -25,7 +25,7 @@ fn usage() -> Vec<(u64, u64)> {
     .collect()
 }
 
-fn say(what: &str) {
+fn report(what: &str) {
     writeln!(std::io::stderr(), "figure: {what}").expect("stderr is open");
 }
 
@@ -54,13 +54,13 @@ fn pod(name: &str, by_hand: bool) -> Value {
 }
 
 /// How long it takes until a pod is ready, and until it is created.
-fn start(here: &Here, pod: &Value) -> (Duration, Duration) {
+fn start(namespace: &TestNamespace, pod: &Value) -> (Duration, Duration) {
     let begun = Instant::now();
-    here.namespace.create_pod(pod);
+    namespace.api.create_pod(pod);
     let created = begun.elapsed();
     let path = format!("pods/{}", pod["metadata"]["name"].as_str().expect("it has a name"));
     until("the pod to be ready", || {
-        (condition(&here.namespace.get("v1", &path).json(), "Ready") == Some("True")).then_some(())
+        (condition(&namespace.api.get("v1", &path).json(), "Ready") == Some("True")).then_some(())
     });
     (begun.elapsed(), created)
 }
@@ -73,31 +73,31 @@ fn median(mut times: Vec<Duration>) -> u128 {
 #[test]
 #[ignore = "needs a node: make e2e-all"]
 fn what_pillion_costs() {
-    let _alone = alone();
+    let _release = exclusive_release();
     install(&[]);
-    let here = node().namespace("figures");
-    here.apply(&namespaced(&here.name, "shipper", "1").to_string());
+    let namespace = node().namespace("figures");
+    namespace.apply(&namespaced(namespace.name(), "shipper", "1").to_string());
     // The kubelet measures every ten seconds or so.
     sleep(Duration::from_secs(30));
-    say(&format!("each replica at rest, (bytes, thousandths of a CPU): {:?}", usage()));
-    let load = Load::begin(&here.namespace, 20, 100);
+    report(&format!("each replica at rest, (bytes, thousandths of a CPU): {:?}", usage()));
+    let load = Load::begin(&namespace.api, 20, 100);
     sleep(Duration::from_secs(60));
     let busy = usage();
     assert!(busy.len() == 2 && busy.iter().all(|(bytes, _)| *bytes > 0), "{busy:?}");
-    say(&format!("at 20 pods a second: {busy:?}"));
+    report(&format!("at 20 pods a second: {busy:?}"));
     assert!(load.end().iter().all(|asked| asked.outcome == Outcome::Injected));
 
-    let mut template = namespaced(&here.name, "side", "1");
+    let mut template = namespaced(namespace.name(), "side", "1");
     template["spec"]["pod"]["spec"] = json!({"initContainers": pod("any", true)["spec"]["initContainers"]});
-    here.apply(&template.to_string());
+    namespace.apply(&template.to_string());
     let (mut by_hand, mut injected) = (Vec::new(), Vec::new());
     for round in 0..10 {
-        by_hand.push(start(&here, &pod(&format!("hand-{round}"), true)));
-        injected.push(start(&here, &pod(&format!("injected-{round}"), false)));
+        by_hand.push(start(&namespace, &pod(&format!("hand-{round}"), true)));
+        injected.push(start(&namespace, &pod(&format!("injected-{round}"), false)));
     }
     for (what, times) in [("written by hand", by_hand), ("injected", injected)] {
         let (ready, created): (Vec<_>, Vec<_>) = times.into_iter().unzip();
-        say(&format!(
+        report(&format!(
             "a pod with a sidecar {what}: created after {} ms, ready after {} ms",
             median(created),
             median(ready)

@@ -17,6 +17,7 @@ impl Connection {
     /// Connects and shakes hands, offering HTTP/2 before HTTP/1.1 as Go's clients do.
     pub(crate) fn open(
         address: SocketAddr,
+        name: ServerName<'static>,
         roots: Arc<RootCertStore>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> io::Result<Connection> {
@@ -26,8 +27,8 @@ impl Connection {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = ClientConnection::new(Arc::new(config), ServerName::from(address.ip())).expect("a client");
-        let mut stream = StreamOwned::new(client, tcp(address));
+        let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut stream = StreamOwned::new(client, tcp(address)?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
@@ -55,9 +56,13 @@ impl Connection {
     /// Posts a whole review and gives the answer; the connection stays open.
     #[track_caller]
     pub(crate) fn post(&mut self, body: &[u8]) -> Answer {
-        self.send(post_head(body.len())).expect("the head is taken");
-        self.send(body).expect("the body is taken");
-        self.answer()
+        self.try_post(body).expect("the server answers")
+    }
+
+    pub(crate) fn try_post(&mut self, body: &[u8]) -> io::Result<Answer> {
+        self.send(post_head(body.len()))?;
+        self.send(body)?;
+        self.try_answer()
     }
 
     #[track_caller]
@@ -101,12 +106,12 @@ pub(crate) fn post_head(length: usize) -> String {
 }
 
 /// A TCP connection on which no read or write waits for ever.
-pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    stream.set_nodelay(true).expect("the stream is open");
-    stream
+pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Whether a read met the end of the connection, cut off or not.

@@ -1,4 +1,4 @@
-//! Pods that are created at a steady rate, and what came of each.
+//! Pods that are created at a steady rate, and the result of each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -44,8 +44,8 @@ struct Shared {
 
 impl Load {
     /// Asks for so many pods a second in a namespace from now on, each with the template `shipper`, as long as no more than
-    /// `at_once` calls are under way. None is kept.
-    pub(crate) fn begin(here: &Namespace, a_second: u32, at_once: u32) -> Load {
+    /// `concurrency` calls are under way. None is kept.
+    pub(crate) fn begin(here: &Namespace, per_second: u32, concurrency: u32) -> Load {
         let shared = Arc::new(Shared {
             begun: Instant::now(),
             next: AtomicU32::new(0),
@@ -53,15 +53,15 @@ impl Load {
             ended: Condvar::new(),
             asked: Mutex::default(),
         });
-        let workers = (0..at_once).map(|_| {
+        let workers = (0..concurrency).map(|_| {
             let (shared, here) = (Arc::clone(&shared), here.clone());
-            let worker = Builder::new().stack_size(256 << 10).spawn(move || shared.ask(&here, a_second));
+            let worker = Builder::new().stack_size(256 << 10).spawn(move || shared.ask(&here, per_second));
             worker.expect("a thread starts")
         });
         Load { workers: workers.collect(), shared }
     }
 
-    /// What came of the pods that were asked for since a moment, of those that are answered, in the order of the answers.
+    /// The results of the pods that were asked for since a moment, of those that are answered, in the order of the answers.
     pub(crate) fn since(&self, moment: Instant) -> Vec<Outcome> {
         let asked = self.shared.asked.lock().expect("nobody panics in between");
         asked.iter().filter(|asked| asked.at >= moment).map(|asked| asked.outcome.clone()).collect()
@@ -84,10 +84,10 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    fn ask(&self, here: &Namespace, a_second: u32) {
+    fn ask(&self, here: &Namespace, per_second: u32) {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let turn = self.begun + Duration::from_secs(1) * number / a_second;
+            let turn = self.begun + Duration::from_secs(1) * number / per_second;
             let over = self.over.lock().expect("nobody panics in between");
             let pause = turn.saturating_duration_since(Instant::now());
             let (over, _) =
@@ -112,6 +112,14 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.shared.end();
     }
+}
+
+/// None of these pods was created without its sidecar, or refused.
+#[track_caller]
+pub(crate) fn assert_all_injected<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) {
+    let outcomes: Vec<_> = outcomes.into_iter().collect();
+    let lost: Vec<_> = outcomes.iter().filter(|outcome| ***outcome != Outcome::Injected).collect();
+    assert!(lost.is_empty(), "{} of {}: {:?}", lost.len(), outcomes.len(), lost[0]);
 }
 
 impl Outcome {

@@ -63,6 +63,10 @@ impl Namespace {
         Namespace::of(api, name)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A namespace that is there.
     pub(crate) fn of(api: &Kubernetes, name: &str) -> Namespace {
         Namespace { api: api.clone(), name: name.to_owned() }
@@ -81,7 +85,7 @@ impl Namespace {
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": uid, "controller": true})
     }
 
-    /// Tells the API server of webhooks, to be called in this order, and waits until it heeds them.
+    /// Tells the API server of webhooks, to be called in this order, and waits until it applies them.
     #[track_caller]
     pub(crate) fn call(&self, webhooks: &[Webhook<'_>]) {
         for (position, webhook) in webhooks.iter().enumerate() {
@@ -94,7 +98,7 @@ impl Namespace {
             });
         }
         // The API server takes up a new configuration a moment after it was created, and does not say when. Nobody
-        // listens at the address of this last one, so it is heeded, and those before it, once ConfigMaps are refused.
+        // listens at the address of this last one, so it is applied, and those before it, once ConfigMaps are refused.
         self.configure(&format!("{}-canary", self.name), |configured| {
             configured["name"] = json!(self.full_name("canary"));
             configured["clientConfig"] = json!({"url": "https://127.0.0.1:1/"});

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::thread::panicking;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::http::Answer;
 use super::kubernetes::Kubernetes;
@@ -25,9 +25,8 @@ pub(crate) struct Node {
 }
 
 /// A namespace of its own for a test, which goes with it.
-pub(crate) struct Here {
-    pub(crate) name: String,
-    pub(crate) namespace: Namespace,
+pub(crate) struct TestNamespace {
+    pub(crate) api: Namespace,
 }
 
 /// A line that a container wrote.
@@ -44,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 pub(crate) fn node() -> &'static Node {
     static NODE: LazyLock<Node> = LazyLock::new(|| {
         let existing = env::var("USE_EXISTING_CLUSTER").is_ok_and(|value| value == "true");
-        assert!(existing || own(), "these tests change a cluster: run them by make e2e");
+        assert!(existing || is_test_node(), "these tests change a cluster: run them by make e2e");
         let kubectl = tools::control_plane().expect("kubectl is built").join("kubectl");
         let proxy = Process::start(&kubectl, ["proxy", "--port=0"]);
         let address = proxy.stdout().find("the address of kubectl proxy", |line| {
@@ -56,7 +55,7 @@ pub(crate) fn node() -> &'static Node {
 }
 
 /// Whether this is the node of `tests/cluster/`, whose processes the tests may end.
-pub(crate) fn own() -> bool {
+pub(crate) fn is_test_node() -> bool {
     env::var_os("PILLION_NODE").is_some()
 }
 
@@ -80,37 +79,40 @@ impl Node {
 
     /// A new namespace, whose pods are sent to Pillion.
     #[track_caller]
-    pub(crate) fn namespace(&self, name: &str) -> Here {
-        self.labelled(name, &[("pillion.dev/inject", "enabled")])
+    pub(crate) fn namespace(&self, name: &str) -> TestNamespace {
+        self.namespace_with(name, &[("pillion.dev/inject", "enabled")])
     }
 
     /// A new namespace.
     #[track_caller]
-    pub(crate) fn labelled(&self, name: &str, labels: &[(&str, &str)]) -> Here {
+    pub(crate) fn namespace_with(&self, name: &str, labels: &[(&str, &str)]) -> TestNamespace {
         // The node may have run this test before.
         let name = format!("{name}-{}", std::process::id());
-        let namespace = Namespace::create_on(&self.api, &name, labels);
-        Here { name, namespace }
+        TestNamespace { api: Namespace::create_on(&self.api, &name, labels) }
     }
 }
 
-impl Here {
+impl TestNamespace {
+    pub(crate) fn name(&self) -> &str {
+        self.api.name()
+    }
+
     /// Applies YAML or JSON in this namespace; it must be taken.
     #[track_caller]
     pub(crate) fn apply(&self, manifests: &str) {
-        node().kubectl(&["apply", "--namespace", &self.name, "-f", "-"], manifests).succeeded();
+        node().kubectl(&["apply", "--namespace", self.name(), "-f", "-"], manifests).succeeded();
     }
 
     #[track_caller]
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
-        node().kubectl(&[&["--namespace", &self.name], arguments].concat(), "").succeeded()
+        node().kubectl(&[&["--namespace", self.name()], arguments].concat(), "").succeeded()
     }
 
-    /// What `wanted` makes of a pod, as soon as it makes something of it.
+    /// Waits until `wanted` gives `Some` for a pod.
     #[track_caller]
     pub(crate) fn pod<T>(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
         until(&format!("pod {name} {what}"), || {
-            let answer = self.namespace.get("v1", &format!("pods/{name}"));
+            let answer = self.api.get("v1", &format!("pods/{name}"));
             if answer.status == 200 { wanted(&answer.json()) } else { None }
         })
     }
@@ -133,7 +135,7 @@ impl Here {
     #[track_caller]
     pub(crate) fn pod_of(&self, label: &str) -> String {
         until(&format!("a pod with {label}"), || {
-            let pods = self.namespace.get("v1", &format!("pods?labelSelector={label}")).json();
+            let pods = self.api.get("v1", &format!("pods?labelSelector={label}")).json();
             Some(pods["items"][0]["metadata"]["name"].as_str()?.to_owned())
         })
     }
@@ -142,7 +144,7 @@ impl Here {
     #[track_caller]
     pub(crate) fn job(&self, name: &str, ends: &str) -> String {
         until(&format!("Job {name} to be {ends}"), || {
-            let job = self.namespace.get("batch/v1", &format!("jobs/{name}")).json();
+            let job = self.api.get("batch/v1", &format!("jobs/{name}")).json();
             (condition(&job, ends) == Some("True")).then_some(())
         });
         self.pod_of(&format!("job-name={name}"))
@@ -152,14 +154,14 @@ impl Here {
     #[track_caller]
     pub(crate) fn log(&self, pod: &str, container: &str) -> Vec<Line> {
         let path = format!("pods/{pod}/log?container={container}&timestamps=true");
-        let answer = self.namespace.get("v1", &path);
+        let answer = self.api.get("v1", &path);
         // It may not have begun.
         if answer.status == 200 { answer.text().lines().filter_map(Line::read).collect() } else { Vec::new() }
     }
 
     /// When a container wrote a line that holds `text`, as soon as it has.
     #[track_caller]
-    pub(crate) fn said(&self, pod: &str, container: &str, text: &str) -> String {
+    pub(crate) fn logged(&self, pod: &str, container: &str, text: &str) -> String {
         until(&format!("{container} of {pod} to say {text:?}"), || {
             let log = self.log(pod, container);
             log.into_iter().find(|line| line.text.contains(text)).map(|line| line.at)
@@ -169,7 +171,7 @@ impl Here {
     /// Reads on what a container writes, also while its pod is deleted.
     #[track_caller]
     pub(crate) fn follow(&self, pod: &str, container: &str) -> Process {
-        let arguments = ["logs", "--follow", "--timestamps", "--namespace", &self.name, pod, "--container", container];
+        let arguments = ["logs", "--follow", "--timestamps", "--namespace", self.name(), pod, "--container", container];
         Process::start(&node().kubectl, arguments)
     }
 
@@ -181,44 +183,43 @@ impl Here {
 
     /// What a port of a pod answers, asked through the API server.
     pub(crate) fn fetch(&self, pod: &str, port: u16, path: &str) -> Answer {
-        self.namespace.get("v1", &format!("pods/{pod}:{port}/proxy{path}"))
+        self.api.get("v1", &format!("pods/{pod}:{port}/proxy{path}"))
     }
 
-    /// Deletes a pod, and gives the status with which its last container ended.
+    /// Deletes a pod, does what is to be done while it ends, and gives it as it was when its last container had ended.
     #[track_caller]
-    pub(crate) fn delete(&self, pod: &str) -> Value {
+    pub(crate) fn delete(&self, pod: &str, meanwhile: impl FnOnce()) -> Value {
         let selector = format!("--field-selector=metadata.name={pod}");
-        let columns = "--output=jsonpath={.status}{\"\\n\"}";
-        let watched = ["get", "pods", &selector, "--watch", columns, "--namespace", &self.name];
+        let output = "--output=jsonpath={$}{\"\\n\"}";
+        let watched = ["get", "pods", &selector, "--watch", output, "--namespace", self.name()];
         let watch = Process::start(&node().kubectl, watched);
         // It watches.
-        watch.stdout().find("the pod's status", |_| Some(()));
+        watch.stdout().find("the pod", |_| Some(()));
         self.kubectl(&["delete", "pod", pod, "--wait=false"]);
-        let status = watch.stdout().find(&format!("{pod} to end"), |line| {
-            let status: Value = serde_json::from_str(line).ok()?;
-            let all = ["initContainerStatuses", "containerStatuses"].map(|list| status[list].as_array());
-            let ended = all.into_iter().flatten().flatten().all(|it| it["state"]["terminated"].is_object());
-            ended.then_some(status)
-        });
-        json!({"status": status})
+        meanwhile();
+        watch.stdout().find(&format!("{pod} to end"), |line| {
+            let pod: Value = serde_json::from_str(line).ok()?;
+            let all_ended = containers(&pod).all(|status| status["state"]["terminated"].is_object());
+            all_ended.then_some(pod)
+        })
     }
 
     /// What happened to an object: each event's reason and message.
     pub(crate) fn events(&self, of: &str) -> Vec<String> {
-        let events = self.namespace.get("v1", &format!("events?fieldSelector=involvedObject.name={of}")).json();
+        let events = self.api.get("v1", &format!("events?fieldSelector=involvedObject.name={of}")).json();
         let events = events["items"].as_array().into_iter().flatten();
         events.map(|event| format!("{}: {}", text(&event["reason"]), text(&event["message"]))).collect()
     }
 }
 
-impl Drop for Here {
+impl Drop for TestNamespace {
     fn drop(&mut self) {
         if panicking() {
-            let all = ["--namespace", &self.name, "get", "pods,events", "--output=wide"];
+            let all = ["--namespace", self.name(), "get", "pods,events", "--output=wide"];
             let Ran { stdout, stderr, .. } = node().kubectl(&all, "");
-            writeln!(std::io::stderr(), "{} was:\n{stdout}{stderr}", self.name).ok();
+            writeln!(std::io::stderr(), "{} was:\n{stdout}{stderr}", self.name()).ok();
         }
-        node().kubectl(&["delete", "namespace", &self.name, "--wait=false"], "");
+        node().kubectl(&["delete", "namespace", self.name(), "--wait=false"], "");
     }
 }
 
@@ -249,9 +250,13 @@ pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
 
 /// The status of a container of a pod, of whichever kind it is; `null` while the kubelet has said nothing of it.
 pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
+    containers(pod).find(|status| status["name"] == name).unwrap_or(&Value::Null)
+}
+
+/// The status of each container of a pod.
+pub(crate) fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     let lists = ["initContainerStatuses", "containerStatuses"].map(|list| pod["status"][list].as_array());
-    let mut statuses = lists.into_iter().flatten().flatten();
-    statuses.find(|status| status["name"] == name).unwrap_or(&Value::Null)
+    lists.into_iter().flatten().flatten()
 }
 
 fn text(value: &Value) -> &str {

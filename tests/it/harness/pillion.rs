@@ -124,7 +124,8 @@ impl Pillion {
     /// A connection of one's own, by any version of TLS.
     #[track_caller]
     pub(crate) fn connect(&self) -> Connection {
-        Connection::open(self.webhook, self.authority.roots(), rustls::ALL_VERSIONS).expect("the server shakes hands")
+        Connection::open(self.webhook, self.webhook.ip().into(), self.authority.roots(), rustls::ALL_VERSIONS)
+            .expect("the server shakes hands")
     }
 
     #[track_caller]

@@ -2,8 +2,8 @@
 //! `tests/cluster/proven.yaml`.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::sync::Mutex;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 use serde::Deserialize;
@@ -36,27 +36,23 @@ pub(crate) fn proofs() -> BTreeMap<String, Proof> {
     serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{FILE}: {e}"))
 }
 
-/// A test has seen a template do what it promises. `UPDATE_DOCS=1` writes that down.
+/// A test has seen a template do what it promises, and `tests/cluster/proven.yaml` says so; `UPDATE_DOCS=1` writes it.
 #[track_caller]
 pub(crate) fn proven(template: &str, program: &str, version: &str, package: &str) {
-    static WRITES: Mutex<()> = Mutex::new(());
+    static FILE_LOCK: Mutex<()> = Mutex::new(());
     // As in `redis_exporter, version v1.45.0 (branch: …)`.
     let mut numbers = version.split(|c: char| !c.is_ascii_digit() && c != '.').map(|number| number.trim_matches('.'));
     let version = numbers.find(|number| number.contains('.')).unwrap_or_else(|| panic!("no version: {version}"));
-    if env::var_os("UPDATE_DOCS").is_none() {
-        return;
+    // JSON is YAML, and quotes what looks like a number.
+    let proof = json!({"program": program, "version": version, "package": package});
+    let _lock = FILE_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = fs::read_to_string(FILE).unwrap_or_else(|e| panic!("{FILE}: {e}"));
+    let begin = format!("{template}: ");
+    let before = text.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("{FILE}: no {template}"));
+    let now = format!("{begin}{proof}");
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(FILE, text.replace(before, &now)).unwrap_or_else(|e| panic!("{FILE}: {e}"));
+    } else {
+        assert_eq!(now, before, "UPDATE_DOCS=1 make e2e-all writes {FILE}");
     }
-    let _alone = WRITES.lock().expect("no test panics while it writes");
-    let text = fs::read_to_string(FILE).expect("it was read before");
-    let mut written = String::new();
-    for line in text.lines() {
-        if line.split_once(": ").is_some_and(|(name, _)| name == template) {
-            // JSON is YAML, and quotes what looks like a number.
-            let proof = json!({"program": program, "version": version, "package": package});
-            writeln!(written, "{template}: {proof}").expect("a string takes it");
-        } else {
-            writeln!(written, "{line}").expect("a string takes it");
-        }
-    }
-    fs::write(FILE, written).expect("the file is writable");
 }
