@@ -68,7 +68,7 @@ const SCENARIOS: &[Scenario] = &[
         alert: "",
     },
     Scenario {
-        what: "The certificate await_renewal, three times",
+        what: "The certificate renewed, three times",
         values: ROTATION,
         disrupt: || {
             for _ in 0..3 {
