@@ -1,17 +1,24 @@
 //! The commands, one file each.
 
 mod durations;
+mod engine;
 mod inject;
+mod input;
+mod namespaces;
 mod output;
+mod review;
 mod serve;
+mod version;
 
+use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap_complete::Shell;
 
 use self::output::{print, report};
 use crate::cluster::client::Unusable;
-use crate::version::{REVISION, VERSION};
 
 /// Adds native sidecars, probes and shared volumes to Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -21,8 +28,31 @@ pub(crate) enum Command {
     Serve(Box<serve::Args>),
     /// Inject into manifests: YAML out on standard output, the report on standard error
     Inject(inject::Args),
+    /// Show what inject would change, as a unified diff; the exit code is 1 when anything does
+    Diff(inject::Common),
+    /// Answer an AdmissionReview from a file as the webhook would
+    Review(review::Args),
+    /// Print the completion script of a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Print version and revision
-    Version,
+    Version(version::Args),
+}
+
+/// The arguments, under the name by which the program was called: `kubectl pillion` finds it as `kubectl-pillion`.
+pub(crate) fn parse() -> Command {
+    Command::from_arg_matches(&usage().get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+fn usage() -> clap::Command {
+    let called = env::args_os().next().unwrap_or_default();
+    let is_plugin = Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-pillion");
+    let usage = Command::command();
+    if is_plugin { usage.bin_name("kubectl pillion") } else { usage }
 }
 
 /// Runs a command. The exit code is 1 when a pod is not injected as asked, 2 for wrong usage or input or a failure of the
@@ -31,12 +61,30 @@ pub(crate) fn run(command: Command) -> ExitCode {
     let ended = match command {
         Command::Serve(args) => serve::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Inject(args) => inject::run(args),
-        Command::Version => print(format_args!("pillion {VERSION} ({REVISION})\n")).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) => inject::diff(args),
+        Command::Review(args) => review::run(args),
+        Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
+        Command::Man => man().map(|()| ExitCode::SUCCESS),
+        Command::Version(args) => version::run(&args).map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|error| {
         report(format_args!("error: {error:#}"));
         ExitCode::from(if error.is::<Unusable>() { 3 } else { 2 })
     })
+}
+
+fn completion(shell: Shell) -> anyhow::Result<()> {
+    let mut usage = usage();
+    let name = usage.get_bin_name().unwrap_or("pillion").replace(' ', "-");
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut usage, name, &mut script);
+    print(String::from_utf8_lossy(&script))
+}
+
+fn man() -> anyhow::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(usage()).render(&mut page)?;
+    print(String::from_utf8_lossy(&page))
 }
 
 #[cfg(test)]
@@ -45,7 +93,6 @@ mod tests {
 
     #[test]
     fn the_flags_make_sense() {
-        use clap::CommandFactory as _;
         Command::command().debug_assert();
     }
 }

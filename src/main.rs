@@ -20,8 +20,6 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    cli::run(cli::Command::parse())
+    cli::run(cli::parse())
 }

@@ -1,20 +1,15 @@
-//! Kubernetes manifests: documents in a file, and the pods in them.
+//! Kubernetes manifests: documents in a file, the objects in them, and the pods that those hold.
 //!
 //! A document that is not changed is written byte for byte. One that is changed keeps the order of its fields and the
 //! comments above it.
 
-use pillion_engine::yaml;
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+mod objects;
 
-/// Why a document could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ManifestError {
-    #[error("line {line}, column {column}: {0}", line = .0.position.line, column = .0.position.column)]
-    Syntax(#[from] yaml::SyntaxError),
-    #[error("cannot be written as YAML: {0}")]
-    Writing(String),
-}
+use pillion_engine::yaml::{self, Node};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+pub(crate) use self::objects::{Kept, Object, PodTemplate, each_object};
 
 /// Splits a file into documents, which together are the file. YAML documents begin with their `---`; JSON ones may
 /// simply follow each other.
@@ -43,18 +38,17 @@ fn json_documents(text: &str) -> Vec<&str> {
 
 /// Reads a document that has `lines` before it, as kubectl would: `0644` is octal, and a key may appear only once. `None`
 /// when the document is empty.
-pub(crate) fn parse(document: &str, lines: usize) -> Result<Option<Value>, ManifestError> {
+pub(crate) fn parse(document: &str, lines: usize) -> Result<Option<Node>, yaml::SyntaxError> {
     let node = yaml::read_document(document, lines as u64)?;
-    Ok(node.map(|node| node.to_json()).filter(|value| !value.is_null()))
+    Ok(node.filter(|node| node.value != yaml::Value::Null))
 }
 
 /// Writes `value` in place of `document`.
-pub(crate) fn write(document: &str, value: &Value) -> Result<String, ManifestError> {
+pub(crate) fn write(document: &str, value: &Value) -> Result<String, serde_saphyr::ser::Error> {
     // Long lines stay lines: folded ones are hard to read in a command or a script.
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     let mut text = preamble(document).to_owned();
-    let yaml = serde_saphyr::to_string_with_options(value, options);
-    text.push_str(&yaml.map_err(|error| ManifestError::Writing(error.to_string()))?);
+    text.push_str(&serde_saphyr::to_string_with_options(value, options)?);
     Ok(text)
 }
 
@@ -68,101 +62,6 @@ fn preamble(document: &str) -> &str {
     &document[..length]
 }
 
-/// A pod in a manifest, or what pods will be made from.
-pub(crate) struct PodSource<'a> {
-    /// The kind of the object that holds it, in lower case, as kubectl writes it.
-    pub(crate) kind: String,
-    /// The name of that object.
-    pub(crate) name: String,
-    /// Its namespace.
-    pub(crate) namespace: String,
-    /// An annotation of ours on that object itself, where it has no effect.
-    pub(crate) misplaced: Option<String>,
-    /// The object that holds `metadata` and `spec` of the pod.
-    template: &'a mut Map<String, Value>,
-}
-
-/// Where a kind of object keeps its pod template.
-fn template_path(group: &str, kind: &str) -> Option<&'static [&'static str]> {
-    match (group, kind) {
-        ("", "Pod") => Some(&[]),
-        ("", "PodTemplate") => Some(&["template"]),
-        ("", "ReplicationController")
-        | ("apps", "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet")
-        | ("batch", "Job") => Some(&["spec", "template"]),
-        ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template"]),
-        _ => None,
-    }
-}
-
-/// Visits each pod of an object, those in the items of a list too.
-pub(crate) fn each_pod<E>(object: &mut Value, visit: &mut impl FnMut(PodSource<'_>) -> Result<(), E>) -> Result<(), E> {
-    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let (api_version, kind) = (text(object, "apiVersion"), text(object, "kind"));
-    let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    if kind.ends_with("List") {
-        for item in object.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
-            each_pod(item, visit)?;
-        }
-        return Ok(());
-    }
-    let Some(path) = template_path(group, &kind) else { return Ok(()) };
-    let metadata = &object["metadata"];
-    let name = text(metadata, if metadata["name"].is_string() { "name" } else { "generateName" });
-    let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
-    let is_ours = |key: &&String| key.starts_with("pillion.dev/") || key.contains(".pillion.dev/");
-    let annotations = metadata["annotations"].as_object().filter(|_| !path.is_empty());
-    let misplaced = annotations.into_iter().flat_map(Map::keys).find(is_ours).cloned();
-    let template = path.iter().try_fold(object, |value, field| value.get_mut(*field)).and_then(Value::as_object_mut);
-    match template {
-        Some(template) => visit(PodSource { kind: kind.to_lowercase(), name, namespace, misplaced, template }),
-        None => Ok(()),
-    }
-}
-
-impl PodSource<'_> {
-    /// The pod as it would be sent to the API server: with a namespace, and a name or `generateName`.
-    pub(crate) fn pod(&self) -> Value {
-        let mut pod = Map::new();
-        if self.kind != "pod" {
-            pod.insert("apiVersion".into(), "v1".into());
-            pod.insert("kind".into(), "Pod".into());
-        }
-        pod.extend(self.template.clone());
-        let metadata = pod.entry("metadata").or_insert_with(|| Map::new().into());
-        if let Value::Object(metadata) = metadata {
-            metadata.entry("namespace").or_insert_with(|| self.namespace.as_str().into());
-            if self.kind != "pod" && !metadata.contains_key("name") {
-                metadata.entry("generateName").or_insert_with(|| format!("{}-", self.name).into());
-            }
-        }
-        pod.into()
-    }
-
-    /// Puts `pod`, which was made from this, back in its place, without what [`PodSource::pod`] added.
-    pub(crate) fn put_back(&mut self, mut pod: Value) {
-        let Some(pod) = pod.as_object_mut() else { return };
-        if let Some(mut metadata) = pod.shift_remove("metadata") {
-            let before = self.template.get("metadata");
-            if let Value::Object(metadata) = &mut metadata {
-                for field in ["namespace", "generateName"] {
-                    if before.is_none_or(|before| before.get(field).is_none()) {
-                        metadata.shift_remove(field);
-                    }
-                }
-            }
-            if before.is_some() {
-                self.template.insert("metadata".into(), metadata);
-            } else {
-                self.template.shift_insert(0, "metadata".into(), metadata);
-            }
-        }
-        if let Some(spec) = pod.shift_remove("spec") {
-            self.template.insert("spec".into(), spec);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -171,7 +70,7 @@ mod tests {
 
     fn round_trip(value: &Value) -> Value {
         let text = write("", value).unwrap();
-        parse(&text, 0).unwrap_or_else(|error| panic!("{error}:\n{text}")).unwrap()
+        parse(&text, 0).unwrap_or_else(|error| panic!("{error}:\n{text}")).unwrap().to_json()
     }
 
     #[test]
@@ -193,13 +92,14 @@ mod tests {
 
     #[test]
     fn yaml_is_read_as_kubectl_reads_it() {
-        let read = |text: &str| parse(text, 0).unwrap();
+        let read = |text: &str| parse(text, 0).unwrap().map(|node| node.to_json());
         assert_eq!(read("defaultMode: 0644"), Some(json!({"defaultMode": 420})));
         assert_eq!(read("{\"emoji\": \"\\ud83d\\ude00\",\n\t\"a\\/b\": 1}"), Some(json!({"emoji": "😀", "a/b": 1})));
         assert_eq!(read("---\n# nothing\n"), None);
-        for (twice, place) in [("a: 1\na: 2\n", "line 12, column 1"), ("{\"a\": 1, \"a\": 2}", "line 11, column 10")] {
+        for (twice, line, column) in [("a: 1\na: 2\n", 12, 1), ("{\"a\": 1, \"a\": 2}", 11, 10)] {
             let error = parse(twice, 10).unwrap_err();
-            assert_eq!(error.to_string(), format!("{place}: invalid YAML: duplicate mapping key: a"));
+            assert_eq!((error.position.line, error.position.column), (line, column));
+            assert_eq!(error.message, "invalid YAML: duplicate mapping key: a");
         }
     }
 
@@ -274,37 +174,5 @@ mod tests {
         let document = "---\n# Source: chart/templates/web.yaml\nkind: Pod # inline\n";
         let text = write(document, &json!({"kind": "Pod", "apiVersion": "v1"})).unwrap();
         assert_eq!(text, "---\n# Source: chart/templates/web.yaml\nkind: Pod\napiVersion: v1\n");
-    }
-
-    #[test]
-    fn pods_are_found_in_workloads_and_lists() {
-        let mut list = json!({"apiVersion": "v1", "kind": "List", "items": [
-            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"},
-             "spec": {"template": {"spec": {}}}},
-            {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
-             "spec": {"jobTemplate": {"spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {}}}}}},
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "one-"}, "spec": {}},
-            {"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "spec": {"template": {}}},
-            {"apiVersion": "v1", "kind": "ConfigMap"},
-        ]});
-        let before = list.clone();
-        let mut seen = Vec::new();
-        let visited: Result<(), ()> = each_pod(&mut list, &mut |mut source| {
-            let pod = source.pod();
-            seen.push(format!("{} {} {} {}", source.kind, source.name, source.namespace, pod["metadata"]));
-            source.put_back(pod);
-            Ok(())
-        });
-        assert_eq!(visited, Ok(()));
-        assert_eq!(
-            seen,
-            [
-                r#"deployment web shop {"namespace":"shop","generateName":"web-"}"#,
-                r#"cronjob nightly default {"labels":{"a":"b"},"namespace":"default","generateName":"nightly-"}"#,
-                r#"pod one- default {"generateName":"one-","namespace":"default"}"#,
-            ]
-        );
-        assert_eq!(list["items"][1], before["items"][1]);
-        assert_eq!(list["items"][2], before["items"][2]);
     }
 }

@@ -1,27 +1,30 @@
 //! `pillion inject`: the webhook's engine on manifests, before they reach a cluster.
 
+mod format;
+mod settings;
+mod workload;
+
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use pillion_engine::admission::Review;
-use pillion_engine::catalog::{Catalog, ImageMirror, Namespace};
+use pillion_engine::catalog::Catalog;
 use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
-use pillion_engine::template::{OnError, TemplateName};
+use pillion_engine::template::TemplateName;
+use pillion_engine::yaml::Node;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use self::format::{Change, Format};
+use self::settings::Setting;
+use super::engine::EngineArgs;
+use super::input;
+use super::namespaces::{NamespaceArgs, Namespaces};
 use super::output::{print, report};
-use crate::catalog::{Library, Source};
-use crate::files::{self, SourceFile};
-use crate::manifest::{self, PodSource};
-
-/// Far more than any rendered chart.
-const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+use crate::files::SourceFile;
+use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
 
 /// The annotation by which a pod asks for templates.
 const TEMPLATES: &str = "pillion.dev/templates";
@@ -29,92 +32,99 @@ const TEMPLATES: &str = "pillion.dev/templates";
 /// Flags of `pillion inject`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Flags of `pillion inject` and `pillion diff`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
     /// Manifest, folder of manifests, or - for standard input; can be given several times
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
     filename: Vec<PathBuf>,
 
-    /// Folder or file with templates, instead of the built-in ones; can be given several times
-    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',')]
-    templates: Vec<PathBuf>,
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
 
-    /// Registry that has copies of images, such as mirror.example.com/docker-hub: as for pillion serve
-    #[arg(long, env = "PILLION_IMAGE_MIRRORS", value_name = "REGISTRY", value_delimiter = ',', value_parser = ImageMirror::from_str)]
-    image_mirrors: Vec<ImageMirror>,
+    #[command(flatten)]
+    engine: EngineArgs,
 
     /// A parameter for each pod that asks for the template; can be given several times
     #[arg(long, value_name = "TEMPLATE.PARAMETER=VALUE")]
     set: Vec<Setting>,
 }
 
-/// A parameter, as the pod's author would have annotated it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Setting {
-    template: TemplateName,
-    parameter: String,
-    value: String,
-    /// Whether a pod asked for the template.
-    used: bool,
-}
-
-impl FromStr for Setting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Setting, String> {
-        let form = "write it as template.parameter=value, such as fluent-bit.logDir=/data/logs";
-        let (key, value) = text.split_once('=').ok_or(form)?;
-        let (template, parameter) = key.split_once('.').ok_or(form)?;
-        if parameter.is_empty() {
-            return Err(form.into());
-        }
-        let template = template.parse().map_err(|_| format!("{template:?} cannot be a template's name; {form}"))?;
-        Ok(Setting { template, parameter: parameter.into(), value: value.into(), used: false })
-    }
-}
-
-/// Injects into all that was named, or prints nothing.
+/// Injects into all that was named, and omits what a cluster would refuse. What cannot be read is reported, and the rest
+/// written.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { filename, templates, image_mirrors, set } = args;
-    let loaded = Library::default().load(&Source::of(templates, Source::Cookbook)?.read());
-    let mut catalog = Catalog::new(OnError::Deny).with_image_mirrors(image_mirrors);
-    loaded.insert_into(&mut catalog);
-    for problem in &loaded.problems {
-        report(format_args!("template refused: {problem}"));
-    }
+    let injection = inject(args.common, args.output)?;
+    Ok(injection.exit_code())
+}
 
-    let mut injection = Injection { catalog, set, advised: BTreeSet::new(), failed: false };
+/// Shows what would change. The exit code is 1 if anything does.
+pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
+    let injection = inject(common, Format::Diff)?;
+    Ok(match injection.exit_code() {
+        ExitCode::SUCCESS if injection.is_changed => ExitCode::from(1),
+        code => code,
+    })
+}
+
+/// Injects into all that was named, and writes it.
+fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
+    let Common { filename, namespaces, engine, set } = common;
+    let catalog = engine.load()?;
+    let files = input::read(&filename);
+    let mut namespaces = Namespaces::new(namespaces);
+    files.iter().for_each(|file| find_namespaces(file, &mut namespaces));
+    let mut injection = Injection {
+        catalog,
+        namespaces,
+        set,
+        format,
+        advised: BTreeSet::new(),
+        is_changed: false,
+        failed: false,
+        unreadable: false,
+    };
     let mut output = String::new();
-    for file in inputs(&filename)? {
-        let name = file.path.display();
-        let text = file.text.map_err(anyhow::Error::msg).with_context(|| format!("cannot read {name}"))?;
-        let mut lines = 0;
-        for document in manifest::documents(&text) {
-            let injected = injection.document(document, lines).with_context(|| name.to_string())?;
-            append(&mut output, &injected);
-            lines += document.matches('\n').count();
-        }
+    for file in &files {
+        injection.file(file, &mut output)?;
     }
     print(output)?;
-    for Setting { template, parameter, .. } in injection.set.iter().filter(|setting| !setting.used) {
+    for Setting { template, parameter, .. } in injection.set.iter().filter(|setting| !setting.is_used) {
         report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
     }
-    Ok(if injection.failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(injection)
 }
 
-fn inputs(names: &[PathBuf]) -> anyhow::Result<Vec<SourceFile>> {
-    let mut inputs = Vec::new();
-    for name in names {
-        let files = if name == Path::new("-") {
-            let text = files::read_text(io::stdin().lock(), MANIFEST_BYTES).map_err(|error| error.to_string());
-            vec![SourceFile { path: "standard input".into(), text: text.map(Arc::from) }]
-        } else {
-            files::read(std::slice::from_ref(name), MANIFEST_BYTES)
-        };
-        if files.is_empty() {
-            bail!("{}: no .yaml, .yml or .json file in there", name.display());
-        }
-        inputs.extend(files);
+/// The documents of a file, each with the number of lines before it.
+fn documents(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut lines = 0;
+    manifest::documents(text).into_iter().map(move |document| {
+        let before = lines;
+        lines += document.matches('\n').count();
+        (document, before)
+    })
+}
+
+/// Remembers the Namespaces of a file. They count for all files, as they will in the cluster.
+fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
+    let Ok(text) = &file.text else { return };
+    for (document, lines) in documents(text).filter(|(document, _)| document.contains("Namespace")) {
+        let Ok(Some(node)) = manifest::parse(document, lines) else { continue };
+        let visited: Result<Kept, std::convert::Infallible> = each_object(&mut node.to_json(), &node, &mut |object| {
+            if object.is_core("Namespace") {
+                namespaces.insert(object.value.clone());
+            }
+            Ok(Kept::Yes)
+        });
+        let Ok(_) = visited;
     }
-    Ok(inputs)
 }
 
 /// Appends a document to the output, with the marker between documents if neither has it.
@@ -140,65 +150,163 @@ enum Injected {
 
 struct Injection {
     catalog: Catalog,
+    namespaces: Namespaces,
     set: Vec<Setting>,
+    format: Format,
     /// The templates whose warnings have been reported.
     advised: BTreeSet<(TemplateName, Option<String>)>,
+    /// Whether an object changes.
+    is_changed: bool,
     /// Whether a pod was refused, or a template failed.
     failed: bool,
+    /// Whether a file or a document could not be read.
+    unreadable: bool,
 }
 
 impl Injection {
-    /// Injects into a document that has `lines` before it.
-    fn document(&mut self, document: &str, lines: usize) -> anyhow::Result<String> {
-        let Some(mut object) = manifest::parse(document, lines)? else { return Ok(document.to_owned()) };
-        let (mut changed, mut denied) = (false, false);
-        manifest::each_pod(&mut object, &mut |source| {
-            let injected = self.pod(source)?;
-            changed |= injected == Injected::Yes;
-            denied |= injected == Injected::Denied;
-            anyhow::Ok(())
-        })?;
-        // A cluster would refuse it too, and it must not be created without its sidecars through a pipe.
-        if denied {
-            Ok(String::new())
-        } else if changed {
-            Ok(manifest::write(document, &object)?)
-        } else {
-            Ok(document.to_owned())
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Injection { unreadable: true, .. } => ExitCode::from(2),
+            Injection { failed: true, .. } => ExitCode::from(1),
+            _ => ExitCode::SUCCESS,
         }
     }
 
+    /// Injects into the documents of a file.
+    fn file(&mut self, file: &SourceFile, output: &mut String) -> anyhow::Result<()> {
+        let text = match &file.text {
+            Ok(text) => text,
+            Err(why) => {
+                report(format_args!("error: {}: {why}", file.path.display()));
+                self.unreadable = true;
+                return Ok(());
+            }
+        };
+        for (document, lines) in documents(text) {
+            match manifest::parse(document, lines) {
+                Ok(None) if self.format == Format::Yaml => append(output, document),
+                Ok(None) => {}
+                Ok(Some(node)) => self.document(&file.path, document, &node, output)?,
+                Err(error) => {
+                    report(format_args!("error: {}", input::syntax_error(&file.path, document, &error)));
+                    self.unreadable = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Injects into a document.
+    fn document(&mut self, file: &Path, document: &str, node: &Node, output: &mut String) -> anyhow::Result<()> {
+        let mut value = node.to_json();
+        let mut is_changed = false;
+        let kept = each_object(&mut value, node, &mut |object| {
+            let injected = self.object(file, object, output)?;
+            is_changed |= injected != Injected::No;
+            anyhow::Ok(if injected == Injected::Denied { Kept::No } else { Kept::Yes })
+        })?;
+        // A cluster would refuse it too, and it must not be created without its sidecars through a pipe.
+        match self.format {
+            _ if kept == Kept::No => {}
+            Format::Yaml if is_changed => append(output, &manifest::write(document, &value)?),
+            Format::Yaml => append(output, document),
+            Format::Json => *output += &format!("{value:#}\n"),
+            Format::Diff | Format::Patch | Format::Name => {}
+        }
+        Ok(())
+    }
+
+    /// Injects into the pods of an object, and reports.
+    fn object(&mut self, file: &Path, mut object: Object<'_>, output: &mut String) -> anyhow::Result<Injected> {
+        let kind = object.kind_in_lower_case();
+        let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
+        let subject = format!("{}:{} {namespace}/{kind}/{}", file.display(), object.line, object.name);
+        let stray = object.stray_keys();
+        let (group, name_of_kind) = (object.group.clone(), object.kind.clone());
+        let (name, before) = (format::name(&object), object.value.clone());
+        let mut all = Injected::No;
+        let mut has_pods = false;
+        object.each_pod(&mut |template| {
+            has_pods = true;
+            // Where Kubernetes' own workloads have their one template.
+            let is_usual = ["", "spec.template", "spec.jobTemplate.spec.template"].contains(&&*template.path);
+            let subject = if is_usual { subject.clone() } else { format!("{subject} at {}", template.path) };
+            let injected = self.pod(&subject, &namespace, (&group, &name_of_kind), template)?;
+            all = match (all, injected) {
+                (Injected::Denied, _) | (_, Injected::Denied) => Injected::Denied,
+                (Injected::Yes, _) | (_, Injected::Yes) => Injected::Yes,
+                _ => Injected::No,
+            };
+            anyhow::Ok(())
+        })?;
+        for (key, place) in stray {
+            let advice = if has_pods {
+                "only those of the pod template are read; move it there"
+            } else {
+                "no pod template was found to inject into; pods that are made of it are injected in the cluster"
+            };
+            report(format_args!("{subject}: warning: {key} is among {place}; {advice}"));
+        }
+        match all {
+            Injected::Yes => {
+                self.is_changed = true;
+                let change = Change { name, subject: &subject, before: &before, after: object.value };
+                self.format.write_change(&change, output)?;
+            }
+            Injected::Denied => report(format_args!("{subject}: omitted from the output")),
+            Injected::No => {}
+        }
+        Ok(all)
+    }
+
     /// Injects into one pod, and reports.
-    fn pod(&mut self, mut source: PodSource<'_>) -> anyhow::Result<Injected> {
-        let mut pod = source.pod();
-        let subject = format!("{} {:?}", source.kind, source.name);
+    fn pod(
+        &mut self,
+        subject: &str,
+        namespace: &str,
+        (group, kind): (&str, &str),
+        mut template: PodTemplate<'_>,
+    ) -> anyhow::Result<Injected> {
+        let mut pod = template.pod(namespace);
         if let Err(wrong) = check_strings(&pod) {
-            report(format_args!("{subject}: {wrong}\n{subject}: omitted from the output"));
+            report(format_args!("{subject}: {wrong}"));
             self.failed = true;
             return Ok(Injected::Denied);
         }
-        self.annotate(&mut pod);
+        settings::apply(&mut self.set, &mut pod);
+        let known = match self.namespaces.find(namespace) {
+            Ok(known) => known,
+            Err(why) => {
+                report(format_args!("{subject}: {why}"));
+                return Ok(Injected::No);
+            }
+        };
         let raw = to_raw_value(&pod)?;
-        let review = Review::of_pod(&source.namespace, &raw);
-        let decision = pillion_engine::review(&self.catalog, &Namespace::named(review.namespace()), &review);
-        self.report_decision(&subject, &decision);
-        if let Some(key) = &source.misplaced {
-            let kind = &source.kind;
-            report(format_args!(
-                "{subject}: warning: {key} is on the {kind}; only the annotations of the pod template are read"
-            ));
-        }
+        let review = Review::of_pod(namespace, &raw);
+        let decision = pillion_engine::review(&self.catalog, &known, &review);
+        self.report_decision(subject, &decision);
         self.report_warnings(review.namespace(), &decision);
         if !decision.allowed() {
-            report(format_args!("{subject}: omitted from the output"));
             return Ok(Injected::Denied);
         }
         if decision.patch.is_empty() {
             return Ok(Injected::No);
         }
         let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json)?;
+        let before = pod["spec"].clone();
         json_patch::patch(&mut pod, &patch).with_context(|| format!("{subject}: the patch does not apply"))?;
-        source.put_back(pod);
+        if let Some(why) = workload::refused_by_controller(group, kind, &before, &pod["spec"]) {
+            report(format_args!("{subject}: denied: invalid_result: {why}"));
+            self.failed = true;
+            return Ok(Injected::Denied);
+        }
+        if before.get("imagePullSecrets").is_none() && pod["spec"].get("imagePullSecrets").is_some() {
+            report(format_args!(
+                "{subject}: warning: a pod that has imagePullSecrets is not given those of its ServiceAccount; if that has \
+                 some, add them to the manifest, or let the webhook inject"
+            ));
+        }
+        template.put_back(pod);
         Ok(Injected::Yes)
     }
 
@@ -210,23 +318,6 @@ impl Injection {
                 for warning in &template.warnings {
                     report(format_args!("warning: {warning}"));
                 }
-            }
-        }
-    }
-
-    /// Gives the pod the parameters that were set on the command line, for the templates that it asks for.
-    fn annotate(&mut self, pod: &mut Value) {
-        let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-        let Some(annotations) = annotations else { return };
-        let asked: Vec<String> = annotations
-            .get(TEMPLATES)
-            .and_then(Value::as_str)
-            .map(|names| names.split(',').map(|name| name.trim().trim_start_matches('+').to_owned()).collect())
-            .unwrap_or_default();
-        for Setting { template, parameter, value, used } in &mut self.set {
-            if asked.iter().any(|name| name == template.as_str()) {
-                *used = true;
-                annotations.insert(format!("{template}.pillion.dev/{parameter}"), value.as_str().into());
             }
         }
     }
@@ -279,18 +370,6 @@ fn check_strings(pod: &Value) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_setting_names_template_and_parameter() {
-        let setting: Setting = "fluent-bit.logDir=/a=b.c".parse().unwrap();
-        assert_eq!(
-            (setting.template.as_str(), &*setting.parameter, &*setting.value),
-            ("fluent-bit", "logDir", "/a=b.c")
-        );
-        for wrong in ["fluent-bit", "fluent-bit.logDir", "logDir=1", "fluent-bit.=1", "Fluent.x=1"] {
-            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn documents_are_kept_apart() {

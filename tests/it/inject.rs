@@ -111,7 +111,11 @@ fn a_pod_on_standard_input_comes_out_with_its_sidecar() {
     assert_eq!(names(&pod, "initContainers"), ["log-shipper"]);
     assert_eq!(pod["spec"]["containers"][0]["env"], json!([{"name": "LOG_DIR", "value": "/var/log/app"}]));
     assert_eq!(pod["metadata"].get("namespace"), None, "nothing is added that a template does not say");
-    assert!(ran.stderr.contains("pod \"web\"") && ran.stderr.contains("log-shipper"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("standard input:1 default/pod/web: injected") && ran.stderr.contains("log-shipper"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn files_and_folders_are_read_in_order() {
 fn a_pod_that_cannot_get_what_it_asks_for_is_exit_code_1() {
     let ran = inject(["-f", "-"], &POD.replace("log-shipper", "log-shiper"));
     assert_eq!(ran.code, 1);
-    for part in ["pod \"web\"", "unknown_template", "log-shiper", "log-shipper"] {
+    for part in ["pod/web", "unknown_template", "log-shiper", "log-shipper"] {
         assert!(ran.stderr.contains(part), "{part:?} is missing: {}", ran.stderr);
     }
     let ran = inject(["-f", "-", "--set", "log-shipper.logDir=var/log"], POD);
@@ -250,21 +254,241 @@ fn a_pod_that_cannot_get_what_it_asks_for_is_exit_code_1() {
 }
 
 #[test]
-fn input_that_cannot_be_read_is_exit_code_2_and_writes_nothing() {
-    let good_then_bad = format!("{POD}---\nkind: [Pod\n");
-    for (arguments, input, says) in [
-        (vec!["-f", "-"], good_then_bad.as_str(), "standard input"),
-        (vec!["-f", "-"], "a: 1\na: 2\n", "standard input"),
-        (vec!["-f", "/nowhere/pod.yaml"], "", "/nowhere/pod.yaml"),
-        (vec!["-f", "-", "--set", "logDir=/x"], POD, "--set"),
-        (vec![], POD, "--filename"),
+fn input_that_cannot_be_read_is_exit_code_2_and_the_rest_is_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("the folder is writable");
+    file("1-good.yaml", POD.as_bytes());
+    file("2-broken.yaml", b"a: 1\n---\nkind: [Pod\n---\nb: 2\nb: 3\n");
+    file("3-latin.yaml", &[b'a', b':', b' ', 0xe9]);
+    file("4-helm.yaml", b"metadata:\n  name: {{ .Release.Name }}\n{{- if .Values.x }}\n  labels: {}\n{{- end }}\n");
+    let root = folder.path().display().to_string();
+    let ran = inject(["-f", &root, "-f", "/nowhere/pod.yaml"], "");
+
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert_eq!(names(&ran.documents()[0], "initContainers"), ["log-shipper"]);
+    let errors: Vec<_> = ran.stderr.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+    let expected = [
+        format!("{root}/2-broken.yaml:3:7: invalid YAML:"),
+        format!("{root}/2-broken.yaml:6:1: invalid YAML: duplicate mapping key: b"),
+        format!("{root}/3-latin.yaml: not UTF-8 text"),
+        format!("{root}/4-helm.yaml:"),
+        "/nowhere/pod.yaml: No such file".to_owned(),
+    ];
+    assert_eq!(errors.len(), expected.len(), "{}", ran.stderr);
+    for (error, expected) in errors.iter().zip(&expected) {
+        assert!(error.starts_with(expected), "{error}\n{expected}");
+    }
+    assert!(errors[3].contains("looks like a Helm template") && errors[3].contains("helm template"), "{}", errors[3]);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for (arguments, says) in [
+        (vec!["-f", "-", "--set", "logDir=/x"], "--set"),
+        (vec!["-f", "-", "--namespace-labels", "team"], "--namespace-labels"),
+        (vec!["-f", "-", "--on-error", "maybe"], "--on-error"),
+        (vec![], "--filename"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pillion"));
         command.arg("inject").args(&arguments);
-        let ran = run(command, input);
-        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
-        assert_eq!(ran.stdout, "", "{arguments:?}");
+        let ran = run(command, POD);
+        assert_eq!((ran.code, &*ran.stdout), (2, ""), "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains(says), "{says:?} is missing: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn of_a_list_only_what_is_refused_is_omitted() {
+    let pod: Value = serde_saphyr::from_str(POD).expect("the pod is YAML");
+    let mut bad = pod.clone();
+    bad["metadata"] = json!({"name": "bad", "annotations": {"pillion.dev/templates": "log-shiper"}});
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}});
+    let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+
+    let ran = inject(["-f", "-"], &list(json!([pod, bad, config])));
+    assert_eq!(ran.code, 1);
+    let items = &ran.documents()[0]["items"];
+    let left: Vec<_> = items.as_array().expect("a list").iter().map(|item| item["metadata"]["name"].clone()).collect();
+    assert_eq!(left, ["web", "settings"]);
+    assert_eq!(names(&items[0], "initContainers"), ["log-shipper"]);
+    assert_eq!(ran.stderr.matches("omitted from the output").count(), 1, "{}", ran.stderr);
+
+    assert_eq!(inject(["-f", "-"], &list(json!([bad]))).stdout, "", "nothing is left of it");
+}
+
+/// A Namespace with these labels and annotations.
+fn namespace(labels: &Value, annotations: &Value) -> String {
+    let metadata = json!({"name": "shop", "labels": labels, "annotations": annotations});
+    format!("---\n{}\n", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+}
+
+#[test]
+fn namespaces_of_the_input_count_as_in_the_cluster() {
+    let enabled = json!({"pillion.dev/inject": "enabled"});
+    let pod = format!("---\n{}", POD.replace("name: web", "name: web\n  namespace: shop"));
+    let plain = pod.replace("pillion.dev/templates: log-shipper", "a: b");
+    let inject = |pod: &str, namespace: &str| inject(["-f", "-"], &format!("{pod}{namespace}"));
+
+    let ran = inject(&pod, &namespace(&json!({"team": "shop"}), &json!({})));
+    assert_eq!(ran.documents()[0]["spec"].get("initContainers"), None);
+    let fix = "kubectl label namespace shop pillion.dev/inject=enabled";
+    assert!(ran.stderr.contains("not sent to Pillion") && ran.stderr.contains(fix), "{}", ran.stderr);
+
+    for key in ["pillion.dev/templates", "pillion.dev/required-templates"] {
+        let gives = json!({key: "log-shipper", "log-shipper.pillion.dev/logDir": "/of/the/namespace"});
+        let ran = inject(&plain, &namespace(&enabled, &gives));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let pod = &ran.documents()[0];
+        assert_eq!(names(pod, "initContainers"), ["log-shipper"], "{key}");
+        assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], "/of/the/namespace");
+    }
+}
+
+#[test]
+fn flags_describe_the_namespaces_that_are_not_in_the_input() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let selector = "spec:\n  namespaceSelector: {matchLabels: {team: shop}}\n";
+    let template = LOG_SHIPPER.replacen("spec:\n", selector, 1);
+    fs::write(folder.path().join("log-shipper.yaml"), template).expect("the folder is writable");
+    let inject = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pillion"));
+        command.arg("inject").arg("--templates").arg(folder.path()).args(["-f", "-"]).args(flags);
+        run(command, POD)
+    };
+    let ran = inject(&["-n", "shop", "--namespace-labels", "team=shop,tier=web"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("shop/pod/web: injected log-shipper"), "{}", ran.stderr);
+    let ran = inject(&["-n", "bank", "--namespace-labels", "team=bank"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("is not for namespace bank"), "{}", ran.stderr);
+    let ran = inject(&["-n", "kube-system", "--namespace-labels", "team=shop"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("the webhook leaves kube-system alone"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_pod_template_is_found_by_its_shape_and_what_cannot_be_injected_is_named() {
+    for (api_version, kind, path) in [
+        ("argoproj.io/v1alpha1", "Rollout", "spec/template"),
+        ("apps.kruise.io/v1alpha1", "CloneSet", "spec/template"),
+        ("apps.openshift.io/v1", "DeploymentConfig", "spec/template"),
+        ("serving.knative.dev/v1", "Service", "spec/template"),
+        ("keda.sh/v1alpha1", "ScaledJob", "spec/jobTargetRef/template"),
+        ("batch.volcano.sh/v1alpha1", "Job", "spec/task/template"),
+    ] {
+        let before = workload(api_version, kind, path);
+        let after = inject(["-f", "-"], &before.to_string()).document();
+        let template = after.pointer(&format!("/{path}")).expect("a pod template");
+        assert_eq!(names(template, "initContainers"), ["log-shipper"], "{kind}");
+    }
+    let spark = json!({"apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication", "metadata": {"name": "pi"},
+        "spec": {"driver": {"annotations": {"pillion.dev/templates": "log-shipper"}}}});
+    let ran = inject(["-f", "-"], &spark.to_string());
+    assert_eq!((ran.code, &*ran.stdout), (0, &*spark.to_string()));
+    let said = "sparkapplication/pi: warning: pillion.dev/templates is among spec.driver.annotations; no pod template";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+#[test]
+fn what_controllers_and_the_api_server_add_and_refuse_is_known() {
+    let template = |pod: &str, more: &str| {
+        format!(
+            "apiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: side}}\n\
+             spec:\n  pod: {{spec: {pod}}}\n{more}"
+        )
+    };
+    let inject = |template: String, kind: &str, spec: Value| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("side.yaml"), template).expect("the folder is writable");
+        let group = if kind == "Job" { "batch" } else { "apps" };
+        let mut object = workload(&format!("{group}/v1"), kind, "spec/template");
+        object["spec"]["template"]["metadata"]["annotations"] = json!({"pillion.dev/templates": "side"});
+        for (field, value) in spec.as_object().expect("fields") {
+            object["spec"][field] = value.clone();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pillion"));
+        command.arg("inject").arg("--templates").arg(folder.path()).args(["-f", "-"]);
+        run(command, &object.to_string())
+    };
+
+    let side = "{initContainers: [{name: side, image: side, restartPolicy: Always, volumeMounts: [{name: data, mountPath: /d}]}]}";
+    let claims = json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}]});
+    let ran = inject(template(side, "  shares: [data]\n"), "StatefulSet", claims);
+    let set = ran.document();
+    assert_eq!(names(&set["spec"]["template"], "initContainers"), ["side"], "{}", ran.stderr);
+    assert_eq!(set["spec"]["template"]["spec"].get("volumes"), None, "the controller adds it");
+
+    for (kind, pod, says) in [
+        ("Deployment", "{activeDeadlineSeconds: 60}", "a Deployment must not have activeDeadlineSeconds"),
+        ("Deployment", "{restartPolicy: OnFailure}", "a Deployment must have restartPolicy Always, not OnFailure"),
+        ("DaemonSet", "{restartPolicy: Never}", "a DaemonSet must have restartPolicy Always, not Never"),
+    ] {
+        let ran = inject(template(pod, ""), kind, json!({}));
+        assert_eq!((ran.code, &*ran.stdout), (1, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("invalid_result") && ran.stderr.contains(says), "{}", ran.stderr);
+    }
+    let ran = inject(template("{restartPolicy: OnFailure}", ""), "Job", json!({}));
+    assert_eq!(ran.document()["spec"]["template"]["spec"]["restartPolicy"], "OnFailure");
+
+    let ran = inject(template("{imagePullSecrets: [{name: mirror}]}", ""), "Deployment", json!({}));
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("is not given those of its ServiceAccount"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_result_comes_in_the_format_that_is_asked_for() {
+    let deployment = workload("apps/v1", "Deployment", "spec/template");
+    let input = format!("{deployment}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\n");
+    let written = |format: &str| {
+        let ran = inject(["-f", "-", "-o", format], &input);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let yaml = written("yaml");
+    let expected: Vec<Value> = serde_saphyr::from_multiple(&yaml).expect("YAML");
+
+    let json: Vec<Value> =
+        serde_json::Deserializer::from_str(&written("json")).into_iter().map(|it| it.expect("JSON")).collect();
+    assert_eq!(json, expected);
+
+    assert_eq!(written("name"), "deployment.apps/web\n");
+
+    let patch: json_patch::Patch = serde_json::from_str(&written("patch")).expect("a patch");
+    let mut patched = deployment.clone();
+    json_patch::patch(&mut patched, &patch).expect("it applies");
+    assert_eq!(patched, expected[0]);
+
+    let diff = written("diff");
+    assert!(diff.contains("+        initContainers:") || diff.contains("+      initContainers:"), "{diff}");
+    assert!(
+        !diff.contains("settings") && diff.lines().all(|line| !line.starts_with('-') || line.starts_with("---")),
+        "{diff}"
+    );
+}
+
+#[test]
+fn diff_ends_with_1_when_something_changes() {
+    let diff = |input: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pillion"));
+        command.args(["diff", "-f", "-"]);
+        run(command, input)
+    };
+    let changed = diff(&POD.replace("log-shipper", "fluent-bit"));
+    assert_eq!(changed.code, 1, "{}", changed.stderr);
+    assert!(changed.stdout.starts_with("--- standard input:1 default/pod/web\n"), "{}", changed.stdout);
+    let same = diff("{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: app}]}}");
+    assert_eq!((same.code, &*same.stdout), (0, ""), "{}", same.stderr);
+}
+
+#[test]
+fn what_happens_on_an_error_is_said_by_flag_or_variable() {
+    let pod = POD.replace("log-shipper", "log-shiper");
+    for (flags, variable) in [(vec!["--on-error", "skip"], "deny"), (vec![], "skip")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pillion"));
+        command.args(["inject", "-f", "-"]).args(flags).env("PILLION_ON_ERROR", variable);
+        let ran = run(command, &pod);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert_eq!(ran.documents().len(), 1, "the pod is let through: {}", ran.stderr);
     }
 }
 
@@ -275,8 +499,8 @@ fn annotations_on_the_workload_itself_are_pointed_out() {
                       spec: {template: {spec: {containers: [{name: app, image: app}]}}}\n";
     let ran = inject(["-f", "-"], deployment);
     assert_eq!(ran.code, 0);
-    let said = "deployment \"web\": warning: pillion.dev/templates is on the deployment; \
-                only the annotations of the pod template are read";
+    let said = "standard input:1 default/deployment/web: warning: pillion.dev/templates is among metadata.annotations; \
+                only those of the pod template are read; move it there";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 }
 
@@ -306,7 +530,7 @@ fn an_annotation_that_is_no_text_leaves_out_its_pod_alone() {
     let ran = inject(["-f", "-"], pods);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("pod \"wrong\": metadata.annotations[pillion.dev/inject] must be a string; quote false"),
+        ran.stderr.contains("pod/wrong: metadata.annotations[pillion.dev/inject] must be a string; quote false"),
         "{}",
         ran.stderr
     );

@@ -5,6 +5,7 @@ mod bad_input;
 mod cache;
 mod cel;
 mod chart;
+mod cli;
 mod cluster;
 mod cookbook;
 mod dev;
