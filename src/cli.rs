@@ -2,12 +2,14 @@
 
 mod durations;
 mod engine;
+mod explain;
 mod inject;
 mod input;
 mod namespaces;
 mod output;
 mod review;
 mod serve;
+mod settings;
 mod version;
 
 use std::env;
@@ -29,7 +31,9 @@ pub(crate) enum Command {
     /// Inject into manifests: YAML out on standard output, the report on standard error
     Inject(inject::Args),
     /// Show what inject would change, as a unified diff; the exit code is 1 when anything does
-    Diff(inject::Common),
+    Diff(input::Common),
+    /// Say step by step why a pod is injected, or is not, and what to do
+    Explain(explain::Args),
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
     /// Print the completion script of a shell
@@ -62,6 +66,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Serve(args) => serve::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Inject(args) => inject::run(args),
         Command::Diff(args) => inject::diff(args),
+        Command::Explain(args) => explain::run(args),
         Command::Review(args) => review::run(args),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
         Command::Man => man().map(|()| ExitCode::SUCCESS),

@@ -1,11 +1,10 @@
 //! `pillion inject`: the webhook's engine on manifests, before they reach a cluster.
 
 mod format;
-mod settings;
 mod workload;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -14,20 +13,15 @@ use pillion_engine::catalog::Catalog;
 use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
 use pillion_engine::template::TemplateName;
 use pillion_engine::yaml::Node;
-use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use self::format::{Change, Format};
-use self::settings::Setting;
-use super::engine::EngineArgs;
-use super::input;
-use super::namespaces::{NamespaceArgs, Namespaces};
+use super::input::{self, Common, Document, Inputs};
+use super::namespaces::Namespaces;
 use super::output::{print, report};
+use super::settings::{self, Setting};
 use crate::files::SourceFile;
 use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
-
-/// The annotation by which a pod asks for templates.
-const TEMPLATES: &str = "pillion.dev/templates";
 
 /// Flags of `pillion inject`.
 #[derive(Debug, clap::Args)]
@@ -38,24 +32,6 @@ pub(crate) struct Args {
     /// How to write the result
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-}
-
-/// Flags of `pillion inject` and `pillion diff`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Common {
-    /// Manifest, folder of manifests, or - for standard input; can be given several times
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
-    filename: Vec<PathBuf>,
-
-    #[command(flatten)]
-    namespaces: NamespaceArgs,
-
-    #[command(flatten)]
-    engine: EngineArgs,
-
-    /// A parameter for each pod that asks for the template; can be given several times
-    #[arg(long, value_name = "TEMPLATE.PARAMETER=VALUE")]
-    set: Vec<Setting>,
 }
 
 /// Injects into all that was named, and omits what a cluster would refuse. What cannot be read is reported, and the rest
@@ -76,11 +52,7 @@ pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
 
 /// Injects into all that was named, and writes it.
 fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
-    let Common { filename, namespaces, engine, set } = common;
-    let catalog = engine.load()?;
-    let files = input::read(&filename);
-    let mut namespaces = Namespaces::new(namespaces);
-    files.iter().for_each(|file| find_namespaces(file, &mut namespaces));
+    let Inputs { files, catalog, namespaces, set } = common.load()?;
     let mut injection = Injection {
         catalog,
         namespaces,
@@ -96,35 +68,8 @@ fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
         injection.file(file, &mut output)?;
     }
     print(output)?;
-    for Setting { template, parameter, .. } in injection.set.iter().filter(|setting| !setting.is_used) {
-        report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
-    }
+    settings::report_unused(&injection.set);
     Ok(injection)
-}
-
-/// The documents of a file, each with the number of lines before it.
-fn documents(text: &str) -> impl Iterator<Item = (&str, usize)> {
-    let mut lines = 0;
-    manifest::documents(text).into_iter().map(move |document| {
-        let before = lines;
-        lines += document.matches('\n').count();
-        (document, before)
-    })
-}
-
-/// Remembers the Namespaces of a file. They count for all files, as they will in the cluster.
-fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
-    let Ok(text) = &file.text else { return };
-    for (document, lines) in documents(text).filter(|(document, _)| document.contains("Namespace")) {
-        let Ok(Some(node)) = manifest::parse(document, lines) else { continue };
-        let visited: Result<Kept, std::convert::Infallible> = each_object(&mut node.to_json(), &node, &mut |object| {
-            if object.is_core("Namespace") {
-                namespaces.insert(object.value.clone());
-            }
-            Ok(Kept::Yes)
-        });
-        let Ok(_) = visited;
-    }
 }
 
 /// Appends a document to the output, with the marker between documents if neither has it.
@@ -174,21 +119,13 @@ impl Injection {
 
     /// Injects into the documents of a file.
     fn file(&mut self, file: &SourceFile, output: &mut String) -> anyhow::Result<()> {
-        let text = match &file.text {
-            Ok(text) => text,
-            Err(why) => {
-                report(format_args!("error: {}: {why}", file.path.display()));
-                self.unreadable = true;
-                return Ok(());
-            }
-        };
-        for (document, lines) in documents(text) {
-            match manifest::parse(document, lines) {
-                Ok(None) if self.format == Format::Yaml => append(output, document),
-                Ok(None) => {}
-                Ok(Some(node)) => self.document(&file.path, document, &node, output)?,
-                Err(error) => {
-                    report(format_args!("error: {}", input::syntax_error(&file.path, document, &error)));
+        for document in input::documents(file) {
+            match document {
+                Ok(Document { text, node: None }) if self.format == Format::Yaml => append(output, text),
+                Ok(Document { node: None, .. }) => {}
+                Ok(Document { text, node: Some(node) }) => self.document(&file.path, text, &node, output)?,
+                Err(why) => {
+                    report(format_args!("error: {why}"));
                     self.unreadable = true;
                 }
             }
@@ -268,7 +205,7 @@ impl Injection {
         mut template: PodTemplate<'_>,
     ) -> anyhow::Result<Injected> {
         let mut pod = template.pod(namespace);
-        if let Err(wrong) = check_strings(&pod) {
+        if let Err(wrong) = input::check_strings(&pod) {
             report(format_args!("{subject}: {wrong}"));
             self.failed = true;
             return Ok(Injected::Denied);
@@ -354,17 +291,6 @@ impl Injection {
             self.failed = true;
         }
     }
-}
-
-/// Labels and annotations must be strings. An API server would refuse the pod, and `inject: false` must not be ignored.
-fn check_strings(pod: &Value) -> Result<(), String> {
-    for map in ["labels", "annotations"] {
-        let members = pod.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
-        if let Some((key, value)) = members.into_iter().flatten().find(|(_, value)| !value.is_string()) {
-            return Err(format!("metadata.{map}[{key}] must be a string; quote {value}"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,19 +1,82 @@
 //! What is read: files, folders and standard input, each document with its place.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use pillion_engine::yaml::SyntaxError;
+use anyhow::{Context as _, ensure};
+use pillion_engine::catalog::Catalog;
+use pillion_engine::yaml::{Node, SyntaxError};
+use serde_json::Value;
 
+use super::engine::EngineArgs;
+use super::namespaces::{NamespaceArgs, Namespaces};
+use super::settings::Setting;
 use crate::files::{self, SourceFile};
+use crate::manifest::{self, Kept, each_object};
 
 /// Far more than any rendered chart.
 const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The flags of every command that goes over manifests.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Manifest, folder of manifests, or - for standard input; can be given several times
+    #[arg(short, long = "filename", value_name = "FILE")]
+    filename: Vec<PathBuf>,
+
+    #[command(flatten)]
+    namespaces: NamespaceArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    /// A parameter for each pod that asks for the template; can be given several times
+    #[arg(long, value_name = "TEMPLATE.PARAMETER=VALUE")]
+    set: Vec<Setting>,
+}
+
+/// What the flags name, read.
+pub(super) struct Inputs {
+    pub(super) files: Vec<SourceFile>,
+    pub(super) catalog: Catalog,
+    pub(super) namespaces: Namespaces,
+    pub(super) set: Vec<Setting>,
+}
+
+impl Common {
+    /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.
+    pub(super) fn load(self) -> anyhow::Result<Inputs> {
+        let Common { filename, namespaces, engine, set } = self;
+        ensure!(
+            !filename.is_empty(),
+            "name a manifest, a folder of manifests, or - for standard input, with --filename"
+        );
+        let catalog = engine.load()?;
+        let files = read(&filename);
+        let mut namespaces = Namespaces::new(namespaces);
+        files.iter().for_each(|file| find_namespaces(file, &mut namespaces));
+        Ok(Inputs { files, catalog, namespaces, set })
+    }
+}
+
+fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
+    // What cannot be read is reported when its pods are looked for.
+    let documents = documents_with(file, |text| text.contains("Namespace")).flatten();
+    for node in documents.filter_map(|document| document.node) {
+        let visited: Result<Kept, Infallible> = each_object(&mut node.to_json(), &node, &mut |object| {
+            if object.is_core("Namespace") {
+                namespaces.insert(object.value.clone());
+            }
+            Ok(Kept::Yes)
+        });
+        let Ok(_) = visited;
+    }
+}
+
 /// Reads all that was named, in order.
-pub(super) fn read(names: &[PathBuf]) -> Vec<SourceFile> {
+fn read(names: &[PathBuf]) -> Vec<SourceFile> {
     names.iter().flat_map(|name| read_one(name)).collect()
 }
 
@@ -36,8 +99,42 @@ pub(super) fn read_file(name: &Path) -> anyhow::Result<Arc<str>> {
     file.text.map_err(anyhow::Error::msg).with_context(|| file.path.display().to_string())
 }
 
+/// A document of a file.
+pub(super) struct Document<'t> {
+    /// What was written, with the comments.
+    pub(super) text: &'t str,
+    /// The same, read; `None` if it is empty.
+    pub(super) node: Option<Node>,
+}
+
+/// The documents of a file, each with what is wrong with it, as a line with its place, if it cannot be read.
+pub(super) fn documents(file: &SourceFile) -> impl Iterator<Item = Result<Document<'_>, String>> {
+    documents_with(file, |_| true)
+}
+
+fn documents_with(
+    file: &SourceFile,
+    is_wanted: fn(&str) -> bool,
+) -> impl Iterator<Item = Result<Document<'_>, String>> {
+    let (text, unreadable) = match &file.text {
+        Ok(text) => (&**text, None),
+        Err(why) => ("", Some(Err(format!("{}: {why}", file.path.display())))),
+    };
+    let mut lines = 0;
+    let documents = manifest::documents(text).into_iter().map(move |text| {
+        let before = lines;
+        lines += text.matches('\n').count();
+        (text, before)
+    });
+    let documents = documents.filter(move |(text, _)| is_wanted(text)).map(|(text, lines)| {
+        let node = manifest::parse(text, lines).map_err(|error| syntax_error(&file.path, text, &error))?;
+        Ok(Document { text, node })
+    });
+    unreadable.into_iter().chain(documents)
+}
+
 /// Why a document of a file cannot be read, with its place.
-pub(super) fn syntax_error(file: &Path, document: &str, error: &SyntaxError) -> String {
+fn syntax_error(file: &Path, document: &str, error: &SyntaxError) -> String {
     let SyntaxError { position, message } = error;
     let place = format!("{}:{}:{}", file.display(), position.line, position.column);
     // Templates of ours have holes, ${{ … }}, in quotes.
@@ -47,4 +144,15 @@ pub(super) fn syntax_error(file: &Path, document: &str, error: &SyntaxError) -> 
         );
     }
     format!("{place}: {message}")
+}
+
+/// Labels and annotations must be strings. An API server would refuse the pod, and `inject: false` must not be ignored.
+pub(super) fn check_strings(pod: &Value) -> Result<(), String> {
+    for map in ["labels", "annotations"] {
+        let members = pod.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
+        if let Some((key, value)) = members.into_iter().flatten().find(|(_, value)| !value.is_string()) {
+            return Err(format!("metadata.{map}[{key}] must be a string; quote {value}"));
+        }
+    }
+    Ok(())
 }

@@ -69,3 +69,106 @@ fn the_nearest_command_is_suggested() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("a similar subcommand exists: 'inject'"), "{}", ran.stderr);
 }
+
+/// What `explain` says of the pods of a manifest, and its exit code.
+fn explain(manifest: &str, arguments: &[&str]) -> (i32, String) {
+    let ran = pillion(&[&["explain", "-f", "-"], arguments].concat(), manifest);
+    (ran.code, ran.stdout + &ran.stderr)
+}
+
+/// A pod with these annotations.
+fn asking(annotations: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "annotations": annotations},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]}})
+}
+
+#[test]
+fn each_step_up_to_the_first_that_fails_is_explained_with_its_fix() {
+    let pod = |annotations: Value| asking(&annotations);
+    let deployment = |on_itself: Value, on_template: Value| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "shop", "annotations": on_itself},
+            "spec": {"template": {"metadata": {"annotations": on_template}, "spec": pod(json!({}))["spec"]}}})
+    };
+    let templates = "pillion.dev/templates";
+    let mut opted_out = pod(json!({templates: "fluent-bit"}));
+    opted_out["metadata"]["labels"] = json!({"pillion.dev/inject": "disabled"});
+    let mut host_network = pod(json!({templates: "mtls", "mtls.pillion.dev/connect": "ledger:1"}));
+    host_network["spec"]["hostNetwork"] = json!(true);
+    let mut taken = pod(json!({templates: "shared-processes"}));
+    taken["spec"]["containers"][0]["name"] = json!("shared-processes");
+
+    for (manifest, finding, fix) in [
+        (
+            deployment(json!({templates: "fluent-bit"}), json!({})),
+            "pillion.dev/templates is on the deployment, where the webhook does not see it",
+            "fix: kubectl patch deployment web -n shop --type=merge -p \
+             '{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"pillion.dev/templates\":\"fluent-bit\"}}}}}'",
+        ),
+        (
+            pod(json!({})),
+            "✗ the pod asks for templates",
+            "fix: Set the annotation pillion.dev/templates on the pod template",
+        ),
+        (opted_out, "has the label or annotation pillion.dev/inject: disabled", "fix: Remove it from the pod template"),
+        (pod(json!({templates: "fluentbit"})), "did you mean fluent-bit?", "fix: Correct the name"),
+        (pod(json!({templates: "wait-for"})), "✗ its parameters are right", "has no default; set the annotation"),
+        (
+            pod(json!({templates: "shared-processes", "shared-processes.pillion.dev/runAsUser": "root"})),
+            "✗ its parameters are right",
+            "fix: Correct the annotation that the message names",
+        ),
+        (
+            pod(json!({templates: "shared-processes", "shared-processes.pillion.dev/user": "1"})),
+            "there is no parameter user",
+            "fix: Correct the annotation's name",
+        ),
+        (host_network, "✗ it is for the network and the operating system of the pod", "fix: Use a template that says"),
+        (taken, "✗ its parts go into the pod", "fix: Rename or move one of the two"),
+    ] {
+        let (code, said) = explain(&manifest.to_string(), &[]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(finding) && said.contains(fix), "{finding}\n{fix}\n{said}");
+        let failed = said.find('✗').expect("a step failed");
+        assert!(!said[failed..].contains('✓'), "it stops there: {said}");
+    }
+}
+
+#[test]
+fn a_namespace_that_does_not_send_its_pods_is_explained() {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
+    let pod = asking(&json!({"pillion.dev/templates": "shared-processes"}));
+    let (code, said) = explain(&format!("{pod}\n---\n{namespace}\n"), &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("✗ the namespace sends its pods to Pillion"), "{said}");
+    assert!(said.contains("kubectl label namespace default pillion.dev/inject=enabled"), "{said}");
+    let (code, said) = explain(&pod.to_string(), &["-n", "kube-system"]);
+    assert!(code == 1 && said.contains("the webhook leaves kube-system alone"), "{said}");
+}
+
+#[test]
+fn each_place_is_explained_by_its_rule() {
+    let mut pod = asking(&json!({"pillion.dev/templates": "fluent-bit"}));
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(3600);
+    let (code, said) = explain(&pod.to_string(), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("+ initContainers[fluent-bit]"), "{said}");
+    assert!(said.ends_with("  injected: fluent-bit\n"), "{said}");
+    let once = pillion(&["inject", "-f", "-"], &pod.to_string()).stdout;
+    let (code, said) = explain(&once, &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("= initContainers[fluent-bit]: already there"), "{said}");
+}
+
+#[test]
+fn a_reason_is_explained_by_its_code() {
+    for reason in pillion_engine::decision::Reason::ALL {
+        let ran = pillion(&["explain", "--reason", reason.as_str()], "");
+        assert_eq!(
+            (ran.code, ran.stdout),
+            (0, format!("{reason}: {}\nWhat to do: {}\n", reason.sentence(), reason.fix()))
+        );
+    }
+    let ran = pillion(&["explain", "--reason", "unknown-template"], "");
+    assert!(ran.code == 2 && ran.stderr.contains("unknown_template"), "{}", ran.stderr);
+}

@@ -5,16 +5,19 @@ use std::str::FromStr;
 use pillion_engine::template::TemplateName;
 use serde_json::Value;
 
-use super::TEMPLATES;
+use super::output::report;
+
+/// The annotation by which a pod asks for templates.
+pub(super) const TEMPLATES: &str = "pillion.dev/templates";
 
 /// A parameter and its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Setting {
-    pub(super) template: TemplateName,
-    pub(super) parameter: String,
+    template: TemplateName,
+    parameter: String,
     value: String,
     /// Whether a pod asked for the template.
-    pub(super) is_used: bool,
+    is_used: bool,
 }
 
 impl FromStr for Setting {
@@ -46,6 +49,13 @@ pub(super) fn apply(settings: &mut [Setting], pod: &mut Value) {
             *is_used = true;
             annotations.insert(format!("{template}.pillion.dev/{parameter}"), value.as_str().into());
         }
+    }
+}
+
+/// Warns of parameters for templates that no pod asked for.
+pub(super) fn report_unused(settings: &[Setting]) {
+    for Setting { template, parameter, .. } in settings.iter().filter(|setting| !setting.is_used) {
+        report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
     }
 }
 
