@@ -36,7 +36,8 @@ Templates for what teams put beside their apps. They are in the program (`pillio
 them unless told otherwise) and in [manifests/templates](../manifests/templates): copy the ones that you want into your own
 templates, and change what does not suit you.
 
-Each says whether it was proven on a node, with real pods and the program that it is made for, and which level of the
+Each says whether it was proven on a node: a test saw it do its work in a pod, with the program that is named, in an image
+made for the test. The default image was not run, and may have another version of it. Each also says which level of the
 [Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/)
 a pod passes with it that passed *restricted* without. `cpuRequest`, `cpuLimit`, `memoryRequest` and `memoryLimit` mean the
 same everywhere: what its containers reserve and may use. What that means for autoscaling, Guaranteed pods, quotas and Jobs
