@@ -13,8 +13,10 @@ use std::sync::Arc;
 pub(crate) const TEMPLATE_BYTES: u64 = 1024 * 1024;
 /// No platform team has more templates; a folder with more files was probably named by mistake.
 const MAX_FILES: usize = 1000;
-/// Bounds links that lead back up.
+/// Nobody nests them deeper on purpose.
 const MAX_DEPTH: usize = 16;
+/// What kustomize reads, and no API server.
+const KUSTOMIZATION: [&str; 2] = ["kustomization.yaml", "kustomization.yml"];
 
 /// A file that was read, or a file or folder that could not be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +32,7 @@ pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<SourceFile> {
     let mut files = Vec::new();
     for root in roots {
         if root.is_dir() {
-            read_folder(root, 0, max_bytes, &mut files);
+            read_folder(root, &mut Vec::new(), max_bytes, &mut files);
         } else {
             let text = File::open(root).and_then(|file| read_text(file, max_bytes)).map_err(|error| error.to_string());
             files.push(SourceFile { path: root.clone(), text: text.map(Arc::from) });
@@ -70,20 +72,36 @@ const COOKBOOK: &[(&str, &str)] = built_in![
     "vault-agent" "vector" "wait-for"
 ];
 
-fn read_folder(folder: &Path, depth: usize, max_bytes: u64, files: &mut Vec<SourceFile>) {
+/// `above` are the folders that this one is in, without links.
+fn read_folder(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: &mut Vec<SourceFile>) {
     let unreadable = |why: String| SourceFile { path: folder.to_owned(), text: Err(why) };
-    if depth > MAX_DEPTH {
+    if above.len() > MAX_DEPTH {
         return files.push(unreadable(format!("more than {MAX_DEPTH} folders deep")));
     }
+    match folder.canonicalize() {
+        // A link that leads back up: its files are read already.
+        Ok(real) if above.contains(&real) => return,
+        Ok(real) => above.push(real),
+        Err(error) => return files.push(unreadable(error.to_string())),
+    }
+    read_entries(folder, above, max_bytes, files);
+    above.pop();
+}
+
+fn read_entries(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: &mut Vec<SourceFile>) {
+    let unreadable = |why: String| SourceFile { path: folder.to_owned(), text: Err(why) };
     let mut entries: Vec<DirEntry> = match fs::read_dir(folder).and_then(Iterator::collect) {
         Ok(entries) => entries,
         Err(error) => return files.push(unreadable(error.to_string())),
     };
-    entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    entries.retain(|entry| {
+        let name = entry.file_name();
+        !name.as_encoded_bytes().starts_with(b".") && !KUSTOMIZATION.iter().any(|skipped| name == *skipped)
+    });
     entries.sort_by_key(DirEntry::path);
     for path in entries.iter().map(DirEntry::path) {
         if path.is_dir() {
-            read_folder(&path, depth + 1, max_bytes, files);
+            read_folder(&path, above, max_bytes, files);
         } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
             if files.len() >= MAX_FILES {
                 return files.push(unreadable(format!("not read to its end: more than {MAX_FILES} files")));
@@ -120,9 +138,12 @@ mod tests {
     fn a_folder_is_read_with_its_folders_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("more")).unwrap();
-        for name in ["b.yaml", "a.yml", "c.json", "notes.txt", ".hidden.yaml", "more/d.yaml"] {
+        let names_of_files =
+            ["b.yaml", "a.yml", "c.json", "notes.txt", ".hidden.yaml", "more/d.yaml", "kustomization.yaml"];
+        for name in names_of_files {
             fs::write(folder.path().join(name), name).unwrap();
         }
+        symlink("..", folder.path().join("more/up")).unwrap();
         assert_eq!(names(folder.path()), ["a.yml", "b.yaml", "c.json", "more/d.yaml"]);
     }
 
@@ -143,7 +164,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("big.yaml"), "x".repeat(11)).unwrap();
         fs::write(folder.path().join("latin.yaml"), [0xe9]).unwrap();
-        symlink(".", folder.path().join("loop")).unwrap();
+        let deep = folder.path().join(["d"; 17].join("/"));
+        fs::create_dir_all(&deep).unwrap();
         let files = read(&[folder.path().to_owned(), folder.path().join("absent")], 10);
         let whys: Vec<&str> = files.iter().filter_map(|file| file.text.as_ref().err()).map(String::as_str).collect();
         assert!(whys.contains(&"larger than 10 bytes"), "{whys:?}");

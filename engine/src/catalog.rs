@@ -93,7 +93,7 @@ impl Catalog {
     }
 
     /// The name that is nearest to an unknown one, of those that lead to a template for this namespace.
-    pub(crate) fn nearest(&self, name: &str, namespace: &str) -> Option<&str> {
+    pub fn nearest(&self, name: &str, namespace: &str) -> Option<&str> {
         let names = self.templates.keys().map(TemplateName::as_str);
         nearest(name, names.filter(|name| self.template(name, namespace).is_some()))
     }

@@ -9,6 +9,9 @@ use pillion_engine::template::OnError;
 use super::output::report;
 use crate::catalog::{Library, Source};
 
+/// The most broken templates that are listed.
+const MAX_PROBLEMS: usize = 20;
+
 /// Flags about templates, as `pillion serve` has them.
 #[derive(Debug, clap::Args)]
 pub(super) struct EngineArgs {
@@ -31,8 +34,11 @@ impl EngineArgs {
         let loaded = Library::default().load(&Source::of(self.templates, Source::Cookbook)?.read());
         let mut catalog = Catalog::new(self.on_error).with_image_mirrors(self.image_mirrors);
         loaded.insert_into(&mut catalog);
-        for problem in &loaded.problems {
+        for problem in loaded.problems.iter().take(MAX_PROBLEMS) {
             report(format_args!("template refused: {problem}"));
+        }
+        if let Some(more) = loaded.problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            report(format_args!("and {more} more are refused; --templates names a folder of templates alone"));
         }
         Ok(catalog)
     }

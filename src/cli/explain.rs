@@ -12,7 +12,7 @@ use serde_json::value::to_raw_value;
 
 use super::input::{self, Common, Document, Inputs};
 use super::output::{print, report};
-use super::settings::{self, TEMPLATES};
+use super::settings::TEMPLATES;
 use crate::manifest::{Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion explain`.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         print(format_args!("{reason}: {}\nWhat to do: {}\n", reason.sentence(), reason.fix()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Inputs { files, catalog, namespaces, mut set } = args.common.load()?;
+    let Inputs { files, catalog, namespaces, mut settings } = args.common.load()?;
     let (mut text, mut is_missing, mut is_unreadable) = (String::new(), false, false);
     for file in &files {
         for document in input::documents(file) {
@@ -67,7 +67,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 let misplaced = misplaced(&object);
                 object.each_pod(&mut |template| {
                     let mut pod = template.pod(&namespace);
-                    settings::apply(&mut set, &mut pod);
+                    settings.apply(&mut pod);
                     let mut steps = Steps { text: format!("{subject}\n"), depth: 1, has_failed: false };
                     match namespaces.find(&namespace) {
                         Ok(known) => {
@@ -85,7 +85,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     print(text)?;
-    settings::report_unused(&set);
+    settings.report_unused(&catalog, namespaces.name(None));
     Ok(ExitCode::from(if is_unreadable { 2 } else { u8::from(is_missing) }))
 }
 

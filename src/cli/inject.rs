@@ -19,7 +19,7 @@ use self::format::{Change, Format};
 use super::input::{self, Common, Document, Inputs};
 use super::namespaces::Namespaces;
 use super::output::{print, report};
-use super::settings::{self, Setting};
+use super::settings::Settings;
 use crate::files::SourceFile;
 use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
 
@@ -52,11 +52,11 @@ pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
 
 /// Injects into all that was named, and writes it.
 fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
-    let Inputs { files, catalog, namespaces, set } = common.load()?;
+    let Inputs { files, catalog, namespaces, settings } = common.load()?;
     let mut injection = Injection {
         catalog,
         namespaces,
-        set,
+        settings,
         format,
         advised: BTreeSet::new(),
         is_changed: false,
@@ -68,7 +68,7 @@ fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
         injection.file(file, &mut output)?;
     }
     print(output)?;
-    settings::report_unused(&injection.set);
+    injection.settings.report_unused(&injection.catalog, injection.namespaces.name(None));
     Ok(injection)
 }
 
@@ -96,7 +96,7 @@ enum Injected {
 struct Injection {
     catalog: Catalog,
     namespaces: Namespaces,
-    set: Vec<Setting>,
+    settings: Settings,
     format: Format,
     /// The templates whose warnings have been reported.
     advised: BTreeSet<(TemplateName, Option<String>)>,
@@ -210,7 +210,7 @@ impl Injection {
             self.failed = true;
             return Ok(Injected::Denied);
         }
-        settings::apply(&mut self.set, &mut pod);
+        self.settings.apply(&mut pod);
         let known = match self.namespaces.find(namespace) {
             Ok(known) => known,
             Err(why) => {

@@ -3,16 +3,18 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use pillion_engine::catalog::Catalog;
+use pillion_engine::template::TemplateName;
 use pillion_engine::yaml::{Node, SyntaxError};
 use serde_json::Value;
 
 use super::engine::EngineArgs;
 use super::namespaces::{NamespaceArgs, Namespaces};
-use super::settings::Setting;
+use super::settings::{Setting, Settings};
 use crate::files::{self, SourceFile};
 use crate::manifest::{self, Kept, each_object};
 
@@ -32,6 +34,10 @@ pub(crate) struct Common {
     #[command(flatten)]
     engine: EngineArgs,
 
+    /// Template for each pod, beside those that it asks for; can be given several times
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = TemplateName::from_str)]
+    template: Vec<TemplateName>,
+
     /// A parameter for each pod that asks for the template; can be given several times
     #[arg(long, value_name = "TEMPLATE.PARAMETER=VALUE")]
     set: Vec<Setting>,
@@ -42,13 +48,13 @@ pub(super) struct Inputs {
     pub(super) files: Vec<SourceFile>,
     pub(super) catalog: Catalog,
     pub(super) namespaces: Namespaces,
-    pub(super) set: Vec<Setting>,
+    pub(super) settings: Settings,
 }
 
 impl Common {
     /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.
     pub(super) fn load(self) -> anyhow::Result<Inputs> {
-        let Common { filename, namespaces, engine, set } = self;
+        let Common { filename, namespaces, engine, template, set } = self;
         ensure!(
             !filename.is_empty(),
             "name a manifest, a folder of manifests, or - for standard input, with --filename"
@@ -57,7 +63,7 @@ impl Common {
         let files = read(&filename);
         let mut namespaces = Namespaces::new(namespaces);
         files.iter().for_each(|file| find_namespaces(file, &mut namespaces));
-        Ok(Inputs { files, catalog, namespaces, set })
+        Ok(Inputs { files, catalog, namespaces, settings: Settings::new(template, set) })
     }
 }
 

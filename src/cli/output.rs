@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
-/// Writes a text to standard output.
+/// Writes a text to standard output. Who reads it may have had enough.
 pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "{text}")?;
-    Ok(out.flush()?)
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// Writes a line to standard error.

@@ -1,9 +1,10 @@
-//! `--set`: parameters, as the pod's author would have annotated them.
+//! `--template` and `--set`: templates and parameters, as the pod's author would have annotated them.
 
 use std::str::FromStr;
 
+use pillion_engine::catalog::Catalog;
 use pillion_engine::template::TemplateName;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::output::report;
 
@@ -35,28 +36,74 @@ impl FromStr for Setting {
     }
 }
 
-/// Gives a pod the parameters of the templates that it asks for.
-pub(super) fn apply(settings: &mut [Setting], pod: &mut Value) {
-    let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-    let Some(annotations) = annotations else { return };
-    let asked: Vec<String> = annotations
-        .get(TEMPLATES)
-        .and_then(Value::as_str)
-        .map(|names| names.split(',').map(|name| name.trim().trim_start_matches('+').to_owned()).collect())
-        .unwrap_or_default();
-    for Setting { template, parameter, value, is_used } in settings {
-        if asked.iter().any(|name| name == template.as_str()) {
-            *is_used = true;
-            annotations.insert(format!("{template}.pillion.dev/{parameter}"), value.as_str().into());
+/// What the command line says of every pod.
+pub(super) struct Settings {
+    /// `--template`: what each pod asks for beside its own.
+    templates: Vec<TemplateName>,
+    /// `--set`
+    parameters: Vec<Setting>,
+}
+
+impl Settings {
+    pub(super) fn new(templates: Vec<TemplateName>, parameters: Vec<Setting>) -> Settings {
+        Settings { templates, parameters }
+    }
+
+    /// Gives a pod the templates, and the parameters of those that it asks for.
+    pub(super) fn apply(&mut self, pod: &mut Value) {
+        if !self.templates.is_empty() {
+            self.ask(pod);
+        }
+        let annotations = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+        let Some(annotations) = annotations else { return };
+        let asked = annotations.get(TEMPLATES).map(names).unwrap_or_default();
+        for Setting { template, parameter, value, is_used } in &mut self.parameters {
+            if asked.iter().any(|name| name == template.as_str()) {
+                *is_used = true;
+                annotations.insert(format!("{template}.pillion.dev/{parameter}"), value.as_str().into());
+            }
+        }
+    }
+
+    /// Adds the templates to those that the pod asks for.
+    fn ask(&self, pod: &mut Value) {
+        let member =
+            |of: &mut Map<String, Value>, name: &str| of.entry(name).or_insert_with(|| Map::new().into()).take();
+        let Value::Object(pod) = pod else { return };
+        let mut metadata = member(pod, "metadata");
+        if let Value::Object(metadata) = &mut metadata {
+            let mut annotations = member(metadata, "annotations");
+            if let Value::Object(annotations) = &mut annotations {
+                let list = annotations.entry(TEMPLATES).or_insert_with(|| String::new().into());
+                let asked = names(list);
+                let new =
+                    self.templates.iter().map(TemplateName::as_str).filter(|name| !asked.iter().any(|it| it == name));
+                let own = list.as_str().filter(|list| !list.is_empty()).into_iter();
+                *list = own.chain(new).collect::<Vec<_>>().join(",").into();
+            }
+            metadata.insert("annotations".into(), annotations);
+        }
+        pod.insert("metadata".into(), metadata);
+    }
+
+    /// Warns of parameters for templates that no pod asked for.
+    pub(super) fn report_unused(&self, catalog: &Catalog, namespace: &str) {
+        for Setting { template, parameter, .. } in self.parameters.iter().filter(|setting| !setting.is_used) {
+            let near = if catalog.names().any(|name| name == template) {
+                None
+            } else {
+                catalog.nearest(template.as_str(), namespace)
+            };
+            let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}{hint}"));
         }
     }
 }
 
-/// Warns of parameters for templates that no pod asked for.
-pub(super) fn report_unused(settings: &[Setting]) {
-    for Setting { template, parameter, .. } in settings.iter().filter(|setting| !setting.is_used) {
-        report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}"));
-    }
+/// The names in a list of templates.
+fn names(list: &Value) -> Vec<String> {
+    let names = list.as_str().unwrap_or_default().split(',');
+    names.map(|name| name.trim().trim_start_matches('+').to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 #[cfg(test)]

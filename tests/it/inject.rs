@@ -224,6 +224,19 @@ fn parameters_are_set_from_the_command_line() {
 }
 
 #[test]
+fn templates_are_given_from_the_command_line() {
+    let plain = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: app, image: app}]}}";
+    let pod = inject(["-f", "-", "--template", "log-shipper"], plain).document();
+    assert_eq!(names(&pod, "initContainers"), ["log-shipper"]);
+    assert_eq!(pod["metadata"]["annotations"]["pillion.dev/templates"], "log-shipper");
+    let asks = POD.replace("log-shipper", "+log-shipper");
+    let pod = inject(["-f", "-", "--template", "log-shipper"], &asks).document();
+    assert_eq!(pod["metadata"]["annotations"]["pillion.dev/templates"], "+log-shipper");
+    let ran = inject(["-f", "-", "--set", "log-shiper.logDir=/x"], POD);
+    assert!(ran.stderr.contains("no pod asks for log-shiper; did you mean log-shipper?"), "{}", ran.stderr);
+}
+
+#[test]
 fn files_and_folders_are_read_in_order() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, text: &str| -> PathBuf {
