@@ -5,6 +5,7 @@ mod engine;
 mod explain;
 mod inject;
 mod input;
+mod lint;
 mod namespaces;
 mod output;
 mod review;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Diff(input::Common),
     /// Say step by step why a pod is injected, or is not, and what to do
     Explain(explain::Args),
+    /// Check templates, as they are checked when they are loaded; the exit code is 1 when one is refused
+    Lint(lint::Args),
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
     /// Print the completion script of a shell
@@ -67,6 +70,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Inject(args) => inject::run(args),
         Command::Diff(args) => inject::diff(args),
         Command::Explain(args) => explain::run(args),
+        Command::Lint(args) => lint::run(&args),
         Command::Review(args) => review::run(args),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
         Command::Man => man().map(|()| ExitCode::SUCCESS),

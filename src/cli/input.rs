@@ -82,7 +82,7 @@ fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
 }
 
 /// Reads all that was named, in order.
-fn read(names: &[PathBuf]) -> Vec<SourceFile> {
+pub(super) fn read(names: &[PathBuf]) -> Vec<SourceFile> {
     names.iter().flat_map(|name| read_one(name)).collect()
 }
 

@@ -67,7 +67,7 @@ fn as_a_plugin_of_kubectl_it_names_itself_so() {
 fn the_nearest_command_is_suggested() {
     let ran = pillion(&["injct"], "");
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("a similar subcommand exists: 'inject'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("some similar subcommands exist: 'lint', 'inject'"), "{}", ran.stderr);
 }
 
 /// What `explain` says of the pods of a manifest, and its exit code.
@@ -171,4 +171,37 @@ fn a_reason_is_explained_by_its_code() {
     }
     let ran = pillion(&["explain", "--reason", "unknown-template"], "");
     assert!(ran.code == 2 && ran.stderr.contains("unknown_template"), "{}", ran.stderr);
+}
+
+#[test]
+fn lint_shows_what_is_wrong_with_templates_and_where() {
+    let template = |field: &str| {
+        format!(
+            "# A sidecar.\napiVersion: pillion.dev/v1alpha1\nkind: ClusterInjectionTemplate\nmetadata: {{name: side}}\nspec:\n  \
+             pod:\n    spec:\n      initContainers:\n        - name: side\n          {field}: side:1\n          \
+             restartPolicy: Always\n"
+        )
+    };
+    let lint = |text: &str, flags: &[&str]| pillion(&[&["lint", "-f", "-"], flags].concat(), text);
+    let wrong = lint(&template("imgae"), &[]);
+    assert_eq!(wrong.code, 1, "{}", wrong.stderr);
+    let shown = "error: spec.pod.spec.initContainers[0].imgae is not a field of a Container; did you mean image?\n  \
+                 --> standard input:10:11\n   |\n10 |           imgae: side:1\n   |           ^^^^^^\n";
+    assert!(wrong.stdout.contains(shown), "{}", wrong.stdout);
+    assert!(wrong.stderr.starts_with("1 templates, "), "{}", wrong.stderr);
+
+    let json: Value = serde_json::from_str(&lint(&template("imgae"), &["-o", "json"]).stdout).expect("JSON");
+    let first = &json[1];
+    assert_eq!((&first["line"], &first["column"], &first["severity"]), (&json!(10), &json!(11), &json!("error")));
+    let github = lint(&template("imgae"), &["-o", "github"]).stdout;
+    let annotation =
+        "\n::error file=standard input,line=10,col=11::spec.pod.spec.initContainers[0].imgae is not a field";
+    assert!(github.contains(annotation), "{github}");
+
+    let right = lint(&template("image"), &[]);
+    assert_eq!(right.code, 0, "{}{}", right.stdout, right.stderr);
+    assert!(right.stderr.contains(", 0 errors, "), "{}", right.stderr);
+    let cookbook = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/templates");
+    let ran = pillion(&["lint", "-f", cookbook], "");
+    assert!(ran.code == 0 && ran.stderr.contains(" 0 errors"), "{}{}", ran.stdout, ran.stderr);
 }

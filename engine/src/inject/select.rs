@@ -290,8 +290,9 @@ pub(super) fn parameters<'t>(
     let is_unknown = |it: &&Setting<'_>| !template.parameters.iter().any(|known| known.name == it.parameter());
     for setting in settings.iter().filter(is_unknown).take(MAX_WRONG_KEYS) {
         let name = setting.parameter();
-        let hint = match nearest(name, template.parameters.iter().map(|parameter| parameter.name.as_str())) {
-            None if !template.parameters.is_empty() => format!("; it has {}", names_of_parameters(template)),
+        let known = template.parameters.iter().map(|parameter| parameter.name.as_str());
+        let hint = match nearest(name, known.clone()) {
+            None if known.len() > 0 => format!("; it has {}", known.take(24).collect::<Vec<_>>().join(", ")),
             near => did_you_mean(near),
         };
         let whose = if setting.is_of_pod { "annotation" } else { "the namespace's annotation" };
@@ -311,14 +312,6 @@ pub(super) fn parameters<'t>(
     let Some(first) = refusals.first() else { return Ok(parameters) };
     let messages: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
     Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; "))))
-}
-
-/// The names of a template's parameters, as far as a message should have them.
-fn names_of_parameters(template: &Template) -> String {
-    const MOST: usize = 16;
-    let names = template.parameters.iter().map(|parameter| parameter.name.as_str());
-    let more = if template.parameters.len() > MOST { ", …" } else { "" };
-    names.take(MOST).collect::<Vec<_>>().join(", ") + more
 }
 
 fn value<'t>(

@@ -12,11 +12,12 @@ use crate::yaml::{Node, Position, Value};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Diagnostic {
     pub(crate) file: String,
-    pub(crate) position: Position,
+    /// Where; line 0 for a custom resource, which has no lines.
+    pub position: Position,
     /// The field, such as `spec.pod.spec.initContainers[0].image`; empty for the document as a whole.
-    pub(crate) path: String,
+    pub path: String,
     /// A predicate: `must be an integer`.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl fmt::Display for Diagnostic {
