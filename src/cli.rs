@@ -11,6 +11,7 @@ mod output;
 mod review;
 mod serve;
 mod settings;
+mod templates;
 mod version;
 
 use std::env;
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     Lint(lint::Args),
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
+    /// List and show templates
+    #[command(subcommand)]
+    Templates(templates::Command),
     /// Print the completion script of a shell
     Completion {
         /// The shell
@@ -72,6 +76,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Lint(args) => lint::run(&args),
         Command::Review(args) => review::run(args),
+        Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
         Command::Man => man().map(|()| ExitCode::SUCCESS),
         Command::Version(args) => version::run(&args).map(|()| ExitCode::SUCCESS),

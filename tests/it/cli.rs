@@ -205,3 +205,25 @@ fn lint_shows_what_is_wrong_with_templates_and_where() {
     let ran = pillion(&["lint", "-f", cookbook], "");
     assert!(ran.code == 0 && ran.stderr.contains(" 0 errors"), "{}{}", ran.stdout, ran.stderr);
 }
+
+#[test]
+fn the_templates_are_listed_and_shown_and_what_is_shown_works() {
+    let list = pillion(&["templates", "list"], "").stdout;
+    let names: Vec<_> = list.lines().map(|line| line.split_whitespace().next().expect("a name")).collect();
+    assert_eq!(names.len(), 33, "{list}");
+    let plain = asking(&json!({})).to_string();
+    for name in names {
+        let shown = pillion(&["templates", "show", name], "").stdout;
+        let command = shown.lines().find(|line| line.contains("pillion inject -f FILE")).expect("how to try it");
+        let flags = command.split_once(" --template ").expect("it names the template").1;
+        let flags: Vec<_> = flags.split(" --set ").skip(1).flat_map(|set| ["--set", set.trim_matches('\'')]).collect();
+        let ran = pillion(&[&["inject", "-f", "-", "--template", name], &flags[..]].concat(), &plain);
+        let needs_more = ran.stderr.contains("conflict") || ran.stderr.contains("invalid_result");
+        assert!(ran.code == 0 || needs_more, "{shown}{}", ran.stderr);
+
+        let yaml = pillion(&["templates", "show", name, "-o", "yaml"], "").stdout;
+        assert_eq!(pillion(&["lint", "-f", "-"], &yaml).code, 0, "{name}");
+    }
+    let ran = pillion(&["templates", "show", "envoi"], "");
+    assert!(ran.code == 2 && ran.stderr.contains("there are cache, "), "{}", ran.stderr);
+}

@@ -1,0 +1,187 @@
+//! `pillion templates`: which templates there are, and what they take.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use pillion_engine::yaml;
+use serde_json::Value;
+
+use super::output::print;
+use crate::catalog::Source;
+use crate::manifest;
+
+/// Subcommands of `pillion templates`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the templates, with what each is for
+    List(From),
+    /// Show a template's parameters, with their rules, and how to ask for it
+    Show {
+        /// The template
+        name: String,
+
+        /// How to write it
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+
+        #[command(flatten)]
+        from: From,
+    },
+}
+
+/// Where templates come from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct From {
+    /// Folder or file with templates, instead of the built-in ones; can be given several times
+    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',')]
+    templates: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// The template itself, to copy and to change
+    Yaml,
+}
+
+/// A template as it was written.
+struct Written {
+    name: String,
+    text: String,
+    value: Value,
+}
+
+/// Runs a subcommand.
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List(from) => list(&from.read()?),
+        Command::Show { name, output, from } => {
+            let templates = from.read()?;
+            let found = templates.iter().find(|template| template.name == name);
+            let template = found.with_context(|| {
+                let names: Vec<_> = templates.iter().map(|template| template.name.as_str()).collect();
+                format!("there is no template {name}; there are {}", names.join(", "))
+            })?;
+            match output {
+                Format::Text => print(template.describe()),
+                Format::Yaml => print(&template.text),
+            }
+        }
+    }
+}
+
+fn list(templates: &[Written]) -> anyhow::Result<()> {
+    let width = templates.iter().map(|template| template.name.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for template in templates {
+        let description = template.description();
+        let sentence = description.split_once(". ").map_or(description.as_str(), |(first, _)| first);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:width$}  {}", template.name, sentence.trim_end_matches('.'));
+    }
+    print(text)
+}
+
+impl From {
+    fn read(self) -> anyhow::Result<Vec<Written>> {
+        let mut templates = Vec::new();
+        for file in Source::of(self.templates, Source::Cookbook)?.read() {
+            let path = file.path.display().to_string();
+            let text = file.text.map_err(anyhow::Error::msg).context(path)?;
+            for document in manifest::documents(&text) {
+                // What is no template is for `pillion lint` to say.
+                let Ok(Some(node)) = yaml::read_document(document, 0) else { continue };
+                let value = node.to_json();
+                let is_template = value["apiVersion"].as_str().is_some_and(|it| it.starts_with("pillion.dev/"));
+                if let Some(name) = value["metadata"]["name"].as_str().filter(|_| is_template).map(str::to_owned) {
+                    templates.push(Written { name, text: document.to_owned(), value });
+                }
+            }
+        }
+        Ok(templates)
+    }
+}
+
+impl Written {
+    /// On one line.
+    fn description(&self) -> String {
+        self.value["spec"]["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn describe(&self) -> String {
+        let spec = &self.value["spec"];
+        let mut text = format!("{}\n\n{}\n", self.name, spec["description"].as_str().unwrap_or_default().trim());
+        let parameters: Vec<_> = spec["parameters"].as_array().into_iter().flatten().collect();
+        if !parameters.is_empty() {
+            text += "\nParameters:\n";
+            parameters.iter().for_each(|parameter| text += &describe_parameter(parameter));
+        }
+        let needed = parameters.iter().filter(|parameter| is_needed(parameter));
+        let needed = needed.map(|parameter| {
+            let example = shown(&parameter["example"]).unwrap_or_else(|| "…".to_owned());
+            (shown(&parameter["name"]).unwrap_or_default(), example)
+        });
+        let needed: Vec<_> = needed.collect();
+        let flags: String =
+            needed.iter().map(|(name, value)| format!(" --set '{}.{name}={value}'", self.name)).collect();
+        let annotations: String = needed
+            .iter()
+            .map(|(name, value)| format!("  {}.pillion.dev/{name}: {}\n", self.name, quoted(value)))
+            .collect();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "\nTry it:\n  pillion inject -f FILE --template {0}{flags}\n\nAsk for it, in the annotations of a pod \
+             template:\n  pillion.dev/templates: {0}\n{annotations}",
+            self.name
+        );
+        text
+    }
+}
+
+fn is_needed(parameter: &Value) -> bool {
+    parameter.get("default").is_none() && parameter["optional"] != true
+}
+
+/// A parameter, what it takes, and what it is for.
+fn describe_parameter(parameter: &Value) -> String {
+    let mut rules = vec![shown(&parameter["type"]).unwrap_or_default()];
+    rules.push(match shown(&parameter["default"]) {
+        _ if is_needed(parameter) => "must be set".to_owned(),
+        Some(default) => format!("default {default:?}"),
+        None => "optional".to_owned(),
+    });
+    for (field, word) in [
+        ("minimum", "at least"),
+        ("maximum", "at most"),
+        ("maxLength", "at most, in characters,"),
+        ("pattern", "must match"),
+        ("settableBy", "settable by"),
+    ] {
+        rules.extend(shown(&parameter[field]).map(|value| format!("{word} {value}")));
+    }
+    if let Some(values) = parameter["enum"].as_array() {
+        rules.push(format!("one of {}", values.iter().filter_map(shown).collect::<Vec<_>>().join(", ")));
+    }
+    let name = shown(&parameter["name"]).unwrap_or_default();
+    let description = shown(&parameter["description"]).unwrap_or_default();
+    let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("  {name} ({})\n      {description}\n", rules.join("; "))
+}
+
+/// A value as it is written in an annotation; `None` for null.
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        value => Some(value.to_string()),
+    }
+}
+
+/// As YAML takes it for a text, whatever it looks like.
+fn quoted(value: &str) -> String {
+    Value::from(value).to_string()
+}
