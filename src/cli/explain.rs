@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use super::input::{self, Common, Document, Inputs};
-use super::output::{print, report};
+use super::output::{as_word, print, report};
 use super::settings::TEMPLATES;
 use crate::manifest::{Kept, Object, PodTemplate, each_object};
 
@@ -62,8 +62,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             };
             each_object(&mut node.to_json(), &node, &mut |mut object| {
                 let namespace = namespaces.name(object.namespace.as_deref()).to_owned();
-                let kind = object.kind_in_lower_case();
-                let subject = format!("{}:{} {namespace}/{kind}/{}", file.path.display(), object.line, object.name);
+                let subject = object.subject(&file.path, &namespace);
                 let misplaced = misplaced(&object);
                 object.each_pod(&mut |template| {
                     let mut pod = template.pod(&namespace);
@@ -102,11 +101,16 @@ fn misplaced(object: &Object<'_>) -> Option<Misplaced> {
 }
 
 impl Misplaced {
-    /// The command that puts the annotation where it counts.
+    /// The command that puts the annotation where it counts; a merge patch reaches no item of a list.
     fn fix(&self, namespace: &str, template: &PodTemplate<'_>) -> String {
+        if template.path.contains('[') {
+            return format!("move it to the annotations in {}.metadata of the manifest", template.path);
+        }
         let Misplaced { kind, name, templates } = self;
         let annotations = serde_json::json!({"metadata": {"annotations": {TEMPLATES: templates}}});
         let patch = template.path.rsplit('.').fold(annotations, |inner, field| serde_json::json!({field: inner}));
+        let [kind, name, namespace] = [kind, name, namespace].map(as_word);
+        let patch = patch.to_string().replace('\'', r"'\''");
         format!("kubectl patch {kind} {name} -n {namespace} --type=merge -p '{patch}'")
     }
 }
@@ -126,7 +130,7 @@ const TEMPLATE_STEPS: &[(&str, &[Reason])] = &[
     ("the API server would take the result", &[Reason::InvalidResult]),
 ];
 
-/// What is told of one pod.
+/// The steps of the decision about one pod, as text.
 struct Steps {
     text: String,
     /// How far lines are indented, in steps of two.

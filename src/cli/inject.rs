@@ -85,11 +85,11 @@ fn append(output: &mut String, document: &str) {
     output.push_str(document);
 }
 
-/// The result of injecting into a pod.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The result of injecting into a pod; of an object with several, the last of these that one of them has.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Injected {
-    Yes,
     No,
+    Yes,
     Denied,
 }
 
@@ -155,9 +155,8 @@ impl Injection {
 
     /// Injects into the pods of an object, and reports.
     fn object(&mut self, file: &Path, mut object: Object<'_>, output: &mut String) -> anyhow::Result<Injected> {
-        let kind = object.kind_in_lower_case();
         let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
-        let subject = format!("{}:{} {namespace}/{kind}/{}", file.display(), object.line, object.name);
+        let subject = object.subject(file, &namespace);
         let stray = object.stray_keys();
         let (group, name_of_kind) = (object.group.clone(), object.kind.clone());
         let (name, before) = (format::name(&object), object.value.clone());
@@ -168,12 +167,7 @@ impl Injection {
             // Where Kubernetes' own workloads have their one template.
             let is_usual = ["", "spec.template", "spec.jobTemplate.spec.template"].contains(&&*template.path);
             let subject = if is_usual { subject.clone() } else { format!("{subject} at {}", template.path) };
-            let injected = self.pod(&subject, &namespace, (&group, &name_of_kind), template)?;
-            all = match (all, injected) {
-                (Injected::Denied, _) | (_, Injected::Denied) => Injected::Denied,
-                (Injected::Yes, _) | (_, Injected::Yes) => Injected::Yes,
-                _ => Injected::No,
-            };
+            all = all.max(self.pod(&subject, &namespace, (&group, &name_of_kind), template)?);
             anyhow::Ok(())
         })?;
         for (key, place) in stray {

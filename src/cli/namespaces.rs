@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use pillion_engine::catalog::Namespace;
 use serde_json::{Value, json};
 
+use super::output::as_word;
+
 const INJECT: &str = "pillion.dev/inject";
 
 /// The namespaces that the chart's webhooks never see, beside Pillion's own.
@@ -80,7 +82,8 @@ impl Namespaces {
             Some("enabled" | "true") => Ok(Namespace::from_object(&object)),
             _ => Err(format!(
                 "not sent to Pillion: its namespace lacks the label {INJECT}: enabled; add it to the manifest of the \
-                 namespace, or: kubectl label namespace {name} {INJECT}=enabled"
+                 namespace, or: kubectl label namespace {} {INJECT}=enabled",
+                as_word(name)
             )),
         }
     }

@@ -17,3 +17,8 @@ pub(super) fn report(line: impl Display) {
     // When standard error is closed, there is nowhere to report that.
     let _ = writeln!(io::stderr(), "{line}");
 }
+
+/// A name from a manifest in a command that is offered: a shell must take it as one word, whatever it holds.
+pub(super) fn as_word(name: &str) -> String {
+    name.replace(|letter: char| !letter.is_ascii_alphanumeric() && !"-.".contains(letter), "?")
+}

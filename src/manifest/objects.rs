@@ -2,6 +2,8 @@
 //!
 //! A pod template is found by its shape, wherever it lies: workloads are not only those of Kubernetes itself.
 
+use std::path::Path;
+
 use pillion_engine::yaml::Node;
 use serde_json::{Map, Value};
 
@@ -80,6 +82,11 @@ impl Object<'_> {
     /// Whether it is of a kind of the core group.
     pub(crate) fn is_core(&self, kind: &str) -> bool {
         self.group.is_empty() && self.kind == kind
+    }
+
+    /// Its place and name in reports: `web.yaml:12 shop/deployment/web`.
+    pub(crate) fn subject(&self, file: &Path, namespace: &str) -> String {
+        format!("{}:{} {namespace}/{}/{}", file.display(), self.line, self.kind_in_lower_case(), self.name)
     }
 
     /// The kind as kubectl writes it.

@@ -147,6 +147,20 @@ fn a_namespace_that_does_not_send_its_pods_is_explained() {
 }
 
 #[test]
+fn a_command_that_is_offered_is_one_that_a_shell_takes_as_it_is_meant() {
+    let workload = |name: &str, templates: &str, spec: Value| {
+        json!({"apiVersion": "example.com/v1", "kind": "Work", "spec": spec,
+            "metadata": {"name": name, "annotations": {"pillion.dev/templates": templates}}})
+    };
+    let template = json!({"spec": asking(&json!({}))["spec"]});
+    let (_, said) = explain(&workload("web; reboot", "a'; reboot #", json!({"template": template})).to_string(), &[]);
+    let command = r#"kubectl patch work web??reboot -n default --type=merge -p '{"spec":"#;
+    assert!(said.contains(command) && said.contains(r"a'\''; reboot #"), "{said}");
+    let (_, said) = explain(&workload("web", "mtls", json!({"jobs": [{"template": template}]})).to_string(), &[]);
+    assert!(said.contains("fix: move it to the annotations in spec.jobs[0].template.metadata"), "{said}");
+}
+
+#[test]
 fn each_place_is_explained_by_its_rule() {
     let mut pod = asking(&json!({"pillion.dev/templates": "fluent-bit"}));
     pod["spec"]["terminationGracePeriodSeconds"] = json!(3600);
