@@ -2,6 +2,7 @@
 
 mod durations;
 mod engine;
+mod evaluate;
 mod explain;
 mod inject;
 mod input;

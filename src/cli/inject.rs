@@ -1,21 +1,19 @@
 //! `pillion inject`: the webhook's engine on manifests, before they reach a cluster.
 
 mod format;
-mod workload;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use pillion_engine::admission::Review;
 use pillion_engine::catalog::Catalog;
 use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
 use pillion_engine::template::TemplateName;
 use pillion_engine::yaml::Node;
-use serde_json::value::to_raw_value;
 
 use self::format::{Change, Format};
+use super::evaluate::{Candidate, Evaluation, NotSent};
 use super::input::{self, Common, Document, Inputs};
 use super::namespaces::Namespaces;
 use super::output::{print, report};
@@ -219,40 +217,27 @@ impl Injection {
         (group, kind): (&str, &str),
         mut template: PodTemplate<'_>,
     ) -> anyhow::Result<Injected> {
-        let mut pod = template.pod(namespace);
-        if let Err(wrong) = input::check_strings(&pod) {
-            report(format_args!("{subject}: {wrong}"));
-            self.failed = true;
-            return Ok(Injected::Denied);
-        }
-        self.settings.apply(&mut pod);
-        let known = match self.namespaces.find(namespace) {
-            Ok(known) => known,
-            Err(why) => {
+        let candidate = match Candidate::new(&template, namespace, &self.namespaces, &mut self.settings)? {
+            Ok(candidate) => candidate,
+            Err(NotSent::Malformed(why)) => {
+                report(format_args!("{subject}: {why}"));
+                self.failed = true;
+                return Ok(Injected::Denied);
+            }
+            Err(NotSent::ByNamespace(why)) => {
                 report(format_args!("{subject}: {why}"));
                 return Ok(Injected::No);
             }
         };
-        let raw = to_raw_value(&pod)?;
-        let review = Review::of_pod(namespace, &raw);
-        let decision = pillion_engine::review(&self.catalog, &known, &review);
+        let evaluated = candidate.evaluate(&self.catalog, group, kind);
+        let Evaluation { decision, pod } = evaluated.with_context(|| format!("{subject}: the patch does not apply"))?;
         self.report_decision(subject, &decision);
-        self.report_warnings(review.namespace(), &decision);
+        self.report_warnings(namespace, &decision);
         if !decision.allowed() {
             return Ok(Injected::Denied);
         }
-        if decision.patch.is_empty() {
-            return Ok(Injected::No);
-        }
-        let patch: json_patch::Patch = serde_json::from_str(&decision.patch.json)?;
-        let before = pod["spec"].clone();
-        json_patch::patch(&mut pod, &patch).with_context(|| format!("{subject}: the patch does not apply"))?;
-        if let Some(why) = workload::refused_by_controller(group, kind, &before, &pod["spec"]) {
-            report(format_args!("{subject}: denied: invalid_result: {why}"));
-            self.failed = true;
-            return Ok(Injected::Denied);
-        }
-        if before.get("imagePullSecrets").is_none() && pod["spec"].get("imagePullSecrets").is_some() {
+        let Some(pod) = pod else { return Ok(Injected::No) };
+        if candidate.pod["spec"].get("imagePullSecrets").is_none() && pod["spec"].get("imagePullSecrets").is_some() {
             report(format_args!(
                 "{subject}: warning: a pod that has imagePullSecrets is not given those of its ServiceAccount; if that has \
                  some, add them to the manifest, or let the webhook inject"
