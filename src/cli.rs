@@ -4,6 +4,7 @@ mod durations;
 mod engine;
 mod evaluate;
 mod explain;
+mod impact;
 mod inject;
 mod input;
 mod lint;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Diff(input::Common),
     /// Say step by step why a pod is injected, or is not, and what to do
     Explain(explain::Args),
+    /// Compare what old and new templates make of manifests; the exit code is 1 when something is newly refused
+    Impact(Box<impact::Args>),
     /// Check templates, as they are checked when they are loaded; the exit code is 1 when one is refused
     Lint(lint::Args),
     /// Answer an AdmissionReview from a file as the webhook would
@@ -75,6 +78,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Inject(args) => inject::run(args),
         Command::Diff(args) => inject::diff(args),
         Command::Explain(args) => explain::run(args),
+        Command::Impact(args) => impact::run(*args),
         Command::Lint(args) => lint::run(&args),
         Command::Review(args) => review::run(args),
         Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),

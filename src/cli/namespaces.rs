@@ -67,6 +67,11 @@ impl Namespaces {
         named.unwrap_or(&self.default)
     }
 
+    /// A Namespace of the input.
+    pub(super) fn object(&self, name: &str) -> Option<&Value> {
+        self.known.get(name)
+    }
+
     /// What is known of a namespace; or, if its pods are not sent to Pillion, why, and what to do.
     pub(super) fn find(&self, name: &str) -> Result<Namespace, String> {
         if SYSTEM.contains(&name) {

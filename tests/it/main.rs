@@ -20,6 +20,7 @@ mod final_check;
 mod golden;
 mod harness;
 mod https;
+mod impact;
 mod inject;
 mod limits;
 mod monitoring;
