@@ -10,6 +10,7 @@ mod input;
 mod lint;
 mod namespaces;
 mod output;
+mod render;
 mod review;
 mod serve;
 mod settings;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Impact(Box<impact::Args>),
     /// Check templates, as they are checked when they are loaded; the exit code is 1 when one is refused
     Lint(lint::Args),
+    /// Show what a template adds to a pod, as the template says it but without holes
+    Render(render::Args),
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
     /// List and show templates
@@ -80,6 +83,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Impact(args) => impact::run(*args),
         Command::Lint(args) => lint::run(&args),
+        Command::Render(args) => render::run(args),
         Command::Review(args) => review::run(args),
         Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),

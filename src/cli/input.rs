@@ -72,7 +72,8 @@ impl Common {
     }
 }
 
-fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
+/// Remembers the Namespaces of a file.
+pub(super) fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
     // What cannot be read is reported when its pods are looked for.
     let documents = documents_with(file, |text| text.contains("Namespace")).flatten();
     for node in documents.filter_map(|document| document.node) {

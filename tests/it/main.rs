@@ -29,6 +29,7 @@ mod pod_security;
 mod properties;
 mod random_pods;
 mod reload;
+mod render;
 mod rules;
 mod schema;
 #[cfg(feature = "otlp")]
