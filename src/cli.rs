@@ -4,11 +4,13 @@ mod durations;
 mod engine;
 mod evaluate;
 mod explain;
+mod impact;
 mod inject;
 mod input;
 mod lint;
 mod namespaces;
 mod output;
+mod render;
 mod review;
 mod serve;
 mod settings;
@@ -37,8 +39,12 @@ pub(crate) enum Command {
     Diff(input::Common),
     /// Say step by step why a pod is injected, or is not, and what to do
     Explain(explain::Args),
+    /// Compare what old and new templates make of manifests; the exit code is 1 when something is newly refused
+    Impact(Box<impact::Args>),
     /// Check templates, as they are checked when they are loaded; the exit code is 1 when one is refused
     Lint(lint::Args),
+    /// Show what a template adds to a pod, as the template says it but without holes
+    Render(render::Args),
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
     /// List and show templates
@@ -75,7 +81,9 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Inject(args) => inject::run(args),
         Command::Diff(args) => inject::diff(args),
         Command::Explain(args) => explain::run(args),
+        Command::Impact(args) => impact::run(*args),
         Command::Lint(args) => lint::run(&args),
+        Command::Render(args) => render::run(args),
         Command::Review(args) => review::run(args),
         Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),

@@ -4,6 +4,7 @@
 //! that no watch on its files would see. Names that begin with a dot are skipped: such a mount has its real files in
 //! `..data`, and editors keep their own files under such names.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// The largest template file: as much as a ConfigMap can hold.
 pub(crate) const TEMPLATE_BYTES: u64 = 1024 * 1024;
 /// No platform team has more templates; a folder with more files was probably named by mistake.
-const MAX_FILES: usize = 1000;
+pub(crate) const MAX_FILES: usize = 1000;
 /// Nobody nests them deeper on purpose.
 const MAX_DEPTH: usize = 16;
 /// What kustomize reads, and no API server.
@@ -94,15 +95,12 @@ fn read_entries(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: 
         Ok(entries) => entries,
         Err(error) => return files.push(unreadable(error.to_string())),
     };
-    entries.retain(|entry| {
-        let name = entry.file_name();
-        !name.as_encoded_bytes().starts_with(b".") && !KUSTOMIZATION.iter().any(|skipped| name == *skipped)
-    });
+    entries.retain(|entry| !is_skipped(&entry.file_name()));
     entries.sort_by_key(DirEntry::path);
     for path in entries.iter().map(DirEntry::path) {
         if path.is_dir() {
             read_folder(&path, above, max_bytes, files);
-        } else if path.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json") {
+        } else if path.is_file() && is_yaml(&path) {
             if files.len() >= MAX_FILES {
                 return files.push(unreadable(format!("not read to its end: more than {MAX_FILES} files")));
             }
@@ -114,6 +112,19 @@ fn read_entries(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: 
             }
         }
     }
+}
+
+/// Whether a file is read with the folder from which `path` leads to it.
+pub(crate) fn is_read(path: &Path) -> bool {
+    is_yaml(path) && !path.iter().any(is_skipped)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+}
+
+fn is_skipped(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".") || KUSTOMIZATION.iter().any(|skipped| name == *skipped)
 }
 
 #[cfg(test)]

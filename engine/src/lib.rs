@@ -19,7 +19,7 @@
 
 // From the ground up: each imports only what stands above it in this list.
 mod image;
-mod names;
+pub mod names;
 mod quantity;
 mod text;
 

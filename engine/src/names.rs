@@ -146,12 +146,12 @@ const CONTROLLER_LABELS: &[&str] = &[
 ];
 
 /// The annotation that records what was added.
-pub(crate) const STATUS: &str = "pillion.dev/status";
+pub const STATUS: &str = "pillion.dev/status";
 /// The annotation with the result of each template.
-pub(crate) const OUTCOME: &str = "pillion.dev/outcome";
+pub const OUTCOME: &str = "pillion.dev/outcome";
 
 /// The names of a template and of its parameter in the key of an annotation: `TEMPLATE.pillion.dev/PARAMETER`.
-pub(crate) fn parameter_of(key: &str) -> Option<(&str, &str)> {
+pub fn parameter_of(key: &str) -> Option<(&str, &str)> {
     let (domain, parameter) = key.split_once('/')?;
     Some((domain.strip_suffix(".pillion.dev")?, parameter))
 }

@@ -61,6 +61,16 @@ impl Loaded {
         in_force.chain(broken).any(|it| (it.0.as_str(), it.1) == (name, namespace))
     }
 
+    /// The good templates.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.templates.iter().map(Arc::as_ref)
+    }
+
+    /// Name, and namespace if there is one, of each broken template.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = &(TemplateName, Option<String>)> {
+        self.broken.iter().map(|(key, _)| key)
+    }
+
     /// Inserts the templates into a catalog, in place of others of their names; of those without a good version, what is
     /// wrong.
     pub(crate) fn insert_into(&self, catalog: &mut Catalog) {

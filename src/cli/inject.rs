@@ -183,10 +183,7 @@ impl Injection {
         let mut has_pods = false;
         object.each_pod(&mut |template| {
             has_pods = true;
-            // Where Kubernetes' own workloads have their one template.
-            let is_usual = ["", "spec.template", "spec.jobTemplate.spec.template"].contains(&&*template.path);
-            let subject = if is_usual { subject.clone() } else { format!("{subject} at {}", template.path) };
-            all = all.max(self.pod(&subject, &namespace, (&group, &name_of_kind), template)?);
+            all = all.max(self.pod(&template.subject(&subject), &namespace, (&group, &name_of_kind), template)?);
             anyhow::Ok(())
         })?;
         for (key, place) in stray {

@@ -43,10 +43,10 @@ pub(crate) struct Common {
     set: Vec<Setting>,
 }
 
-/// What the flags name, read.
-pub(super) struct Inputs {
+/// What the flags name, read; `C` is what is made of the flags about templates.
+pub(super) struct Inputs<C = Catalog> {
     pub(super) files: Vec<SourceFile>,
-    pub(super) catalog: Catalog,
+    pub(super) catalog: C,
     pub(super) namespaces: Namespaces,
     pub(super) settings: Settings,
 }
@@ -54,12 +54,17 @@ pub(super) struct Inputs {
 impl Common {
     /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.
     pub(super) fn load(self) -> anyhow::Result<Inputs> {
+        self.load_with(EngineArgs::load)
+    }
+
+    /// The same, where the templates are loaded otherwise.
+    pub(super) fn load_with<C>(self, load: impl FnOnce(EngineArgs) -> anyhow::Result<C>) -> anyhow::Result<Inputs<C>> {
         let Common { filename, namespaces, engine, template, set } = self;
         ensure!(
             !filename.is_empty(),
             "name a manifest, a folder of manifests, or - for standard input, with --filename"
         );
-        let catalog = engine.load()?;
+        let catalog = load(engine)?;
         let files = read(&filename);
         let mut namespaces = Namespaces::new(namespaces);
         files.iter().for_each(|file| find_namespaces(file, &mut namespaces));
@@ -67,7 +72,8 @@ impl Common {
     }
 }
 
-fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
+/// Remembers the Namespaces of a file.
+pub(super) fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
     // What cannot be read is reported when its pods are looked for.
     let documents = documents_with(file, |text| text.contains("Namespace")).flatten();
     for node in documents.filter_map(|document| document.node) {

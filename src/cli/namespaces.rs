@@ -6,8 +6,11 @@ use pillion_engine::catalog::Namespace;
 use serde_json::{Value, json};
 
 use super::output::as_word;
+use super::settings::TEMPLATES;
 
 const INJECT: &str = "pillion.dev/inject";
+/// The templates that pods of a namespace cannot drop.
+const REQUIRED: &str = "pillion.dev/required-templates";
 
 /// The namespaces that the chart's webhooks never see, beside Pillion's own.
 const SYSTEM: [&str; 2] = ["kube-node-lease", "kube-system"];
@@ -62,9 +65,23 @@ impl Namespaces {
         self.known.insert(name, object);
     }
 
+    /// Has none of them give or require templates.
+    pub(super) fn forget_templates(&mut self) {
+        for object in self.known.values_mut() {
+            if let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") {
+                annotations.retain(|key, _| key != TEMPLATES && key != REQUIRED);
+            }
+        }
+    }
+
     /// The namespace of an object that names this one, or none.
     pub(super) fn name<'a>(&'a self, named: Option<&'a str>) -> &'a str {
         named.unwrap_or(&self.default)
+    }
+
+    /// A Namespace of the input.
+    pub(super) fn object(&self, name: &str) -> Option<&Value> {
+        self.known.get(name)
     }
 
     /// What is known of a namespace; or, if its pods are not sent to Pillion, why, and what to do.

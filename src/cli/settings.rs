@@ -21,6 +21,19 @@ pub(super) struct Setting {
     is_used: bool,
 }
 
+impl Setting {
+    /// A parameter of this template, which need not be named: no parameter has a dot in its name.
+    pub(super) fn of(template: &TemplateName, text: &str) -> Result<Setting, String> {
+        let key = text.split_once('=').map_or(text, |(key, _)| key);
+        let setting: Setting = if key.contains('.') { text.parse() } else { format!("{template}.{text}").parse() }?;
+        if setting.template == *template {
+            Ok(setting)
+        } else {
+            Err(format!("{} is another template than {template}", setting.template))
+        }
+    }
+}
+
 impl FromStr for Setting {
     type Err = String;
 

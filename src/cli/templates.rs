@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use pillion_engine::template::TemplateName;
 use pillion_engine::yaml;
 use serde_json::Value;
 
@@ -73,6 +74,13 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
+/// The parameters of a template that a pod must set, each with a value to try.
+pub(super) fn needed(templates: Vec<PathBuf>, name: &TemplateName) -> anyhow::Result<Vec<(String, String)>> {
+    let templates = From { templates }.read()?;
+    let template = templates.iter().find(|template| template.name == name.as_str());
+    Ok(template.map(Written::needed).unwrap_or_default())
+}
+
 fn list(templates: &[Written]) -> anyhow::Result<()> {
     let width = templates.iter().map(|template| template.name.len()).max().unwrap_or_default();
     let mut text = String::new();
@@ -111,6 +119,17 @@ impl Written {
         self.value["spec"]["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// The parameters that a pod must set, each with a value to try.
+    fn needed(&self) -> Vec<(String, String)> {
+        let parameters = self.value["spec"]["parameters"].as_array().into_iter().flatten();
+        let is_of_pod = |parameter: &&Value| is_needed(parameter) && parameter["settableBy"] != "Namespace";
+        let needed = parameters.filter(is_of_pod).map(|parameter| {
+            let example = shown(&parameter["example"]).unwrap_or_else(|| "…".to_owned());
+            (shown(&parameter["name"]).unwrap_or_default(), example)
+        });
+        needed.collect()
+    }
+
     fn describe(&self) -> String {
         let spec = &self.value["spec"];
         let mut text = format!("{}\n\n{}\n", self.name, spec["description"].as_str().unwrap_or_default().trim());
@@ -119,12 +138,7 @@ impl Written {
             text += "\nParameters:\n";
             parameters.iter().for_each(|parameter| text += &describe_parameter(parameter));
         }
-        let needed = parameters.iter().filter(|parameter| is_needed(parameter));
-        let needed = needed.map(|parameter| {
-            let example = shown(&parameter["example"]).unwrap_or_else(|| "…".to_owned());
-            (shown(&parameter["name"]).unwrap_or_default(), example)
-        });
-        let needed: Vec<_> = needed.collect();
+        let needed = self.needed();
         let flags: String =
             needed.iter().map(|(name, value)| format!(" --set '{}.{name}={value}'", self.name)).collect();
         let annotations: String = needed

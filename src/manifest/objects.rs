@@ -86,7 +86,12 @@ impl Object<'_> {
 
     /// Its place and name in reports: `web.yaml:12 shop/deployment/web`.
     pub(crate) fn subject(&self, file: &Path, namespace: &str) -> String {
-        format!("{}:{} {namespace}/{}/{}", file.display(), self.line, self.kind_in_lower_case(), self.name)
+        format!("{}:{} {}", file.display(), self.line, self.name_in(namespace))
+    }
+
+    /// Its name in reports: `shop/deployment/web`.
+    pub(crate) fn name_in(&self, namespace: &str) -> String {
+        format!("{namespace}/{}/{}", self.kind_in_lower_case(), self.name)
     }
 
     /// The kind as kubectl writes it.
@@ -96,6 +101,10 @@ impl Object<'_> {
 
     /// Visits each pod that it holds, or of which it will make pods.
     pub(crate) fn each_pod<E>(&mut self, visit: &mut impl FnMut(PodTemplate<'_>) -> Result<(), E>) -> Result<(), E> {
+        // What a template of ours holds is a part of a pod.
+        if self.group == "pillion.dev" {
+            return Ok(());
+        }
         if self.is_core("Pod") {
             let Some(template) = self.value.as_object_mut() else { return Ok(()) };
             return visit(PodTemplate { path: String::new(), owner: None, claims: Vec::new(), template });
@@ -191,6 +200,15 @@ pub(crate) struct PodTemplate<'a> {
 }
 
 impl PodTemplate<'_> {
+    /// The subject of reports about it, given that of its object: with the place in the object, unless it is where Kubernetes'
+    /// own workloads have their one template.
+    pub(crate) fn subject(&self, of_object: &str) -> String {
+        match &*self.path {
+            "" | "spec.template" | "spec.jobTemplate.spec.template" => of_object.to_owned(),
+            path => format!("{of_object} at {path}"),
+        }
+    }
+
     /// The pod as it would be sent to the API server: with a namespace, a name or `generateName`, and the volumes that its
     /// controller adds.
     pub(crate) fn pod(&self, namespace: &str) -> Value {
@@ -299,6 +317,7 @@ mod tests {
             {"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": {"name": "main"}, "spec": spec},
             {"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "two"}, "spec": spec}]},
             {"apiVersion": "v1", "kind": "ConfigMap"},
+            {"apiVersion": "pillion.dev/v1alpha1", "kind": "ClusterInjectionTemplate", "spec": {"pod": {"spec": spec}}},
         ]);
         let (seen, after) = pods(items.clone());
         assert_eq!(
@@ -312,7 +331,7 @@ mod tests {
                 r#"Pod two  {"name":"two","namespace":"shop"}"#,
             ]
         );
-        for changed in [1, 2, 3, 4, 5, 6, 7] {
+        for changed in [1, 2, 3, 4, 5, 6, 7, 8] {
             assert_eq!(after[changed], items[changed]);
         }
     }

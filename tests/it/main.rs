@@ -20,6 +20,7 @@ mod final_check;
 mod golden;
 mod harness;
 mod https;
+mod impact;
 mod inject;
 mod limits;
 mod monitoring;
@@ -28,6 +29,7 @@ mod pod_security;
 mod properties;
 mod random_pods;
 mod reload;
+mod render;
 mod rules;
 mod schema;
 #[cfg(feature = "otlp")]
