@@ -29,7 +29,7 @@ use crate::cluster::client::Unusable;
 
 /// Adds native sidecars, probes and shared volumes to Kubernetes pods.
 #[derive(Debug, Parser)]
-#[command(name = "pillion", version)]
+#[command(name = "pillion", version, max_term_width = 100)]
 pub(crate) enum Command {
     /// Serve as a mutating admission webhook
     Serve(Box<serve::Args>),

@@ -10,6 +10,7 @@ use pillion_engine::decision::Reason;
 use pillion_engine::rules::{self, Group};
 
 use crate::golden::Case;
+use crate::harness::tools::run;
 
 const REASONS: &str = "\
 # Reason codes
@@ -141,6 +142,38 @@ fn in_a_table(text: &str) -> String {
 }
 
 /// Compares a page with what is committed, or writes it.
+const COMMANDS: &str = "\
+# Commands
+
+What `--help` says of each. Every command but `serve` works without a cluster. Results go to standard output and the report to
+standard error; the exit code is 0 when all is as asked, 1 when something differs, is refused or fails its test, 2 for wrong
+usage or input that cannot be read, and 3 for a cluster that cannot be used.
+";
+
+#[test]
+fn the_page_of_commands_is_what_help_says() {
+    let mut page = COMMANDS.to_owned();
+    write_help(&mut page, &[]);
+    assert_is_written("docs/commands.md", &page);
+}
+
+/// Writes what `--help` says of a command, and of those below it.
+fn write_help(page: &mut String, command: &[&str]) {
+    let ran = run(Path::new(env!("CARGO_BIN_EXE_pillion")), [command, &["--help"]].concat(), "");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let help = ran.stdout.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    if !command.is_empty() {
+        write!(page, "\n## pillion {}\n\n```text\n{}\n```\n", command.join(" "), help.trim_end())
+            .expect("a string takes it");
+    }
+    let commands = help.split_once("\nCommands:\n").map_or("", |(_, commands)| commands);
+    let commands =
+        commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    for name in commands.filter(|name| *name != "help") {
+        write_help(page, &[command, &[name]].concat());
+    }
+}
+
 pub(crate) fn assert_is_written(file: &str, page: &str) {
     let path = root().join(file);
     if env::var_os("UPDATE_DOCS").is_some() {
