@@ -1,15 +1,20 @@
 //! Kubernetes manifests: documents in a file, the objects in them, and the pods that those hold.
 //!
-//! A document that is not changed is written byte for byte. One that is changed keeps the order of its fields and the
-//! comments above it.
+//! A document that is not changed is written byte for byte; of one that is changed, whatever does not change.
 
 mod objects;
+mod splice;
+mod written;
 
 use pillion_engine::yaml::{self, Node};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_saphyr::ser;
+
+use self::splice::{NOT_BY_LINES, Spliced, splice};
 
 pub(crate) use self::objects::{Kept, Object, PodTemplate, each_object};
+pub(crate) use self::splice::Anew;
 
 /// Splits a file into documents, which together are the file. YAML documents begin with their `---`; JSON ones may
 /// simply follow each other.
@@ -43,13 +48,42 @@ pub(crate) fn parse(document: &str, lines: usize) -> Result<Option<Node>, yaml::
     Ok(node.filter(|node| node.value != yaml::Value::Null))
 }
 
-/// Writes `value` in place of `document`.
-pub(crate) fn write(document: &str, value: &Value) -> Result<String, serde_saphyr::ser::Error> {
+/// A document that was changed.
+pub(crate) struct Changed {
+    /// Its text.
+    pub(crate) text: String,
+    /// The parts that were written anew.
+    pub(crate) anew: Vec<Anew>,
+}
+
+/// Changes `document`, which means `before`, to mean `after`.
+pub(crate) fn change(document: &str, before: &Value, after: &Value) -> Result<Changed, ser::Error> {
+    let spliced = splice(document, before, after);
+    if let Some(Spliced { text, anew }) = spliced.filter(|spliced| means(&spliced.text, after)) {
+        return Ok(Changed { text, anew });
+    }
+    let preamble = preamble(document);
+    let whole = Anew { line: preamble.matches('\n').count(), path: String::new(), why: NOT_BY_LINES };
+    // JSON has nothing to lose.
+    let is_json = serde_json::from_str::<IgnoredAny>(document).is_ok();
+    let text = preamble.to_owned() + &write(after)?;
+    Ok(Changed { text, anew: if is_json { Vec::new() } else { vec![whole] } })
+}
+
+fn means(document: &str, value: &Value) -> bool {
+    parse(document, 0).is_ok_and(|node| node.is_some_and(|node| node.to_json() == *value))
+}
+
+/// Writes a value as YAML.
+pub(crate) fn write(value: &Value) -> Result<String, ser::Error> {
+    to_yaml(value, true)
+}
+
+/// Writes a value as YAML; of a compact one, the dashes of a list are below the first letter of its key.
+fn to_yaml(value: &Value, is_compact: bool) -> Result<String, ser::Error> {
     // Long lines stay lines: folded ones are hard to read in a command or a script.
-    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
-    let mut text = preamble(document).to_owned();
-    text.push_str(&serde_saphyr::to_string_with_options(value, options)?);
-    Ok(text)
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, compact_list_indent: is_compact };
+    serde_saphyr::to_string_with_options(value, options)
 }
 
 /// The lines before a document's first field: its marker and the comments below that.
@@ -69,7 +103,7 @@ mod tests {
     use super::*;
 
     fn round_trip(value: &Value) -> Value {
-        let text = write("", value).unwrap();
+        let text = write(value).unwrap();
         parse(&text, 0).unwrap_or_else(|error| panic!("{error}:\n{text}")).unwrap().to_json()
     }
 
@@ -167,12 +201,5 @@ mod tests {
         {
             assert_eq!(round_trip(&json!({ "value": value })), json!({ "value": value }));
         }
-    }
-
-    #[test]
-    fn the_comments_above_a_document_stay() {
-        let document = "---\n# Source: chart/templates/web.yaml\nkind: Pod # inline\n";
-        let text = write(document, &json!({"kind": "Pod", "apiVersion": "v1"})).unwrap();
-        assert_eq!(text, "---\n# Source: chart/templates/web.yaml\nkind: Pod\napiVersion: v1\n");
     }
 }

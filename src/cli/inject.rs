@@ -19,7 +19,7 @@ use super::namespaces::Namespaces;
 use super::output::{print, report};
 use super::settings::Settings;
 use crate::files::SourceFile;
-use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
+use crate::manifest::{self, Anew, Changed, Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion inject`.
 #[derive(Debug, clap::Args)]
@@ -83,6 +83,15 @@ fn append(output: &mut String, document: &str) {
     output.push_str(document);
 }
 
+/// Reports what of a document was written anew; `lines` of its file come before it.
+fn report_anew(file: &Path, lines: usize, anew: &[Anew]) {
+    for Anew { line, path, why } in anew {
+        let what = if path.is_empty() { "the document" } else { path };
+        let line = lines + line + 1;
+        report(format_args!("{}:{line}: note: {what} is written anew, without its comments, as {why}", file.display()));
+    }
+}
+
 /// The result of injecting into a pod; of an object with several, the last of these that one of them has.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Injected {
@@ -119,9 +128,11 @@ impl Injection {
     fn file(&mut self, file: &SourceFile, output: &mut String) -> anyhow::Result<()> {
         for document in input::documents(file) {
             match document {
-                Ok(Document { text, node: None }) if self.format == Format::Yaml => append(output, text),
+                Ok(Document { text, node: None, .. }) if self.format == Format::Yaml => append(output, text),
                 Ok(Document { node: None, .. }) => {}
-                Ok(Document { text, node: Some(node) }) => self.document(&file.path, text, &node, output)?,
+                Ok(Document { text, lines, node: Some(node) }) => {
+                    self.document(&file.path, (text, lines), &node, output)?;
+                }
                 Err(why) => {
                     report(format_args!("error: {why}"));
                     self.unreadable = true;
@@ -131,8 +142,14 @@ impl Injection {
         Ok(())
     }
 
-    /// Injects into a document.
-    fn document(&mut self, file: &Path, document: &str, node: &Node, output: &mut String) -> anyhow::Result<()> {
+    /// Injects into a document; `lines` of its file come before it.
+    fn document(
+        &mut self,
+        file: &Path,
+        (document, lines): (&str, usize),
+        node: &Node,
+        output: &mut String,
+    ) -> anyhow::Result<()> {
         let mut value = node.to_json();
         let mut is_changed = false;
         let kept = each_object(&mut value, node, &mut |object| {
@@ -143,7 +160,11 @@ impl Injection {
         // A cluster would refuse it too, and it must not be created without its sidecars through a pipe.
         match self.format {
             _ if kept == Kept::No => {}
-            Format::Yaml if is_changed => append(output, &manifest::write(document, &value)?),
+            Format::Yaml if is_changed => {
+                let Changed { text, anew } = manifest::change(document, &node.to_json(), &value)?;
+                report_anew(file, lines, &anew);
+                append(output, &text);
+            }
             Format::Yaml => append(output, document),
             Format::Json => *output += &format!("{value:#}\n"),
             Format::Diff | Format::Patch | Format::Name => {}

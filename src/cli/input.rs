@@ -115,6 +115,8 @@ pub(super) fn read_file(name: &Path) -> anyhow::Result<Arc<str>> {
 pub(super) struct Document<'t> {
     /// What was written, with the comments.
     pub(super) text: &'t str,
+    /// How many lines of the file come before it.
+    pub(super) lines: usize,
     /// The same, read; `None` if it is empty.
     pub(super) node: Option<Node>,
 }
@@ -140,7 +142,7 @@ fn documents_with(
     });
     let documents = documents.filter(move |(text, _)| is_wanted(text)).map(|(text, lines)| {
         let node = manifest::parse(text, lines).map_err(|error| syntax_error(&file.path, text, &error))?;
-        Ok(Document { text, node })
+        Ok(Document { text, lines, node })
     });
     unreadable.into_iter().chain(documents)
 }

@@ -187,7 +187,7 @@ impl Rendering {
                 if let Some(subject) = subject {
                     self.text += &format!("# {subject}\n");
                 }
-                self.text += &manifest::write("", &additions)?;
+                self.text += &manifest::write(&additions)?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -183,6 +183,58 @@ data:
     let pod = &ran.stdout[ran.stdout.find("# The app itself").expect("the comment is there")..];
     let places: Vec<_> = fields.iter().map(|field| pod.find(field).expect("the field is there")).collect();
     assert!(places.is_sorted(), "{pod}");
+}
+
+#[test]
+fn other_peoples_manifests_keep_their_lines_and_a_second_time_changes_nothing() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/manifests");
+    let mut files: Vec<_> =
+        fs::read_dir(folder).expect("it is there").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    assert_eq!(files.len(), 6);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("it is text");
+        let file = file.to_str().expect("it is text");
+        let once = inject(["-f", file, "--template", "log-shipper"], "");
+        assert!(once.stderr.contains(": injected log-shipper") && !once.stderr.contains("anew"), "{}", once.stderr);
+        let mut lines = once.stdout.lines();
+        for line in text.lines() {
+            assert!(lines.any(|kept| kept == line), "{file}: {line}");
+        }
+        let twice = inject(["-f", "-", "--template", "log-shipper"], &once.stdout);
+        assert_eq!((twice.code, &twice.stdout), (0, &once.stdout), "{}", twice.stderr);
+    }
+}
+
+#[test]
+fn what_is_written_anew_is_told_with_its_line() {
+    let ran = inject(
+        ["-f", "-"],
+        &format!("# head\n{POD}---\n# second\n{}", POD.replace("    - {name", "    # in it\n    - {name")),
+    );
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("# head\napiVersion") && ran.stdout.contains("    # in it\n    - name: app\n"));
+    for line in [10, 22] {
+        let note = format!(
+            "standard input:{line}: note: spec.containers[0] is written anew, without its comments, as it is in flow style\n"
+        );
+        assert!(ran.stderr.contains(&note), "{}", ran.stderr);
+    }
+    let alias = POD.replace("    - {name", "    - &app {name") + "  x: *app\n";
+    let ran = inject(["-f", "-"], &alias);
+    assert!(ran.stderr.contains("1: note: the document is written anew, without its comments, as"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_item_that_is_omitted_leaves_the_comments_of_the_others() {
+    let item = |name: &str, templates: &str| {
+        let pod = POD.replace("web", name).replace("log-shipper", templates).replace('\n', "\n  ");
+        format!("# of {name}\n- {}\n", pod.trim_end())
+    };
+    let list = format!("kind: List\napiVersion: v1\nitems:\n{}{}", item("one", "no-such"), item("two", "''"));
+    let ran = inject(["-f", "-"], &list);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert_eq!(ran.stdout, format!("kind: List\napiVersion: v1\nitems:\n# of one\n{}", item("two", "''")));
 }
 
 #[test]

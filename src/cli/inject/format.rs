@@ -47,7 +47,7 @@ impl Format {
             Format::Name => *output += &format!("{name}\n"),
             Format::Patch => *output += &format!("{}\n", serde_json::to_string(&json_patch::diff(before, after))?),
             Format::Diff => {
-                let [before, after] = [manifest::write("", before)?, manifest::write("", after)?];
+                let [before, after] = [manifest::write(before)?, manifest::write(after)?];
                 let diff = TextDiff::from_lines(&before, &after);
                 *output += &diff.unified_diff().header(subject, subject).to_string();
             }
