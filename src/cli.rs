@@ -15,6 +15,7 @@ mod review;
 mod serve;
 mod settings;
 mod templates;
+mod test;
 mod version;
 
 use std::env;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     /// List and show templates
     #[command(subcommand)]
     Templates(templates::Command),
+    /// Run tests of templates: what becomes of pods, beside what is expected
+    Test(test::Args),
     /// Print the completion script of a shell
     Completion {
         /// The shell
@@ -86,6 +89,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Review(args) => review::run(args),
         Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Test(args) => test::run(&args),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
         Command::Man => man().map(|()| ExitCode::SUCCESS),
         Command::Version(args) => version::run(&args).map(|()| ExitCode::SUCCESS),

@@ -28,12 +28,22 @@ pub(crate) struct SourceFile {
     pub(crate) text: Result<Arc<str>, String>,
 }
 
-/// Reads `roots` in order, each file up to `max_bytes`; within a folder the files are sorted by path.
+/// Reads `roots` in order, each file up to `max_bytes`; within a folder the files are sorted by path, and those with tests
+/// are skipped.
 pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<SourceFile> {
+    read_all(roots, max_bytes, |path| is_yaml(path) && !is_test(path))
+}
+
+/// Reads the files with tests of templates that are in a folder, or the one that is named.
+pub(crate) fn read_tests(root: &Path) -> Vec<SourceFile> {
+    read_all(&[root.to_owned()], TEMPLATE_BYTES, is_test)
+}
+
+fn read_all(roots: &[PathBuf], max_bytes: u64, is_wanted: fn(&Path) -> bool) -> Vec<SourceFile> {
     let mut files = Vec::new();
     for root in roots {
         if root.is_dir() {
-            read_folder(root, &mut Vec::new(), max_bytes, &mut files);
+            read_folder(root, &mut Vec::new(), max_bytes, is_wanted, &mut files);
         } else {
             let text = File::open(root).and_then(|file| read_text(file, max_bytes)).map_err(|error| error.to_string());
             files.push(SourceFile { path: root.clone(), text: text.map(Arc::from) });
@@ -74,7 +84,13 @@ const COOKBOOK: &[(&str, &str)] = built_in![
 ];
 
 /// `above` are the folders that this one is in, without links.
-fn read_folder(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: &mut Vec<SourceFile>) {
+fn read_folder(
+    folder: &Path,
+    above: &mut Vec<PathBuf>,
+    max_bytes: u64,
+    is_wanted: fn(&Path) -> bool,
+    files: &mut Vec<SourceFile>,
+) {
     let unreadable = |why: String| SourceFile { path: folder.to_owned(), text: Err(why) };
     if above.len() > MAX_DEPTH {
         return files.push(unreadable(format!("more than {MAX_DEPTH} folders deep")));
@@ -85,11 +101,17 @@ fn read_folder(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: &
         Ok(real) => above.push(real),
         Err(error) => return files.push(unreadable(error.to_string())),
     }
-    read_entries(folder, above, max_bytes, files);
+    read_entries(folder, above, max_bytes, is_wanted, files);
     above.pop();
 }
 
-fn read_entries(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: &mut Vec<SourceFile>) {
+fn read_entries(
+    folder: &Path,
+    above: &mut Vec<PathBuf>,
+    max_bytes: u64,
+    is_wanted: fn(&Path) -> bool,
+    files: &mut Vec<SourceFile>,
+) {
     let unreadable = |why: String| SourceFile { path: folder.to_owned(), text: Err(why) };
     let mut entries: Vec<DirEntry> = match fs::read_dir(folder).and_then(Iterator::collect) {
         Ok(entries) => entries,
@@ -99,8 +121,8 @@ fn read_entries(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: 
     entries.sort_by_key(DirEntry::path);
     for path in entries.iter().map(DirEntry::path) {
         if path.is_dir() {
-            read_folder(&path, above, max_bytes, files);
-        } else if path.is_file() && is_yaml(&path) {
+            read_folder(&path, above, max_bytes, is_wanted, files);
+        } else if path.is_file() && is_wanted(&path) {
             if files.len() >= MAX_FILES {
                 return files.push(unreadable(format!("not read to its end: more than {MAX_FILES} files")));
             }
@@ -116,7 +138,13 @@ fn read_entries(folder: &Path, above: &mut Vec<PathBuf>, max_bytes: u64, files: 
 
 /// Whether a file is read with the folder from which `path` leads to it.
 pub(crate) fn is_read(path: &Path) -> bool {
-    is_yaml(path) && !path.iter().any(is_skipped)
+    is_yaml(path) && !is_test(path) && !path.iter().any(is_skipped)
+}
+
+/// Whether a file holds tests of templates, which lie beside these.
+pub(crate) fn is_test(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.ends_with(b"_test.yaml") || name.ends_with(b"_test.yml")
 }
 
 fn is_yaml(path: &Path) -> bool {
@@ -149,13 +177,23 @@ mod tests {
     fn a_folder_is_read_with_its_folders_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("more")).unwrap();
-        let names_of_files =
-            ["b.yaml", "a.yml", "c.json", "notes.txt", ".hidden.yaml", "more/d.yaml", "kustomization.yaml"];
+        let names_of_files = [
+            "b.yaml",
+            "a.yml",
+            "c.json",
+            "notes.txt",
+            ".hidden.yaml",
+            "more/d.yaml",
+            "kustomization.yaml",
+            "more/d_test.yaml",
+        ];
         for name in names_of_files {
             fs::write(folder.path().join(name), name).unwrap();
         }
         symlink("..", folder.path().join("more/up")).unwrap();
         assert_eq!(names(folder.path()), ["a.yml", "b.yaml", "c.json", "more/d.yaml"]);
+        let tests: Vec<_> = read_tests(folder.path()).into_iter().map(|file| file.path).collect();
+        assert_eq!(tests, [folder.path().join("more/d_test.yaml")]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod token;
 
 use std::collections::BTreeSet;
 
-pub use self::diagnostics::Diagnostic;
+pub use self::diagnostics::{Diagnostic, Diagnostics, Fields};
 pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
 use self::part::Hole;
 pub(crate) use self::selector::Selector;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::output::as_word;
 use super::settings::TEMPLATES;
 
-const INJECT: &str = "pillion.dev/inject";
+/// The label by which a namespace opts in.
+pub(super) const INJECT: &str = "pillion.dev/inject";
 /// The templates that pods of a namespace cannot drop.
 const REQUIRED: &str = "pillion.dev/required-templates";
 
@@ -50,6 +51,13 @@ impl Namespaces {
         }
         let labels = Some(labels).filter(|_| !namespace_labels.is_empty());
         Namespaces { default: namespace, labels, known: BTreeMap::new() }
+    }
+
+    /// One namespace, of which all is known.
+    pub(super) fn of(name: &str, object: Value) -> Namespaces {
+        let mut namespaces = Namespaces { default: name.to_owned(), labels: None, known: BTreeMap::new() };
+        namespaces.insert(object);
+        namespaces
     }
 
     /// Remembers a Namespace of the input.

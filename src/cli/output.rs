@@ -1,7 +1,23 @@
 //! What the commands print.
 
+use std::env;
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// `-o` of commands that write for people, or for programs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Whether standard output shows colours: only on a terminal, and not where NO_COLOR asks for none.
+pub(super) fn is_colored() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
 /// Writes a text to standard output. Who reads it may have had enough.
 pub(super) fn print(text: impl Display) -> anyhow::Result<()> {

@@ -32,6 +32,7 @@ mod reload;
 mod render;
 mod rules;
 mod schema;
+mod test_command;
 #[cfg(feature = "otlp")]
 mod tracing;
 mod validation;

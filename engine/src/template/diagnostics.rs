@@ -34,17 +34,19 @@ impl fmt::Display for Diagnostic {
 
 /// Collects what is wrong with one document. All that read the document share it.
 #[derive(Debug)]
-pub(crate) struct Diagnostics<'a> {
+pub struct Diagnostics<'a> {
     pub(crate) file: &'a str,
     found: RefCell<Vec<Diagnostic>>,
 }
 
 impl<'a> Diagnostics<'a> {
-    pub(crate) fn new(file: &'a str) -> Diagnostics<'a> {
+    /// For a file of this name.
+    pub fn new(file: &'a str) -> Diagnostics<'a> {
         Diagnostics { file, found: RefCell::default() }
     }
 
-    pub(crate) fn add(&self, position: Position, path: impl Into<String>, message: impl Into<String>) {
+    /// Adds one.
+    pub fn add(&self, position: Position, path: impl Into<String>, message: impl Into<String>) {
         self.found.borrow_mut().push(self.diagnostic(position, path.into(), message.into()));
     }
 
@@ -53,12 +55,13 @@ impl<'a> Diagnostics<'a> {
         Diagnostic { file: self.file.to_owned(), position, path, message }
     }
 
-    pub(crate) fn is_clean(&self) -> bool {
+    /// Whether nothing is wrong so far.
+    pub fn is_clean(&self) -> bool {
         self.found.borrow().is_empty()
     }
 
     /// In the order of the file, each once.
-    pub(crate) fn into_sorted(self) -> Vec<Diagnostic> {
+    pub fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|it| it.position);
         let mut seen = HashSet::new();
@@ -68,15 +71,18 @@ impl<'a> Diagnostics<'a> {
 }
 
 /// An object of our own format. What is wrong with a field goes to the diagnostics, and the field counts as missing.
-pub(crate) struct Fields<'a> {
-    pub(crate) diagnostics: &'a Diagnostics<'a>,
-    pub(crate) node: &'a Node,
-    pub(crate) path: String,
+pub struct Fields<'a> {
+    /// Where what is wrong goes.
+    pub diagnostics: &'a Diagnostics<'a>,
+    /// The object.
+    pub node: &'a Node,
+    /// Where it is in the document; empty for all of it.
+    pub path: String,
 }
 
 impl<'a> Fields<'a> {
     /// An object with no other fields than the known ones. `what` it is stands in messages: `a parameter`.
-    pub(crate) fn of(
+    pub fn of(
         diagnostics: &'a Diagnostics<'a>,
         node: &'a Node,
         path: String,
@@ -99,12 +105,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that is an object of the same kind.
-    pub(crate) fn object(&self, name: &str, what: &str, known: &[&str]) -> Option<Fields<'a>> {
+    pub fn object(&self, name: &str, what: &str, known: &[&str]) -> Option<Fields<'a>> {
         Fields::of(self.diagnostics, self.get(name)?, member(&self.path, name), what, known)
     }
 
     /// The objects in a list.
-    pub(crate) fn objects(&self, name: &str, what: &str, known: &[&str]) -> impl Iterator<Item = Fields<'a>> {
+    pub fn objects(&self, name: &str, what: &str, known: &[&str]) -> impl Iterator<Item = Fields<'a>> {
         let items = self.list(name).iter().enumerate();
         items.filter_map(move |(at, node)| {
             let path = format!("{}[{at}]", member(&self.path, name));
@@ -113,12 +119,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that is there and not `null`.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a Node> {
+    pub fn get(&self, name: &str) -> Option<&'a Node> {
         self.node.get(name).filter(|node| node.value != Value::Null)
     }
 
     /// A field that must be there.
-    pub(crate) fn require(&self, name: &str) -> Option<&'a Node> {
+    pub fn require(&self, name: &str) -> Option<&'a Node> {
         let node = self.get(name);
         if node.is_none() {
             self.wrong(format!("lacks {name}"));
@@ -127,17 +133,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The object is wrong.
-    pub(crate) fn wrong(&self, message: impl Into<String>) {
+    pub fn wrong(&self, message: impl Into<String>) {
         self.diagnostics.add(self.node.position, &self.path, message);
     }
 
     /// A field is wrong, or missing.
-    pub(crate) fn wrong_field(&self, name: &str, message: impl Into<String>) {
+    pub fn wrong_field(&self, name: &str, message: impl Into<String>) {
         let position = self.get(name).unwrap_or(self.node).position;
         self.diagnostics.add(position, member(&self.path, name), message);
     }
 
-    pub(crate) fn string(&self, name: &str) -> Option<&'a str> {
+    /// A field that is a string.
+    pub fn string(&self, name: &str) -> Option<&'a str> {
         let node = self.get(name)?;
         if node.as_str().is_none() {
             let value = node.to_json();
@@ -148,7 +155,8 @@ impl<'a> Fields<'a> {
         node.as_str()
     }
 
-    pub(crate) fn required_string(&self, name: &str) -> Option<&'a str> {
+    /// The same, which must be there.
+    pub fn required_string(&self, name: &str) -> Option<&'a str> {
         self.require(name)?;
         self.string(name)
     }
@@ -162,7 +170,7 @@ impl<'a> Fields<'a> {
     }
 
     /// One of a closed set of words.
-    pub(crate) fn choice<T: Clone>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Clone>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.string(name)?;
         let choice = choices.iter().find(|(choice, _)| *choice == word);
         if choice.is_none() {
@@ -174,7 +182,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The items of a list; none when it is missing.
-    pub(crate) fn list(&self, name: &str) -> &'a [Node] {
+    pub fn list(&self, name: &str) -> &'a [Node] {
         let Some(node) = self.get(name) else { return &[] };
         if !matches!(node.value, Value::List(_)) {
             self.wrong_field(name, format!("must be a list, not {}", Kind::of(&node.to_json()).name()));
@@ -182,7 +190,8 @@ impl<'a> Fields<'a> {
         node.items()
     }
 
-    pub(crate) fn strings(&self, name: &str) -> Vec<String> {
+    /// The items of a list of strings.
+    pub fn strings(&self, name: &str) -> Vec<String> {
         let items = self.list(name);
         let texts: Vec<_> = items.iter().filter_map(Node::as_str).map(str::to_owned).collect();
         if texts.len() < items.len() {
