@@ -167,8 +167,9 @@ fn write_help(page: &mut String, command: &[&str]) {
             .expect("a string takes it");
     }
     let commands = help.split_once("\nCommands:\n").map_or("", |(_, commands)| commands);
-    let commands =
-        commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    // What is indented more goes on with the line above.
+    let commands = commands.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
     for name in commands.filter(|name| *name != "help") {
         write_help(page, &[command, &[name]].concat());
     }
