@@ -1,10 +1,29 @@
 //! What the commands print.
 
+use std::env;
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::progress;
+
+/// `-o` of commands that write for people, or for programs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Whether standard output shows colours: only on a terminal, and not where NO_COLOR asks for none.
+pub(super) fn is_colored() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
 /// Writes a text to standard output. Who reads it may have had enough.
 pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
+    let _no_progress = progress::erase();
     let mut out = io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -14,6 +33,7 @@ pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
 
 /// Writes a line to standard error.
 pub(super) fn report(line: impl Display) {
+    let _no_progress = progress::erase();
     // When standard error is closed, there is nowhere to report that.
     let _ = writeln!(io::stderr(), "{line}");
 }

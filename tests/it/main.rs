@@ -21,6 +21,7 @@ mod golden;
 mod harness;
 mod https;
 mod inject;
+mod input;
 mod limits;
 mod monitoring;
 mod observe;
@@ -32,6 +33,7 @@ mod rules;
 mod schema;
 #[cfg(feature = "otlp")]
 mod tracing;
+mod urls;
 mod validation;
 mod warnings;
 mod workloads;
