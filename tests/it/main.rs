@@ -7,6 +7,7 @@ mod cel;
 mod chart;
 mod cli;
 mod cluster;
+mod console;
 mod cookbook;
 mod dev;
 mod docs;
