@@ -38,7 +38,7 @@ impl Candidate {
         settings: &mut Settings,
     ) -> anyhow::Result<Result<Candidate, NotSent>> {
         let mut pod = template.pod(namespace);
-        if let Err(wrong) = input::check_strings(&pod) {
+        if let Err(wrong) = input::check_shape(&pod) {
             return Ok(Err(NotSent::Malformed(wrong)));
         }
         settings.apply(&mut pod);

@@ -12,11 +12,17 @@ use serde_json::value::to_raw_value;
 
 use super::input::{self, Common, Document, Inputs};
 use super::output::{as_word, print, report};
+use super::progress::Progress;
 use super::settings::TEMPLATES;
 use crate::manifest::{Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion explain`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion explain -f web.yaml
+  kubectl get deployment web -o yaml | pillion explain -f -
+  pillion explain --reason unknown_template")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -47,8 +53,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         print(format_args!("{reason}: {}\nWhat to do: {}\n", reason.sentence(), reason.fix()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Inputs { files, catalog, namespaces, mut settings } = args.common.load()?;
+    let Inputs { files, catalog, namespaces, mut settings, mut selector } = args.common.load()?;
     let (mut text, mut is_missing, mut is_unreadable) = (String::new(), false, false);
+    let progress = Progress::start("explaining", "objects");
     for file in &files {
         for document in input::documents(file) {
             let node = match document {
@@ -61,6 +68,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 }
             };
             each_object(&mut node.to_json(), &node, &mut |mut object| {
+                progress.add(1);
+                if !selector.selects(object.value) {
+                    return Ok(Kept::Yes);
+                }
                 let namespace = namespaces.name(object.namespace.as_deref()).to_owned();
                 let subject = object.subject(&file.path, &namespace);
                 let misplaced = misplaced(&object);
@@ -85,6 +96,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     print(text)?;
     settings.report_unused(&catalog, namespaces.name(None));
+    selector.report_unused();
     Ok(ExitCode::from(if is_unreadable { 2 } else { u8::from(is_missing) }))
 }
 
@@ -167,8 +179,8 @@ impl Steps {
         misplaced: Option<&Misplaced>,
         template: &PodTemplate<'_>,
     ) -> anyhow::Result<()> {
-        if let Err(why) = input::check_strings(pod) {
-            self.failed("labels and annotations are texts", &why, None);
+        if let Err(why) = input::check_shape(pod) {
+            self.failed("the pod has the shape of one", &why, None);
             return Ok(());
         }
         let raw = to_raw_value(pod)?;

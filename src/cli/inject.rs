@@ -17,12 +17,19 @@ use super::evaluate::{Candidate, Evaluation, NotSent};
 use super::input::{self, Common, Document, Inputs};
 use super::namespaces::Namespaces;
 use super::output::{print, report};
+use super::progress::Progress;
+use super::selector::LabelSelector;
 use super::settings::Settings;
 use crate::files::SourceFile;
 use crate::manifest::{self, Anew, Changed, Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion inject`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion inject -f web.yaml | kubectl apply -f -
+  helm template charts/web | pillion inject -f - -n shop --namespace-labels team=shop
+  pillion inject -f manifests/ -l app=web --template envoy --set envoy.upstreamHost=orders.shop -o diff")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -50,11 +57,13 @@ pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
 
 /// Injects into all that was named, and writes it.
 fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
-    let Inputs { files, catalog, namespaces, settings } = common.load()?;
+    let Inputs { files, catalog, namespaces, settings, selector } = common.load()?;
     let mut injection = Injection {
         catalog,
         namespaces,
         settings,
+        selector,
+        progress: Progress::start("injecting", "objects"),
         format,
         advised: BTreeSet::new(),
         is_changed: false,
@@ -67,6 +76,7 @@ fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
     }
     print(output)?;
     injection.settings.report_unused(&injection.catalog, injection.namespaces.name(None));
+    injection.selector.report_unused();
     Ok(injection)
 }
 
@@ -104,6 +114,8 @@ struct Injection {
     catalog: Catalog,
     namespaces: Namespaces,
     settings: Settings,
+    selector: LabelSelector,
+    progress: Progress,
     format: Format,
     /// The templates whose warnings have been reported.
     advised: BTreeSet<(TemplateName, Option<String>)>,
@@ -174,6 +186,10 @@ impl Injection {
 
     /// Injects into the pods of an object, and reports.
     fn object(&mut self, file: &Path, mut object: Object<'_>, output: &mut String) -> anyhow::Result<Injected> {
+        self.progress.add(1);
+        if !self.selector.selects(object.value) {
+            return Ok(Injected::No);
+        }
         let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
         let subject = object.subject(file, &namespace);
         let stray = object.stray_keys();

@@ -1,10 +1,8 @@
 //! `pillion lint`: templates, checked as they are when they are loaded.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::ops;
 use std::process::ExitCode;
-use std::{env, ops};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use pillion_engine::load;
@@ -12,16 +10,20 @@ use pillion_engine::template::Diagnostic;
 use pillion_engine::yaml::Position;
 use serde_json::json;
 
-use super::input;
-use super::output::{print, report};
+use super::input::FileArgs;
+use super::output::{is_colored, print, report};
+use super::progress::Progress;
 use crate::files::SourceFile;
 
 /// Flags of `pillion lint`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion lint -f templates/
+  pillion lint -f templates/ -o github")]
 pub(crate) struct Args {
-    /// File or folder with templates, or - for standard input; can be given several times
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
-    filename: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// How to write what is found
     #[arg(short, long, value_enum, default_value_t)]
@@ -56,10 +58,12 @@ struct Finding<'f> {
 
 /// Prints what is found. The exit code is 1 when a template is refused.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let files = input::read(&args.filename);
+    let files = args.files.read()?;
     let (mut findings, mut templates) = (Vec::new(), 0);
+    let progress = Progress::start("checking", "files");
     for file in &files {
         templates += check(file, &mut findings);
+        progress.add(1);
     }
     print(match args.output {
         Format::Text => findings.iter().map(|finding| finding.text()).collect(),
@@ -118,8 +122,7 @@ impl Finding<'_> {
         };
         let snippet = Snippet::source(line).path(path).line_start(position.line as usize);
         let snippet = snippet.annotation(AnnotationKind::Primary.span(span));
-        let is_colored = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let renderer = if is_colored { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if is_colored() { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[level.primary_title(sentence.as_str()).element(snippet)]) + "\n\n"
     }
 

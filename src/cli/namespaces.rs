@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::builder::NonEmptyStringValueParser;
 use pillion_engine::catalog::Namespace;
 use serde_json::{Value, json};
 
@@ -20,10 +21,17 @@ const SYSTEM: [&str; 2] = ["kube-node-lease", "kube-system"];
 #[derive(Debug, clap::Args)]
 pub(super) struct NamespaceArgs {
     /// Namespace of objects that name none
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
+    #[arg(short, long, value_name = "NAMESPACE", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     namespace: String,
 
-    /// Labels of namespaces that are not in the input, beside pillion.dev/inject=enabled
+    #[command(flatten)]
+    labels: NamespaceLabels,
+}
+
+/// Flags about the namespaces that are asked for.
+#[derive(Debug, clap::Args)]
+pub(super) struct NamespaceLabels {
+    /// Labels of namespaces that are not in the input, beside pillion.dev/inject=enabled; can be given several times
     #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = label)]
     namespace_labels: Vec<(String, String)>,
 }
@@ -44,13 +52,18 @@ pub(super) struct Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn new(NamespaceArgs { namespace, namespace_labels }: NamespaceArgs) -> Namespaces {
+    pub(super) fn new(NamespaceArgs { namespace, labels }: NamespaceArgs) -> Namespaces {
+        Namespaces { default: namespace, ..Namespaces::labelled(labels) }
+    }
+
+    /// Namespaces whose objects all name theirs.
+    pub(super) fn labelled(NamespaceLabels { namespace_labels }: NamespaceLabels) -> Namespaces {
         let mut labels = json!({INJECT: "enabled"});
         for (key, value) in &namespace_labels {
             labels[key] = value.as_str().into();
         }
         let labels = Some(labels).filter(|_| !namespace_labels.is_empty());
-        Namespaces { default: namespace, labels, known: BTreeMap::new() }
+        Namespaces { default: String::new(), labels, known: BTreeMap::new() }
     }
 
     /// One namespace, of which all is known.

@@ -4,6 +4,8 @@ use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use super::progress;
+
 /// `-o` of commands that write for people, or for programs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum Format {
@@ -21,6 +23,7 @@ pub(super) fn is_colored() -> bool {
 
 /// Writes a text to standard output. Who reads it may have had enough.
 pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
+    let _no_progress = progress::erase();
     let mut out = io::stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -30,6 +33,7 @@ pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
 
 /// Writes a line to standard error.
 pub(super) fn report(line: impl Display) {
+    let _no_progress = progress::erase();
     // When standard error is closed, there is nowhere to report that.
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -25,6 +25,10 @@ use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion render`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion render shared-processes
+  pillion render envoy --set upstreamHost=orders.shop -f web.yaml")]
 pub(crate) struct Args {
     /// The template
     #[arg(value_parser = TemplateName::from_str)]

@@ -1,5 +1,6 @@
 //! The commands that ask nothing of a cluster, but for `pillion inject`, which has tests of its own.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -54,12 +55,91 @@ fn completion_and_manual_are_printed() {
 }
 
 #[test]
+fn every_command_has_a_manual_page_and_an_example() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("share/man1");
+    let ran = pillion(&["man", "--out", &out.display().to_string()], "");
+    assert_eq!((ran.code, &*ran.stdout), (0, ""), "{}", ran.stderr);
+    let pages = fs::read_dir(&out).expect("the folder is made").map(|entry| entry.expect("an entry").file_name());
+    let mut pages: Vec<_> = pages.map(|name| name.into_string().expect("a text")).collect();
+    pages.sort();
+    for page in ["pillion.1", "pillion-inject.1", "pillion-serve.1", "pillion-templates.1", "pillion-templates-show.1"]
+    {
+        assert!(pages.iter().any(|it| it == page), "{page}: {pages:?}");
+    }
+    assert!(!pages.iter().any(|it| it.contains("help") || it.contains("complete")), "{pages:?}");
+    for page in &pages {
+        let command = page.strip_suffix(".1").expect("section 1").replace('-', " ");
+        let words: Vec<_> = command.split(' ').skip(1).collect();
+        let text = fs::read_to_string(out.join(page)).expect("the page is there");
+        assert_eq!(pillion(&[&["man"], &words[..]].concat(), "").stdout, text, "{page}");
+        // A command that only has others leaves examples to them.
+        let has_commands = text.contains(".SH SUBCOMMANDS") && page != "pillion.1";
+        assert!(has_commands || text.contains(".SH EXAMPLES\n.nf\n  "), "{page}:\n{text}");
+        let help = pillion(&[&words[..], &["--help"]].concat(), "").stdout;
+        assert!(has_commands || help.contains("\nExamples:\n  "), "{help}");
+    }
+    for (arguments, says) in [
+        (&["man", "injct"][..], "there is no command injct; there are serve, inject, "),
+        (&["man", "templates", "lst"], "there is no command lst; there are list, show"),
+        (&["man", "lint", "x"], "pillion lint has no commands"),
+        (&["man", "lint", "--out", "x"], "cannot be used with"),
+        (&["man", "--out", "/proc/nowhere"], "--out /proc/nowhere: "),
+    ] {
+        let ran = pillion(arguments, "");
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{says}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn kubectl_is_told_how_the_words_of_the_plugin_can_end() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("kubectl_complete-pillion");
+    symlink(PILLION, &program).expect("the folder is writable");
+    let complete = |words: &[&str]| {
+        let ran = run(&program, words, "");
+        assert_eq!((ran.code, &*ran.stderr), (0, ""));
+        assert_eq!(pillion(&[&["__complete"], words].concat(), "").stdout, ran.stdout, "as other programs are asked");
+        let lines = ran.stdout.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(complete(&["in"]), ["inject", ":4"]);
+    assert_eq!(complete(&["inject", "--templ"]), ["--templates", "--template", ":4"]);
+    assert_eq!(complete(&["inject", "--template", "fluent"]), ["fluent-bit", "fluentd", ":4"]);
+    assert_eq!(complete(&["templates", "show", "mt"]), ["mtls", ":4"]);
+    assert_eq!(complete(&["version", "-o", ""]), ["text", "json", ":4"]);
+    assert_eq!(complete(&["inject", "-f", ""]), [":0"], "files are the shell's own work");
+    assert_eq!(complete(&["inject", "-f", "/pro"]), ["/proc/", ":6"], "a folder's name goes on");
+    assert_eq!(complete(&[]), [":0"]);
+    let all = complete(&[""]);
+    assert!(all.len() > 10 && !all.iter().any(|it| it.starts_with('-') || it.contains("complete")), "{all:?}");
+}
+
+#[test]
+fn serve_says_where_templates_can_come_from_and_which_variables_it_ignores() {
+    let ran = pillion(&["serve"], "");
+    assert_eq!((ran.code, &*ran.stdout), (2, ""));
+    let says = "error: no source of templates: name files or folders with --templates, read the resources of the cluster with \
+                --watch, or try it out with the built-in templates and --dev\n";
+    assert_eq!(ran.stderr, says);
+    if cfg!(not(feature = "otlp")) {
+        // It ends at once, for want of a certificate.
+        let arguments = ["OTEL_EXPORTER_OTLP_HEADERS=secret", PILLION, "serve", "--templates=/dev/null"];
+        let ran = run(Path::new("/usr/bin/env"), arguments, "");
+        assert!(ran.stderr.contains(r#""ignored":"OTEL_EXPORTER_OTLP_HEADERS""#), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn as_a_plugin_of_kubectl_it_names_itself_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plugin = folder.path().join("kubectl-pillion");
     symlink(PILLION, &plugin).expect("the folder is writable");
     let help = run(&plugin, ["inject", "--help"], "").stdout;
     assert!(help.contains("Usage: kubectl pillion inject"), "{help}");
+    assert!(help.contains("\n  kubectl pillion inject -f web.yaml | kubectl apply"), "{help}");
+    assert!(help.contains("| kubectl pillion inject -f - ") && !help.contains("  pillion"), "{help}");
     assert!(pillion(&["inject", "--help"], "").stdout.contains("Usage: pillion inject"));
 }
 
@@ -69,6 +149,18 @@ fn the_nearest_command_is_suggested() {
     assert_eq!(ran.code, 2);
     let near = ran.stderr.lines().find(|line| line.contains("some similar subcommands exist: ")).unwrap_or_default();
     assert!(near.contains("'inject'"), "{}", ran.stderr);
+    for (arguments, says) in [
+        (&["templates", "lst"][..], "a similar subcommand exists: 'list'"),
+        (&["inject", "--filenam", "x"], "a similar argument exists: '--filename'"),
+        (&["explain", "--resaon", "x"], "a similar argument exists: '--reason'"),
+        (&["serve", "--wacth"], "a similar argument exists: '--watch'"),
+        (&["inject", "-o", "jsn"], "[possible values: yaml, json, diff, patch, name]"),
+        (&["lint", "-o", "xml"], "[possible values: text, json, github]"),
+        (&["version", "-o", "yaml"], "[possible values: text, json]"),
+    ] {
+        let ran = pillion(arguments, "");
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{says}\n{}", ran.stderr);
+    }
 }
 
 /// What `explain` says of the pods of a manifest, and its exit code.

@@ -8,6 +8,7 @@ use std::{env, fs};
 use pillion_engine::MERGE_RULES;
 use pillion_engine::decision::Reason;
 use pillion_engine::rules::{self, Group};
+use pillion_engine::yaml::{self, Node};
 
 use crate::golden::Case;
 use crate::harness::tools::run;
@@ -181,6 +182,51 @@ pub(crate) fn assert_is_written(file: &str, page: &str) {
         fs::write(&path, page).expect("the file is writable");
     }
     assert!(fs::read_to_string(&path).unwrap_or_default() == page, "{file} is stale: run make docs");
+}
+
+/// The README and every page of docs/.
+pub(crate) fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).expect("there are pages").map(|entry| entry.expect("an entry").path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    [root().join("README.md")].into_iter().chain(pages).collect()
+}
+
+/// The blocks of a page in a language, each with the line on which it begins.
+pub(crate) fn blocks(page: &Path, language: &str) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(page).expect("the page is there");
+    let mut blocks = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if let Some(name) = line.strip_prefix("```").filter(|name| !name.is_empty()) {
+            let block = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+            let block = block.map(|line| format!("{line}\n")).collect();
+            if name == language {
+                blocks.push((number + 2, block));
+            }
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_yaml_example_is_yaml_and_every_template_among_them_passes_lint() {
+    let mut templates = 0;
+    for page in pages() {
+        for (line, block) in blocks(&page, "yaml") {
+            let place = format!("{}:{line}", page.display());
+            for document in yaml::read(&block) {
+                let document = document.unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+                let version = document.get("apiVersion").and_then(Node::as_str).unwrap_or_default();
+                if version.starts_with("pillion.dev/") {
+                    templates += 1;
+                    let program = Path::new(env!("CARGO_BIN_EXE_pillion"));
+                    let ran = run(program, ["lint", "-f", "-"], &block);
+                    assert_eq!(ran.code, 0, "{place}: {}", ran.stdout);
+                }
+            }
+        }
+    }
+    assert!(templates > 1, "README and docs/ show templates");
 }
 
 fn root() -> PathBuf {

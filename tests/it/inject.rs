@@ -335,7 +335,7 @@ fn input_that_cannot_be_read_is_exit_code_2_and_the_rest_is_written() {
     let expected = [
         format!("{root}/2-broken.yaml:3:7: invalid YAML:"),
         format!("{root}/2-broken.yaml:6:1: invalid YAML: duplicate mapping key: b"),
-        format!("{root}/3-latin.yaml: not UTF-8 text"),
+        format!("{root}/3-latin.yaml: line 1 is not UTF-8 text; save the file as UTF-8"),
         format!("{root}/4-helm.yaml:"),
         "/nowhere/pod.yaml: No such file".to_owned(),
     ];

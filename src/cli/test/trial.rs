@@ -19,7 +19,7 @@ use crate::cli::input;
 use crate::cli::namespaces::{INJECT, Namespaces};
 use crate::cli::output::report;
 use crate::cli::settings::Settings;
-use crate::files::{self, SourceFile, TEMPLATE_BYTES};
+use crate::files::{self, SourceFile, TEMPLATES};
 use crate::manifest::{Kept, PodTemplate, each_object};
 
 /// The catalogs that tests have asked for so far, by the files and folders that they are from.
@@ -45,7 +45,7 @@ fn load(roots: &[PathBuf], is_named: bool) -> anyhow::Result<Catalog> {
     for root in roots {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let is_folder = root.metadata().with_context(|| format!("templates: {}", root.display()))?.is_dir();
-        let read = files::read(&[root.to_owned()], TEMPLATE_BYTES);
+        let read = files::read(&[root.to_owned()], TEMPLATES);
         let is_meant = |file: &SourceFile| {
             let is_template = file.text.as_ref().map_or(true, |text| text.contains("pillion.dev/v1"));
             !is_folder || is_template && (is_named || file.path.parent() == Some(root))
@@ -214,7 +214,7 @@ fn documents(subject: &Subject) -> anyhow::Result<Vec<(Value, Node)>> {
         }
         Subject::File(path) => {
             ensure!(path.is_file(), "file: there is no file {}", path.display());
-            let files = files::read(slice::from_ref(path), TEMPLATE_BYTES);
+            let files = files::read(slice::from_ref(path), TEMPLATES);
             let documents = files.iter().flat_map(input::documents);
             let nodes = documents.filter_map(|document| document.map(|document| document.node).transpose());
             nodes.map(|node| node.map(|node| (node.to_json(), node)).map_err(anyhow::Error::msg)).collect()
