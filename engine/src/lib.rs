@@ -19,9 +19,9 @@
 
 // From the ground up: each imports only what stands above it in this list.
 mod image;
-mod names;
+pub mod names;
 mod quantity;
-mod text;
+pub mod text;
 
 mod pattern;
 pub mod yaml;
