@@ -4,6 +4,7 @@ mod durations;
 mod engine;
 mod evaluate;
 mod explain;
+mod fix;
 mod inject;
 mod input;
 mod lint;
@@ -12,6 +13,7 @@ mod output;
 mod review;
 mod serve;
 mod settings;
+mod site;
 mod templates;
 mod version;
 

@@ -3,12 +3,14 @@
 //! A document that is not changed is written byte for byte. One that is changed keeps the order of its fields and the
 //! comments above it.
 
+mod keys;
 mod objects;
 
 use pillion_engine::yaml::{self, Node};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+pub(crate) use self::keys::{FoundKey, Meant, found_keys};
 pub(crate) use self::objects::{Kept, Object, PodTemplate, each_object};
 
 /// Splits a file into documents, which together are the file. YAML documents begin with their `---`; JSON ones may

@@ -52,6 +52,11 @@ pub(super) struct Inputs {
 }
 
 impl Common {
+    /// Where templates are, if not the built-in ones.
+    pub(super) fn templates(&self) -> &[PathBuf] {
+        self.engine.templates()
+    }
+
     /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.
     pub(super) fn load(self) -> anyhow::Result<Inputs> {
         let Common { filename, namespaces, engine, template, set } = self;
@@ -73,7 +78,7 @@ fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
     for node in documents.filter_map(|document| document.node) {
         let visited: Result<Kept, Infallible> = each_object(&mut node.to_json(), &node, &mut |object| {
             if object.is_core("Namespace") {
-                namespaces.insert(object.value.clone());
+                namespaces.insert(&file.path, object.node, object.value.clone());
             }
             Ok(Kept::Yes)
         });

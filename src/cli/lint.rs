@@ -1,10 +1,9 @@
 //! `pillion lint`: templates, checked as they are when they are loaded.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
+use std::ops;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::{env, ops};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use pillion_engine::load;
@@ -13,7 +12,7 @@ use pillion_engine::yaml::Position;
 use serde_json::json;
 
 use super::input;
-use super::output::{print, report};
+use super::output::{is_colored, print, report};
 use crate::files::SourceFile;
 
 /// Flags of `pillion lint`.
@@ -118,8 +117,7 @@ impl Finding<'_> {
         };
         let snippet = Snippet::source(line).path(path).line_start(position.line as usize);
         let snippet = snippet.annotation(AnnotationKind::Primary.span(span));
-        let is_colored = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let renderer = if is_colored { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if is_colored() { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[level.primary_title(sentence.as_str()).element(snippet)]) + "\n\n"
     }
 
