@@ -157,6 +157,11 @@ impl Glob {
 }
 
 impl Template {
+    /// Its own condition, as it was written.
+    pub fn guard(&self) -> Option<&str> {
+        self.when.as_ref().map(|when| when.source.as_str())
+    }
+
     /// What tells this template with these parameters from any other, as a status of Pillion 0.1.0 has it.
     pub(crate) fn digest_with(&self, parameters: &Parameters<'_>) -> String {
         digest(&[self.digest.as_bytes(), &parameters.to_bytes()])

@@ -14,12 +14,14 @@ use pillion_engine::yaml::Node;
 
 use self::format::{Change, Format};
 use super::evaluate::{Candidate, Evaluation, NotSent};
+use super::fix::Edits;
 use super::input::{self, Common, Document, Inputs};
 use super::namespaces::Namespaces;
 use super::output::{print, report};
 use super::progress::Progress;
 use super::selector::LabelSelector;
 use super::settings::Settings;
+use super::site::Site;
 use crate::files::SourceFile;
 use crate::manifest::{self, Anew, Changed, Kept, Object, PodTemplate, each_object};
 
@@ -66,6 +68,7 @@ fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
         progress: Progress::start("injecting", "objects"),
         format,
         advised: BTreeSet::new(),
+        explained: BTreeSet::new(),
         is_changed: false,
         failed: false,
         unreadable: false,
@@ -119,6 +122,8 @@ struct Injection {
     format: Format,
     /// The templates whose warnings have been reported.
     advised: BTreeSet<(TemplateName, Option<String>)>,
+    /// The reasons of which it was said where they are explained.
+    explained: BTreeSet<Reason>,
     /// Whether an object changes.
     is_changed: bool,
     /// Whether a pod was refused, or a template failed.
@@ -192,6 +197,7 @@ impl Injection {
         }
         let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
         let subject = object.subject(file, &namespace);
+        let site = Site::of(file, &object, &namespace);
         let stray = object.stray_keys();
         let (group, name_of_kind) = (object.group.clone(), object.kind.clone());
         let (name, before) = (format::name(&object), object.value.clone());
@@ -199,7 +205,8 @@ impl Injection {
         let mut has_pods = false;
         object.each_pod(&mut |template| {
             has_pods = true;
-            all = all.max(self.pod(&template.subject(&subject), &namespace, (&group, &name_of_kind), template)?);
+            let subject = template.subject(&subject);
+            all = all.max(self.pod(&subject, &site, (&group, &name_of_kind), template)?);
             anyhow::Ok(())
         })?;
         for (key, place) in stray {
@@ -226,10 +233,11 @@ impl Injection {
     fn pod(
         &mut self,
         subject: &str,
-        namespace: &str,
+        site: &Site<'_>,
         (group, kind): (&str, &str),
         mut template: PodTemplate<'_>,
     ) -> anyhow::Result<Injected> {
+        let namespace = site.namespace();
         let candidate = match Candidate::new(&template, namespace, &self.namespaces, &mut self.settings)? {
             Ok(candidate) => candidate,
             Err(NotSent::Malformed(why)) => {
@@ -245,6 +253,7 @@ impl Injection {
         let evaluated = candidate.evaluate(&self.catalog, group, kind);
         let Evaluation { decision, pod } = evaluated.with_context(|| format!("{subject}: the patch does not apply"))?;
         self.report_decision(subject, &decision);
+        self.report_fixes(&site.template(&template), &decision);
         self.report_warnings(namespace, &decision);
         if !decision.allowed() {
             return Ok(Injected::Denied);
@@ -268,6 +277,23 @@ impl Injection {
                 for warning in &template.warnings {
                     report(format_args!("warning: {warning}"));
                 }
+            }
+        }
+    }
+
+    /// Reports where what is wrong is to be put right, and where more is written about it: once for each reason.
+    fn report_fixes(&mut self, site: &Site<'_>, decision: &Decision) {
+        let edits = Edits::of(&decision.edits, &decision.templates);
+        for edit in edits.fix(site, &self.namespaces).edits {
+            report(format_args!("    {edit}"));
+        }
+        if let Some(flags) = edits.flags() {
+            report(format_args!("    or {flags}"));
+        }
+        let failed = decision.templates.iter().map(|template| (template.outcome, template.reason));
+        for (outcome, reason) in [(decision.outcome, decision.reason)].into_iter().chain(failed) {
+            if matches!(outcome, Outcome::Denied | Outcome::Error) && self.explained.insert(reason) {
+                report(format_args!("    {reason}: pillion explain --reason {reason}, or {}", reason.page()));
             }
         }
     }

@@ -78,6 +78,11 @@ pub(super) struct Inputs<C = Catalog> {
 }
 
 impl Common {
+    /// Where templates are, if not the built-in ones.
+    pub(super) fn templates(&self) -> &[PathBuf] {
+        self.engine.templates()
+    }
+
     /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.
     pub(super) fn load(self) -> anyhow::Result<Inputs> {
         self.load_with(EngineArgs::load)
@@ -105,7 +110,7 @@ pub(super) fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
     for node in documents.filter_map(|document| document.node) {
         let visited: Result<Kept, Infallible> = each_object(&mut node.to_json(), &node, &mut |object| {
             if object.is_core("Namespace") {
-                namespaces.insert(object.value.clone());
+                namespaces.insert(&file.path, object.node, object.value.clone());
             }
             Ok(Kept::Yes)
         });

@@ -1,5 +1,6 @@
 //! What the commands print.
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -35,7 +36,31 @@ pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
 pub(super) fn report(line: impl Display) {
     let _no_progress = progress::erase();
     // When standard error is closed, there is nowhere to report that.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", shown(&line.to_string()));
+}
+
+/// A text with manifests' own words in it: these must not steer a terminal.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    let is_hidden = |letter: char| {
+        letter.is_control() && letter != '\n' && letter != '\t'
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let escaped =
+        text.chars().map(|letter| if is_hidden(letter) { letter.escape_unicode().to_string() } else { letter.into() });
+    escaped.collect::<String>().into()
+}
+
+/// A text as one word of a shell, whatever it holds.
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@+".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A name from a manifest in a command that is offered: a shell must take it as one word, whatever it holds.

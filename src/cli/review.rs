@@ -37,7 +37,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let catalog = engine.load()?;
     let text = input::read_file(&filename)?;
     let review = Review::parse(text.as_bytes()).with_context(|| filename.display().to_string())?;
-    let namespace = Namespaces::labelled(namespaces).find(review.namespace()).map_err(anyhow::Error::msg)?;
+    let namespace = Namespaces::labelled(namespaces).find(review.namespace());
+    let namespace = namespace.map_err(|why| anyhow::anyhow!("{why}"))?;
     let decision = pillion_engine::review(&catalog, &namespace, &review);
     let Decision { outcome, reason, message, .. } = &decision;
     report(format_args!("{outcome}: {reason}{}", message.as_ref().map(|it| format!(": {it}")).unwrap_or_default()));

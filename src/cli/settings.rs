@@ -3,13 +3,11 @@
 use std::str::FromStr;
 
 use pillion_engine::catalog::Catalog;
+use pillion_engine::names::TEMPLATES;
 use pillion_engine::template::TemplateName;
 use serde_json::{Map, Value};
 
 use super::output::report;
-
-/// The annotation by which a pod asks for templates.
-pub(super) const TEMPLATES: &str = "pillion.dev/templates";
 
 /// A parameter and its value.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -176,70 +176,6 @@ fn asking(annotations: &Value) -> Value {
 }
 
 #[test]
-fn each_step_up_to_the_first_that_fails_is_explained_with_its_fix() {
-    let pod = |annotations: Value| asking(&annotations);
-    let deployment = |on_itself: Value, on_template: Value| {
-        json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "web", "namespace": "shop", "annotations": on_itself},
-            "spec": {"template": {"metadata": {"annotations": on_template}, "spec": pod(json!({}))["spec"]}}})
-    };
-    let templates = "pillion.dev/templates";
-    let mut opted_out = pod(json!({templates: "fluent-bit"}));
-    opted_out["metadata"]["labels"] = json!({"pillion.dev/inject": "disabled"});
-    let mut host_network = pod(json!({templates: "mtls", "mtls.pillion.dev/connect": "ledger:1"}));
-    host_network["spec"]["hostNetwork"] = json!(true);
-    let mut taken = pod(json!({templates: "shared-processes"}));
-    taken["spec"]["containers"][0]["name"] = json!("shared-processes");
-
-    for (manifest, finding, fix) in [
-        (
-            deployment(json!({templates: "fluent-bit"}), json!({})),
-            "pillion.dev/templates is on the deployment, where the webhook does not see it",
-            "fix: kubectl patch deployment web -n shop --type=merge -p \
-             '{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"pillion.dev/templates\":\"fluent-bit\"}}}}}'",
-        ),
-        (
-            pod(json!({})),
-            "✗ the pod asks for templates",
-            "fix: Set the annotation pillion.dev/templates on the pod template",
-        ),
-        (opted_out, "has the label or annotation pillion.dev/inject: disabled", "fix: Remove it from the pod template"),
-        (pod(json!({templates: "fluentbit"})), "did you mean fluent-bit?", "fix: Correct the name"),
-        (pod(json!({templates: "wait-for"})), "✗ its parameters are right", "has no default; set the annotation"),
-        (
-            pod(json!({templates: "shared-processes", "shared-processes.pillion.dev/runAsUser": "root"})),
-            "✗ its parameters are right",
-            "fix: Correct the annotation that the message names",
-        ),
-        (
-            pod(json!({templates: "shared-processes", "shared-processes.pillion.dev/user": "1"})),
-            "there is no parameter user",
-            "fix: Correct the annotation's name",
-        ),
-        (host_network, "✗ it is for the network and the operating system of the pod", "fix: Use a template that says"),
-        (taken, "✗ its parts go into the pod", "fix: Rename or move one of the two"),
-    ] {
-        let (code, said) = explain(&manifest.to_string(), &[]);
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains(finding) && said.contains(fix), "{finding}\n{fix}\n{said}");
-        let failed = said.find('✗').expect("a step failed");
-        assert!(!said[failed..].contains('✓'), "it stops there: {said}");
-    }
-}
-
-#[test]
-fn a_namespace_that_does_not_send_its_pods_is_explained() {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
-    let pod = asking(&json!({"pillion.dev/templates": "shared-processes"}));
-    let (code, said) = explain(&format!("{pod}\n---\n{namespace}\n"), &[]);
-    assert_eq!(code, 1);
-    assert!(said.contains("✗ the namespace sends its pods to Pillion"), "{said}");
-    assert!(said.contains("kubectl label namespace default pillion.dev/inject=enabled"), "{said}");
-    let (code, said) = explain(&pod.to_string(), &["-n", "kube-system"]);
-    assert!(code == 1 && said.contains("the webhook leaves kube-system alone"), "{said}");
-}
-
-#[test]
 fn a_command_that_is_offered_is_one_that_a_shell_takes_as_it_is_meant() {
     let workload = |name: &str, templates: &str, spec: Value| {
         json!({"apiVersion": "example.com/v1", "kind": "Work", "spec": spec,
@@ -249,8 +185,17 @@ fn a_command_that_is_offered_is_one_that_a_shell_takes_as_it_is_meant() {
     let (_, said) = explain(&workload("web; reboot", "a'; reboot #", json!({"template": template})).to_string(), &[]);
     let command = r#"kubectl patch work web??reboot -n default --type=merge -p '{"spec":"#;
     assert!(said.contains(command) && said.contains(r"a'\''; reboot #"), "{said}");
+    let (_, said) = explain(&workload("web", "\u{1b}[2Jü\u{202e}", json!({"template": template})).to_string(), &[]);
+    assert!(said.contains(r#"{"pillion.dev/templates":"\u001b[2J\u00fc\u202e"}"#), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+    // A merge patch reaches no item of a list.
     let (_, said) = explain(&workload("web", "mtls", json!({"jobs": [{"template": template}]})).to_string(), &[]);
-    assert!(said.contains("fix: move it to the annotations in spec.jobs[0].template.metadata"), "{said}");
+    assert!(
+        said.contains(
+            "fix: standard input:1: add pillion.dev/templates: mtls to spec.jobs[0].template.metadata.annotations"
+        ),
+        "{said}"
+    );
 }
 
 #[test]
@@ -260,21 +205,118 @@ fn each_place_is_explained_by_its_rule() {
     let (code, said) = explain(&pod.to_string(), &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("+ initContainers[fluent-bit]"), "{said}");
-    assert!(said.ends_with("  injected: fluent-bit\n"), "{said}");
+    assert!(said.ends_with("\nINJECTED  default/pod/web  fluent-bit\n"), "{said}");
     let once = pillion(&["inject", "-f", "-"], &pod.to_string()).stdout;
     let (code, said) = explain(&once, &[]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("= initContainers[fluent-bit]: already there"), "{said}");
+    let line = said.lines().find(|line| line.contains("= initContainers[fluent-bit] "));
+    assert!(line.is_some_and(|line| line.ends_with("  already there")), "{said}");
+    assert!(said.ends_with("\nNOT INJECTED  default/pod/web  skipped: already_injected\n"), "{said}");
+
+    let mut pod = asking(&json!({"pillion.dev/templates": "shared-processes"}));
+    pod["spec"]["shareProcessNamespace"] = json!(false);
+    let explained: Value = serde_json::from_str(&explain(&pod.to_string(), &["-o", "json"]).1).expect("JSON");
+    let places = explained[0]["templates"][0]["places"].as_array().expect("a list of places");
+    let kept = places.iter().find(|place| place["place"] == "shareProcessNamespace").expect("it is a place");
+    assert_eq!((&kept["effect"], &kept["rule"]), (&json!("not applied"), &json!("The pod's value wins, whole")));
+}
+
+#[test]
+fn each_pod_of_an_object_and_of_a_list_is_explained_under_its_own_name() {
+    let template = |templates: &str| json!({"metadata": {"annotations": {"pillion.dev/templates": templates}}, "spec": asking(&json!({}))["spec"]});
+    let set = json!({"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "train"}, "spec": {
+        "replicatedJobs": [
+            {"name": "a", "template": {"spec": {"template": template("shared-processes")}}},
+            {"name": "b", "template": {"spec": {"template": template("shared-proceses")}}},
+        ]
+    }});
+    let list =
+        json!({"apiVersion": "v1", "kind": "List", "items": [set, asking(&json!({"pillion.dev/templates": "envoy"}))]});
+    let text = serde_saphyr::to_string(&list).expect("it is plain data");
+    let (code, said) = explain(&text, &[]);
+    assert_eq!(code, 1, "{said}");
+    let heads: Vec<_> = said.lines().filter(|line| line.starts_with("standard input:")).collect();
+    assert_eq!(heads.len(), 3, "{said}");
+    let line = |of: &str| 1 + text.lines().position(|line| line.contains(of)).expect(of);
+    assert_eq!(heads[0], "standard input:4 default/jobset/train at spec.replicatedJobs[0].template.spec.template");
+    assert_eq!(heads[1], "standard input:4 default/jobset/train at spec.replicatedJobs[1].template.spec.template");
+    assert!(heads[2].ends_with(" default/pod/web"), "{said}");
+    let fix =
+        format!("fix: standard input:{}: write pillion.dev/templates: shared-processes\n", line("shared-proceses"));
+    assert!(said.contains(&fix), "{said}");
+    let verdicts: Vec<_> = said.lines().filter(|line| line.contains("INJECTED  ")).collect();
+    assert_eq!(
+        verdicts,
+        [
+            "INJECTED  default/jobset/train at spec.replicatedJobs[0].template.spec.template  shared-processes",
+            "NOT INJECTED  default/jobset/train at spec.replicatedJobs[1].template.spec.template  denied: unknown_template",
+            "NOT INJECTED  default/pod/web  denied: missing_parameter",
+        ]
+    );
+}
+
+#[test]
+fn names_that_are_wrong_together_are_corrected_together() {
+    let pod =
+        asking(&json!({"pillion.dev/templates": "+shared-proceses, envoi,mtls", "mtls.pillion.dev/conect": "a:1"}));
+    let explained: Value = serde_json::from_str(&explain(&pod.to_string(), &["-o", "json"]).1).expect("JSON");
+    let steps = explained[0]["steps"].as_array().expect("a list of steps");
+    let fixes: Vec<_> = steps.iter().filter(|step| step["passed"] == false).map(|step| step["fix"].clone()).collect();
+    let names = "standard input:1: write pillion.dev/templates: \"+shared-processes,envoy,mtls\"";
+    assert_eq!(fixes[..2], [names, names]);
+    let parameters = fixes[2].as_str().expect("a fix");
+    let key = |name: &str| format!("mtls.pillion.dev/{name}");
+    assert!(parameters.contains(&format!("remove {}", key("conect"))), "{parameters}");
+    assert!(
+        parameters.contains(&format!("add {}: \"a:1\"", key("connect"))),
+        "its value is that of the other: {parameters}"
+    );
+    assert!(
+        parameters.contains(&format!("add {}: web-tls", key("tlsSecret"))),
+        "the others have examples: {parameters}"
+    );
+}
+
+#[test]
+fn a_pod_without_all_that_it_asks_for_is_partly_injected() {
+    let pod = asking(&json!({"pillion.dev/templates": "shared-processes,envoy"})).to_string();
+    let (code, said) = explain(&pod, &["--on-error", "skip"]);
+    let verdict = "\nPARTLY INJECTED  default/pod/web  shared-processes; without envoy (missing_parameter)\n";
+    assert!(code == 1 && said.ends_with(verdict), "{said}");
+    let flags = ["--on-error", "skip", "--set", "envoy.upstreamHost=orders"];
+    let (code, said) = explain(&pod, &flags);
+    assert!(code == 0 && said.ends_with("\nINJECTED  default/pod/web  shared-processes, envoy\n"), "{said}");
+}
+
+#[test]
+fn where_there_is_nothing_to_explain_that_is_wrong_usage() {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}});
+    for input in ["", "# nothing\n", &service.to_string()] {
+        let (code, said) = explain(input, &[]);
+        assert!(code == 2 && said.ends_with("error: there is no pod and no pod template in the input\n"), "{said}");
+    }
+    let (code, said) = explain("{", &[]);
+    assert!(code == 2 && !said.contains("no pod"), "what is wrong is said already: {said}");
+}
+
+#[test]
+fn what_has_no_effect_where_it_is_is_warned_of() {
+    let mut pod = asking(&json!({"pillion.dev/templates": "shared-processes", "pillion.io/inject": "disabled"}));
+    pod["metadata"]["labels"] = json!({"shared-processes.pillion.dev/runAsUser": "7", "pillion.dev/colour": "red"});
+    let (code, said) = explain(&pod.to_string(), &[]);
+    assert_eq!(code, 0, "{said}");
+    let warning =
+        "  ! shared-processes.pillion.dev/runAsUser is a label of the pod, and counts as an annotation alone\n";
+    assert!(said.contains(warning), "{said}");
+    assert!(said.contains("  ! the annotation pillion.io/inject of the pod means nothing to Pillion\n"), "{said}");
 }
 
 #[test]
 fn a_reason_is_explained_by_its_code() {
     for reason in pillion_engine::decision::Reason::ALL {
         let ran = pillion(&["explain", "--reason", reason.as_str()], "");
-        assert_eq!(
-            (ran.code, ran.stdout),
-            (0, format!("{reason}: {}\nWhat to do: {}\n", reason.sentence(), reason.fix()))
-        );
+        let (sentence, fix, page) = (reason.sentence(), reason.fix(), reason.page());
+        assert_eq!((ran.code, ran.stdout), (0, format!("{reason}: {sentence}\nWhat to do: {fix}\nMore: {page}\n")));
     }
     let ran = pillion(&["explain", "--reason", "unknown-template"], "");
     assert!(ran.code == 2 && ran.stderr.contains("unknown_template"), "{}", ran.stderr);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use pillion_engine::MERGE_RULES;
@@ -33,13 +34,16 @@ server's `--on-error`.
 | Where | What it shows |
 |---|---|
 | Annotation `pillion.dev/outcome` of the pod | The reason of each template: `fluent-bit=injected,envoy=guard_false`. What an earlier call injected stays `injected` |
-| The message of a refusal | What, where and what to do. `kubectl` shows it, or the events of the ReplicaSet, StatefulSet or Job that wanted the pod |
+| The message of a refusal | What, where and what to do, then the code with a link to its row below. `kubectl` shows it, or the events of the ReplicaSet, StatefulSet or Job that wanted the pod |
 | Warnings | The same for templates that were skipped (`skipped: …`), keys of Pillion's that mean nothing, and a Guaranteed pod that [became Burstable](workloads.md#quality-of-service). `kubectl` shows them to whoever creates the pod |
 | Events of the ReplicaSet, StatefulSet or Job | Every warning, as controllers do not pass them on; the code is the reason, as in `UnknownTemplate`. With `--watch` |
 | The server's log | One line a review: `outcome` and `reason` of the pod, `templates` with the reason of each, the message as `why` |
 | Metric `pillion_admission_requests_total` | Reviews by `operation`, `result` (the outcome) and `reason` |
 | The API server's audit log | The annotations `outcome` and `reason`, behind the webhook's name, of pods that were injected or refused |
-| `pillion inject` | Outcome, reason and message of each pod, on standard error |
+| `pillion inject` | Outcome, reason and message of each pod, on standard error, with the place in the file |
+| `pillion explain` | The step of the decision at which a pod ends, without a cluster; with `--reason CODE` what is in the table below |
+
+What to do by what you see is in [not-injected.md](not-injected.md).
 
 The pod's own reason is that of its first template that refuses it; else `injected`, if anything was; else that of the
 first template that went wrong, or else of the first.
@@ -56,7 +60,11 @@ fn the_page_of_reasons_is_that_of_the_engine() {
     for reason in Reason::ALL {
         let outcomes: Vec<_> = reason.outcomes().iter().map(|outcome| format!("`{outcome}`")).collect();
         let (sentence, fix) = (in_a_table(reason.sentence()), in_a_table(reason.fix()));
-        writeln!(page, "| `{reason}` | {} | {sentence} | {fix} |", outcomes.join(", ")).expect("a string takes it");
+        // The place to which its page leads.
+        assert!(reason.page().ends_with(&format!("/docs/reasons.md#{reason}")), "{}", reason.page());
+        let anchor = format!("<a name=\"{reason}\"></a>");
+        writeln!(page, "| {anchor}`{reason}` | {} | {sentence} | {fix} |", outcomes.join(", "))
+            .expect("a string takes it");
     }
     assert_is_written("docs/reasons.md", &page);
 }
@@ -135,6 +143,24 @@ fn the_table_of_merging_is_that_of_the_engine() {
     let (_, after) = after.split_once("\n\n").expect("text follows");
     let rows = MERGE_RULES.iter().map(|rule| format!("| {} | {} | {} |\n", rule.part, rule.same, rule.then));
     assert_is_written("docs/merge.md", &format!("{before}{HEAD}{}\n{after}", rows.collect::<String>()));
+}
+
+#[test]
+fn the_page_of_pods_that_were_not_injected_shows_what_the_program_says() {
+    const FILE: &str = "docs/not-injected.md";
+    const BEGIN: &str = "```console\n$ pillion ";
+    let page = fs::read_to_string(root().join(FILE)).expect("the page is there");
+    let mut parts = page.split(BEGIN);
+    let mut written = parts.next().expect("a text has a beginning").to_owned();
+    for part in parts {
+        let (shown, rest) = part.split_once("```").expect("the block ends");
+        let command = shown.lines().next().expect("it has a command");
+        let ran = Command::new(env!("CARGO_BIN_EXE_pillion")).args(command.split(' ')).current_dir(root()).output();
+        let said = String::from_utf8(ran.expect("the program starts").stdout).expect("it writes text");
+        write!(written, "{BEGIN}{command}\n{said}```{rest}").expect("a string takes it");
+    }
+    assert!(written.matches(BEGIN).count() >= 3, "{written}");
+    assert_is_written(FILE, &written);
 }
 
 /// Keeps `<parameter>` from being taken for HTML, and a bar for the end of a cell.

@@ -17,6 +17,7 @@ mod e2e_all;
 mod events;
 mod examples;
 mod explain;
+mod explain_setups;
 mod final_check;
 mod golden;
 mod harness;

@@ -69,7 +69,7 @@ fn every_command_that_reads_files_reads_urls() {
     for (command, path, code, says) in [
         ("inject", "/moved", 0, "shareProcessNamespace: true"),
         ("diff", "/pod.yaml", 1, "+  shareProcessNamespace: true"),
-        ("explain", "/pod.yaml", 0, "  injected: shared-processes"),
+        ("explain", "/pod.yaml", 0, "INJECTED  default/pod/web  shared-processes"),
         ("lint", "/template.yaml", 0, ""),
         ("review", "/review.json", 0, r#""uid":"a1""#),
     ] {

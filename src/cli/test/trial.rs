@@ -7,7 +7,7 @@ use std::slice;
 use anyhow::{Context as _, bail, ensure};
 use pillion_engine::catalog::Catalog;
 use pillion_engine::decision::{Decision, Outcome, Reason};
-use pillion_engine::names::STATUS;
+use pillion_engine::names::{INJECT, STATUS};
 use pillion_engine::template::OnError;
 use pillion_engine::yaml::Node;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ use super::cases::{Case, Expect, NamespaceCase, Subject};
 use crate::catalog::Library;
 use crate::cli::evaluate::{Candidate, Evaluation, NotSent};
 use crate::cli::input;
-use crate::cli::namespaces::{INJECT, Namespaces};
+use crate::cli::namespaces::Namespaces;
 use crate::cli::output::report;
 use crate::cli::settings::Settings;
 use crate::files::{self, SourceFile, TEMPLATES};
@@ -124,7 +124,7 @@ impl Observed {
             Err(NotSent::Malformed(why)) => bail!("{why}"),
             Err(NotSent::ByNamespace(why)) => {
                 self.pod = Some(template.pod(namespace));
-                self.why_not_sent = Some(why);
+                self.why_not_sent = Some(why.to_string());
             }
         }
         if let Some(mut pod) = self.pod.clone() {
