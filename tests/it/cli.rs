@@ -340,7 +340,8 @@ fn lint_shows_what_is_wrong_with_templates_and_where() {
     assert!(wrong.stderr.starts_with("1 templates, "), "{}", wrong.stderr);
 
     let json: Value = serde_json::from_str(&lint(&template("imgae"), &["-o", "json"]).stdout).expect("JSON");
-    let first = &json[1];
+    let first = &json["findings"][1];
+    assert_eq!(json["templates"], json!([{"file": "standard input", "name": "side", "podSecurity": null}]));
     assert_eq!((&first["line"], &first["column"], &first["severity"]), (&json!(10), &json!(11), &json!("error")));
     let github = lint(&template("imgae"), &["-o", "github"]).stdout;
     let annotation =
@@ -353,6 +354,111 @@ fn lint_shows_what_is_wrong_with_templates_and_where() {
     let cookbook = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/templates");
     let ran = pillion(&["lint", "-f", cookbook], "");
     assert!(ran.code == 0 && ran.stderr.contains(" 0 errors"), "{}{}", ran.stdout, ran.stderr);
+}
+
+/// What `lint` says of Pod Security: of a template whose sidecar has this security context, with more fields of the `spec`
+/// of template and pod.
+fn pod_security(context: &Value, of_template: &Value, of_pod: &Value, output: &str) -> String {
+    let side = json!({"name": "side", "image": "side:1", "restartPolicy": "Always", "securityContext": context,
+        "startupProbe": {"tcpSocket": {"port": 1, "host": "${{ params.host }}"}}});
+    let mut template = json!({"apiVersion": "pillion.dev/v1alpha1", "kind": "ClusterInjectionTemplate",
+        "metadata": {"name": "side"}, "spec": {"parameters": [{"name": "host", "type": "string", "optional": true}],
+        "pod": {"spec": {"initContainers": [side]}}}});
+    for (place, more) in [("/spec", of_template), ("/spec/pod/spec", of_pod)] {
+        let spec = template.pointer_mut(place).and_then(Value::as_object_mut).expect("it is there");
+        spec.extend(more.as_object().expect("fields").clone());
+    }
+    let ran = pillion(&["lint", "-f", "-", "-o", output], &format!("{template:#}"));
+    assert_eq!(ran.code, 0, "{template}{}", ran.stdout);
+    ran.stdout
+}
+
+#[test]
+fn lint_tells_the_level_of_pod_security_that_a_template_keeps() {
+    let drops = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    let hardened = |more: Value| {
+        let mut context = drops.clone();
+        context["runAsNonRoot"] = json!(true);
+        context["seccompProfile"] = json!({"type": "RuntimeDefault"});
+        context.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        context
+    };
+    let (none, unmasked) = (json!({}), json!({"procMount": "Unmasked"}));
+    let host =
+        |more: Value| json!({"parameters": [{"name": "host", "type": "string", "optional": true, "example": more}]});
+    let of_pod = json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}});
+    let volume = |source: &str, value: Value| json!({"volumes": [{"name": "a", source: value}]});
+    for (context, of_template, of_pod, level, checks) in [
+        (hardened(json!({})), none.clone(), none.clone(), "restricted", vec![]),
+        // What it gives the pod counts for its containers.
+        (drops.clone(), none.clone(), of_pod, "restricted", vec![]),
+        (drops.clone(), none.clone(), none.clone(), "baseline", vec!["runAsNonRoot != true", "seccompProfile"]),
+        (
+            none.clone(),
+            none.clone(),
+            none.clone(),
+            "baseline",
+            vec![
+                "allowPrivilegeEscalation != false",
+                "runAsNonRoot != true",
+                "seccompProfile",
+                "unrestricted capabilities",
+            ],
+        ),
+        // Less is asked of pods for Windows, and of those with a user namespace.
+        (json!({"runAsNonRoot": true}), json!({"os": ["windows"]}), none.clone(), "restricted", vec![]),
+        (hardened(json!({"runAsUser": 0})), none.clone(), json!({"hostUsers": false}), "restricted", vec![]),
+        (hardened(json!({"runAsUser": 0})), none.clone(), none.clone(), "baseline", vec!["runAsUser=0"]),
+        (hardened(unmasked), none.clone(), json!({"hostUsers": false}), "baseline", vec!["procMount"]),
+        // Once with the example, once without.
+        (hardened(json!({})), host(json!("node")), none.clone(), "privileged", vec!["probe or lifecycle host"]),
+        (hardened(json!({})), none.clone(), volume("emptyDir", json!({})), "restricted", vec![]),
+        (
+            hardened(json!({})),
+            none.clone(),
+            volume("nfs", json!({"server": "a", "path": "/"})),
+            "baseline",
+            vec!["restricted volume types"],
+        ),
+        (
+            hardened(json!({})),
+            none.clone(),
+            volume("hostPath", json!({"path": "/"})),
+            "privileged",
+            vec!["hostPath volumes"],
+        ),
+        (
+            hardened(json!({})),
+            json!({"app": [{"containers": ["*"], "ports": [{"containerPort": 80, "hostPort": 80}]}]}),
+            none,
+            "privileged",
+            vec!["hostPort"],
+        ),
+    ] {
+        let said: Value = serde_json::from_str(&pod_security(&context, &of_template, &of_pod, "json")).expect("JSON");
+        let said = &said["templates"][0]["podSecurity"];
+        let breaches = said["breaches"].as_array().expect("a list").iter();
+        let mut broken: Vec<_> = breaches.map(|breach| breach["check"].as_str().expect("a check")).collect();
+        broken.sort_unstable();
+        assert_eq!((said["level"].as_str(), broken), (Some(level), checks), "{context} {of_template} {of_pod}");
+    }
+}
+
+#[test]
+fn lint_says_where_a_template_breaks_a_level_of_pod_security_and_what_only_a_pod_shows() {
+    let context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"},
+        "capabilities": "${{ pod.metadata.name == 'web' ? {'drop': ['ALL']} : null }}"});
+    let said = pod_security(&context, &json!({}), &json!({"hostPID": true}), "text");
+    let (_, said) = said.split_once("side: Pod Security privileged\n").expect("the level is there");
+    let lines: Vec<_> = said.lines().map(|line| line.split_once("spec.pod").expect("a place").1).collect();
+    let (escalation, unknown) = (
+        ".spec.initContainers[0].securityContext lacks allowPrivilegeEscalation: false (restricted: \
+         allowPrivilegeEscalation != false)",
+        ".spec.initContainers[0].securityContext.capabilities is an expression whose value only a pod shows",
+    );
+    assert_eq!(lines, [escalation, ".spec.hostPID must not be true (baseline: host namespaces)", unknown]);
+    assert!(said.contains("\n  not known: standard input:") && said.starts_with("  standard input:"), "{said}");
+    assert_eq!(pod_security(&context, &json!({}), &json!({}), "github").matches("Pod Security").count(), 0);
 }
 
 #[test]

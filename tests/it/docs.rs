@@ -114,6 +114,7 @@ fn the_page_of_rules_is_that_of_the_engine() {
             Group::Baseline,
             "Of the *baseline* level of Pod Security, where a template is warned of what it needs beyond",
         ),
+        (Group::Restricted, "Of the *restricted* level, beside that, which `pillion lint` tells"),
     ] {
         let of_group = || described.iter().filter(|rule| rule.group == group);
         write!(page, "\n## {title}\n\n").expect("a string takes it");
