@@ -16,6 +16,7 @@ mod serve;
 mod settings;
 mod templates;
 mod test;
+mod uninject;
 mod version;
 
 use std::env;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Serve(Box<serve::Args>),
     /// Inject into manifests: YAML out on standard output, the report on standard error
     Inject(inject::Args),
+    /// Take out of manifests what was injected, as far as the status of their pods says it
+    Uninject(uninject::Args),
     /// Show what inject would change, as a unified diff; the exit code is 1 when anything does
     Diff(input::Common),
     /// Say step by step why a pod is injected, or is not, and what to do
@@ -82,6 +85,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     let ended = match command {
         Command::Serve(args) => serve::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Inject(args) => inject::run(args),
+        Command::Uninject(args) => uninject::run(args),
         Command::Diff(args) => inject::diff(args),
         Command::Explain(args) => explain::run(args),
         Command::Impact(args) => impact::run(*args),

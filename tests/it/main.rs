@@ -35,6 +35,7 @@ mod schema;
 mod test_command;
 #[cfg(feature = "otlp")]
 mod tracing;
+mod uninject;
 mod validation;
 mod warnings;
 mod workloads;

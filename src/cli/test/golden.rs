@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Value>> {
 /// Writes a golden file.
 pub(super) fn write(path: &Path, result: &Value) -> anyhow::Result<()> {
     let written = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let text = manifest::write("", result)?;
+    let text = manifest::write(result)?;
     written.and_then(|()| fs::write(path, text)).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -54,7 +54,7 @@ pub(super) fn difference(name: &str, expected: &Value, result: &Value) -> anyhow
     if expected == result {
         return Ok(None);
     }
-    let [expected, result] = [manifest::write("", expected)?, manifest::write("", result)?];
+    let [expected, result] = [manifest::write(expected)?, manifest::write(result)?];
     let diff = TextDiff::from_lines(&expected, &result);
     Ok(Some(format!("{name} differs\n{}", diff.unified_diff().header("expected", "got"))))
 }

@@ -84,7 +84,8 @@ pub(super) struct Observed {
 pub(super) fn run(case: &Case, catalog: &Catalog) -> anyhow::Result<Observed> {
     let documents = documents(&case.subject)?;
     let (name, object) = namespace(case, &documents)?;
-    let namespaces = Namespaces::of(&name, object);
+    let mut namespaces = Namespaces::with_default(name.clone());
+    namespaces.insert(object);
     let mut observed = Observed::default();
     for (mut value, node) in documents {
         each_object(&mut value, &node, &mut |mut object| {
