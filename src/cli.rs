@@ -23,6 +23,7 @@ mod settings;
 mod site;
 mod templates;
 mod test;
+mod uninject;
 mod version;
 
 use std::env;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Serve(Box<serve::Args>),
     /// Inject into manifests: they come out on standard output, the report on standard error
     Inject(inject::Args),
+    /// Take out of manifests what was injected, as far as the status of their pods says it
+    Uninject(uninject::Args),
     /// Show what inject would change; the exit code is 1 when anything does
     #[command(after_help = "\
 Examples:
@@ -137,6 +140,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     let ended = match command {
         Command::Serve(args) => serve::run(*args).map(|()| ExitCode::SUCCESS),
         Command::Inject(args) => inject::run(args),
+        Command::Uninject(args) => uninject::run(args),
         Command::Diff(args) => inject::diff(args),
         Command::Explain(args) => explain::run(args),
         Command::Impact(args) => impact::run(*args),

@@ -16,6 +16,7 @@ mod runs_on;
 mod select;
 mod status;
 mod token;
+mod undo;
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
@@ -33,6 +34,7 @@ use self::room::Room;
 use self::runs_on::RunsOn;
 pub use self::select::{Selection, refuse_unread, select};
 use self::status::{Record, Status};
+pub use self::undo::{Recorded, Uninjected, uninject};
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
 use crate::decision::{Change, Decision, Outcome, PlaceDecision, Reason};

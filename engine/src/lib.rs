@@ -52,4 +52,4 @@ pub fn scanned(text: &str) -> Option<serde_json::Value> {
     json::Tape::scan(text).map(|tape| tape.root().to_value())
 }
 
-pub use inject::{MERGE_RULES, Selection, refuse_unread, review, select};
+pub use inject::{MERGE_RULES, Recorded, Selection, Uninjected, refuse_unread, review, select, uninject};

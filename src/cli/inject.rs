@@ -1,4 +1,6 @@
 //! `pillion inject`: the webhook's engine on manifests, before they reach a cluster.
+//!
+//! `pillion uninject` goes over manifests in the same way, and writes them in the same formats.
 
 mod format;
 
@@ -12,7 +14,8 @@ use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
 use pillion_engine::template::TemplateName;
 use pillion_engine::yaml::Node;
 
-use self::format::{Change, Format};
+use self::format::Change;
+pub(super) use self::format::Format;
 use super::evaluate::{Candidate, Evaluation, NotSent};
 use super::fix::Edits;
 use super::input::{self, Common, Document, Inputs};
@@ -22,6 +25,7 @@ use super::progress::Progress;
 use super::selector::LabelSelector;
 use super::settings::Settings;
 use super::site::Site;
+use super::uninject::Uninjection;
 use crate::files::SourceFile;
 use crate::manifest::{self, Anew, Changed, Kept, Object, PodTemplate, each_object};
 
@@ -44,43 +48,48 @@ pub(crate) struct Args {
 /// Injects into all that was named, and omits what a cluster would refuse. What cannot be read is reported, and the rest
 /// written.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let injection = inject(args.common, args.output)?;
-    Ok(injection.exit_code())
+    Ok(inject(args.common, args.output)?.exit_code())
 }
 
 /// Shows what would change. The exit code is 1 if anything does.
 pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
-    let injection = inject(common, Format::Diff)?;
-    Ok(match injection.exit_code() {
-        ExitCode::SUCCESS if injection.is_changed => ExitCode::from(1),
+    let rewriting = inject(common, Format::Diff)?;
+    Ok(match rewriting.exit_code() {
+        ExitCode::SUCCESS if rewriting.is_changed => ExitCode::from(1),
         code => code,
     })
 }
 
 /// Injects into all that was named, and writes it.
-fn inject(common: Common, format: Format) -> anyhow::Result<Injection> {
+fn inject(common: Common, format: Format) -> anyhow::Result<Rewriting> {
     let Inputs { files, catalog, namespaces, settings, selector } = common.load()?;
-    let mut injection = Injection {
-        catalog,
-        namespaces,
-        settings,
-        selector,
-        progress: Progress::start("injecting", "objects"),
-        format,
-        advised: BTreeSet::new(),
-        explained: BTreeSet::new(),
-        is_changed: false,
-        failed: false,
-        unreadable: false,
-    };
+    let (advised, explained) = (BTreeSet::new(), BTreeSet::new());
+    let step = Step::Inject(Injection { catalog, settings, advised, explained, failed: false });
+    let rewriting = rewrite(&files, step, namespaces, selector, format)?;
+    if let Step::Inject(Injection { catalog, settings, .. }) = &rewriting.step {
+        settings.report_unused(catalog, rewriting.namespaces.name(None));
+    }
+    Ok(rewriting)
+}
+
+/// Takes a step with each pod of these files, and writes what comes of them.
+pub(super) fn rewrite(
+    files: &[SourceFile],
+    step: Step,
+    namespaces: Namespaces,
+    selector: LabelSelector,
+    format: Format,
+) -> anyhow::Result<Rewriting> {
+    let progress = Progress::start("rewriting", "objects");
+    let mut rewriting =
+        Rewriting { step, namespaces, selector, progress, format, is_changed: false, unreadable: false };
     let mut output = String::new();
-    for file in &files {
-        injection.file(file, &mut output)?;
+    for file in files {
+        rewriting.file(file, &mut output)?;
     }
     print(output)?;
-    injection.settings.report_unused(&injection.catalog, injection.namespaces.name(None));
-    injection.selector.report_unused();
-    Ok(injection)
+    rewriting.selector.report_unused();
+    Ok(rewriting)
 }
 
 /// Appends a document to the output, with the marker between documents if neither has it.
@@ -105,43 +114,47 @@ fn report_anew(file: &Path, lines: usize, anew: &[Anew]) {
     }
 }
 
-/// The result of injecting into a pod; of an object with several, the last of these that one of them has.
+/// What comes of a pod; of an object with several, the last of these that one of them has.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Injected {
+pub(super) enum Rewritten {
+    /// It is left as it is.
     No,
+    /// It changes.
     Yes,
+    /// It is refused, and its object with it.
     Denied,
 }
 
-struct Injection {
-    catalog: Catalog,
+/// What is done with each pod.
+pub(super) enum Step {
+    Inject(Injection),
+    Uninject(Uninjection),
+}
+
+/// Manifests on their way to standard output.
+pub(super) struct Rewriting {
+    step: Step,
     namespaces: Namespaces,
-    settings: Settings,
     selector: LabelSelector,
     progress: Progress,
     format: Format,
-    /// The templates whose warnings have been reported.
-    advised: BTreeSet<(TemplateName, Option<String>)>,
-    /// The reasons of which it was said where they are explained.
-    explained: BTreeSet<Reason>,
     /// Whether an object changes.
     is_changed: bool,
-    /// Whether a pod was refused, or a template failed.
-    failed: bool,
     /// Whether a file or a document could not be read.
     unreadable: bool,
 }
 
-impl Injection {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Injection { unreadable: true, .. } => ExitCode::from(2),
-            Injection { failed: true, .. } => ExitCode::from(1),
-            _ => ExitCode::SUCCESS,
-        }
+impl Rewriting {
+    /// 2 for what could not be read, or else 1 for what failed.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        let failed = match &self.step {
+            Step::Inject(injection) => injection.failed,
+            Step::Uninject(uninjection) => uninjection.failed,
+        };
+        ExitCode::from(if self.unreadable { 2 } else { u8::from(failed) })
     }
 
-    /// Injects into the documents of a file.
+    /// Rewrites the documents of a file.
     fn file(&mut self, file: &SourceFile, output: &mut String) -> anyhow::Result<()> {
         for document in input::documents(file) {
             match document {
@@ -159,7 +172,7 @@ impl Injection {
         Ok(())
     }
 
-    /// Injects into a document; `lines` of its file come before it.
+    /// Rewrites a document; `lines` of its file come before it.
     fn document(
         &mut self,
         file: &Path,
@@ -170,9 +183,9 @@ impl Injection {
         let mut value = node.to_json();
         let mut is_changed = false;
         let kept = each_object(&mut value, node, &mut |object| {
-            let injected = self.object(file, object, output)?;
-            is_changed |= injected != Injected::No;
-            anyhow::Ok(if injected == Injected::Denied { Kept::No } else { Kept::Yes })
+            let rewritten = self.object(file, object, output)?;
+            is_changed |= rewritten != Rewritten::No;
+            anyhow::Ok(if rewritten == Rewritten::Denied { Kept::No } else { Kept::Yes })
         })?;
         // A cluster would refuse it too, and it must not be created without its sidecars through a pipe.
         match self.format {
@@ -189,11 +202,11 @@ impl Injection {
         Ok(())
     }
 
-    /// Injects into the pods of an object, and reports.
-    fn object(&mut self, file: &Path, mut object: Object<'_>, output: &mut String) -> anyhow::Result<Injected> {
+    /// Takes the step with the pods of an object, and reports.
+    fn object(&mut self, file: &Path, mut object: Object<'_>, output: &mut String) -> anyhow::Result<Rewritten> {
         self.progress.add(1);
         if !self.selector.selects(object.value) {
-            return Ok(Injected::No);
+            return Ok(Rewritten::No);
         }
         let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
         let subject = object.subject(file, &namespace);
@@ -201,15 +214,20 @@ impl Injection {
         let stray = object.stray_keys();
         let (group, name_of_kind) = (object.group.clone(), object.kind.clone());
         let (name, before) = (format::name(&object), object.value.clone());
-        let mut all = Injected::No;
+        let mut all = Rewritten::No;
         let mut has_pods = false;
         object.each_pod(&mut |template| {
             has_pods = true;
             let subject = template.subject(&subject);
-            all = all.max(self.pod(&subject, &site, (&group, &name_of_kind), template)?);
+            all = all.max(match &mut self.step {
+                Step::Inject(injection) => {
+                    injection.pod(&subject, &site, (&group, &name_of_kind), template, &self.namespaces)?
+                }
+                Step::Uninject(uninjection) => uninjection.pod(&subject, &namespace, template)?,
+            });
             anyhow::Ok(())
         })?;
-        for (key, place) in stray {
+        for (key, place) in stray.into_iter().filter(|_| matches!(self.step, Step::Inject(_))) {
             let advice = if has_pods {
                 "only those of the pod template are read; move it there"
             } else {
@@ -218,17 +236,31 @@ impl Injection {
             report(format_args!("{subject}: warning: {key} is among {place}; {advice}"));
         }
         match all {
-            Injected::Yes => {
+            Rewritten::Yes => {
                 self.is_changed = true;
                 let change = Change { name, subject: &subject, before: &before, after: object.value };
                 self.format.write_change(&change, output)?;
             }
-            Injected::Denied => report(format_args!("{subject}: omitted from the output")),
-            Injected::No => {}
+            Rewritten::Denied => report(format_args!("{subject}: omitted from the output")),
+            Rewritten::No => {}
         }
         Ok(all)
     }
+}
 
+/// Injecting, as far as all pods have it in common.
+pub(super) struct Injection {
+    catalog: Catalog,
+    settings: Settings,
+    /// The templates whose warnings have been reported.
+    advised: BTreeSet<(TemplateName, Option<String>)>,
+    /// The reasons of which it was said where they are explained.
+    explained: BTreeSet<Reason>,
+    /// Whether a pod was refused, or a template failed.
+    failed: bool,
+}
+
+impl Injection {
     /// Injects into one pod, and reports.
     fn pod(
         &mut self,
@@ -236,29 +268,30 @@ impl Injection {
         site: &Site<'_>,
         (group, kind): (&str, &str),
         mut template: PodTemplate<'_>,
-    ) -> anyhow::Result<Injected> {
+        namespaces: &Namespaces,
+    ) -> anyhow::Result<Rewritten> {
         let namespace = site.namespace();
-        let candidate = match Candidate::new(&template, namespace, &self.namespaces, &mut self.settings)? {
+        let candidate = match Candidate::new(&template, namespace, namespaces, &mut self.settings)? {
             Ok(candidate) => candidate,
             Err(NotSent::Malformed(why)) => {
                 report(format_args!("{subject}: {why}"));
                 self.failed = true;
-                return Ok(Injected::Denied);
+                return Ok(Rewritten::Denied);
             }
             Err(NotSent::ByNamespace(why)) => {
                 report(format_args!("{subject}: {why}"));
-                return Ok(Injected::No);
+                return Ok(Rewritten::No);
             }
         };
         let evaluated = candidate.evaluate(&self.catalog, group, kind);
         let Evaluation { decision, pod } = evaluated.with_context(|| format!("{subject}: the patch does not apply"))?;
         self.report_decision(subject, &decision);
-        self.report_fixes(&site.template(&template), &decision);
+        self.report_fixes(&site.template(&template), namespaces, &decision);
         self.report_warnings(namespace, &decision);
         if !decision.allowed() {
-            return Ok(Injected::Denied);
+            return Ok(Rewritten::Denied);
         }
-        let Some(pod) = pod else { return Ok(Injected::No) };
+        let Some(pod) = pod else { return Ok(Rewritten::No) };
         if candidate.pod["spec"].get("imagePullSecrets").is_none() && pod["spec"].get("imagePullSecrets").is_some() {
             report(format_args!(
                 "{subject}: warning: a pod that has imagePullSecrets is not given those of its ServiceAccount; if that has \
@@ -266,7 +299,7 @@ impl Injection {
             ));
         }
         template.put_back(pod);
-        Ok(Injected::Yes)
+        Ok(Rewritten::Yes)
     }
 
     /// Reports the warnings of the templates that a pod asks for, once each.
@@ -282,9 +315,9 @@ impl Injection {
     }
 
     /// Reports where what is wrong is to be put right, and where more is written about it: once for each reason.
-    fn report_fixes(&mut self, site: &Site<'_>, decision: &Decision) {
+    fn report_fixes(&mut self, site: &Site<'_>, namespaces: &Namespaces, decision: &Decision) {
         let edits = Edits::of(&decision.edits, &decision.templates);
-        for edit in edits.fix(site, &self.namespaces).edits {
+        for edit in edits.fix(site, namespaces).edits {
             report(format_args!("    {edit}"));
         }
         if let Some(flags) = edits.flags() {

@@ -43,15 +43,22 @@ impl FileArgs {
     }
 }
 
+/// Flags about the objects that are meant.
+#[derive(Debug, clap::Args)]
+pub(super) struct ObjectArgs {
+    #[command(flatten)]
+    pub(super) files: FileArgs,
+
+    /// Only objects with these labels, such as app=web or 'tier in (web,api)'; the others are left as they are
+    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pub(super) selector: LabelSelector,
+}
+
 /// The flags of every command that goes over manifests.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     #[command(flatten)]
-    files: FileArgs,
-
-    /// Only objects with these labels, such as app=web or 'tier in (web,api)'; the others are left as they are
-    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
-    selector: LabelSelector,
+    objects: ObjectArgs,
 
     #[command(flatten)]
     namespaces: NamespaceArgs,
@@ -90,7 +97,7 @@ impl Common {
 
     /// The same, where the templates are loaded otherwise.
     pub(super) fn load_with<C>(self, load: impl FnOnce(EngineArgs) -> anyhow::Result<C>) -> anyhow::Result<Inputs<C>> {
-        let Common { files, selector, namespaces, engine, template, set } = self;
+        let Common { objects: ObjectArgs { files, selector }, namespaces, engine, template, set } = self;
         let files = files.read()?;
         let catalog = load(engine)?;
         let mut namespaces = Namespaces::new(namespaces);

@@ -246,7 +246,10 @@ impl PodTemplate<'_> {
                     }
                 }
             }
-            if before.is_some() {
+            if metadata == Value::Object(Map::new()) && before.is_some_and(|before| *before != metadata) {
+                // All that it held was taken out.
+                self.template.shift_remove("metadata");
+            } else if before.is_some() {
                 self.template.insert("metadata".into(), metadata);
             } else {
                 self.template.shift_insert(0, "metadata".into(), metadata);

@@ -240,7 +240,8 @@ fn readable(mut result: Value, pod: &Value, had_digests: bool) -> Value {
     result
 }
 
-fn catalog(case: &Case) -> (Catalog, Vec<String>) {
+/// The templates of a case, and what is wrong with those that are refused.
+pub(crate) fn catalog(case: &Case) -> (Catalog, Vec<String>) {
     let files = match case.read("templates.yaml") {
         Some(text) => vec![("templates.yaml".to_owned(), text)],
         None => cookbook::recipes().iter().map(|recipe| (recipe.name.clone(), recipe.text.clone())).collect(),

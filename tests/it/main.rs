@@ -38,6 +38,7 @@ mod schema;
 mod test_command;
 #[cfg(feature = "otlp")]
 mod tracing;
+mod uninject;
 mod urls;
 mod validation;
 mod warnings;

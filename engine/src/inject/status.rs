@@ -14,7 +14,7 @@ use crate::json::node::Change;
 use crate::json::{By, Fragment, Node, View};
 use crate::names::{OUTCOME, SAFE_TO_EVICT, STATUS};
 use crate::rules::across::DEFAULTS;
-use crate::schema::{Schema, Type};
+use crate::schema::{ANY, Schema, Type};
 use crate::template::{Parameters, Template};
 
 /// The sum of all annotations. Source: apimachinery pkg/api/validation/objectmeta.go.
@@ -110,7 +110,7 @@ impl<'a> Record<'a> {
     }
 
     /// Every place that it names.
-    fn places(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn places(&self) -> impl Iterator<Item = &String> {
         self.added.iter().chain(&self.overridden).chain(self.replaced.iter().map(|(place, _)| place))
     }
 }
@@ -213,8 +213,10 @@ fn mark<'a>(node: &mut Node<'a>, kind: &Type, depth: usize, marks: &[&Mark<'a>])
     if below.is_empty() {
         return;
     }
+    // A newer Kubernetes has fields that are not known here.
+    let any = matches!(kind, Type::Object(_)).then_some(&ANY);
     let go_on = |token: &str, node: &mut Node<'a>| {
-        if let (Some(marks), Some(kind)) = (below.get(token), kind.child(token)) {
+        if let (Some(marks), Some(kind)) = (below.get(token), kind.child(token).or(any)) {
             mark(node, kind, depth + 1, marks);
         }
     };
@@ -250,8 +252,8 @@ impl<'a> Mark<'a> {
 fn can_be_replaced(pointer: &str, was: &Fragment) -> bool {
     let tokens = tokens(pointer);
     match tokens.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["metadata", "annotations", key] => *key == SAFE_TO_EVICT,
-        ["spec", "terminationGracePeriodSeconds"] => true,
+        ["metadata", "annotations", key] => *key == SAFE_TO_EVICT && View::fragment(was).string().is_some(),
+        ["spec", "terminationGracePeriodSeconds"] => View::fragment(was).integer().is_some(),
         ["spec", field] => {
             let was = View::fragment(was).as_text();
             DEFAULTS.iter().any(|(name, default)| name == field && was.as_deref() == Some(*default))

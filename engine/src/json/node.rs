@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::fragment::{Fragment, Numbers, Shape, Values, write_json};
 use super::tape::Text;
+use crate::schema::Type;
 
 /// Who brought a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -319,7 +320,7 @@ impl<'a> Node<'a> {
             (Json::Text(text), ..) => text.find(path).map(|text| Cow::Borrowed(text.json())),
             (_, Some((name, path)), _) => node.child(name)?.find(path),
             (_, None, Some(source)) if !node.is_changed() => Some(Cow::Borrowed(source.json())),
-            _ => node.original_value().map(|value| Cow::Owned(value.to_string())),
+            _ => node.original_value(None).map(|value| Cow::Owned(value.to_string())),
         }
     }
 
@@ -339,23 +340,28 @@ impl<'a> Node<'a> {
     }
 
     /// The value as the pod had it. An API server has no empty lists, so what only held additions was not there; the item
-    /// of a list was, however empty.
-    fn original_value(&self) -> Option<Value> {
+    /// of a list was, however empty, and so was an object whose fields are known, as that is added whole.
+    pub(crate) fn original_value(&self, kind: Option<&Type>) -> Option<Value> {
         let node = self.original()?;
         let value: Value = match &node.json {
             Json::Text(text) => serde_json::from_str(text.json()).ok()?,
             // What stood there before, as a status has it.
             Json::Fragment(_) => node.view().to_value(),
             Json::Object(members) => {
-                members.iter().filter_map(|(name, part)| Some((name.to_string(), part.original_value()?))).collect()
+                let part = |(name, part): &(Cow<'_, str>, Node<'_>)| {
+                    Some((name.to_string(), part.original_value(kind.and_then(|kind| kind.child(name)))?))
+                };
+                members.iter().filter_map(part).collect()
             }
             Json::List(items) => {
                 let there = items.iter().filter(|item| item.original().is_some());
-                there.map(|item| item.original_value().unwrap_or_else(|| json!({}))).collect()
+                let item = kind.and_then(|kind| kind.child(""));
+                there.map(|it| it.original_value(item).unwrap_or_else(|| json!({}))).collect()
             }
         };
         let is_emptied = node.children().next().is_some() && (value == json!({}) || value == json!([]));
-        (!is_emptied).then_some(value)
+        let is_kept = matches!(kind, Some(Type::Object(object)) if object.name != "ObjectMeta");
+        (!is_emptied || is_kept).then_some(value)
     }
 }
 

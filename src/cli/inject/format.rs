@@ -7,7 +7,7 @@ use crate::manifest::{self, Object};
 
 /// What is written to standard output.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// The documents, those that do not change byte for byte
     #[default]
     Yaml,
