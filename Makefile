@@ -22,6 +22,8 @@ demo: ## Send a real AdmissionReview through the webhook and show what comes bac
 test: ## Run all tests, those against a real API server on its newest version
 	@if [ -z "$$KUBEBUILDER_ASSETS" ] && command -v go >/dev/null; then \
 	  tests/tools/build.sh target && tests/controlplane/build.sh target $(lastword $(KUBERNETES)); fi
+	@# As it is built without features.
+	cargo test --locked --test it -- cli::serve
 	cargo test --locked --workspace --all-features
 
 test-all: test ## Run all tests, and those against a real API server on its oldest version too
@@ -70,8 +72,8 @@ schema: ## Bring engine/src/schema.json up to the test API server's OpenAPI docu
 fuzz: $(CARGO_FUZZ) ## Fuzz the engine, each target for FUZZ_SECONDS (60)
 	engine/fuzz/run.sh $(FUZZ_SECONDS)
 
-docs: ## Write docs/reasons.md, docs/rules.md and docs/cookbook.md anew
-	UPDATE_DOCS=1 cargo test --locked --test it -- docs cookbook
+docs: ## Write docs/reasons.md, docs/rules.md, docs/cookbook.md and what console blocks show anew
+	UPDATE_DOCS=1 TRYCMD=overwrite cargo test --locked --test it -- docs cookbook console
 
 crds: ## Write the definitions of the custom resources into the chart, from the types in src/cluster/crd.rs
 	UPDATE_CRDS=1 cargo test --locked --bin pillion crd

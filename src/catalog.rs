@@ -22,7 +22,7 @@ pub(crate) use self::library::{Library, Loaded};
 use self::resources::Resources;
 use crate::cluster::status::DesiredStatus;
 use crate::cluster::templates::{MissingTemplate, TemplateChange, TemplateKind};
-use crate::files::{self, SourceFile, TEMPLATE_BYTES};
+use crate::files::{self, SourceFile};
 use crate::metrics::Metrics;
 
 /// A catalog and the counters of its templates: one snapshot, so that a template's series ends with the template.
@@ -112,7 +112,7 @@ impl Source {
         match self {
             Source::Nowhere => Vec::new(),
             Source::Cookbook => files::cookbook(),
-            Source::Files(roots) => files::read(roots, TEMPLATE_BYTES),
+            Source::Files(roots) => files::read(roots, files::TEMPLATES),
         }
     }
 }

@@ -10,10 +10,20 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest template file: as much as a ConfigMap can hold.
-pub(crate) const TEMPLATE_BYTES: u64 = 1024 * 1024;
-/// No platform team has more templates; a folder with more files was probably named by mistake.
-pub(crate) const MAX_FILES: usize = 1000;
+/// How much is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// The largest file.
+    pub(crate) bytes: u64,
+    /// The most files, those of all folders together.
+    pub(crate) files: usize,
+}
+
+/// A template file is no larger than what a ConfigMap can hold. And no platform team has more of them; a folder with more
+/// files was probably named by mistake.
+pub(crate) const TEMPLATES: Bounds = Bounds { bytes: 1024 * 1024, files: 1000 };
+/// Far more than any rendered chart, and than any repository of manifests.
+pub(crate) const MANIFESTS: Bounds = Bounds { bytes: 64 * 1024 * 1024, files: 100_000 };
 /// Nobody nests them deeper on purpose.
 const MAX_DEPTH: usize = 16;
 /// What kustomize reads, and no API server.
@@ -28,38 +38,62 @@ pub(crate) struct SourceFile {
     pub(crate) text: Result<Arc<str>, String>,
 }
 
-/// Reads `roots` in order, each file up to `max_bytes`; within a folder the files are sorted by path, and those with tests
-/// are skipped.
-pub(crate) fn read(roots: &[PathBuf], max_bytes: u64) -> Vec<SourceFile> {
-    read_all(roots, max_bytes, |path| is_yaml(path) && !is_test(path))
+/// Reads `roots` in order; within a folder the files are sorted by path, and those with tests are skipped.
+pub(crate) fn read(roots: &[PathBuf], bounds: Bounds) -> Vec<SourceFile> {
+    read_all(roots, bounds, |path| is_yaml(path) && !is_test(path))
 }
 
 /// Reads the files with tests of templates that are in a folder, or the one that is named.
 pub(crate) fn read_tests(root: &Path) -> Vec<SourceFile> {
-    read_all(&[root.to_owned()], TEMPLATE_BYTES, is_test)
+    read_all(&[root.to_owned()], TEMPLATES, is_test)
 }
 
-fn read_all(roots: &[PathBuf], max_bytes: u64, is_wanted: fn(&Path) -> bool) -> Vec<SourceFile> {
+fn read_all(roots: &[PathBuf], bounds: Bounds, is_wanted: fn(&Path) -> bool) -> Vec<SourceFile> {
     let mut files = Vec::new();
     for root in roots {
         if root.is_dir() {
-            read_folder(root, &mut Vec::new(), max_bytes, is_wanted, &mut files);
+            read_folder(root, &mut Vec::new(), bounds, is_wanted, &mut files);
         } else {
-            let text = File::open(root).and_then(|file| read_text(file, max_bytes)).map_err(|error| error.to_string());
+            let text =
+                File::open(root).and_then(|file| read_text(file, bounds.bytes)).map_err(|error| error.to_string());
             files.push(SourceFile { path: root.clone(), text: text.map(Arc::from) });
         }
     }
     files
 }
 
-/// Reads UTF-8 text, up to `max_bytes` of it.
+/// Reads text, up to `max_bytes` of it: UTF-8, or UTF-16 that begins with the mark of its byte order, as PowerShell writes
+/// it. Like kubectl, it drops such a mark.
 pub(crate) fn read_text(source: impl Read, max_bytes: u64) -> io::Result<String> {
+    const MIB: u64 = 1024 * 1024;
     let mut bytes = Vec::new();
     source.take(max_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max_bytes {
-        return Err(io::Error::other(format!("larger than {max_bytes} bytes")));
+        let (number, unit) =
+            if max_bytes.is_multiple_of(MIB) { (max_bytes / MIB, "MiB") } else { (max_bytes, "bytes") };
+        return Err(io::Error::other(format!("larger than {number} {unit}")));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))
+    match *bytes {
+        [0xff, 0xfe, ref text @ ..] => utf16(text, u16::from_le_bytes),
+        [0xfe, 0xff, ref text @ ..] => utf16(text, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, ..] => utf8(bytes.split_off(3)),
+        _ => utf8(bytes),
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        io::Error::other(format!("line {line} is not UTF-8 text; save the file as UTF-8"))
+    })
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> io::Result<String> {
+    let (pairs, rest) = bytes.as_chunks();
+    let units: Vec<_> = pairs.iter().copied().map(unit).collect();
+    let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty());
+    text.ok_or_else(|| io::Error::other("begins like UTF-16 text, but is none; save the file as UTF-8"))
 }
 
 /// The built-in cookbook, as files.
@@ -87,7 +121,7 @@ const COOKBOOK: &[(&str, &str)] = built_in![
 fn read_folder(
     folder: &Path,
     above: &mut Vec<PathBuf>,
-    max_bytes: u64,
+    bounds: Bounds,
     is_wanted: fn(&Path) -> bool,
     files: &mut Vec<SourceFile>,
 ) {
@@ -101,14 +135,14 @@ fn read_folder(
         Ok(real) => above.push(real),
         Err(error) => return files.push(unreadable(error.to_string())),
     }
-    read_entries(folder, above, max_bytes, is_wanted, files);
+    read_entries(folder, above, bounds, is_wanted, files);
     above.pop();
 }
 
 fn read_entries(
     folder: &Path,
     above: &mut Vec<PathBuf>,
-    max_bytes: u64,
+    bounds: Bounds,
     is_wanted: fn(&Path) -> bool,
     files: &mut Vec<SourceFile>,
 ) {
@@ -121,17 +155,22 @@ fn read_entries(
     entries.sort_by_key(DirEntry::path);
     for path in entries.iter().map(DirEntry::path) {
         if path.is_dir() {
-            read_folder(&path, above, max_bytes, is_wanted, files);
-        } else if path.is_file() && is_wanted(&path) {
-            if files.len() >= MAX_FILES {
-                return files.push(unreadable(format!("not read to its end: more than {MAX_FILES} files")));
+            read_folder(&path, above, bounds, is_wanted, files);
+        } else if is_wanted(&path) && path.is_file() {
+            if files.len() >= bounds.files {
+                return files.push(unreadable(format!("not read to its end: more than {} files", bounds.files)));
             }
-            match File::open(&path).and_then(|file| read_text(file, max_bytes)) {
+            match File::open(&path).and_then(|file| read_text(file, bounds.bytes)) {
                 Ok(text) => files.push(SourceFile { path, text: Ok(text.into()) }),
                 // Deleted since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => files.push(SourceFile { path, text: Err(error.to_string()) }),
             }
+        } else if is_wanted(&path)
+            && let Some(target) = lost_target(&path)
+        {
+            let why = format!("a link to {} that leads nowhere", target.display());
+            files.push(SourceFile { path, text: Err(why) });
         }
     }
 }
@@ -155,6 +194,13 @@ fn is_skipped(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || KUSTOMIZATION.iter().any(|skipped| name == *skipped)
 }
 
+/// Where a link leads that leads nowhere. Those of a mounted ConfigMap are not meant: when a file is deleted, its link is
+/// removed a moment later.
+fn lost_target(path: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(path).ok()?;
+    (!path.exists() && !target.starts_with("..data")).then_some(target)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -169,7 +215,7 @@ mod tests {
     }
 
     fn names(root: &Path) -> Vec<String> {
-        let files = read(&[root.to_owned()], TEMPLATE_BYTES);
+        let files = read(&[root.to_owned()], TEMPLATES);
         files.iter().map(|file| file.path.strip_prefix(root).unwrap().display().to_string()).collect()
     }
 
@@ -212,14 +258,29 @@ mod tests {
     fn what_cannot_be_read_says_why() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("big.yaml"), "x".repeat(11)).unwrap();
-        fs::write(folder.path().join("latin.yaml"), [0xe9]).unwrap();
+        fs::write(folder.path().join("latin.yaml"), b"a: b\nc: \xe9").unwrap();
         let deep = folder.path().join(["d"; 17].join("/"));
         fs::create_dir_all(&deep).unwrap();
-        let files = read(&[folder.path().to_owned(), folder.path().join("absent")], 10);
+        symlink("gone.yaml", folder.path().join("lost.yaml")).unwrap();
+        let bounds = Bounds { bytes: 10, files: 10 };
+        let files = read(&[folder.path().to_owned(), folder.path().join("absent")], bounds);
         let whys: Vec<&str> = files.iter().filter_map(|file| file.text.as_ref().err()).map(String::as_str).collect();
         assert!(whys.contains(&"larger than 10 bytes"), "{whys:?}");
-        assert!(whys.contains(&"not UTF-8 text"), "{whys:?}");
+        assert!(whys.contains(&"line 2 is not UTF-8 text; save the file as UTF-8"), "{whys:?}");
+        assert!(whys.contains(&"a link to gone.yaml that leads nowhere"), "{whys:?}");
         assert!(whys.contains(&"more than 16 folders deep"), "{whys:?}");
         assert!(whys.iter().any(|why| why.contains("No such file")), "{whys:?}");
+    }
+
+    #[test]
+    fn text_may_begin_with_a_mark_of_its_byte_order() {
+        let read = |bytes: &[u8]| read_text(bytes, 100).map_err(|error| error.to_string());
+        assert_eq!(read(b"\xef\xbb\xbfa: \xc3\xa9"), Ok("a: \u{e9}".to_owned()));
+        assert_eq!(read(b"\xff\xfea\0:\0 \0\x3d\xd8\x00\xde"), Ok("a: \u{1f600}".to_owned()));
+        assert_eq!(read(b"\xfe\xff\0a\0:\0 \0\xe9"), Ok("a: \u{e9}".to_owned()));
+        for wrong in [&b"\xff\xfea"[..], b"\xff\xfe\x3d\xd8"] {
+            let why = read(wrong).unwrap_err();
+            assert_eq!(why, "begins like UTF-16 text, but is none; save the file as UTF-8");
+        }
     }
 }

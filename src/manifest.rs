@@ -2,6 +2,7 @@
 //!
 //! A document that is not changed is written byte for byte; of one that is changed, whatever does not change.
 
+mod keys;
 mod objects;
 mod splice;
 mod written;
@@ -13,6 +14,7 @@ use serde_saphyr::ser;
 
 use self::splice::{NOT_BY_LINES, Spliced, splice};
 
+pub(crate) use self::keys::{FoundKey, Meant, found_keys};
 pub(crate) use self::objects::{Kept, Object, PodTemplate, each_object};
 pub(crate) use self::splice::Anew;
 

@@ -3,6 +3,8 @@
 //!
 //! A thread of its own writes the log, as many lines at once as are waiting, so that no review waits for whoever reads it.
 
+#[cfg(any(test, not(feature = "otlp")))]
+mod ignored;
 #[cfg(feature = "otlp")]
 mod otlp;
 
@@ -79,6 +81,13 @@ pub(crate) fn start(args: &LogArgs) -> Telemetry {
     #[cfg(not(feature = "otlp"))]
     let telemetry = {
         subscriber.init();
+        let ignored = ignored::variables(std::env::vars_os());
+        if !ignored.is_empty() {
+            tracing::warn!(
+                ignored = ignored.join(","),
+                "this build sends no traces: it was made without the feature otlp"
+            );
+        }
         Telemetry { _lines: lines_guard }
     };
     #[cfg(feature = "otlp")]

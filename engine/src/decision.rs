@@ -41,6 +41,9 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// The page that explains every reason, each at a place of its own.
+const PAGE: &str = "https://github.com/pillion-dev/pillion/blob/main/docs/reasons.md";
+
 macro_rules! reasons {
     ($($variant:ident $code:literal [$($outcome:ident),*] $sentence:literal $fix:literal;)*) => {
         /// Why a pod, or one template, has its outcome. Users see it in `snake_case`.
@@ -61,6 +64,11 @@ macro_rules! reasons {
             /// The reason as Kubernetes writes the reason of an event.
             pub fn camel_case(self) -> &'static str {
                 match self { $(Reason::$variant => stringify!($variant),)* }
+            }
+
+            /// Where it is explained.
+            pub fn page(self) -> String {
+                format!("{PAGE}#{self}")
             }
 
             /// The outcomes that can have it.
@@ -109,7 +117,7 @@ reasons! {
     TemplateNotAllowed "template_not_allowed" [Denied, Error]
         "The template's namespaceSelector leaves this namespace out." "Ask the template's owner to admit the namespace, or use another template.";
     MissingParameter "missing_parameter" [Denied, Error]
-        "A parameter that has no default was not given." "Set the annotation <template>.pillion.dev/<parameter> on the pod or, for all of its pods, on the namespace.";
+        "A parameter that has no default was not given." "Set the annotation <template>.pillion.dev/<parameter> on the pod template or, for all pods, on the namespace.";
     InvalidParameter "invalid_parameter" [Denied, Error]
         "A parameter's value breaks the parameter's rule." "Correct the annotation that the message names.";
     UnknownParameter "unknown_parameter" [Denied, Error]
@@ -157,6 +165,8 @@ pub struct Decision {
     pub message: Option<String>,
     /// Each template, in the order in which they were asked for.
     pub templates: Vec<TemplateDecision>,
+    /// What would have to change for those that could not be applied, as far as that is known.
+    pub edits: Vec<Edit>,
     /// For the person who creates the pod: kubectl shows them.
     pub warnings: Vec<Warning>,
     /// The changes, with the annotations that record them.
@@ -168,6 +178,41 @@ impl Decision {
     pub fn allowed(&self) -> bool {
         self.outcome != Outcome::Denied
     }
+}
+
+/// A change by which a template could be applied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Edit {
+    /// The name by which the template was asked for.
+    pub template: String,
+    /// The change.
+    pub change: Change,
+}
+
+/// What is to change in a pod or its namespace.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// An annotation is to have this value.
+    Set(Target, String, String),
+    /// An annotation is to have a value like this one.
+    SetLike(Target, String, String),
+    /// An annotation is to be removed.
+    Remove(Target, String),
+    /// In an annotation's list of templates these are to stand in place of the one that was asked for.
+    Rename(Target, &'static str, String),
+    /// The namespace is to have a label.
+    NamespaceLabel(String, String),
+    /// What stands at this place of the pod is to be renamed, moved or corrected: `containers[app].env[MODE]`.
+    Place(String),
+}
+
+/// Whose annotation is to change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// That of the pod.
+    Pod,
+    /// That of its namespace.
+    Namespace,
 }
 
 /// Something about a pod that somebody should know.

@@ -37,7 +37,7 @@ use self::status::{Record, Status};
 pub use self::undo::{Recorded, Uninjected, uninject};
 use crate::admission::Review;
 use crate::catalog::{Catalog, Namespace};
-use crate::decision::{Decision, Outcome, PlaceDecision, Reason};
+use crate::decision::{Change, Decision, Outcome, PlaceDecision, Reason};
 use crate::json::{By, Node};
 use crate::names::{OUTCOME, OnError, STATUS};
 use crate::rules::violations_of_templates;
@@ -46,6 +46,8 @@ use crate::text::join;
 
 /// The unknown names of one review for which the nearest known one is looked for: that takes a comparison with each.
 const MAX_HINTS: usize = 3;
+/// The places of a wrong result that are named one by one.
+const MAX_PLACES: usize = 8;
 
 /// Decides what happens to a pod. It knows no clock, no network and no state, and it has an answer to everything.
 pub fn review(catalog: &Catalog, namespace: &Namespace, review: &Review<'_>) -> Decision {
@@ -320,7 +322,11 @@ impl<'a> Injection<'a> {
             let since = if rendered.changes_what_is_there() { 0 } else { number };
             match violations_of_templates(tree.view_since(since), &later).as_slice() {
                 [] => Ok(merged),
-                wrong => Err(Refusal::new(Reason::InvalidResult, format!("template \"{name}\": {}", join(wrong)))),
+                wrong => {
+                    let places = wrong.iter().take(MAX_PLACES).map(|it| Change::Place(it.place.clone())).collect();
+                    let message = format!("template \"{name}\": {}", join(wrong));
+                    Err(Refusal::new(Reason::InvalidResult, message).mended_by(places))
+                }
             }
         });
         let Merged { is_there, existing, warnings, volumes, copied, places } = match merged {

@@ -21,7 +21,7 @@
 mod image;
 pub mod names;
 mod quantity;
-mod text;
+pub mod text;
 
 mod pattern;
 pub mod yaml;

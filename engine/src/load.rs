@@ -2,6 +2,7 @@
 
 mod advise;
 mod fill;
+mod levels;
 mod prove;
 
 use crate::names::TemplateName;

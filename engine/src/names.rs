@@ -1,4 +1,4 @@
-//! What may be a name, in Kubernetes and in Pillion; [`TemplateName`] and [`OnError`].
+//! What may be a name, in Kubernetes and in Pillion, and the keys of labels and annotations; [`TemplateName`] and [`OnError`].
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -145,6 +145,14 @@ const CONTROLLER_LABELS: &[&str] = &[
     "controller-uid", "job-name",
 ];
 
+/// The label by which a namespace opts in; on a pod, a label or annotation to opt out.
+pub const INJECT: &str = "pillion.dev/inject";
+/// The annotation that names the templates of a pod, or of the pods of a namespace that name none.
+pub const TEMPLATES: &str = "pillion.dev/templates";
+/// The annotation of a namespace with the templates that its pods cannot drop.
+pub const REQUIRED: &str = "pillion.dev/required-templates";
+/// The label by which the pods of a namespace wait while nobody answers.
+pub const FAILURE_POLICY: &str = "pillion.dev/failure-policy";
 /// The annotation that records what was added.
 pub const STATUS: &str = "pillion.dev/status";
 /// The annotation with the result of each template.

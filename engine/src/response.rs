@@ -32,7 +32,7 @@ struct Response<'a> {
     uid: &'a str,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'a>>,
+    status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -42,10 +42,10 @@ struct Response<'a> {
 }
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct Status {
     code: u16,
     reason: &'static str,
-    message: &'a str,
+    message: String,
 }
 
 /// The API server puts the webhook's name before each key.
@@ -60,11 +60,7 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
     let response = Response {
         uid: review.uid(),
         allowed: decision.allowed(),
-        status: (!decision.allowed()).then(|| Status {
-            code: 403,
-            reason: "Forbidden",
-            message: decision.message.as_deref().unwrap_or(decision.reason.sentence()),
-        }),
+        status: (!decision.allowed()).then(|| Status { code: 403, reason: "Forbidden", message: refusal(decision) }),
         patch_type: (!decision.patch.is_empty()).then_some("JSONPatch"),
         warnings: warnings(decision),
         // An API server that calls again keeps those of the first call, and logs a warning for each that differs.
@@ -86,6 +82,11 @@ pub fn response(review: &Review<'_>, decision: &Decision) -> Vec<u8> {
         json.extend_from_slice(br#""}}"#);
     }
     json
+}
+
+/// What who wants the pod reads, in `kubectl` or the events of a ReplicaSet: why it is refused, and where more is written.
+fn refusal(Decision { message, reason, .. }: &Decision) -> String {
+    format!("{} ({reason}: {})", message.as_deref().unwrap_or(reason.sentence()), reason.page())
 }
 
 /// A decision's warnings, broken between words into pieces that the API server does not truncate.
@@ -130,6 +131,7 @@ mod tests {
             reason: Reason::Injected,
             message: None,
             templates: Vec::new(),
+            edits: Vec::new(),
             warnings: Vec::new(),
             patch: Patch { operations: 1, json: "[{}]".into() },
         };
@@ -142,6 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_ends_in_its_code_and_the_page_of_it() {
+        let decision = Decision {
+            outcome: Outcome::Denied,
+            reason: Reason::Conflict,
+            message: Some("rename one".into()),
+            templates: Vec::new(),
+            edits: Vec::new(),
+            warnings: Vec::new(),
+            patch: Patch::empty(),
+        };
+        let page = "https://github.com/pillion-dev/pillion/blob/main/docs/reasons.md#conflict";
+        assert_eq!(refusal(&decision), format!("rename one (conflict: {page})"));
+        let without = Decision { message: None, ..decision };
+        assert_eq!(refusal(&without), format!("{} (conflict: {page})", Reason::Conflict.sentence()));
+    }
+
+    #[test]
     fn only_what_adds_something_or_refuses_the_pod_is_in_the_audit_log() {
         let review = br#"{"apiVersion": "admission.k8s.io/v1", "request": {"uid": "1"}}"#;
         let review = Review::parse(review).expect("a review");
@@ -151,6 +170,7 @@ mod tests {
                 reason,
                 message: None,
                 templates: Vec::new(),
+                edits: Vec::new(),
                 warnings: Vec::new(),
                 patch: Patch::empty(),
             };

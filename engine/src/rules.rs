@@ -17,7 +17,7 @@ pub(crate) mod report;
 mod reserve;
 pub(crate) mod row;
 mod scheduling;
-pub(crate) mod security;
+pub mod security;
 mod special;
 pub(crate) mod table;
 mod volumes;
@@ -48,6 +48,8 @@ pub enum Group {
     Template,
     /// What the *baseline* level of Pod Security asks.
     Baseline,
+    /// What its *restricted* level asks beside that.
+    Restricted,
 }
 
 /// A rule as the page of rules shows it.
@@ -61,8 +63,13 @@ pub struct Description {
     pub must: String,
 }
 
-fn tables() -> [(Group, &'static [Row]); 3] {
-    [(Group::Parts, table::API), (Group::Template, table::TEMPLATE), (Group::Baseline, security::BASELINE)]
+fn tables() -> [(Group, &'static [Row]); 4] {
+    [
+        (Group::Parts, table::API),
+        (Group::Template, table::TEMPLATE),
+        (Group::Baseline, security::BASELINE),
+        (Group::Restricted, security::RESTRICTED),
+    ]
 }
 
 /// The number of a rule about a single part.

@@ -23,6 +23,7 @@ use crate::image::ImageMirror;
 use crate::json::Fragment;
 use crate::names::digest;
 pub use crate::names::{OnError, TemplateName};
+use crate::rules::security::Level;
 use crate::text::stand_around;
 
 /// A template that was accepted.
@@ -40,6 +41,8 @@ pub struct Template {
     pub allows_shadowing: bool,
     /// What should be better about it, and does not keep it from being used.
     pub warnings: Vec<Diagnostic>,
+    /// Which level of Pod Security its pods can keep.
+    pub pod_security: PodSecurity,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) when: Option<Expression>,
     pub(crate) namespace_selector: Option<Selector>,
@@ -65,6 +68,29 @@ pub struct Template {
     pub(crate) app: Vec<AppEntry>,
     /// The digest of the parameters of a pod that sets none, if every parameter is optional or has a default.
     pub(crate) default_digest: Option<String>,
+}
+
+/// The level of Pod Security that a namespace can enforce for pods which keep it without the template: of what a template
+/// brings with the defaults and examples of its parameters.
+#[derive(Clone, Debug)]
+pub struct PodSecurity {
+    /// The strictest level.
+    pub level: Level,
+    /// What stricter ones do not allow, in the order of the file.
+    pub breaches: Vec<LevelBreach>,
+    /// Where only a pod shows what an expression gives.
+    pub unknown: Vec<Diagnostic>,
+}
+
+/// What a level does not allow in a template.
+#[derive(Clone, Debug)]
+pub struct LevelBreach {
+    /// The least strict level that does not allow it.
+    pub level: Level,
+    /// The check, as warnings of the API server call it.
+    pub check: &'static str,
+    /// What it is, and where.
+    pub diagnostic: Diagnostic,
 }
 
 /// Where added init containers go.
@@ -157,6 +183,11 @@ impl Glob {
 }
 
 impl Template {
+    /// Its own condition, as it was written.
+    pub fn guard(&self) -> Option<&str> {
+        self.when.as_ref().map(|when| when.source.as_str())
+    }
+
     /// What tells this template with these parameters from any other, as a status of Pillion 0.1.0 has it.
     pub(crate) fn digest_with(&self, parameters: &Parameters<'_>) -> String {
         digest(&[self.digest.as_bytes(), &parameters.to_bytes()])

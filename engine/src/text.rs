@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The known name that is most like an unknown one, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes something as long as that, and comparing takes the product of both lengths.
     const LONGEST: usize = 128;
     let length = name.chars().count();

@@ -9,7 +9,11 @@ use std::iter::{from_fn, once};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Location, Spanned};
+
+/// The most values of one document: as many as 10,000 large pods have.
+const MAX_VALUES: usize = 5_000_000;
 
 /// Line and column, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -105,7 +109,13 @@ pub fn read_document(document: &str, lines: u64) -> Result<Option<Node>, SyntaxE
     if is_blank {
         return Ok(None);
     }
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
+    // What was written has fewer values than bytes; it may have more by its aliases.
+    let max_nodes = document.len().clamp(250_000, MAX_VALUES);
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { enforce_alias_anchor_ratio: false, max_events: 2 * max_nodes, max_nodes: max_nodes },
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
     let mut node: Node = serde_saphyr::from_str_with_options(document, options)
         .map_err(|error| syntax_error(&error, document, lines))?;
     node.move_down(lines);
@@ -114,7 +124,14 @@ pub fn read_document(document: &str, lines: u64) -> Result<Option<Node>, SyntaxE
 
 fn syntax_error(error: &serde_saphyr::Error, document: &str, lines: u64) -> SyntaxError {
     let mut position = error.location().map(Position::from).unwrap_or_default();
-    let mut message = error.to_string();
+    let cause = if let serde_saphyr::Error::AliasError { error, .. } = error { error } else { error };
+    let mut message = match cause {
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "nested more than 64 deep".to_owned(),
+        serde_saphyr::Error::Budget { .. } => {
+            "more values than are read of one document, with those of aliases".to_owned()
+        }
+        cause => cause.to_string(),
+    };
     // Behind these come the place, which we give ourselves, and advice for users of the crate.
     if let Some(cut) = [" at line ", "\n", ", set "].iter().filter_map(|end| message.find(end)).min() {
         message.truncate(cut);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::input;
-use super::namespaces::Namespaces;
+use super::namespaces::{Namespaces, NotOptedIn};
 use super::settings::Settings;
 use crate::manifest::PodTemplate;
 
@@ -18,7 +18,7 @@ pub(super) struct Candidate {
     /// The pod, with what the command line says of all pods.
     pub(super) pod: Value,
     json: Box<RawValue>,
-    namespace: Namespace,
+    pub(super) namespace: Namespace,
 }
 
 /// Why a pod does not reach the webhook.
@@ -26,7 +26,7 @@ pub(super) enum NotSent {
     /// The API server would refuse it, for this reason.
     Malformed(String),
     /// Its namespace does not send its pods, for this reason.
-    ByNamespace(String),
+    ByNamespace(NotOptedIn),
 }
 
 impl Candidate {
@@ -38,7 +38,7 @@ impl Candidate {
         settings: &mut Settings,
     ) -> anyhow::Result<Result<Candidate, NotSent>> {
         let mut pod = template.pod(namespace);
-        if let Err(wrong) = input::check_strings(&pod) {
+        if let Err(wrong) = input::check_shape(&pod) {
             return Ok(Err(NotSent::Malformed(wrong)));
         }
         settings.apply(&mut pod);
@@ -50,8 +50,27 @@ impl Candidate {
 
     /// Reviews the pod. Group and kind are those of the object that it is from.
     pub(super) fn evaluate(&self, catalog: &Catalog, group: &str, kind: &str) -> anyhow::Result<Evaluation> {
+        self.evaluate_by(pillion_engine::review, catalog, group, kind)
+    }
+
+    /// The same, with the result at each place that a template speaks of.
+    pub(super) fn explain(&self, catalog: &Catalog, group: &str, kind: &str) -> anyhow::Result<Evaluation> {
+        let explain = |catalog: &Catalog, namespace: &Namespace, review: &Review<'_>| {
+            let selection = pillion_engine::select(catalog, namespace, review);
+            selection.map_or_else(|decision| *decision, |selection| selection.explain(catalog))
+        };
+        self.evaluate_by(explain, catalog, group, kind)
+    }
+
+    fn evaluate_by(
+        &self,
+        decide: impl Fn(&Catalog, &Namespace, &Review<'_>) -> Decision,
+        catalog: &Catalog,
+        group: &str,
+        kind: &str,
+    ) -> anyhow::Result<Evaluation> {
         let review = Review::of_pod(&self.namespace.name, &self.json);
-        let mut decision = pillion_engine::review(catalog, &self.namespace, &review);
+        let mut decision = decide(catalog, &self.namespace, &review);
         if !decision.allowed() || decision.patch.is_empty() {
             return Ok(Evaluation { decision, pod: None });
         }

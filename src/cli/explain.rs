@@ -1,25 +1,52 @@
 //! `pillion explain`: each step of the decision about a pod, in order, up to the first that fails.
 
-use std::fmt::Write as _;
+mod explanation;
+mod mistakes;
+mod steps;
+mod templates;
+mod text;
+
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use pillion_engine::admission::Review;
-use pillion_engine::catalog::{Catalog, Namespace};
-use pillion_engine::decision::{Decision, Effect, Outcome, PlaceDecision, Reason, TemplateDecision};
-use serde_json::Value;
-use serde_json::value::to_raw_value;
+use anyhow::ensure;
+use pillion_engine::catalog::Catalog;
+use pillion_engine::decision::Reason;
+use pillion_engine::text::nearest;
 
+use self::explanation::Explanation;
+use self::steps::Seen;
+use self::templates::TemplateFiles;
 use super::input::{self, Common, Document, Inputs};
-use super::output::{as_word, print, report};
-use super::settings::TEMPLATES;
-use crate::manifest::{Kept, Object, PodTemplate, each_object};
+use super::namespaces::Namespaces;
+use super::output::{Format, is_colored, print, report};
+use super::progress::Progress;
+use super::selector::LabelSelector;
+use super::settings::Settings;
+use super::site::Site;
+use crate::files::SourceFile;
+use crate::manifest::{FoundKey, Kept, Object, each_object, found_keys};
 
 /// Flags of `pillion explain`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion explain -f web.yaml
+  kubectl get deployment web -o yaml | pillion explain -f -
+  pillion explain --reason unknown_template
+
+Exit codes:
+  0  every pod is injected as asked, or left alone as somebody asked: it is opted out, its list of templates is empty, or
+     the template's own condition (when) keeps it out
+  1  a step failed (✗): a pod is not injected, or not with all that it asks for
+  2  wrong usage, or input that cannot be read")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
+
+    /// How to write it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
 
     /// Print what a reason means, such as unknown_template, and what to do
     #[arg(long, value_name = "REASON", value_parser = ReasonArg::from_str, conflicts_with = "filename")]
@@ -36,208 +63,125 @@ impl FromStr for ReasonArg {
         let reason = Reason::ALL.iter().find(|reason| reason.as_str() == text);
         reason.map(|reason| ReasonArg(*reason)).ok_or_else(|| {
             let all: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-            format!("there is no such reason; they are {}", all.join(", "))
+            match nearest(text, all.iter().copied()) {
+                Some(near) => format!("there is no such reason; did you mean {near}?"),
+                None => format!("there is no such reason; they are {}", all.join(", ")),
+            }
         })
     }
 }
 
-/// Explains all pods that were named. The exit code is 1 when one of them does not get all that it asks for.
+/// Explains all pods that were named. The exit code is 1 when a step fails.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(ReasonArg(reason)) = args.reason {
-        print(format_args!("{reason}: {}\nWhat to do: {}\n", reason.sentence(), reason.fix()))?;
+    let Args { common, output, reason } = args;
+    if let Some(ReasonArg(reason)) = reason {
+        print(describe(reason, output))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Inputs { files, catalog, namespaces, mut settings } = args.common.load()?;
-    let (mut text, mut is_missing, mut is_unreadable) = (String::new(), false, false);
+    let template_files = TemplateFiles::of(&common);
+    let Inputs { files, catalog, namespaces, settings, selector } = common.load()?;
+    let mut explainer = Explainer {
+        catalog,
+        namespaces,
+        settings,
+        selector,
+        progress: Progress::start("explaining", "objects"),
+        template_files,
+        explanations: Vec::new(),
+    };
+    let mut is_unreadable = false;
     for file in &files {
+        is_unreadable |= !explainer.file(file)?;
+    }
+    let Explainer { catalog, namespaces, settings, selector, progress, explanations, .. } = explainer;
+    drop(progress);
+    print(match output {
+        Format::Text => text::write(&explanations, is_colored()),
+        Format::Json => format!("{:#}\n", serde_json::to_value(&explanations)?),
+    })?;
+    settings.report_unused(&catalog, namespaces.name(None));
+    selector.report_unused();
+    ensure!(is_unreadable || !explanations.is_empty(), "there is no pod and no pod template in the input");
+    let has_failed = explanations.iter().any(Explanation::has_failed);
+    Ok(ExitCode::from(if is_unreadable { 2 } else { u8::from(has_failed) }))
+}
+
+fn describe(reason: Reason, output: Format) -> String {
+    let (sentence, fix, page) = (reason.sentence(), reason.fix(), reason.page());
+    match output {
+        Format::Text => format!("{reason}: {sentence}\nWhat to do: {fix}\nMore: {page}\n"),
+        Format::Json => {
+            let json = serde_json::json!({"reason": reason.as_str(), "sentence": sentence, "fix": fix, "page": page});
+            format!("{json:#}\n")
+        }
+    }
+}
+
+struct Explainer {
+    catalog: Catalog,
+    namespaces: Namespaces,
+    settings: Settings,
+    selector: LabelSelector,
+    progress: Progress,
+    template_files: TemplateFiles,
+    explanations: Vec<Explanation>,
+}
+
+impl Explainer {
+    /// Explains the pods of a file. Whether all of it could be read.
+    fn file(&mut self, file: &SourceFile) -> anyhow::Result<bool> {
+        let mut is_readable = true;
         for document in input::documents(file) {
-            let node = match document {
-                Ok(Document { node: Some(node), .. }) => node,
-                Ok(Document { node: None, .. }) => continue,
+            match document {
+                Ok(Document { node: Some(node), .. }) => {
+                    each_object(&mut node.to_json(), &node, &mut |object| {
+                        self.object(file, object)?;
+                        anyhow::Ok(Kept::Yes)
+                    })?;
+                }
+                Ok(Document { node: None, .. }) => {}
                 Err(why) => {
                     report(format_args!("error: {why}"));
-                    is_unreadable = true;
-                    continue;
+                    is_readable = false;
                 }
-            };
-            each_object(&mut node.to_json(), &node, &mut |mut object| {
-                let namespace = namespaces.name(object.namespace.as_deref()).to_owned();
-                let subject = object.subject(&file.path, &namespace);
-                let misplaced = misplaced(&object);
-                object.each_pod(&mut |template| {
-                    let mut pod = template.pod(&namespace);
-                    settings.apply(&mut pod);
-                    let mut steps = Steps { text: format!("{subject}\n"), depth: 1, has_failed: false };
-                    match namespaces.find(&namespace) {
-                        Ok(known) => {
-                            steps.passed("the namespace sends its pods to Pillion");
-                            steps.pod(&catalog, &known, &pod, misplaced.as_ref(), &template)?;
-                        }
-                        Err(why) => steps.failed("the namespace sends its pods to Pillion", &why, None),
-                    }
-                    is_missing |= steps.has_failed;
-                    text += &steps.text;
-                    anyhow::Ok(())
-                })?;
-                anyhow::Ok(Kept::Yes)
-            })?;
+            }
         }
-    }
-    print(text)?;
-    settings.report_unused(&catalog, namespaces.name(None));
-    Ok(ExitCode::from(if is_unreadable { 2 } else { u8::from(is_missing) }))
-}
-
-/// What a workload asks for on itself, where nobody reads it.
-struct Misplaced {
-    kind: String,
-    name: String,
-    templates: String,
-}
-
-fn misplaced(object: &Object<'_>) -> Option<Misplaced> {
-    let templates = object.value["metadata"]["annotations"][TEMPLATES].as_str().filter(|_| !object.is_core("Pod"))?;
-    Some(Misplaced { kind: object.kind_in_lower_case(), name: object.name.clone(), templates: templates.to_owned() })
-}
-
-impl Misplaced {
-    /// The command that puts the annotation where it counts; a merge patch reaches no item of a list.
-    fn fix(&self, namespace: &str, template: &PodTemplate<'_>) -> String {
-        if template.path.contains('[') {
-            return format!("move it to the annotations in {}.metadata of the manifest", template.path);
-        }
-        let Misplaced { kind, name, templates } = self;
-        let annotations = serde_json::json!({"metadata": {"annotations": {TEMPLATES: templates}}});
-        let patch = template.path.rsplit('.').fold(annotations, |inner, field| serde_json::json!({field: inner}));
-        let [kind, name, namespace] = [kind, name, namespace].map(as_word);
-        let patch = patch.to_string().replace('\'', r"'\''");
-        format!("kubectl patch {kind} {name} -n {namespace} --type=merge -p '{patch}'")
-    }
-}
-
-/// The steps that one template goes through, in the order of the engine, and the reasons by which it can fail at each.
-const TEMPLATE_STEPS: &[(&str, &[Reason])] = &[
-    ("there is such a template", &[Reason::UnknownTemplate, Reason::InvalidTemplate]),
-    ("the template admits the namespace", &[Reason::TemplateNotAllowed, Reason::UnknownNamespace]),
-    ("it is for the network and the operating system of the pod", &[Reason::HostNetwork, Reason::UnsupportedOs]),
-    (
-        "its parameters are right",
-        &[Reason::MissingParameter, Reason::InvalidParameter, Reason::UnknownParameter, Reason::ParameterNotSettable],
-    ),
-    ("its condition (when) holds", &[Reason::GuardFalse]),
-    ("its expressions have values", &[Reason::ExpressionFailed, Reason::ExpressionLimit]),
-    ("its parts go into the pod", &[Reason::Conflict, Reason::TooLarge]),
-    ("the API server would take the result", &[Reason::InvalidResult]),
-];
-
-/// The steps of the decision about one pod, as text.
-struct Steps {
-    text: String,
-    /// How far lines are indented, in steps of two.
-    depth: usize,
-    has_failed: bool,
-}
-
-impl Steps {
-    fn line(&mut self, line: &str) {
-        let depth = self.depth * 2;
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{:depth$}{line}", "");
+        Ok(is_readable)
     }
 
-    fn passed(&mut self, step: &str) {
-        self.line(&format!("✓ {step}"));
-    }
-
-    fn failed(&mut self, step: &str, why: &str, fix: Option<&str>) {
-        self.has_failed = true;
-        self.line(&format!("✗ {step}"));
-        self.line(&format!("    {why}"));
-        if let Some(fix) = fix {
-            self.line(&format!("    fix: {fix}"));
-        }
-    }
-
-    /// The steps from the pod's own wishes to the result.
-    fn pod(
-        &mut self,
-        catalog: &Catalog,
-        namespace: &Namespace,
-        pod: &Value,
-        misplaced: Option<&Misplaced>,
-        template: &PodTemplate<'_>,
-    ) -> anyhow::Result<()> {
-        if let Err(why) = input::check_strings(pod) {
-            self.failed("labels and annotations are texts", &why, None);
+    fn object(&mut self, file: &SourceFile, mut object: Object<'_>) -> anyhow::Result<()> {
+        self.progress.add(1);
+        if !self.selector.selects(object.value) {
             return Ok(());
         }
-        let raw = to_raw_value(pod)?;
-        let review = Review::of_pod(&namespace.name, &raw);
-        let decision = match pillion_engine::select(catalog, namespace, &review) {
-            Ok(selection) => selection.explain(catalog),
-            Err(decision) => *decision,
-        };
-        let Decision { outcome, reason, message, templates, warnings, .. } = &decision;
-        if templates.is_empty() {
-            let fix = misplaced.filter(|_| *reason == Reason::NoTemplatesRequested);
-            let why = match fix {
-                Some(Misplaced { kind, .. }) => {
-                    format!("{TEMPLATES} is on the {kind}, where the webhook does not see it")
-                }
-                None => message.clone().unwrap_or_else(|| reason.sentence().to_owned()),
+        let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
+        let of_object = Site::of(&file.path, &object, &namespace);
+        let (line, name) = (object.line, object.name_in(&namespace));
+        let (group, kind) = (object.group.clone(), object.kind.clone());
+        let stray = object.stray_keys();
+        let keys = found_keys(object.node);
+        let mut has_pods = false;
+        object.each_pod(&mut |template| {
+            has_pods = true;
+            let site = of_object.template(&template);
+            let is_of_this = |found: &&FoundKey| !found.is_of_pod || site.has(&found.map);
+            let keys: Vec<_> = keys.iter().filter(is_of_this).cloned().collect();
+            let seen = Seen {
+                site: &site,
+                subject: template.subject(&name),
+                line,
+                keys: &keys,
+                catalog: &self.catalog,
+                namespaces: &self.namespaces,
+                template_files: &self.template_files,
             };
-            let fix = fix.map_or_else(|| reason.fix().to_owned(), |it| it.fix(&namespace.name, template));
-            self.failed("the pod asks for templates", &why, Some(&fix));
-        } else {
-            self.passed("the pod asks for templates");
-            templates.iter().for_each(|template| self.template(template));
+            let explanation = seen.explain(&template, &mut self.settings, (&group, &kind))?;
+            self.explanations.push(explanation);
+            anyhow::Ok(())
+        })?;
+        if !has_pods && !stray.is_empty() {
+            self.explanations.push(steps::without_pods(&of_object, name, line, &keys));
         }
-        for warning in warnings {
-            self.line(&format!("! {}", warning.text));
-        }
-        let injected = templates.iter().filter(|template| template.outcome == Outcome::Injected && decision.allowed());
-        let injected: Vec<_> = injected.map(|template| template.name.as_str()).collect();
-        self.line(&match injected[..] {
-            [] => format!("{outcome}: {reason}"),
-            _ => format!("injected: {}", injected.join(", ")),
-        });
         Ok(())
-    }
-
-    fn template(&mut self, template: &TemplateDecision) {
-        let TemplateDecision { name, reason, message, places, .. } = template;
-        self.line(&format!("template {name}"));
-        self.depth += 1;
-        self.template_steps(*reason, message.as_deref(), places);
-        self.depth -= 1;
-    }
-
-    fn template_steps(&mut self, reason: Reason, message: Option<&str>, places: &[PlaceDecision]) {
-        for (step, reasons) in TEMPLATE_STEPS {
-            if reasons.contains(&reason) {
-                return self.failed(step, message.unwrap_or(reason.sentence()), Some(reason.fix()));
-            }
-            self.passed(step);
-            if reasons.contains(&Reason::Conflict) {
-                places.iter().for_each(|place| self.line(&format!("    {}", place_line(place))));
-            }
-        }
-        if reason != Reason::Injected {
-            self.line(&format!("{reason}: {}", reason.sentence()));
-        }
-    }
-}
-
-/// What happened at one place, and by which row of `docs/merge.md`.
-fn place_line(PlaceDecision { place, effect, rule }: &PlaceDecision) -> String {
-    match effect {
-        Effect::Added => format!("+ {place}"),
-        Effect::AlreadyThere => format!("= {place}: already there"),
-        Effect::Replaced => format!("~ {place}: replaced, by the rule for {}", rule.part),
-        Effect::NotApplied { of } => {
-            let whose =
-                of.as_ref().map_or("the pod's own value".to_owned(), |name| format!("the value of template {name}"));
-            format!("- {place}: {whose} wins; {}: {}", rule.part, rule.then)
-        }
     }
 }

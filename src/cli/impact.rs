@@ -30,11 +30,17 @@ use super::evaluate::{Candidate, NotSent};
 use super::input::{self, Common, Document, Inputs};
 use super::namespaces::Namespaces;
 use super::output::{print, report};
+use super::progress::Progress;
 use super::settings::Settings;
 use crate::manifest::{Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion impact`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion impact --git main --templates deploy/templates -f apps/
+  pillion impact --git origin/main...HEAD --templates deploy/templates -f apps/ -o markdown
+  pillion impact --from old/ --to new/ -f apps/")]
 pub(crate) struct Args {
     /// Folder or file with the old templates; can be given several times
     #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "git")]
@@ -96,7 +102,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let at = Where::of(from, to, git, &engine.templates)?;
         Sides::load(&at, &engine)
     })?;
-    let Inputs { files, catalog: sides, namespaces, settings } = loaded;
+    let Inputs { files, catalog: sides, namespaces, settings, mut selector } = loaded;
+    let progress = Progress::start("comparing", "objects");
     let mut comparison =
         Comparison { sides, namespaces, settings, of_templates: BTreeMap::new(), workloads: Vec::new(), not_sent: 0 };
     let mut is_unreadable = false;
@@ -105,7 +112,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             match document {
                 Ok(Document { node: Some(node), .. }) => {
                     each_object(&mut node.to_json(), &node, &mut |object| {
-                        comparison.object(&file.path, object)?;
+                        progress.add(1);
+                        if selector.selects(object.value) {
+                            comparison.object(&file.path, object)?;
+                        }
                         anyhow::Ok(Kept::Yes)
                     })?;
                 }
@@ -118,7 +128,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     let Comparison { sides, namespaces, settings, .. } = &comparison;
+    drop(progress);
     settings.report_unused(&sides.catalogs[1], namespaces.name(None));
+    selector.report_unused();
     let impact = comparison.finish();
     if impact.workloads.is_empty() && impact.not_sent == 0 {
         report("warning: there is no pod template in the input");

@@ -17,16 +17,25 @@ use pillion_engine::yaml::Node;
 use self::format::Change;
 pub(super) use self::format::Format;
 use super::evaluate::{Candidate, Evaluation, NotSent};
+use super::fix::Edits;
 use super::input::{self, Common, Document, Inputs};
 use super::namespaces::Namespaces;
 use super::output::{print, report};
+use super::progress::Progress;
+use super::selector::LabelSelector;
 use super::settings::Settings;
+use super::site::Site;
 use super::uninject::Uninjection;
 use crate::files::SourceFile;
 use crate::manifest::{self, Anew, Changed, Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion inject`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion inject -f web.yaml | kubectl apply -f -
+  helm template charts/web | pillion inject -f - -n shop --namespace-labels team=shop
+  pillion inject -f manifests/ -l app=web --template envoy --set envoy.upstreamHost=orders.shop -o diff")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -53,9 +62,15 @@ pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
 
 /// Injects into all that was named, and writes it.
 fn inject(common: Common, format: Format) -> anyhow::Result<Rewriting> {
-    let Inputs { files, catalog, namespaces, settings } = common.load()?;
-    let step = Step::Inject(Injection { catalog, settings, advised: BTreeSet::new(), failed: false });
-    let rewriting = rewrite(&files, step, namespaces, format)?;
+    let Inputs { files, catalog, namespaces, settings, selector } = common.load()?;
+    let step = Step::Inject(Injection {
+        catalog,
+        settings,
+        advised: BTreeSet::new(),
+        explained: BTreeSet::new(),
+        failed: false,
+    });
+    let rewriting = rewrite(&files, step, namespaces, selector, format)?;
     if let Step::Inject(Injection { catalog, settings, .. }) = &rewriting.step {
         settings.report_unused(catalog, rewriting.namespaces.name(None));
     }
@@ -67,14 +82,24 @@ pub(super) fn rewrite(
     files: &[SourceFile],
     step: Step,
     namespaces: Namespaces,
+    selector: LabelSelector,
     format: Format,
 ) -> anyhow::Result<Rewriting> {
-    let mut rewriting = Rewriting { step, namespaces, format, is_changed: false, unreadable: false };
+    let progress = Progress::start(
+        match step {
+            Step::Inject(_) => "injecting",
+            Step::Uninject(_) => "uninjecting",
+        },
+        "objects",
+    );
+    let mut rewriting =
+        Rewriting { step, namespaces, selector, progress, format, is_changed: false, unreadable: false };
     let mut output = String::new();
     for file in files {
         rewriting.file(file, &mut output)?;
     }
     print(output)?;
+    rewriting.selector.report_unused();
     Ok(rewriting)
 }
 
@@ -121,6 +146,8 @@ pub(super) enum Step {
 pub(super) struct Rewriting {
     step: Step,
     namespaces: Namespaces,
+    selector: LabelSelector,
+    progress: Progress,
     format: Format,
     /// Whether an object changes.
     is_changed: bool,
@@ -188,8 +215,13 @@ impl Rewriting {
 
     /// Takes the step with the pods of an object, and reports.
     fn object(&mut self, file: &Path, mut object: Object<'_>, output: &mut String) -> anyhow::Result<Rewritten> {
+        self.progress.add(1);
+        if !self.selector.selects(object.value) {
+            return Ok(Rewritten::No);
+        }
         let namespace = self.namespaces.name(object.namespace.as_deref()).to_owned();
         let subject = object.subject(file, &namespace);
+        let site = Site::of(file, &object, &namespace);
         let stray = object.stray_keys();
         let (group, name_of_kind) = (object.group.clone(), object.kind.clone());
         let (name, before) = (format::name(&object), object.value.clone());
@@ -200,7 +232,7 @@ impl Rewriting {
             let subject = template.subject(&subject);
             all = all.max(match &mut self.step {
                 Step::Inject(injection) => {
-                    injection.pod(&subject, (&namespace, &group, &name_of_kind), template, &self.namespaces)?
+                    injection.pod(&subject, &site, (&group, &name_of_kind), template, &self.namespaces)?
                 }
                 Step::Uninject(uninjection) => uninjection.pod(&subject, &namespace, template)?,
             });
@@ -233,6 +265,8 @@ pub(super) struct Injection {
     settings: Settings,
     /// The templates whose warnings have been reported.
     advised: BTreeSet<(TemplateName, Option<String>)>,
+    /// The reasons of which it was said where they are explained.
+    explained: BTreeSet<Reason>,
     /// Whether a pod was refused, or a template failed.
     failed: bool,
 }
@@ -242,10 +276,12 @@ impl Injection {
     fn pod(
         &mut self,
         subject: &str,
-        (namespace, group, kind): (&str, &str, &str),
+        site: &Site<'_>,
+        (group, kind): (&str, &str),
         mut template: PodTemplate<'_>,
         namespaces: &Namespaces,
     ) -> anyhow::Result<Rewritten> {
+        let namespace = site.namespace();
         let candidate = match Candidate::new(&template, namespace, namespaces, &mut self.settings)? {
             Ok(candidate) => candidate,
             Err(NotSent::Malformed(why)) => {
@@ -261,6 +297,7 @@ impl Injection {
         let evaluated = candidate.evaluate(&self.catalog, group, kind);
         let Evaluation { decision, pod } = evaluated.with_context(|| format!("{subject}: the patch does not apply"))?;
         self.report_decision(subject, &decision);
+        self.report_fixes(&site.template(&template), &decision, namespaces);
         self.report_warnings(namespace, &decision);
         if !decision.allowed() {
             return Ok(Rewritten::Denied);
@@ -284,6 +321,23 @@ impl Injection {
                 for warning in &template.warnings {
                     report(format_args!("warning: {warning}"));
                 }
+            }
+        }
+    }
+
+    /// Reports where what is wrong is to be put right, and where more is written about it: once for each reason.
+    fn report_fixes(&mut self, site: &Site<'_>, decision: &Decision, namespaces: &Namespaces) {
+        let edits = Edits::of(&decision.edits, &decision.templates);
+        for edit in edits.fix(site, namespaces).edits {
+            report(format_args!("    {edit}"));
+        }
+        if let Some(flags) = edits.flags() {
+            report(format_args!("    or {flags}"));
+        }
+        let failed = decision.templates.iter().map(|template| (template.outcome, template.reason));
+        for (outcome, reason) in [(decision.outcome, decision.reason)].into_iter().chain(failed) {
+            if matches!(outcome, Outcome::Denied | Outcome::Error) && self.explained.insert(reason) {
+                report(format_args!("    {reason}: pillion explain --reason {reason}, or {}", reason.page()));
             }
         }
     }

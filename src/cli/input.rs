@@ -1,32 +1,57 @@
-//! What is read: files, folders and standard input, each document with its place.
+//! What is read: files, folders, URLs and standard input, each document with its place.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use clap_complete::engine::ArgValueCandidates;
 use pillion_engine::catalog::Catalog;
 use pillion_engine::template::TemplateName;
-use pillion_engine::yaml::{Node, SyntaxError};
+use pillion_engine::yaml::{self, Node, SyntaxError};
 use serde_json::Value;
 
+use super::complete::template_names;
 use super::engine::EngineArgs;
+use super::fetch::{self, fetch, is_url};
 use super::namespaces::{NamespaceArgs, Namespaces};
+use super::progress::Progress;
+use super::selector::LabelSelector;
 use super::settings::{Setting, Settings};
-use crate::files::{self, SourceFile};
+use crate::files::{self, MANIFESTS, SourceFile};
 use crate::manifest::{self, Kept, each_object};
 
-/// Far more than any rendered chart.
-const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+/// `-f`, as kubectl has it.
+#[derive(Debug, clap::Args)]
+pub(super) struct FileArgs {
+    /// File, folder, URL, or - for standard input; can be given several times
+    #[arg(short, long, value_name = "FILE", value_delimiter = ',')]
+    filename: Vec<PathBuf>,
+
+    /// Without effect, for those who are used to kubectl: folders are always read with the folders in them
+    #[arg(short = 'R', long = "recursive")]
+    _recursive: bool,
+}
+
+impl FileArgs {
+    /// Reads all that was named, in order.
+    pub(super) fn read(&self) -> anyhow::Result<Vec<SourceFile>> {
+        ensure!(!self.filename.is_empty(), "name a file, a folder, a URL, or - for standard input, with --filename");
+        Ok(read(&self.filename))
+    }
+}
 
 /// The flags of every command that goes over manifests.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// Manifest, folder of manifests, or - for standard input; can be given several times
-    #[arg(short, long = "filename", value_name = "FILE")]
-    filename: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
+
+    /// Only objects with these labels, such as app=web or 'tier in (web,api)'; the others are left as they are
+    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    selector: LabelSelector,
 
     #[command(flatten)]
     namespaces: NamespaceArgs,
@@ -35,7 +60,7 @@ pub(crate) struct Common {
     engine: EngineArgs,
 
     /// Template for each pod, beside those that it asks for; can be given several times
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = TemplateName::from_str)]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = TemplateName::from_str, add = ArgValueCandidates::new(template_names))]
     template: Vec<TemplateName>,
 
     /// A parameter for each pod that asks for the template; can be given several times
@@ -49,9 +74,15 @@ pub(super) struct Inputs<C = Catalog> {
     pub(super) catalog: C,
     pub(super) namespaces: Namespaces,
     pub(super) settings: Settings,
+    pub(super) selector: LabelSelector,
 }
 
 impl Common {
+    /// Where templates are, if not the built-in ones.
+    pub(super) fn templates(&self) -> &[PathBuf] {
+        self.engine.templates()
+    }
+
     /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.
     pub(super) fn load(self) -> anyhow::Result<Inputs> {
         self.load_with(EngineArgs::load)
@@ -59,16 +90,16 @@ impl Common {
 
     /// The same, where the templates are loaded otherwise.
     pub(super) fn load_with<C>(self, load: impl FnOnce(EngineArgs) -> anyhow::Result<C>) -> anyhow::Result<Inputs<C>> {
-        let Common { filename, namespaces, engine, template, set } = self;
-        ensure!(
-            !filename.is_empty(),
-            "name a manifest, a folder of manifests, or - for standard input, with --filename"
-        );
+        let Common { files, selector, namespaces, engine, template, set } = self;
+        let files = files.read()?;
         let catalog = load(engine)?;
-        let files = read(&filename);
         let mut namespaces = Namespaces::new(namespaces);
-        files.iter().for_each(|file| find_namespaces(file, &mut namespaces));
-        Ok(Inputs { files, catalog, namespaces, settings: Settings::new(template, set) })
+        let progress = Progress::start("looking for Namespaces", "files");
+        for file in &files {
+            find_namespaces(file, &mut namespaces);
+            progress.add(1);
+        }
+        Ok(Inputs { files, catalog, namespaces, settings: Settings::new(template, set), selector })
     }
 }
 
@@ -79,7 +110,7 @@ pub(super) fn find_namespaces(file: &SourceFile, namespaces: &mut Namespaces) {
     for node in documents.filter_map(|document| document.node) {
         let visited: Result<Kept, Infallible> = each_object(&mut node.to_json(), &node, &mut |object| {
             if object.is_core("Namespace") {
-                namespaces.insert(object.value.clone());
+                namespaces.insert(&file.path, object.node, object.value.clone());
             }
             Ok(Kept::Yes)
         });
@@ -94,10 +125,18 @@ pub(super) fn read(names: &[PathBuf]) -> Vec<SourceFile> {
 
 fn read_one(name: &Path) -> Vec<SourceFile> {
     if name == Path::new("-") {
-        let text = files::read_text(io::stdin().lock(), MANIFEST_BYTES).map_err(|error| error.to_string());
+        // What is typed must not be written over.
+        let _progress = (!io::stdin().is_terminal()).then(|| Progress::start("reading standard input", ""));
+        let text = files::read_text(io::stdin().lock(), MANIFESTS.bytes).map_err(|error| error.to_string());
         return vec![SourceFile { path: "standard input".into(), text: text.map(Arc::from) }];
     }
-    let files = files::read(&[name.to_owned()], MANIFEST_BYTES);
+    if let Some(url) = name.to_str().filter(|name| is_url(name)) {
+        let shown = fetch::shown(url);
+        let _progress = Progress::start(format!("reading {shown}"), "");
+        return vec![SourceFile { path: shown.into(), text: fetch(url, fetch::LIMITS).map(Arc::from) }];
+    }
+    let _progress = Progress::start(format!("reading {}", name.display()), "");
+    let files = files::read(&[name.to_owned()], MANIFESTS);
     if files.is_empty() {
         let why = "no .yaml, .yml or .json file in there".to_owned();
         return vec![SourceFile { path: name.to_owned(), text: Err(why) }];
@@ -105,8 +144,9 @@ fn read_one(name: &Path) -> Vec<SourceFile> {
     files
 }
 
-/// Reads one file, or standard input.
+/// Reads one file, URL or standard input.
 pub(super) fn read_file(name: &Path) -> anyhow::Result<Arc<str>> {
+    ensure!(!name.is_dir(), "{}: a folder; name one file of it", name.display());
     let file = read_one(name).into_iter().next().context("nothing was read")?;
     file.text.map_err(anyhow::Error::msg).with_context(|| file.path.display().to_string())
 }
@@ -142,7 +182,13 @@ fn documents_with(
     });
     let documents = documents.filter(move |(text, _)| is_wanted(text)).map(|(text, lines)| {
         let node = manifest::parse(text, lines).map_err(|error| syntax_error(&file.path, text, &error))?;
-        Ok(Document { text, lines, node })
+        match &node {
+            Some(Node { value, position, .. }) if !matches!(value, yaml::Value::Object(_)) => {
+                let place = format!("{}:{}:{}", file.path.display(), position.line, position.column);
+                Err(format!("{place}: not a Kubernetes object, which is a map with apiVersion and kind"))
+            }
+            _ => Ok(Document { text, lines, node }),
+        }
     });
     unreadable.into_iter().chain(documents)
 }
@@ -160,8 +206,27 @@ fn syntax_error(file: &Path, document: &str, error: &SyntaxError) -> String {
     format!("{place}: {message}")
 }
 
-/// Labels and annotations must be strings. An API server would refuse the pod, and `inject: false` must not be ignored.
-pub(super) fn check_strings(pod: &Value) -> Result<(), String> {
+/// A pod must have the shape of one, and its labels and annotations must be strings: an API server would refuse it, and
+/// `inject: false` must not be ignored.
+pub(super) fn check_shape(pod: &Value) -> Result<(), String> {
+    for (place, pointer, is_needed) in [
+        ("metadata", "/metadata", false),
+        ("metadata.labels", "/metadata/labels", false),
+        ("metadata.annotations", "/metadata/annotations", false),
+        ("spec", "/spec", true),
+    ] {
+        match pod.pointer(pointer) {
+            None | Some(Value::Null) if !is_needed => {}
+            Some(Value::Object(_)) => {}
+            _ => return Err(format!("{place} must be a map")),
+        }
+    }
+    for list in ["containers", "initContainers"] {
+        let items = pod["spec"].get(list).filter(|items| !items.is_null());
+        if items.is_some_and(|items| !items.as_array().is_some_and(|items| items.iter().all(Value::is_object))) {
+            return Err(format!("spec.{list} must be a list of maps"));
+        }
+    }
     for map in ["labels", "annotations"] {
         let members = pod.pointer(&format!("/metadata/{map}")).and_then(Value::as_object);
         if let Some((key, value)) = members.into_iter().flatten().find(|(_, value)| !value.is_string()) {

@@ -1,27 +1,29 @@
-//! `pillion lint`: templates, checked as they are when they are loaded.
+//! `pillion lint`: templates, checked as they are when they are loaded, and the level of Pod Security that each keeps.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::ops;
 use std::process::ExitCode;
-use std::{env, ops};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use pillion_engine::load;
-use pillion_engine::template::Diagnostic;
+use pillion_engine::load::{self, Refused};
+use pillion_engine::template::{Diagnostic, LevelBreach, PodSecurity, Template};
 use pillion_engine::yaml::Position;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::input;
-use super::output::{print, report};
+use super::input::FileArgs;
+use super::output::{is_colored, print, report};
+use super::progress::Progress;
 use crate::files::SourceFile;
 
 /// Flags of `pillion lint`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion lint -f templates/
+  pillion lint -f templates/ -o github")]
 pub(crate) struct Args {
-    /// File or folder with templates, or - for standard input; can be given several times
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
-    filename: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// How to write what is found
     #[arg(short, long, value_enum, default_value_t)]
@@ -33,7 +35,7 @@ enum Format {
     /// With the lines that it is about
     #[default]
     Text,
-    /// A list of objects
+    /// An object: the findings, and the templates
     Json,
     /// Annotations of GitHub Actions
     Github,
@@ -54,32 +56,49 @@ struct Finding<'f> {
     sentence: String,
 }
 
+/// A template that was read.
+struct Linted<'f> {
+    file: &'f SourceFile,
+    /// Its name, if that much could be read.
+    name: Option<String>,
+    /// The level of Pod Security that it keeps; nothing if it is refused.
+    pod_security: Option<PodSecurity>,
+}
+
 /// Prints what is found. The exit code is 1 when a template is refused.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let files = input::read(&args.filename);
-    let (mut findings, mut templates) = (Vec::new(), 0);
+    let files = args.files.read()?;
+    let (mut findings, mut templates) = (Vec::new(), Vec::new());
+    let progress = Progress::start("checking", "files");
     for file in &files {
-        templates += check(file, &mut findings);
+        templates.extend(check(file, &mut findings));
+        progress.add(1);
     }
     print(match args.output {
-        Format::Text => findings.iter().map(|finding| finding.text()).collect(),
-        Format::Json => format!("{:#}\n", findings.iter().map(Finding::json).collect::<serde_json::Value>()),
-        Format::Github => findings.iter().map(Finding::github).collect::<String>(),
+        Format::Text => {
+            findings.iter().map(Finding::text).chain(templates.iter().filter_map(Linted::text)).collect::<String>()
+        }
+        Format::Json => {
+            let findings: Value = findings.iter().map(Finding::json).collect();
+            let templates: Value = templates.iter().map(Linted::json).collect();
+            format!("{:#}\n", json!({"findings": findings, "templates": templates}))
+        }
+        Format::Github => findings.iter().map(Finding::github).collect(),
     })?;
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
-    report(format_args!("{templates} templates, {errors} errors, {warnings} warnings"));
+    report(format_args!("{} templates, {errors} errors, {warnings} warnings", templates.len()));
     Ok(ExitCode::from(u8::from(errors > 0)))
 }
 
-/// Checks the templates of a file, and gives their number.
-fn check<'f>(file: &'f SourceFile, findings: &mut Vec<Finding<'f>>) -> usize {
+/// Checks the templates of a file.
+fn check<'f>(file: &'f SourceFile, findings: &mut Vec<Finding<'f>>) -> Vec<Linted<'f>> {
     let text = match &file.text {
         Ok(text) => text,
         Err(why) => {
             let (severity, position) = (Severity::Error, Position::default());
             findings.push(Finding { file, severity, position, sentence: why.clone() });
-            return 0;
+            return Vec::new();
         }
     };
     let documents = load::read(text, &file.path.display().to_string());
@@ -93,7 +112,13 @@ fn check<'f>(file: &'f SourceFile, findings: &mut Vec<Finding<'f>>) -> usize {
             Finding { file, severity, position: *position, sentence: format!("{path}{space}{message}") }
         }));
     }
-    documents.len()
+    let linted = |document: Result<Template, Refused>| match document {
+        Ok(Template { name, pod_security, .. }) => {
+            Linted { file, name: Some(name.to_string()), pod_security: Some(pod_security) }
+        }
+        Err(Refused { name, .. }) => Linted { file, name: name.map(|name| name.to_string()), pod_security: None },
+    };
+    documents.into_iter().map(linted).collect()
 }
 
 impl Severity {
@@ -118,8 +143,7 @@ impl Finding<'_> {
         };
         let snippet = Snippet::source(line).path(path).line_start(position.line as usize);
         let snippet = snippet.annotation(AnnotationKind::Primary.span(span));
-        let is_colored = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let renderer = if is_colored { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if is_colored() { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[level.primary_title(sentence.as_str()).element(snippet)]) + "\n\n"
     }
 
@@ -139,6 +163,37 @@ impl Finding<'_> {
             let _ = write!(place, ",line={line},col={column}");
         }
         format!("::{} {place}::{}\n", severity.as_str(), escaped(sentence))
+    }
+}
+
+impl Linted<'_> {
+    /// The level, and why it is not a stricter one; nothing of a template that is refused.
+    fn text(&self) -> Option<String> {
+        let (name, PodSecurity { level, breaches, unknown }) = (self.name.as_ref()?, self.pod_security.as_ref()?);
+        let mut text = format!("{name}: Pod Security {level}\n");
+        for LevelBreach { level, check, diagnostic } in breaches {
+            text += &format!("  {diagnostic} ({level}: {check})\n");
+        }
+        for diagnostic in unknown {
+            text += &format!("  not known: {diagnostic}\n");
+        }
+        Some(text)
+    }
+
+    fn json(&self) -> Value {
+        let Linted { file, name, pod_security } = self;
+        let place = |Diagnostic { position, path, message, .. }: &Diagnostic| json!({"line": position.line, "column": position.column, "message": format!("{path} {message}")});
+        let pod_security = pod_security.as_ref().map(|PodSecurity { level, breaches, unknown }| {
+            let breaches = breaches.iter().map(|LevelBreach { level, check, diagnostic }| {
+                let mut breach = place(diagnostic);
+                breach["level"] = level.as_str().into();
+                breach["check"] = (*check).into();
+                breach
+            });
+            let (breaches, unknown): (Value, Value) = (breaches.collect(), unknown.iter().map(place).collect());
+            json!({"level": level.as_str(), "breaches": breaches, "unknown": unknown})
+        });
+        json!({"file": file.path, "name": name, "podSecurity": pod_security})
     }
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr as _;
 use anyhow::{Context as _, bail, ensure};
 use pillion_engine::catalog::Catalog;
 use pillion_engine::decision::{Decision, Outcome, Reason};
-use pillion_engine::names::{OUTCOME, STATUS, parameter_of};
+use pillion_engine::names::{OUTCOME, STATUS, TEMPLATES, parameter_of};
 use pillion_engine::template::TemplateName;
 use serde_json::{Map, Value, json};
 
@@ -18,13 +18,17 @@ use super::evaluate::{Candidate, Evaluation, NotSent};
 use super::input;
 use super::namespaces::{NamespaceArgs, Namespaces};
 use super::output::{print, report};
-use super::settings::{Setting, Settings, TEMPLATES};
+use super::settings::{Setting, Settings};
 use super::templates;
 use crate::files::SourceFile;
 use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
 
 /// Flags of `pillion render`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion render shared-processes
+  pillion render envoy --set upstreamHost=orders.shop -f web.yaml")]
 pub(crate) struct Args {
     /// The template
     #[arg(value_parser = TemplateName::from_str)]
@@ -155,8 +159,11 @@ impl Rendering {
         template.put_back(pod);
         let candidate = match Candidate::new(&template, namespace, &self.namespaces, &mut self.settings)? {
             Ok(candidate) => candidate,
-            Err(NotSent::Malformed(why) | NotSent::ByNamespace(why)) => {
-                say(&why);
+            Err(why) => {
+                say(&match why {
+                    NotSent::Malformed(why) => why,
+                    NotSent::ByNamespace(why) => why.to_string(),
+                });
                 self.failed = true;
                 return Ok(());
             }

@@ -10,18 +10,22 @@ use pillion_engine::response;
 
 use super::engine::EngineArgs;
 use super::input;
-use super::namespaces::{NamespaceArgs, Namespaces};
+use super::namespaces::{NamespaceLabels, Namespaces};
 use super::output::{print, report};
 
 /// Flags of `pillion review`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion review -f review.json
+  pillion review -f review.json --templates templates/ | jq -r .response.patch | base64 -d")]
 pub(crate) struct Args {
-    /// AdmissionReview in JSON, or - for standard input
+    /// File or URL of an AdmissionReview in JSON, or - for standard input
     #[arg(short, long = "filename", value_name = "FILE")]
     filename: PathBuf,
 
     #[command(flatten)]
-    namespaces: NamespaceArgs,
+    namespaces: NamespaceLabels,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -33,7 +37,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let catalog = engine.load()?;
     let text = input::read_file(&filename)?;
     let review = Review::parse(text.as_bytes()).with_context(|| filename.display().to_string())?;
-    let namespace = Namespaces::new(namespaces).find(review.namespace()).map_err(anyhow::Error::msg)?;
+    let namespace = Namespaces::labelled(namespaces).find(review.namespace());
+    let namespace = namespace.map_err(|why| anyhow::anyhow!("{why}"))?;
     let decision = pillion_engine::review(&catalog, &namespace, &review);
     let Decision { outcome, reason, message, .. } = &decision;
     report(format_args!("{outcome}: {reason}{}", message.as_ref().map(|it| format!(": {it}")).unwrap_or_default()));

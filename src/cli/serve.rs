@@ -10,7 +10,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use pillion_engine::catalog::{Catalog, ImageMirror};
 use pillion_engine::template::OnError;
 use tokio::runtime::Runtime;
@@ -34,13 +34,18 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Flags of `pillion serve`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion serve --dev
+  pillion serve --watch --certs auto --certs-name pillion.pillion.svc
+  pillion serve --templates templates/ --tls-cert tls.crt --tls-key tls.key")]
 pub(crate) struct Args {
     /// Try it out: built-in templates, a certificate made in memory, loopback addresses, a ready curl line
     #[arg(long, env = "PILLION_DEV", conflicts_with_all = ["tls_cert", "tls_key", "certs", "watch"])]
     dev: bool,
 
     /// Folder or file with templates; can be given several times
-    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',', required_unless_present_any = ["dev", "watch"])]
+    #[arg(long, env = "PILLION_TEMPLATES", value_name = "DIR", value_delimiter = ',')]
     templates: Vec<PathBuf>,
 
     /// Where the serving certificate comes from [default: files]
@@ -114,6 +119,11 @@ enum CertsFrom {
 
 /// Serves until a signal.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    ensure!(
+        args.dev || args.cluster.watch || !args.templates.is_empty(),
+        "no source of templates: name files or folders with --templates, read the resources of the cluster with --watch, or \
+         try it out with the built-in templates and --dev"
+    );
     keep_freed_memory();
     let runtime = Runtime::new().context("cannot start the runtime")?;
     // Dropped before the runtime, so that the admin listener still answers while the last traces are sent.

@@ -3,13 +3,11 @@
 use std::str::FromStr;
 
 use pillion_engine::catalog::Catalog;
+use pillion_engine::names::TEMPLATES;
 use pillion_engine::template::TemplateName;
 use serde_json::{Map, Value};
 
 use super::output::report;
-
-/// The annotation by which a pod asks for templates.
-pub(super) const TEMPLATES: &str = "pillion.dev/templates";
 
 /// A parameter and its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,23 +78,13 @@ impl Settings {
 
     /// Adds the templates to those that the pod asks for.
     fn ask(&self, pod: &mut Value) {
-        let member =
-            |of: &mut Map<String, Value>, name: &str| of.entry(name).or_insert_with(|| Map::new().into()).take();
-        let Value::Object(pod) = pod else { return };
-        let mut metadata = member(pod, "metadata");
-        if let Value::Object(metadata) = &mut metadata {
-            let mut annotations = member(metadata, "annotations");
-            if let Value::Object(annotations) = &mut annotations {
-                let list = annotations.entry(TEMPLATES).or_insert_with(|| String::new().into());
-                let asked = names(list);
-                let new =
-                    self.templates.iter().map(TemplateName::as_str).filter(|name| !asked.iter().any(|it| it == name));
-                let own = list.as_str().filter(|list| !list.is_empty()).into_iter();
-                *list = own.chain(new).collect::<Vec<_>>().join(",").into();
-            }
-            metadata.insert("annotations".into(), annotations);
-        }
-        pod.insert("metadata".into(), metadata);
+        let metadata = pod.as_object_mut().and_then(|pod| map(pod, "metadata"));
+        let Some(annotations) = metadata.and_then(|metadata| map(metadata, "annotations")) else { return };
+        let list = annotations.entry(TEMPLATES).or_insert_with(|| String::new().into());
+        let asked = names(list);
+        let new = self.templates.iter().map(TemplateName::as_str).filter(|name| !asked.iter().any(|it| it == name));
+        let own = list.as_str().filter(|list| !list.is_empty()).into_iter();
+        *list = own.chain(new).collect::<Vec<_>>().join(",").into();
     }
 
     /// Warns of parameters for templates that no pod asked for.
@@ -111,6 +99,15 @@ impl Settings {
             report(format_args!("warning: --set {template}.{parameter}: no pod asks for {template}{hint}"));
         }
     }
+}
+
+/// A member that is a map, or is made one if there is nothing.
+fn map<'a>(of: &'a mut Map<String, Value>, name: &str) -> Option<&'a mut Map<String, Value>> {
+    let member = of.entry(name).or_insert(Value::Null);
+    if member.is_null() {
+        *member = Map::new().into();
+    }
+    member.as_object_mut()
 }
 
 /// The names in a list of templates.

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap_complete::engine::ArgValueCandidates;
 use pillion_engine::template::TemplateName;
 use pillion_engine::yaml;
 use serde_json::Value;
 
+use super::complete::template_names;
 use super::output::print;
 use crate::catalog::Source;
 use crate::manifest;
@@ -16,10 +18,19 @@ use crate::manifest;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the templates, with what each is for
+    #[command(after_help = "\
+Examples:
+  pillion templates list
+  pillion templates list --templates templates/")]
     List(From),
     /// Show a template's parameters, with their rules, and how to ask for it
+    #[command(after_help = "\
+Examples:
+  pillion templates show envoy
+  pillion templates show envoy -o yaml > templates/envoy.yaml")]
     Show {
         /// The template
+        #[arg(add = ArgValueCandidates::new(template_names))]
         name: String,
 
         /// How to write it

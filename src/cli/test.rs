@@ -20,6 +20,10 @@ use crate::files::{self, SourceFile};
 
 /// Flags of `pillion test`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion test templates/
+  pillion test templates/ --update && git diff")]
 pub(crate) struct Args {
     /// Folder with files called *_test.yaml, folders in it included, or one such file
     #[arg(required = true, value_name = "DIR")]

@@ -2,25 +2,31 @@
 //!
 //! What that is says the annotation `pillion.dev/status`. What a pod asks for is left: injected again, it is as it was.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use pillion_engine::{Recorded, Uninjected};
 use serde_json::value::to_raw_value;
 
 use super::inject::{Format, Rewritten, Step, rewrite};
-use super::input;
+use super::input::FileArgs;
 use super::namespaces::Namespaces;
 use super::output::report;
+use super::selector::LabelSelector;
 use crate::manifest::PodTemplate;
 
 /// Flags of `pillion uninject`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion uninject -f injected.yaml | kubectl apply -f -
+  pillion uninject -f manifests/ -l app=web -o diff")]
 pub(crate) struct Args {
-    /// Manifest, folder of manifests, or - for standard input; can be given several times
-    #[arg(short, long, value_name = "FILE")]
-    filename: Vec<PathBuf>,
+    #[command(flatten)]
+    files: FileArgs,
+
+    /// Only objects with these labels, such as app=web or 'tier in (web,api)'; the others are left as they are
+    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    selector: LabelSelector,
 
     /// Namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
@@ -33,10 +39,9 @@ pub(crate) struct Args {
 
 /// Takes out what was injected into all that was named. The exit code is 1 when something could not be taken back.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { filename, namespace, output } = args;
-    ensure!(!filename.is_empty(), "name a manifest, a folder of manifests, or - for standard input, with --filename");
-    let namespaces = Namespaces::with_default(namespace);
-    Ok(rewrite(&input::read(&filename), Step::Uninject(Uninjection::default()), namespaces, output)?.exit_code())
+    let Args { files, selector, namespace, output } = args;
+    let (step, namespaces) = (Step::Uninject(Uninjection::default()), Namespaces::with_default(namespace));
+    Ok(rewrite(&files.read()?, step, namespaces, selector, output)?.exit_code())
 }
 
 /// Uninjecting, as far as all pods have it in common.

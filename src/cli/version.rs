@@ -2,22 +2,18 @@
 
 use serde_json::json;
 
-use super::output::print;
+use super::output::{Format, print};
 use crate::version::{REVISION, VERSION};
 
 /// Flags of `pillion version`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  pillion version -o json")]
 pub(crate) struct Args {
     /// How to write it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Prints version and revision.

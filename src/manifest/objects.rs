@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
-use pillion_engine::yaml::Node;
+use pillion_engine::yaml::{self, Node};
 use serde_json::{Map, Value};
+
+use super::keys::found_keys;
 
 /// Whether an object stays in its document.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,6 +28,8 @@ pub(crate) struct Object<'a> {
     pub(crate) namespace: Option<String>,
     /// The line of the file on which it begins.
     pub(crate) line: u64,
+    /// The object as it was written.
+    pub(crate) node: &'a Node,
     /// The object itself.
     pub(crate) value: &'a mut Value,
 }
@@ -72,6 +76,7 @@ fn each_object_of<E>(
         name: text(metadata, if metadata["name"].is_string() { "name" } else { "generateName" }),
         namespace: metadata["namespace"].as_str().map(str::to_owned),
         line: node.position.line,
+        node,
         kind,
         value,
     };
@@ -105,80 +110,66 @@ impl Object<'_> {
         if self.group == "pillion.dev" {
             return Ok(());
         }
+        let node = self.node;
         if self.is_core("Pod") {
             let Some(template) = self.value.as_object_mut() else { return Ok(()) };
-            return visit(PodTemplate { path: String::new(), owner: None, claims: Vec::new(), template });
+            return visit(PodTemplate { path: String::new(), owner: None, claims: Vec::new(), node, template });
         }
         let claims = if self.group == "apps" && self.kind == "StatefulSet" { claims(self.value) } else { Vec::new() };
         let mut templates = Vec::new();
-        pod_templates(self.value, String::new(), &mut templates);
-        for (path, template) in templates {
-            visit(PodTemplate { path, owner: Some(&self.name), claims: claims.clone(), template })?;
+        pod_templates(self.value, node, String::new(), &mut templates);
+        for (path, template, node) in templates {
+            visit(PodTemplate { path, owner: Some(&self.name), claims: claims.clone(), node, template })?;
         }
         Ok(())
     }
 
     /// The annotations and labels of ours where they have no effect: outside of its pod templates. Each with its place.
     pub(crate) fn stray_keys(&self) -> Vec<(String, String)> {
-        let mut stray = Vec::new();
-        if !self.is_core("Pod") && !self.is_core("Namespace") && !self.group.ends_with("pillion.dev") {
-            stray_keys(self.value, "", &mut stray);
+        if self.is_core("Pod") || self.is_core("Namespace") || self.group.ends_with("pillion.dev") {
+            return Vec::new();
         }
-        stray
+        let stray = found_keys(self.node).into_iter().filter(|found| found.is_ours && !found.is_of_pod);
+        stray.map(|found| (found.key, found.map)).collect()
     }
 }
 
 /// Whether this is a pod template: it has a pod's containers.
-fn is_pod_template(map: &Map<String, Value>) -> bool {
-    let containers = map.get("spec").and_then(|spec| spec.get("containers")).and_then(Value::as_array);
-    containers.is_some_and(|containers| !containers.is_empty() && containers.iter().all(Value::is_object))
+pub(super) fn is_pod_template(node: &Node) -> bool {
+    let containers = node.get("spec").and_then(|spec| spec.get("containers")).map_or(&[][..], Node::items);
+    !containers.is_empty() && containers.iter().all(|container| matches!(container.value, yaml::Value::Object(_)))
 }
 
 /// The pod templates below an object, with their paths. The object itself is none: that of a Prometheus has containers
 /// which are added to others.
-fn pod_templates<'a>(value: &'a mut Value, path: String, templates: &mut Vec<(String, &'a mut Map<String, Value>)>) {
+fn pod_templates<'a>(
+    value: &'a mut Value,
+    node: &'a Node,
+    path: String,
+    templates: &mut Vec<(String, &'a mut Map<String, Value>, &'a Node)>,
+) {
     match value {
         Value::Object(map) => {
-            if !path.is_empty() && is_pod_template(map) {
-                templates.push((path, map));
+            if !path.is_empty() && is_pod_template(node) {
+                templates.push((path, map, node));
                 return;
             }
-            for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                pod_templates(value, path, templates);
+            for ((key, value), (_, node)) in map.iter_mut().zip(node.members()) {
+                pod_templates(value, node, below(&path, key), templates);
             }
         }
         Value::Array(items) => {
-            for (number, item) in items.iter_mut().enumerate() {
-                pod_templates(item, format!("{path}[{number}]"), templates);
+            for (number, (item, node)) in items.iter_mut().zip(node.items()).enumerate() {
+                pod_templates(item, node, format!("{path}[{number}]"), templates);
             }
         }
         _ => {}
     }
 }
 
-fn stray_keys(value: &Value, path: &str, stray: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(map) if !path.is_empty() && is_pod_template(map) => {}
-        Value::Object(map) => {
-            for (key, value) in map {
-                let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                if (key == "annotations" || key == "labels")
-                    && let Value::Object(keys) = value
-                {
-                    let ours =
-                        keys.keys().filter(|key| key.starts_with("pillion.dev/") || key.contains(".pillion.dev/"));
-                    stray.extend(ours.map(|key| (key.clone(), place.clone())));
-                } else {
-                    stray_keys(value, &place, stray);
-                }
-            }
-        }
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(number, item)| stray_keys(item, &format!("{path}[{number}]"), stray));
-        }
-        _ => {}
-    }
+/// The path of a member.
+pub(super) fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// The names of the volumes that the StatefulSet controller adds to its pods.
@@ -195,6 +186,8 @@ pub(crate) struct PodTemplate<'a> {
     owner: Option<&'a str>,
     /// The volumes that a controller adds to the pods.
     claims: Vec<String>,
+    /// What `template` was written as.
+    pub(crate) node: &'a Node,
     /// The object that holds `metadata` and `spec` of the pod.
     template: &'a mut Map<String, Value>,
 }

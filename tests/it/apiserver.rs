@@ -349,6 +349,7 @@ fn a_pod_that_cannot_get_what_it_asks_for_is_refused_with_the_fix() {
         let message = refused.json()["message"].take();
         let message = message.as_str().expect("a Status has a message");
         assert!(message.starts_with("admission webhook"), "{message}");
+        assert!(message.contains("docs/reasons.md#"), "it says where more is written: {message}");
         for word in says {
             assert!(message.contains(word), "{word:?} is missing: {message}");
         }

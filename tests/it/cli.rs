@@ -1,5 +1,6 @@
 //! The commands that ask nothing of a cluster, but for `pillion inject`, which has tests of its own.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -54,12 +55,91 @@ fn completion_and_manual_are_printed() {
 }
 
 #[test]
+fn every_command_has_a_manual_page_and_an_example() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("share/man1");
+    let ran = pillion(&["man", "--out", &out.display().to_string()], "");
+    assert_eq!((ran.code, &*ran.stdout), (0, ""), "{}", ran.stderr);
+    let pages = fs::read_dir(&out).expect("the folder is made").map(|entry| entry.expect("an entry").file_name());
+    let mut pages: Vec<_> = pages.map(|name| name.into_string().expect("a text")).collect();
+    pages.sort();
+    for page in ["pillion.1", "pillion-inject.1", "pillion-serve.1", "pillion-templates.1", "pillion-templates-show.1"]
+    {
+        assert!(pages.iter().any(|it| it == page), "{page}: {pages:?}");
+    }
+    assert!(!pages.iter().any(|it| it.contains("help") || it.contains("complete")), "{pages:?}");
+    for page in &pages {
+        let command = page.strip_suffix(".1").expect("section 1").replace('-', " ");
+        let words: Vec<_> = command.split(' ').skip(1).collect();
+        let text = fs::read_to_string(out.join(page)).expect("the page is there");
+        assert_eq!(pillion(&[&["man"], &words[..]].concat(), "").stdout, text, "{page}");
+        // A command that only has others leaves examples to them.
+        let has_commands = text.contains(".SH SUBCOMMANDS") && page != "pillion.1";
+        assert!(has_commands || text.contains(".SH EXAMPLES\n.nf\n  "), "{page}:\n{text}");
+        let help = pillion(&[&words[..], &["--help"]].concat(), "").stdout;
+        assert!(has_commands || help.contains("\nExamples:\n  "), "{help}");
+    }
+    for (arguments, says) in [
+        (&["man", "injct"][..], "there is no command injct; there are serve, inject, "),
+        (&["man", "templates", "lst"], "there is no command lst; there are list, show"),
+        (&["man", "lint", "x"], "pillion lint has no commands"),
+        (&["man", "lint", "--out", "x"], "cannot be used with"),
+        (&["man", "--out", "/proc/nowhere"], "--out /proc/nowhere: "),
+    ] {
+        let ran = pillion(arguments, "");
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{says}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn kubectl_is_told_how_the_words_of_the_plugin_can_end() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("kubectl_complete-pillion");
+    symlink(PILLION, &program).expect("the folder is writable");
+    let complete = |words: &[&str]| {
+        let ran = run(&program, words, "");
+        assert_eq!((ran.code, &*ran.stderr), (0, ""));
+        assert_eq!(pillion(&[&["__complete"], words].concat(), "").stdout, ran.stdout, "as other programs are asked");
+        let lines = ran.stdout.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(complete(&["in"]), ["inject", ":4"]);
+    assert_eq!(complete(&["inject", "--templ"]), ["--templates", "--template", ":4"]);
+    assert_eq!(complete(&["inject", "--template", "fluent"]), ["fluent-bit", "fluentd", ":4"]);
+    assert_eq!(complete(&["templates", "show", "mt"]), ["mtls", ":4"]);
+    assert_eq!(complete(&["version", "-o", ""]), ["text", "json", ":4"]);
+    assert_eq!(complete(&["inject", "-f", ""]), [":0"], "files are the shell's own work");
+    assert_eq!(complete(&["inject", "-f", "/pro"]), ["/proc/", ":6"], "a folder's name goes on");
+    assert_eq!(complete(&[]), [":0"]);
+    let all = complete(&[""]);
+    assert!(all.len() > 10 && !all.iter().any(|it| it.starts_with('-') || it.contains("complete")), "{all:?}");
+}
+
+#[test]
+fn serve_says_where_templates_can_come_from_and_which_variables_it_ignores() {
+    let ran = pillion(&["serve"], "");
+    assert_eq!((ran.code, &*ran.stdout), (2, ""));
+    let says = "error: no source of templates: name files or folders with --templates, read the resources of the cluster with \
+                --watch, or try it out with the built-in templates and --dev\n";
+    assert_eq!(ran.stderr, says);
+    if cfg!(not(feature = "otlp")) {
+        // It ends at once, for want of a certificate.
+        let arguments = ["OTEL_EXPORTER_OTLP_HEADERS=secret", PILLION, "serve", "--templates=/dev/null"];
+        let ran = run(Path::new("/usr/bin/env"), arguments, "");
+        assert!(ran.stderr.contains(r#""ignored":"OTEL_EXPORTER_OTLP_HEADERS""#), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn as_a_plugin_of_kubectl_it_names_itself_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plugin = folder.path().join("kubectl-pillion");
     symlink(PILLION, &plugin).expect("the folder is writable");
     let help = run(&plugin, ["inject", "--help"], "").stdout;
     assert!(help.contains("Usage: kubectl pillion inject"), "{help}");
+    assert!(help.contains("\n  kubectl pillion inject -f web.yaml | kubectl apply"), "{help}");
+    assert!(help.contains("| kubectl pillion inject -f - ") && !help.contains("  pillion"), "{help}");
     assert!(pillion(&["inject", "--help"], "").stdout.contains("Usage: pillion inject"));
 }
 
@@ -69,6 +149,18 @@ fn the_nearest_command_is_suggested() {
     assert_eq!(ran.code, 2);
     let near = ran.stderr.lines().find(|line| line.contains("some similar subcommands exist: ")).unwrap_or_default();
     assert!(near.contains("'inject'"), "{}", ran.stderr);
+    for (arguments, says) in [
+        (&["templates", "lst"][..], "a similar subcommand exists: 'list'"),
+        (&["inject", "--filenam", "x"], "a similar argument exists: '--filename'"),
+        (&["explain", "--resaon", "x"], "a similar argument exists: '--reason'"),
+        (&["serve", "--wacth"], "a similar argument exists: '--watch'"),
+        (&["inject", "-o", "jsn"], "[possible values: yaml, json, diff, patch, name]"),
+        (&["lint", "-o", "xml"], "[possible values: text, json, github]"),
+        (&["version", "-o", "yaml"], "[possible values: text, json]"),
+    ] {
+        let ran = pillion(arguments, "");
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{says}\n{}", ran.stderr);
+    }
 }
 
 /// What `explain` says of the pods of a manifest, and its exit code.
@@ -84,70 +176,6 @@ fn asking(annotations: &Value) -> Value {
 }
 
 #[test]
-fn each_step_up_to_the_first_that_fails_is_explained_with_its_fix() {
-    let pod = |annotations: Value| asking(&annotations);
-    let deployment = |on_itself: Value, on_template: Value| {
-        json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "web", "namespace": "shop", "annotations": on_itself},
-            "spec": {"template": {"metadata": {"annotations": on_template}, "spec": pod(json!({}))["spec"]}}})
-    };
-    let templates = "pillion.dev/templates";
-    let mut opted_out = pod(json!({templates: "fluent-bit"}));
-    opted_out["metadata"]["labels"] = json!({"pillion.dev/inject": "disabled"});
-    let mut host_network = pod(json!({templates: "mtls", "mtls.pillion.dev/connect": "ledger:1"}));
-    host_network["spec"]["hostNetwork"] = json!(true);
-    let mut taken = pod(json!({templates: "shared-processes"}));
-    taken["spec"]["containers"][0]["name"] = json!("shared-processes");
-
-    for (manifest, finding, fix) in [
-        (
-            deployment(json!({templates: "fluent-bit"}), json!({})),
-            "pillion.dev/templates is on the deployment, where the webhook does not see it",
-            "fix: kubectl patch deployment web -n shop --type=merge -p \
-             '{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"pillion.dev/templates\":\"fluent-bit\"}}}}}'",
-        ),
-        (
-            pod(json!({})),
-            "✗ the pod asks for templates",
-            "fix: Set the annotation pillion.dev/templates on the pod template",
-        ),
-        (opted_out, "has the label or annotation pillion.dev/inject: disabled", "fix: Remove it from the pod template"),
-        (pod(json!({templates: "fluentbit"})), "did you mean fluent-bit?", "fix: Correct the name"),
-        (pod(json!({templates: "wait-for"})), "✗ its parameters are right", "has no default; set the annotation"),
-        (
-            pod(json!({templates: "shared-processes", "shared-processes.pillion.dev/runAsUser": "root"})),
-            "✗ its parameters are right",
-            "fix: Correct the annotation that the message names",
-        ),
-        (
-            pod(json!({templates: "shared-processes", "shared-processes.pillion.dev/user": "1"})),
-            "there is no parameter user",
-            "fix: Correct the annotation's name",
-        ),
-        (host_network, "✗ it is for the network and the operating system of the pod", "fix: Use a template that says"),
-        (taken, "✗ its parts go into the pod", "fix: Rename or move one of the two"),
-    ] {
-        let (code, said) = explain(&manifest.to_string(), &[]);
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains(finding) && said.contains(fix), "{finding}\n{fix}\n{said}");
-        let failed = said.find('✗').expect("a step failed");
-        assert!(!said[failed..].contains('✓'), "it stops there: {said}");
-    }
-}
-
-#[test]
-fn a_namespace_that_does_not_send_its_pods_is_explained() {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
-    let pod = asking(&json!({"pillion.dev/templates": "shared-processes"}));
-    let (code, said) = explain(&format!("{pod}\n---\n{namespace}\n"), &[]);
-    assert_eq!(code, 1);
-    assert!(said.contains("✗ the namespace sends its pods to Pillion"), "{said}");
-    assert!(said.contains("kubectl label namespace default pillion.dev/inject=enabled"), "{said}");
-    let (code, said) = explain(&pod.to_string(), &["-n", "kube-system"]);
-    assert!(code == 1 && said.contains("the webhook leaves kube-system alone"), "{said}");
-}
-
-#[test]
 fn a_command_that_is_offered_is_one_that_a_shell_takes_as_it_is_meant() {
     let workload = |name: &str, templates: &str, spec: Value| {
         json!({"apiVersion": "example.com/v1", "kind": "Work", "spec": spec,
@@ -157,8 +185,17 @@ fn a_command_that_is_offered_is_one_that_a_shell_takes_as_it_is_meant() {
     let (_, said) = explain(&workload("web; reboot", "a'; reboot #", json!({"template": template})).to_string(), &[]);
     let command = r#"kubectl patch work web??reboot -n default --type=merge -p '{"spec":"#;
     assert!(said.contains(command) && said.contains(r"a'\''; reboot #"), "{said}");
+    let (_, said) = explain(&workload("web", "\u{1b}[2Jü\u{202e}", json!({"template": template})).to_string(), &[]);
+    assert!(said.contains(r#"{"pillion.dev/templates":"\u001b[2J\u00fc\u202e"}"#), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+    // A merge patch reaches no item of a list.
     let (_, said) = explain(&workload("web", "mtls", json!({"jobs": [{"template": template}]})).to_string(), &[]);
-    assert!(said.contains("fix: move it to the annotations in spec.jobs[0].template.metadata"), "{said}");
+    assert!(
+        said.contains(
+            "fix: standard input:1: add pillion.dev/templates: mtls to spec.jobs[0].template.metadata.annotations"
+        ),
+        "{said}"
+    );
 }
 
 #[test]
@@ -168,21 +205,118 @@ fn each_place_is_explained_by_its_rule() {
     let (code, said) = explain(&pod.to_string(), &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("+ initContainers[fluent-bit]"), "{said}");
-    assert!(said.ends_with("  injected: fluent-bit\n"), "{said}");
+    assert!(said.ends_with("\nINJECTED  default/pod/web  fluent-bit\n"), "{said}");
     let once = pillion(&["inject", "-f", "-"], &pod.to_string()).stdout;
     let (code, said) = explain(&once, &[]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("= initContainers[fluent-bit]: already there"), "{said}");
+    let line = said.lines().find(|line| line.contains("= initContainers[fluent-bit] "));
+    assert!(line.is_some_and(|line| line.ends_with("  already there")), "{said}");
+    assert!(said.ends_with("\nNOT INJECTED  default/pod/web  skipped: already_injected\n"), "{said}");
+
+    let mut pod = asking(&json!({"pillion.dev/templates": "shared-processes"}));
+    pod["spec"]["shareProcessNamespace"] = json!(false);
+    let explained: Value = serde_json::from_str(&explain(&pod.to_string(), &["-o", "json"]).1).expect("JSON");
+    let places = explained[0]["templates"][0]["places"].as_array().expect("a list of places");
+    let kept = places.iter().find(|place| place["place"] == "shareProcessNamespace").expect("it is a place");
+    assert_eq!((&kept["effect"], &kept["rule"]), (&json!("not applied"), &json!("The pod's value wins, whole")));
+}
+
+#[test]
+fn each_pod_of_an_object_and_of_a_list_is_explained_under_its_own_name() {
+    let template = |templates: &str| json!({"metadata": {"annotations": {"pillion.dev/templates": templates}}, "spec": asking(&json!({}))["spec"]});
+    let set = json!({"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "train"}, "spec": {
+        "replicatedJobs": [
+            {"name": "a", "template": {"spec": {"template": template("shared-processes")}}},
+            {"name": "b", "template": {"spec": {"template": template("shared-proceses")}}},
+        ]
+    }});
+    let list =
+        json!({"apiVersion": "v1", "kind": "List", "items": [set, asking(&json!({"pillion.dev/templates": "envoy"}))]});
+    let text = serde_saphyr::to_string(&list).expect("it is plain data");
+    let (code, said) = explain(&text, &[]);
+    assert_eq!(code, 1, "{said}");
+    let heads: Vec<_> = said.lines().filter(|line| line.starts_with("standard input:")).collect();
+    assert_eq!(heads.len(), 3, "{said}");
+    let line = |of: &str| 1 + text.lines().position(|line| line.contains(of)).expect(of);
+    assert_eq!(heads[0], "standard input:4 default/jobset/train at spec.replicatedJobs[0].template.spec.template");
+    assert_eq!(heads[1], "standard input:4 default/jobset/train at spec.replicatedJobs[1].template.spec.template");
+    assert!(heads[2].ends_with(" default/pod/web"), "{said}");
+    let fix =
+        format!("fix: standard input:{}: write pillion.dev/templates: shared-processes\n", line("shared-proceses"));
+    assert!(said.contains(&fix), "{said}");
+    let verdicts: Vec<_> = said.lines().filter(|line| line.contains("INJECTED  ")).collect();
+    assert_eq!(
+        verdicts,
+        [
+            "INJECTED  default/jobset/train at spec.replicatedJobs[0].template.spec.template  shared-processes",
+            "NOT INJECTED  default/jobset/train at spec.replicatedJobs[1].template.spec.template  denied: unknown_template",
+            "NOT INJECTED  default/pod/web  denied: missing_parameter",
+        ]
+    );
+}
+
+#[test]
+fn names_that_are_wrong_together_are_corrected_together() {
+    let pod =
+        asking(&json!({"pillion.dev/templates": "+shared-proceses, envoi,mtls", "mtls.pillion.dev/conect": "a:1"}));
+    let explained: Value = serde_json::from_str(&explain(&pod.to_string(), &["-o", "json"]).1).expect("JSON");
+    let steps = explained[0]["steps"].as_array().expect("a list of steps");
+    let fixes: Vec<_> = steps.iter().filter(|step| step["passed"] == false).map(|step| step["fix"].clone()).collect();
+    let names = "standard input:1: write pillion.dev/templates: \"+shared-processes,envoy,mtls\"";
+    assert_eq!(fixes[..2], [names, names]);
+    let parameters = fixes[2].as_str().expect("a fix");
+    let key = |name: &str| format!("mtls.pillion.dev/{name}");
+    assert!(parameters.contains(&format!("remove {}", key("conect"))), "{parameters}");
+    assert!(
+        parameters.contains(&format!("add {}: \"a:1\"", key("connect"))),
+        "its value is that of the other: {parameters}"
+    );
+    assert!(
+        parameters.contains(&format!("add {}: web-tls", key("tlsSecret"))),
+        "the others have examples: {parameters}"
+    );
+}
+
+#[test]
+fn a_pod_without_all_that_it_asks_for_is_partly_injected() {
+    let pod = asking(&json!({"pillion.dev/templates": "shared-processes,envoy"})).to_string();
+    let (code, said) = explain(&pod, &["--on-error", "skip"]);
+    let verdict = "\nPARTLY INJECTED  default/pod/web  shared-processes; without envoy (missing_parameter)\n";
+    assert!(code == 1 && said.ends_with(verdict), "{said}");
+    let flags = ["--on-error", "skip", "--set", "envoy.upstreamHost=orders"];
+    let (code, said) = explain(&pod, &flags);
+    assert!(code == 0 && said.ends_with("\nINJECTED  default/pod/web  shared-processes, envoy\n"), "{said}");
+}
+
+#[test]
+fn where_there_is_nothing_to_explain_that_is_wrong_usage() {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}});
+    for input in ["", "# nothing\n", &service.to_string()] {
+        let (code, said) = explain(input, &[]);
+        assert!(code == 2 && said.ends_with("error: there is no pod and no pod template in the input\n"), "{said}");
+    }
+    let (code, said) = explain("{", &[]);
+    assert!(code == 2 && !said.contains("no pod"), "what is wrong is said already: {said}");
+}
+
+#[test]
+fn what_has_no_effect_where_it_is_is_warned_of() {
+    let mut pod = asking(&json!({"pillion.dev/templates": "shared-processes", "pillion.io/inject": "disabled"}));
+    pod["metadata"]["labels"] = json!({"shared-processes.pillion.dev/runAsUser": "7", "pillion.dev/colour": "red"});
+    let (code, said) = explain(&pod.to_string(), &[]);
+    assert_eq!(code, 0, "{said}");
+    let warning =
+        "  ! shared-processes.pillion.dev/runAsUser is a label of the pod, and counts as an annotation alone\n";
+    assert!(said.contains(warning), "{said}");
+    assert!(said.contains("  ! the annotation pillion.io/inject of the pod means nothing to Pillion\n"), "{said}");
 }
 
 #[test]
 fn a_reason_is_explained_by_its_code() {
     for reason in pillion_engine::decision::Reason::ALL {
         let ran = pillion(&["explain", "--reason", reason.as_str()], "");
-        assert_eq!(
-            (ran.code, ran.stdout),
-            (0, format!("{reason}: {}\nWhat to do: {}\n", reason.sentence(), reason.fix()))
-        );
+        let (sentence, fix, page) = (reason.sentence(), reason.fix(), reason.page());
+        assert_eq!((ran.code, ran.stdout), (0, format!("{reason}: {sentence}\nWhat to do: {fix}\nMore: {page}\n")));
     }
     let ran = pillion(&["explain", "--reason", "unknown-template"], "");
     assert!(ran.code == 2 && ran.stderr.contains("unknown_template"), "{}", ran.stderr);
@@ -206,7 +340,8 @@ fn lint_shows_what_is_wrong_with_templates_and_where() {
     assert!(wrong.stderr.starts_with("1 templates, "), "{}", wrong.stderr);
 
     let json: Value = serde_json::from_str(&lint(&template("imgae"), &["-o", "json"]).stdout).expect("JSON");
-    let first = &json[1];
+    let first = &json["findings"][1];
+    assert_eq!(json["templates"], json!([{"file": "standard input", "name": "side", "podSecurity": null}]));
     assert_eq!((&first["line"], &first["column"], &first["severity"]), (&json!(10), &json!(11), &json!("error")));
     let github = lint(&template("imgae"), &["-o", "github"]).stdout;
     let annotation =
@@ -219,6 +354,111 @@ fn lint_shows_what_is_wrong_with_templates_and_where() {
     let cookbook = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/templates");
     let ran = pillion(&["lint", "-f", cookbook], "");
     assert!(ran.code == 0 && ran.stderr.contains(" 0 errors"), "{}{}", ran.stdout, ran.stderr);
+}
+
+/// What `lint` says of Pod Security: of a template whose sidecar has this security context, with more fields of the `spec`
+/// of template and pod.
+fn pod_security(context: &Value, of_template: &Value, of_pod: &Value, output: &str) -> String {
+    let side = json!({"name": "side", "image": "side:1", "restartPolicy": "Always", "securityContext": context,
+        "startupProbe": {"tcpSocket": {"port": 1, "host": "${{ params.host }}"}}});
+    let mut template = json!({"apiVersion": "pillion.dev/v1alpha1", "kind": "ClusterInjectionTemplate",
+        "metadata": {"name": "side"}, "spec": {"parameters": [{"name": "host", "type": "string", "optional": true}],
+        "pod": {"spec": {"initContainers": [side]}}}});
+    for (place, more) in [("/spec", of_template), ("/spec/pod/spec", of_pod)] {
+        let spec = template.pointer_mut(place).and_then(Value::as_object_mut).expect("it is there");
+        spec.extend(more.as_object().expect("fields").clone());
+    }
+    let ran = pillion(&["lint", "-f", "-", "-o", output], &format!("{template:#}"));
+    assert_eq!(ran.code, 0, "{template}{}", ran.stdout);
+    ran.stdout
+}
+
+#[test]
+fn lint_tells_the_level_of_pod_security_that_a_template_keeps() {
+    let drops = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    let hardened = |more: Value| {
+        let mut context = drops.clone();
+        context["runAsNonRoot"] = json!(true);
+        context["seccompProfile"] = json!({"type": "RuntimeDefault"});
+        context.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        context
+    };
+    let (none, unmasked) = (json!({}), json!({"procMount": "Unmasked"}));
+    let host =
+        |more: Value| json!({"parameters": [{"name": "host", "type": "string", "optional": true, "example": more}]});
+    let of_pod = json!({"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}});
+    let volume = |source: &str, value: Value| json!({"volumes": [{"name": "a", source: value}]});
+    for (context, of_template, of_pod, level, checks) in [
+        (hardened(json!({})), none.clone(), none.clone(), "restricted", vec![]),
+        // What it gives the pod counts for its containers.
+        (drops.clone(), none.clone(), of_pod, "restricted", vec![]),
+        (drops.clone(), none.clone(), none.clone(), "baseline", vec!["runAsNonRoot != true", "seccompProfile"]),
+        (
+            none.clone(),
+            none.clone(),
+            none.clone(),
+            "baseline",
+            vec![
+                "allowPrivilegeEscalation != false",
+                "runAsNonRoot != true",
+                "seccompProfile",
+                "unrestricted capabilities",
+            ],
+        ),
+        // Less is asked of pods for Windows, and of those with a user namespace.
+        (json!({"runAsNonRoot": true}), json!({"os": ["windows"]}), none.clone(), "restricted", vec![]),
+        (hardened(json!({"runAsUser": 0})), none.clone(), json!({"hostUsers": false}), "restricted", vec![]),
+        (hardened(json!({"runAsUser": 0})), none.clone(), none.clone(), "baseline", vec!["runAsUser=0"]),
+        (hardened(unmasked), none.clone(), json!({"hostUsers": false}), "baseline", vec!["procMount"]),
+        // Once with the example, once without.
+        (hardened(json!({})), host(json!("node")), none.clone(), "privileged", vec!["probe or lifecycle host"]),
+        (hardened(json!({})), none.clone(), volume("emptyDir", json!({})), "restricted", vec![]),
+        (
+            hardened(json!({})),
+            none.clone(),
+            volume("nfs", json!({"server": "a", "path": "/"})),
+            "baseline",
+            vec!["restricted volume types"],
+        ),
+        (
+            hardened(json!({})),
+            none.clone(),
+            volume("hostPath", json!({"path": "/"})),
+            "privileged",
+            vec!["hostPath volumes"],
+        ),
+        (
+            hardened(json!({})),
+            json!({"app": [{"containers": ["*"], "ports": [{"containerPort": 80, "hostPort": 80}]}]}),
+            none,
+            "privileged",
+            vec!["hostPort"],
+        ),
+    ] {
+        let said: Value = serde_json::from_str(&pod_security(&context, &of_template, &of_pod, "json")).expect("JSON");
+        let said = &said["templates"][0]["podSecurity"];
+        let breaches = said["breaches"].as_array().expect("a list").iter();
+        let mut broken: Vec<_> = breaches.map(|breach| breach["check"].as_str().expect("a check")).collect();
+        broken.sort_unstable();
+        assert_eq!((said["level"].as_str(), broken), (Some(level), checks), "{context} {of_template} {of_pod}");
+    }
+}
+
+#[test]
+fn lint_says_where_a_template_breaks_a_level_of_pod_security_and_what_only_a_pod_shows() {
+    let context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"},
+        "capabilities": "${{ pod.metadata.name == 'web' ? {'drop': ['ALL']} : null }}"});
+    let said = pod_security(&context, &json!({}), &json!({"hostPID": true}), "text");
+    let (_, said) = said.split_once("side: Pod Security privileged\n").expect("the level is there");
+    let lines: Vec<_> = said.lines().map(|line| line.split_once("spec.pod").expect("a place").1).collect();
+    let (escalation, unknown) = (
+        ".spec.initContainers[0].securityContext lacks allowPrivilegeEscalation: false (restricted: \
+         allowPrivilegeEscalation != false)",
+        ".spec.initContainers[0].securityContext.capabilities is an expression whose value only a pod shows",
+    );
+    assert_eq!(lines, [escalation, ".spec.hostPID must not be true (baseline: host namespaces)", unknown]);
+    assert!(said.contains("\n  not known: standard input:") && said.starts_with("  standard input:"), "{said}");
+    assert_eq!(pod_security(&context, &json!({}), &json!({}), "github").matches("Pod Security").count(), 0);
 }
 
 #[test]

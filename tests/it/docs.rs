@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use pillion_engine::MERGE_RULES;
 use pillion_engine::decision::Reason;
 use pillion_engine::rules::{self, Group};
+use pillion_engine::yaml::{self, Node};
 
 use crate::golden::Case;
+use crate::harness::tools::run;
 
 const REASONS: &str = "\
 # Reason codes
@@ -31,13 +34,16 @@ server's `--on-error`.
 | Where | What it shows |
 |---|---|
 | Annotation `pillion.dev/outcome` of the pod | The reason of each template: `fluent-bit=injected,envoy=guard_false`. What an earlier call injected stays `injected` |
-| The message of a refusal | What, where and what to do. `kubectl` shows it, or the events of the ReplicaSet, StatefulSet or Job that wanted the pod |
+| The message of a refusal | What, where and what to do, then the code with a link to its row below. `kubectl` shows it, or the events of the ReplicaSet, StatefulSet or Job that wanted the pod |
 | Warnings | The same for templates that were skipped (`skipped: …`), keys of Pillion's that mean nothing, and a Guaranteed pod that [became Burstable](workloads.md#quality-of-service). `kubectl` shows them to whoever creates the pod |
 | Events of the ReplicaSet, StatefulSet or Job | Every warning, as controllers do not pass them on; the code is the reason, as in `UnknownTemplate`. With `--watch` |
 | The server's log | One line a review: `outcome` and `reason` of the pod, `templates` with the reason of each, the message as `why` |
 | Metric `pillion_admission_requests_total` | Reviews by `operation`, `result` (the outcome) and `reason` |
 | The API server's audit log | The annotations `outcome` and `reason`, behind the webhook's name, of pods that were injected or refused |
-| `pillion inject` | Outcome, reason and message of each pod, on standard error |
+| `pillion inject` | Outcome, reason and message of each pod, on standard error, with the place in the file |
+| `pillion explain` | The step of the decision at which a pod ends, without a cluster; with `--reason CODE` what is in the table below |
+
+What to do by what you see is in [not-injected.md](not-injected.md).
 
 The pod's own reason is that of its first template that refuses it; else `injected`, if anything was; else that of the
 first template that went wrong, or else of the first.
@@ -54,7 +60,11 @@ fn the_page_of_reasons_is_that_of_the_engine() {
     for reason in Reason::ALL {
         let outcomes: Vec<_> = reason.outcomes().iter().map(|outcome| format!("`{outcome}`")).collect();
         let (sentence, fix) = (in_a_table(reason.sentence()), in_a_table(reason.fix()));
-        writeln!(page, "| `{reason}` | {} | {sentence} | {fix} |", outcomes.join(", ")).expect("a string takes it");
+        // The place to which its page leads.
+        assert!(reason.page().ends_with(&format!("/docs/reasons.md#{reason}")), "{}", reason.page());
+        let anchor = format!("<a name=\"{reason}\"></a>");
+        writeln!(page, "| {anchor}`{reason}` | {} | {sentence} | {fix} |", outcomes.join(", "))
+            .expect("a string takes it");
     }
     assert_is_written("docs/reasons.md", &page);
 }
@@ -104,6 +114,7 @@ fn the_page_of_rules_is_that_of_the_engine() {
             Group::Baseline,
             "Of the *baseline* level of Pod Security, where a template is warned of what it needs beyond",
         ),
+        (Group::Restricted, "Of the *restricted* level, beside that, which `pillion lint` tells"),
     ] {
         let of_group = || described.iter().filter(|rule| rule.group == group);
         write!(page, "\n## {title}\n\n").expect("a string takes it");
@@ -135,18 +146,114 @@ fn the_table_of_merging_is_that_of_the_engine() {
     assert_is_written("docs/merge.md", &format!("{before}{HEAD}{}\n{after}", rows.collect::<String>()));
 }
 
+#[test]
+fn the_page_of_pods_that_were_not_injected_shows_what_the_program_says() {
+    const FILE: &str = "docs/not-injected.md";
+    const BEGIN: &str = "```console\n$ pillion ";
+    let page = fs::read_to_string(root().join(FILE)).expect("the page is there");
+    let mut parts = page.split(BEGIN);
+    let mut written = parts.next().expect("a text has a beginning").to_owned();
+    for part in parts {
+        let (shown, rest) = part.split_once("```").expect("the block ends");
+        let command = shown.lines().next().expect("it has a command");
+        let ran = Command::new(env!("CARGO_BIN_EXE_pillion")).args(command.split(' ')).current_dir(root()).output();
+        let said = String::from_utf8(ran.expect("the program starts").stdout).expect("it writes text");
+        write!(written, "{BEGIN}{command}\n{said}```{rest}").expect("a string takes it");
+    }
+    assert!(written.matches(BEGIN).count() >= 3, "{written}");
+    assert_is_written(FILE, &written);
+}
+
 /// Keeps `<parameter>` from being taken for HTML, and a bar for the end of a cell.
 fn in_a_table(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Compares a page with what is committed, or writes it.
+const COMMANDS: &str = "\
+# Commands
+
+What `--help` says of each. Every command but `serve` works without a cluster. Results go to standard output and the report to
+standard error; the exit code is 0 when all is as asked, 1 when something differs, is refused or fails its test, 2 for wrong
+usage or input that cannot be read, and 3 for a cluster that cannot be used.
+";
+
+#[test]
+fn the_page_of_commands_is_what_help_says() {
+    let mut page = COMMANDS.to_owned();
+    write_help(&mut page, &[]);
+    assert_is_written("docs/commands.md", &page);
+}
+
+/// Writes what `--help` says of a command, and of those below it.
+fn write_help(page: &mut String, command: &[&str]) {
+    let ran = run(Path::new(env!("CARGO_BIN_EXE_pillion")), [command, &["--help"]].concat(), "");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let help = ran.stdout.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    if !command.is_empty() {
+        write!(page, "\n## pillion {}\n\n```text\n{}\n```\n", command.join(" "), help.trim_end())
+            .expect("a string takes it");
+    }
+    let commands = help.split_once("\nCommands:\n").map_or("", |(_, commands)| commands);
+    // What is indented more goes on with the line above.
+    let commands = commands.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    for name in commands.filter(|name| *name != "help") {
+        write_help(page, &[command, &[name]].concat());
+    }
+}
+
 pub(crate) fn assert_is_written(file: &str, page: &str) {
     let path = root().join(file);
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, page).expect("the file is writable");
     }
     assert!(fs::read_to_string(&path).unwrap_or_default() == page, "{file} is stale: run make docs");
+}
+
+/// The README and every page of docs/.
+pub(crate) fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(root().join("docs")).expect("there are pages").map(|entry| entry.expect("an entry").path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    [root().join("README.md")].into_iter().chain(pages).collect()
+}
+
+/// The blocks of a page in a language, each with the line on which it begins.
+pub(crate) fn blocks(page: &Path, language: &str) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(page).expect("the page is there");
+    let mut blocks = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if let Some(name) = line.strip_prefix("```").filter(|name| !name.is_empty()) {
+            let block = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+            let block = block.map(|line| format!("{line}\n")).collect();
+            if name == language {
+                blocks.push((number + 2, block));
+            }
+        }
+    }
+    blocks
+}
+
+#[test]
+fn every_yaml_example_is_yaml_and_every_template_among_them_passes_lint() {
+    let mut templates = 0;
+    for page in pages() {
+        for (line, block) in blocks(&page, "yaml") {
+            let place = format!("{}:{line}", page.display());
+            for document in yaml::read(&block) {
+                let document = document.unwrap_or_else(|wrong| panic!("{place}: {wrong}"));
+                let version = document.get("apiVersion").and_then(Node::as_str).unwrap_or_default();
+                if version.starts_with("pillion.dev/") {
+                    templates += 1;
+                    let program = Path::new(env!("CARGO_BIN_EXE_pillion"));
+                    let ran = run(program, ["lint", "-f", "-"], &block);
+                    assert_eq!(ran.code, 0, "{place}: {}", ran.stdout);
+                }
+            }
+        }
+    }
+    assert!(templates > 1, "README and docs/ show templates");
 }
 
 fn root() -> PathBuf {

@@ -124,6 +124,8 @@ fn a_review_that_is_too_large_is_refused_by_what_stands_before_its_object() {
     assert_eq!((&response["uid"], &response["allowed"]), (&json!("large"), &json!(false)));
     let message = response["status"]["message"].as_str().expect("a refusal says why");
     assert!(message.contains("more than 4194304 bytes"), "{message}");
+    let page = "(too_large: https://github.com/pillion-dev/pillion/blob/main/docs/reasons.md#too_large)";
+    assert!(message.ends_with(page), "{message}");
     assert_eq!(pillion.logged("uid", "large")["reason"], "too_large");
     // All of it was read, so that the connection can go on.
     assert_eq!(connection.post(review_of("next", &pod("web", "log-shipper")).to_string().as_bytes()).status, 200);

@@ -319,6 +319,54 @@ fn a_pod_that_cannot_get_what_it_asks_for_is_exit_code_1() {
 }
 
 #[test]
+fn a_refusal_says_where_to_put_it_right_and_where_more_is_written() {
+    let deployment = |name: &str, annotations: Value| {
+        let mut object = workload("apps/v1", "Deployment", "spec/template");
+        object["metadata"]["name"] = name.into();
+        object["spec"]["template"]["metadata"]["annotations"] = annotations;
+        serde_saphyr::to_string(&object).expect("it is plain data")
+    };
+    let misspelt = json!({"pillion.dev/templates": "log-shipper", "log-shipper.pillion.dev/logdir": "/srv"});
+    let input = [
+        deployment("one", json!({"pillion.dev/templates": "log-shiper"})),
+        deployment("two", misspelt),
+        deployment("three", json!({"pillion.dev/templates": "log-shiper"})),
+    ];
+    let input = input.join("---\n");
+    let line = |text: &str| 1 + input.lines().position(|line| line.contains(text)).expect("it is there");
+
+    let ran = inject(["-f", "-"], &input);
+
+    assert_eq!(ran.code, 1);
+    let report: Vec<_> = ran.stderr.lines().collect();
+    let page = |code: &str| {
+        format!(
+            "    {code}: pillion explain --reason {code}, or https://github.com/pillion-dev/pillion/blob/main/docs/reasons.md#{code}"
+        )
+    };
+    let list = line("pillion.dev/templates: log-shiper");
+    let annotations = line("log-shipper.pillion.dev/logdir") - 2;
+    assert!(
+        report[0].starts_with("standard input:1 default/deployment/one: denied: unknown_template: "),
+        "{report:#?}"
+    );
+    assert_eq!(report[1], format!("    standard input:{list}: write pillion.dev/templates: log-shipper"));
+    assert_eq!(report[2], page("unknown_template"));
+    assert!(report[4].contains("default/deployment/two: denied: unknown_parameter: "), "{report:#?}");
+    let place = "spec.template.metadata.annotations";
+    assert_eq!(
+        report[5..9],
+        [
+            format!("    standard input:{}: remove log-shipper.pillion.dev/logdir", annotations + 2),
+            format!("    standard input:{annotations}: add log-shipper.pillion.dev/logDir: \"/srv\" to {place}"),
+            "    or --set log-shipper.logDir=/srv".to_owned(),
+            page("unknown_parameter"),
+        ]
+    );
+    assert_eq!(ran.stderr.matches("unknown_template: pillion explain").count(), 1, "once for each reason: {report:#?}");
+}
+
+#[test]
 fn input_that_cannot_be_read_is_exit_code_2_and_the_rest_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("the folder is writable");
@@ -335,7 +383,7 @@ fn input_that_cannot_be_read_is_exit_code_2_and_the_rest_is_written() {
     let expected = [
         format!("{root}/2-broken.yaml:3:7: invalid YAML:"),
         format!("{root}/2-broken.yaml:6:1: invalid YAML: duplicate mapping key: b"),
-        format!("{root}/3-latin.yaml: not UTF-8 text"),
+        format!("{root}/3-latin.yaml: line 1 is not UTF-8 text; save the file as UTF-8"),
         format!("{root}/4-helm.yaml:"),
         "/nowhere/pod.yaml: No such file".to_owned(),
     ];

@@ -73,7 +73,7 @@ fn tests(of: &[&str]) -> String {
 #[test]
 fn the_page_about_it_does_what_it_says() {
     let folder = Folder::of_page();
-    let console = PAGE.split("```console\n$ pillion test ").nth(1).and_then(|block| block.split("```").next());
+    let console = PAGE.split("```console,ignore\n$ pillion test ").nth(1).and_then(|block| block.split("```").next());
     let (arguments, says) = console.and_then(|block| block.split_once('\n')).expect("a command and its output");
     let ran = folder.test(&arguments.split(' ').collect::<Vec<_>>());
     assert_eq!((ran.code, ran.stdout + &ran.stderr), (0, says.to_owned()));
@@ -254,7 +254,7 @@ fn a_test_file_that_is_wrong_is_told_with_its_line_and_the_nearest_name() {
         (format!("tests: [{{name: one, {pod}, annotations: {{a: 1}}, expect: {{injected: []}}}}]"), "annotations.a must be a string, not 1; quote it"),
         ("tests: []".into(), "label_test.yaml:1:1: there are no tests in it"),
         ("tests: [".into(), "label_test.yaml:1:8: invalid YAML"),
-        ("#".repeat(1024 * 1024 + 1), "label_test.yaml: larger than 1048576 bytes"),
+        ("#".repeat(1024 * 1024 + 1), "label_test.yaml: larger than 1 MiB"),
         // Wrong in what it leads to.
         ("tests: [{name: one, file: nowhere.yaml, expect: {injected: []}}]".into(), "label_test.yaml:1: test \"one\": file: there is no file ./nowhere.yaml"),
         ("tests: [{name: one, file: label.yaml, expect: {injected: []}}]".into(), "a test is about one pod or pod template, and here are 0"),

@@ -224,7 +224,7 @@ struct Rule {
 fn rules() -> impl Iterator<Item = Rule> {
     descriptions().into_iter().enumerate().filter_map(|(number, Description { group, of, must })| {
         let places = match (PLACES.iter().find(|(rule, _)| must.starts_with(rule)), group) {
-            (_, Group::Template | Group::Baseline) => return None,
+            (_, Group::Template | Group::Baseline | Group::Restricted) => return None,
             (Some((_, places)), _) => places.iter().map(|place| (*place).to_owned()).collect(),
             (None, Group::Parts) => of.split(", ").map(str::to_owned).collect(),
             (None, Group::Across) => panic!("no places are known for {must:?}"),

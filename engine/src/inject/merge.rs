@@ -18,7 +18,7 @@ use super::path::{Path, place_of};
 use super::render::Rendered;
 use super::room::{MAX_ADDED, Room};
 use super::status::{MAX_ANNOTATIONS, MAX_ENTRIES, Record, tokens};
-use crate::decision::{Effect, PlaceDecision, Reason};
+use crate::decision::{Change, Effect, PlaceDecision, Reason};
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Kind, Node, View};
 use crate::names::STATUS;
@@ -42,6 +42,8 @@ struct Merge<'m, 'a> {
     /// What an earlier call recorded of that.
     overridden: HashSet<&'a str>,
     conflicts: Few,
+    /// What of the pod they are about.
+    changes: Vec<Change>,
     /// Where an existing value wins over another one of the template.
     existing: Few,
     /// Whether the pod has all of the template's containers; or its volumes, if it brings no containers.
@@ -104,6 +106,7 @@ pub(super) fn merge<'a>(
         overrides: false,
         overridden: overridden.into_iter().flat_map(|record| &record.overridden).map(String::as_str).collect(),
         conflicts: Few::default(),
+        changes: Vec::new(),
         existing: Few::default(),
         is_there: false,
         warnings: Vec::new(),
@@ -123,7 +126,7 @@ pub(super) fn merge<'a>(
     if merge.room.is_exceeded {
         Err(Refusal::new(Reason::TooLarge, merge.too_large()))
     } else if !merge.conflicts.is_empty() {
-        Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")))
+        Err(Refusal::new(Reason::Conflict, merge.conflicts.join("; ")).mended_by(merge.changes))
     } else {
         let Merge { volumes, existing, is_there, warnings, copied, places, .. } = merge;
         Ok(Merged { volumes, existing, is_there, warnings, copied, places: places.unwrap_or_default() })
@@ -252,7 +255,7 @@ impl<'a> Merge<'_, 'a> {
     }
 
     /// The two sides of a conflict with what somebody brought, and what a pod's author can do beside `fix`.
-    fn conflict(&mut self, with: By, what: &str, difference: &str, fix: &str) {
+    fn conflict(&mut self, with: By, path: Option<&Path<'_>>, what: &str, difference: &str, fix: &str) {
         let template = self.name();
         let other = match self.context.name(with) {
             // The status names the template, but the pod's author wrote it.
@@ -260,13 +263,16 @@ impl<'a> Merge<'_, 'a> {
             Some(other) if other != template => format!("from template \"{}\"", shown(other)),
             _ => "from the pod itself".to_owned(),
         };
+        let is_of_pod = self.context.name(with).is_none();
         let way_out = if self.rendered.required {
             "; the namespace requires the template"
         } else {
             ", or drop the template from pillion.dev/templates"
         };
-        self.conflicts
-            .push(|| format!("{what} comes from template \"{template}\" and {other}{difference}; {fix}{way_out}"));
+        self.conflicts.push(|| {
+            self.changes.extend(path.filter(|_| is_of_pod).map(|path| Change::Place(path.place())));
+            format!("{what} comes from template \"{template}\" and {other}{difference}; {fix}{way_out}")
+        });
     }
 
     /// The pod has something here that no API server would take, and nothing can be added to it.
@@ -274,6 +280,7 @@ impl<'a> Merge<'_, 'a> {
         let template = self.name();
         self.conflicts.push(|| {
             let place = path.place();
+            self.changes.push(Change::Place(place.clone()));
             format!(
                 "{place} of the pod is not what Kubernetes has there, and template \"{template}\" adds to it; correct \
                  the pod"

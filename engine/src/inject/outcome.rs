@@ -1,6 +1,6 @@
 //! What a pod and each of its templates can come out as, and sentences put together.
 
-use crate::decision::{Decision, Outcome, Patch, Reason, Warning};
+use crate::decision::{Change, Decision, Outcome, Patch, Reason, Warning};
 use crate::names::OnError;
 use crate::text::join;
 
@@ -9,11 +9,18 @@ use crate::text::join;
 pub(super) struct Refusal {
     pub(super) reason: Reason,
     pub(super) message: String,
+    /// What would have to change.
+    pub(super) changes: Vec<Change>,
 }
 
 impl Refusal {
     pub(super) fn new(reason: Reason, message: String) -> Refusal {
-        Refusal { reason, message }
+        Refusal { reason, message, changes: Vec::new() }
+    }
+
+    /// The same with what would have to change.
+    pub(super) fn mended_by(self, changes: Vec<Change>) -> Refusal {
+        Refusal { changes, ..self }
     }
 }
 
@@ -40,7 +47,8 @@ impl TemplateOutcome {
 
 /// A decision that adds nothing.
 pub(super) fn untouched(outcome: Outcome, reason: Reason) -> Decision {
-    Decision { outcome, reason, message: None, templates: Vec::new(), warnings: Vec::new(), patch: Patch::empty() }
+    let (templates, edits, warnings) = (Vec::new(), Vec::new(), Vec::new());
+    Decision { outcome, reason, message: None, templates, edits, warnings, patch: Patch::empty() }
 }
 
 /// The pod is refused, and gets nothing of what was ready for it.

@@ -180,7 +180,7 @@ fn render_entry<'o, 'a: 'o>(
             let is_wanted =
                 |hole: &Hole| hole.is_open(set) && hole.reads_only_parameters() == is_shared && is_left(hole);
             fill(&entry.holes, is_wanted, &activation, activation.parameters).map_err(|errors| {
-                let Refusal { reason, message } = render_problem(template, errors);
+                let Refusal { reason, message, .. } = render_problem(template, errors);
                 Refusal::new(reason, format!("{message} (for container {})", shown(&container.name)))
             })
         };

@@ -6,7 +6,7 @@ use super::outcome::{Refusal, TemplateOutcome, advice, denied};
 use super::pod::Pod;
 use super::select;
 use super::status::{MAX_ANNOTATIONS, Record, Status};
-use crate::decision::{Decision, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
+use crate::decision::{Decision, Edit, Outcome, PlaceDecision, Reason, TemplateDecision, Warning};
 use crate::json::fragment::write_json;
 use crate::json::node::Json;
 use crate::json::{By, Fragment, Node};
@@ -30,6 +30,10 @@ pub(super) fn respond<'a>(
     let mut denials = Vec::new();
     for (name, (outcome, places)) in names.iter().zip(outcomes) {
         let is_done = outcome.is_done();
+        if let TemplateOutcome::Failed(refusal, _) = &outcome {
+            let edit = |change: &_| Edit { template: name.to_string(), change: Clone::clone(change) };
+            decision.edits.extend(refusal.changes.iter().map(edit));
+        }
         let (outcome, reason, message) = take_note(outcome, name, &mut decision.warnings, &mut denials);
         // What is no name cannot stand among names.
         let Ok(name) = name.parse::<TemplateName>() else {
@@ -102,7 +106,7 @@ fn take_note(
             denials.push(problem.clone());
             (Outcome::Denied, problem.reason, Some(problem.message))
         }
-        TemplateOutcome::Failed(Refusal { reason, message }, OnError::Skip) => {
+        TemplateOutcome::Failed(Refusal { reason, message, .. }, OnError::Skip) => {
             warnings.push(Warning { text: format!("skipped: {message}"), skipped: Some(reason) });
             (Outcome::Error, reason, Some(message))
         }

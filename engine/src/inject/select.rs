@@ -11,17 +11,15 @@ use super::pod::{self, Pod};
 use super::status::MAX_TEMPLATES;
 use crate::admission::{API_VERSION, Operation, Review};
 use crate::catalog::{Catalog, Details, Namespace};
-use crate::decision::{Decision, Outcome, Reason};
+use crate::decision::{Change, Decision, Outcome, Reason, Target};
 use crate::json::{Node, Text};
-use crate::names::{MIRROR, OUTCOME, OnError, STATUS, TemplateName, parameter_of};
+use crate::names::{
+    FAILURE_POLICY, INJECT, MIRROR, OUTCOME, OnError, REQUIRED, STATUS, TEMPLATES, TemplateName, parameter_of,
+};
 use crate::template::parameter::SettableBy;
 use crate::template::{Parameter, Parameters, Template};
 use crate::text::{did_you_mean, nearest, shown};
 
-const INJECT: &str = "pillion.dev/inject";
-const TEMPLATES: &str = "pillion.dev/templates";
-const REQUIRED: &str = "pillion.dev/required-templates";
-const FAILURE_POLICY: &str = "pillion.dev/failure-policy";
 const OWN_KEYS: [&str; 5] = [INJECT, TEMPLATES, REQUIRED, OUTCOME, STATUS];
 
 /// The most wrong keys that are named. One is enough to see what is wrong.
@@ -220,21 +218,25 @@ pub(super) fn find<'c>(
             Err(Refusal::new(Reason::InvalidTemplate, message))
         }
         None => {
-            let near = if hints.get() > 0 { catalog.nearest(name, &namespace.name) } else { None };
-            hints.set(hints.get().saturating_sub(1));
-            let asker = if is_required(namespace, name) {
-                format!("the namespace's {REQUIRED}")
+            let (target, whose, key) = if is_required(namespace, name) {
+                (Target::Namespace, "the namespace's ", REQUIRED)
             } else if pod.annotation(TEMPLATES).is_some_and(|list| names_of(&list).any(|it| it == name)) {
-                TEMPLATES.to_owned()
+                (Target::Pod, "", TEMPLATES)
             } else {
-                format!("the namespace's {TEMPLATES}")
+                (Target::Namespace, "the namespace's ", TEMPLATES)
             };
-            let hint = match near {
-                Some(_) => did_you_mean(near),
-                None => "; correct the annotation, or add the template".into(),
+            let words: Vec<_> = name.split([' ', '\t', '\n', ';', '|']).filter(|word| !word.is_empty()).collect();
+            let near = if hints.get() > 0 { catalog.nearest(name, &namespace.name) } else { None };
+            let (hint, instead) = match near {
+                _ if words.len() > 1 => ("; separate names by commas".into(), Some(words.join(","))),
+                None => ("; correct the annotation, or add the template".into(), None),
+                near => (did_you_mean(near), near.map(str::to_owned)),
             };
-            let message = format!("{asker} asks for \"{}\", and there is no such template{hint}", shown(name));
-            Err(Refusal::new(Reason::UnknownTemplate, message))
+            let instead = instead.filter(|_| hints.get() > 0);
+            hints.set(hints.get().saturating_sub(1));
+            let message = format!("{whose}{key} asks for \"{}\", and there is no such template{hint}", shown(name));
+            let change = instead.map(|instead| Change::Rename(target, key, instead));
+            Err(Refusal::new(Reason::UnknownTemplate, message).mended_by(change.into_iter().collect()))
         }
     }
 }
@@ -243,21 +245,19 @@ pub(super) fn find<'c>(
 pub(super) fn admits(template: &Template, namespace: &Namespace) -> Result<(), Refusal> {
     let Some(selector) = &template.namespace_selector else { return Ok(()) };
     let (name, namespace_name) = (&template.name, &namespace.name);
-    let (reason, message) = match namespace.known() {
-        Some(known) if selector.matches(&known.labels) => return Ok(()),
-        Some(_) => (
-            Reason::TemplateNotAllowed,
-            format!("template \"{name}\" is not for namespace {namespace_name}; ask its owner to admit it"),
-        ),
-        None => (
-            Reason::UnknownNamespace,
-            format!(
-                "template \"{name}\" chooses namespaces by labels, and this server does not know those of \
-                 {namespace_name}; use a template without namespaceSelector"
-            ),
-        ),
+    let Some(known) = namespace.known() else {
+        let message = format!(
+            "template \"{name}\" chooses namespaces by labels, and this server does not know those of {namespace_name}; \
+             use a template without namespaceSelector"
+        );
+        return Err(Refusal::new(Reason::UnknownNamespace, message));
     };
-    Err(Refusal::new(reason, message))
+    let Some(unmet) = selector.unmet(&known.labels) else { return Ok(()) };
+    let message = format!(
+        "template \"{name}\" is not for namespace {namespace_name}, which does not match {unmet}; ask its owner to admit it"
+    );
+    let label = unmet.label().map(|(key, value)| Change::NamespaceLabel(key.into(), value.into()));
+    Err(Refusal::new(Reason::TemplateNotAllowed, message).mended_by(label.into_iter().collect()))
 }
 
 /// An annotation that sets a parameter of a template.
@@ -270,6 +270,14 @@ struct Setting<'s> {
 impl Setting<'_> {
     fn parameter(&self) -> &str {
         parameter_of(&self.key).map_or("", |(_, parameter)| parameter)
+    }
+
+    fn target(&self) -> Target {
+        if self.is_of_pod { Target::Pod } else { Target::Namespace }
+    }
+
+    fn removed(&self) -> Change {
+        Change::Remove(self.target(), self.key.clone().into_owned())
     }
 }
 
@@ -291,65 +299,86 @@ pub(super) fn parameters<'t>(
     for setting in settings.iter().filter(is_unknown).take(MAX_WRONG_KEYS) {
         let name = setting.parameter();
         let known = template.parameters.iter().map(|parameter| parameter.name.as_str());
-        let hint = match nearest(name, known.clone()) {
+        let near = nearest(name, known.clone());
+        let hint = match near {
             None if known.len() > 0 => format!("; it has {}", known.take(24).collect::<Vec<_>>().join(", ")),
             near => did_you_mean(near),
         };
         let whose = if setting.is_of_pod { "annotation" } else { "the namespace's annotation" };
         let message = format!("there is no parameter {} ({whose} {}){hint}", shown(name), shown(&setting.key));
-        refusals.push(Refusal::new(Reason::UnknownParameter, message));
+        let mut changes = vec![setting.removed()];
+        let is_open = |meant: &&Parameter| !meant.sensitive && settings.iter().all(|it| it.parameter() != meant.name);
+        if let Some(meant) = template.parameters.iter().filter(is_open).find(|meant| Some(&*meant.name) == near) {
+            let key = format!("{}.pillion.dev/{}", template.name, meant.name);
+            changes.push(Change::Set(setting.target(), key, setting.text.clone().into_owned()));
+        }
+        refusals.push(Refusal::new(Reason::UnknownParameter, message).mended_by(changes));
     }
     let mut parameters = Parameters::with_capacity(template.parameters.len());
+    let mut missing = Vec::new();
     for parameter in &template.parameters {
         let is_of = |it: &&Setting<'_>| it.parameter() == parameter.name;
         let [by_pod, by_namespace] =
             [true, false].map(|of_pod| settings.iter().filter(|it| it.is_of_pod == of_pod).rfind(is_of));
-        match value(template, parameter, by_pod, by_namespace) {
-            Ok(value) => parameters.push(&parameter.name, value, by_pod.or(by_namespace).is_some()),
+        match value(parameter, by_pod, by_namespace) {
+            Ok(Some(value)) => parameters.push(&parameter.name, value, by_pod.or(by_namespace).is_some()),
+            Ok(None) => missing.push(parameter),
             Err(refusal) => refusals.push(refusal),
         }
     }
+    let (of_pod, of_namespace): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|it| it.settable_by == SettableBy::Pod);
+    refusals.extend(lacks(template, &of_pod, Target::Pod));
+    refusals.extend(lacks(template, &of_namespace, Target::Namespace));
     let Some(first) = refusals.first() else { return Ok(parameters) };
     let messages: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
-    Err(Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; "))))
+    let problem = Refusal::new(first.reason, format!("template \"{}\": {}", template.name, messages.join("; ")));
+    Err(problem.mended_by(refusals.into_iter().flat_map(|refusal| refusal.changes).collect()))
 }
 
+/// Says that nobody sets these parameters, which have no default.
+fn lacks(template: &Template, missing: &[&Parameter], target: Target) -> Option<Refusal> {
+    missing.first()?;
+    let names = missing.iter().map(|parameter| &*parameter.name).collect::<Vec<_>>().join(", ");
+    let key = |parameter: &&Parameter| format!("{}.pillion.dev/{}", template.name, parameter.name);
+    let keys = missing.iter().map(key).collect::<Vec<_>>().join(", ");
+    let (s, have) = if missing.len() == 1 { ("", "has") } else { ("s", "have") };
+    let whom = if target == Target::Pod { "pod (of a workload: on its pod template)" } else { "namespace" };
+    let message = format!("parameter{s} {names} {have} no default; set the annotation{s} {keys} on the {whom}");
+    let changes = missing.iter().map(|it| Change::SetLike(target, key(it), it.written_example())).collect();
+    Some(Refusal::new(Reason::MissingParameter, message).mended_by(changes))
+}
+
+/// The value of a parameter; nothing if somebody must give one, and nobody does.
 fn value<'t>(
-    template: &Template,
     parameter: &'t Parameter,
     by_pod: Option<&Setting<'_>>,
     by_namespace: Option<&Setting<'_>>,
-) -> Result<Cow<'t, Value>, Refusal> {
+) -> Result<Option<Cow<'t, Value>>, Refusal> {
     let Parameter { name, settable_by, .. } = parameter;
-    let refused = |reason, message| Err(Refusal::new(reason, format!("parameter {name} {message}")));
-    let (Setting { key, text, .. }, whose) = match (by_pod, by_namespace) {
+    let refused = |reason, message, change| {
+        Err(Refusal::new(reason, format!("parameter {name} {message}")).mended_by(vec![change]))
+    };
+    let (setting, whose) = match (by_pod, by_namespace) {
         (Some(setting), _) if *settable_by == SettableBy::Pod => (setting, "the annotation"),
-        (Some(Setting { key, .. }), _) => {
+        (Some(setting), _) => {
+            let key = &setting.key;
             let who = if *settable_by == SettableBy::Namespace { "on its namespace" } else { "in the template" };
             let message = format!("cannot be set on a pod, only {who}; remove the annotation {key}");
-            return refused(Reason::ParameterNotSettable, message);
+            return refused(Reason::ParameterNotSettable, message, setting.removed());
         }
-        (None, Some(Setting { key, .. })) if *settable_by == SettableBy::Nobody => {
-            let message = format!("cannot be set; remove the namespace's annotation {key}");
-            return refused(Reason::ParameterNotSettable, message);
+        (None, Some(setting)) if *settable_by == SettableBy::Nobody => {
+            let message = format!("cannot be set; remove the namespace's annotation {}", setting.key);
+            return refused(Reason::ParameterNotSettable, message, setting.removed());
         }
         (None, Some(setting)) => (setting, "the namespace's annotation"),
-        (None, None) => {
-            return parameter.fallback().map_or_else(
-                || {
-                    let whom = if *settable_by == SettableBy::Pod { "pod" } else { "namespace" };
-                    let template = &template.name;
-                    let message =
-                        format!("has no default; set the annotation {template}.pillion.dev/{name} on the {whom}");
-                    refused(Reason::MissingParameter, message)
-                },
-                Ok,
-            );
-        }
+        (None, None) => return Ok(parameter.fallback()),
     };
-    parameter.read(text).map(Cow::Owned).or_else(|rule| {
+    let Setting { key, text, .. } = setting;
+    parameter.read(text).map(|value| Some(Cow::Owned(value))).or_else(|rule| {
         let is = if parameter.sensitive { "breaks that rule".into() } else { format!("is \"{}\"", shown(text)) };
-        refused(Reason::InvalidParameter, format!("{rule} but {whose} {key} {is}"))
+        let change = Change::SetLike(setting.target(), key.clone().into_owned(), parameter.written_example());
+        refused(Reason::InvalidParameter, format!("{rule} but {whose} {key} {is}"), change)
     })
 }
 

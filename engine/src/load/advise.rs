@@ -1,16 +1,13 @@
 //! What should be better about a template, and does not keep it from being used.
 
-use std::collections::BTreeSet;
-
 use super::fill::Source;
+use super::levels::Judged;
 use crate::expression::{Expression, Key, Root};
 use crate::json::View;
 use crate::rules::Violation;
 use crate::rules::references::{late_references, lateness};
 use crate::rules::report::{Place, Report};
-use crate::rules::security::BASELINE_LEVEL;
-use crate::rules::walk::Walk;
-use crate::schema::Schema;
+use crate::rules::security::Level;
 use crate::template::Template;
 use crate::yaml::{Node, Position};
 
@@ -82,8 +79,8 @@ fn fails_without(key: &Key) -> String {
     }
 }
 
-/// Looks at a template that is filled in, of which it is known what is wrong.
-pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violation> {
+/// Looks at a template that is filled in, of which it is known what the levels of Pod Security do not allow.
+pub(super) fn advise(source: &Source, judged: &Judged) -> Vec<Violation> {
     let mut report = Report::default();
     let (pod, root) = (View::written(&source.pod), Place::root("spec.pod.spec"));
     for list in ["initContainers", "containers"] {
@@ -92,20 +89,11 @@ pub(super) fn advise(source: &Source, wrong: &BTreeSet<Violation>) -> Vec<Violat
             advise_container(&mut report, container, list, &root.member(list).index(at));
         }
     }
-    let mut above = Report::default();
-    let mut walk = Walk::new(&BASELINE_LEVEL, &mut above);
-    walk.partial_pod(pod, &Place::root("spec.pod"));
-    for (at, entry) in &source.app {
-        walk.fields(View::written(entry), Schema::get().container, &Place::root("spec.app").index(*at));
-    }
-    let newer = above.take_newer();
-    // The same walk tells of types once more.
-    let above = above.into_violations().into_iter().filter(|violation| !wrong.contains(violation));
-    let above = above.map(|violation| Violation {
-        message: format!("{}, as the baseline Pod Security level asks", violation.message),
-        ..violation
+    let above = judged.breaches.iter().filter(|breach| breach.level == Level::Baseline).map(|breach| Violation {
+        message: format!("{}, as the baseline Pod Security level asks", breach.violation.message),
+        ..breach.violation.clone()
     });
-    newer.into_iter().chain(report.into_violations()).chain(above).collect()
+    judged.newer.iter().cloned().chain(report.into_violations()).chain(above).collect()
 }
 
 fn advise_container(report: &mut Report, container: View<'_>, list: &str, place: &Place<'_>) {

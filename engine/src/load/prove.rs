@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::advise;
 use super::fill::{Source, sample_sets, single_sets};
+use super::{advise, levels};
 use crate::expression::Expression;
 use crate::json::fragment::Numbers;
 use crate::json::view::as_key;
@@ -55,7 +55,12 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
     let (always, sometimes): (BTreeSet<_>, BTreeSet<_>) =
         found.iter().flatten().partition(|violation| found.iter().all(|it| it.contains(*violation)));
     add(diagnostics, always.into_iter().cloned());
-    let advice = filled.first().map(|(filled, _)| advise::advise(filled, &found[0])).unwrap_or_default();
+    let mut judged: Vec<_> = filled.iter().map(|(filled, _)| levels::judge(filled, &template.os)).collect();
+    let advice = filled.first().map(|(filled, _)| advise::advise(filled, &judged[0])).unwrap_or_default();
+    // A condition that holds for none of these leaves the template as it was written.
+    if judged.is_empty() {
+        judged.push(levels::judge(&source, &template.os));
+    }
     let defaults = template.default_parameters();
     let of_defaults = filled.iter().position(|(_, set)| Some(set) == defaults.as_ref());
     let are_right = of_defaults.is_some_and(|at| found[at].is_empty());
@@ -71,6 +76,7 @@ pub(super) fn prove(diagnostics: &Diagnostics<'_>, parsed: Parsed) -> Template {
         ..violation
     });
     let warnings = advice.into_iter().chain(sometimes).chain(advise::advise_keys(&template, &spec));
+    template.pod_security = levels::of_all(diagnostics, judged);
     template.warnings = warnings.map(|it| diagnostics.diagnostic(it.position, it.place, it.message)).collect();
     template
 }

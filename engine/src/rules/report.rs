@@ -111,6 +111,8 @@ pub(crate) struct Report {
     violations: Vec<Violation>,
     /// Fields that may be of a newer Kubernetes.
     newer: Vec<Violation>,
+    /// What an expression makes, and could not be judged; nothing if nobody asks.
+    unknown: Option<Vec<Violation>>,
 }
 
 impl Report {
@@ -147,6 +149,24 @@ impl Report {
             article(kind)
         );
         self.newer.push(Violation { position, place: place.to_string(), message, rule: None });
+    }
+
+    /// A report that tells what could not be judged.
+    pub(crate) fn with_unknown() -> Report {
+        Report { unknown: Some(Vec::new()), ..Report::default() }
+    }
+
+    /// An expression makes a value that would be judged.
+    pub(super) fn note_unknown(&mut self, place: &Place<'_>, value: View<'_>) {
+        if let Some(unknown) = &mut self.unknown {
+            let message = "is an expression whose value only a pod shows".to_owned();
+            unknown.push(Violation { position: value.position(), place: place.to_string(), message, rule: None });
+        }
+    }
+
+    /// Takes what could not be judged.
+    pub(crate) fn take_unknown(&mut self) -> Vec<Violation> {
+        self.unknown.take().unwrap_or_default()
     }
 
     /// Takes the fields that may be of a newer Kubernetes.

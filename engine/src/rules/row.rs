@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::report::{Place, Report};
 use crate::json::{Kind, View};
-use crate::schema::{Object, Schema};
+use crate::schema::{Object, Schema, Type};
 use crate::text::{did_you_mean, nearest};
 
 /// A rule about fields, or about objects as a whole.
@@ -15,6 +15,8 @@ pub(crate) struct Row {
     /// The fields; empty for an object as a whole.
     pub(crate) fields: &'static [&'static str],
     pub(crate) must: Must,
+    /// What the API server calls a check of Pod Security; empty for any other rule.
+    pub(crate) check: &'static str,
 }
 
 impl Row {
@@ -27,7 +29,16 @@ impl Row {
 }
 
 pub(crate) const fn row(of: &'static [&'static str], fields: &'static [&'static str], must: Must) -> Row {
-    Row { of, fields, must }
+    check("", of, fields, must)
+}
+
+pub(crate) const fn check(
+    check: &'static str,
+    of: &'static [&'static str],
+    fields: &'static [&'static str],
+    must: Must,
+) -> Row {
+    Row { of, fields, must, check }
 }
 
 /// What must be. Of a list each item must, unless the rule is about the list.
@@ -99,6 +110,20 @@ impl Rules {
     pub(crate) fn of(&self, object: &Object) -> &RulesOf {
         &self.0[object.number]
     }
+
+    /// Whether a row is about an object of this type, or about something in it.
+    pub(crate) fn concern(&self, kind: &Type) -> bool {
+        match kind {
+            Type::Scalar(_) => false,
+            Type::List { item: kind, .. } | Type::Map(kind) => self.concern(kind),
+            Type::Object(object) => {
+                let RulesOf { whole, fields, .. } = self.of(object);
+                !whole.is_empty()
+                    || fields.iter().any(|rows| !rows.is_empty())
+                    || object.fields.names().any(|field| self.concern(object.field(field)))
+            }
+        }
+    }
 }
 
 impl RulesOf {
@@ -121,7 +146,7 @@ impl Must {
         match self {
             // Whatever an expression may give, it must not be there.
             Must::NotBeSet(message) if value.is_new() => report.add(place, value, *message),
-            _ if value.is_unknown() => {}
+            _ if value.is_unknown() => report.note_unknown(place, value),
             Must::Pass(function, _) => function(report, value, place),
             Must::DifferIn(fields) => differ(report, value, place, fields),
             // What an expression gives is judged once it is known.

@@ -27,7 +27,9 @@ impl<'r> Walk<'r> {
             return;
         }
         match (kind, value.kind()) {
-            (_, Kind::Unknown | Kind::Null) => {}
+            (_, Kind::Null) => {}
+            (kind, Kind::Unknown) if self.rules.concern(kind) => self.report.note_unknown(place, value),
+            (_, Kind::Unknown) => {}
             (Type::Object(object), Kind::Object) => self.object(value, object, place),
             (Type::Map(kind), Kind::Object) => {
                 for member in value.touched_members() {

@@ -329,6 +329,11 @@ impl Parameter {
         self.default.as_ref().or(self.example.as_ref()).or(self.rules.allowed.first())
     }
 
+    /// A value that its rules allow, for people to see how one looks.
+    pub(crate) fn written_example(&self) -> String {
+        self.shown().filter(|_| !self.sensitive).map_or_else(|| "VALUE".into(), display)
+    }
+
     /// Whether a trial with its sample proves something.
     pub(crate) fn has_sample(&self) -> bool {
         self.shown().is_some() || self.optional || self.kind == Kind::Boolean

@@ -3,11 +3,12 @@
 use super::diagnostics::{Diagnostics, Fields};
 use super::parameter;
 use super::part::{Compiler, WRITTEN_OUT};
-use super::{AppEntry, Glob, Parameter, Placement, PodPart, Selector, Template, token};
+use super::{AppEntry, Glob, Parameter, Placement, PodPart, PodSecurity, Selector, Template, token};
 use crate::expression::{Expression, Scope, pieces};
 use crate::image::ImageMirror;
 use crate::names::{OnError, TemplateName, digest, is_dns_label};
 use crate::rules::report::Place;
+use crate::rules::security::Level;
 use crate::schema::{Schema, Type};
 use crate::text::{did_you_mean, nearest, shown};
 use crate::yaml::{Key, Node, Value};
@@ -172,6 +173,8 @@ fn parse_spec(fields: &Fields<'_>, name: TemplateName, namespace: Option<String>
         app,
         default_digest: None,
         warnings: Vec::new(),
+        // It is judged once all of it was read.
+        pod_security: PodSecurity { level: Level::Restricted, breaches: Vec::new(), unknown: Vec::new() },
     };
     Parsed { template: template.with_presets(), spec: body, app: app_nodes }
 }

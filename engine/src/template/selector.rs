@@ -1,6 +1,7 @@
 //! Label selectors, as Kubernetes has them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::diagnostics::Fields;
 use crate::yaml::{Node, Value};
@@ -9,8 +10,9 @@ use crate::yaml::{Node, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Selector(Vec<Requirement>);
 
+/// What a label must be.
 #[derive(Debug)]
-struct Requirement {
+pub(crate) struct Requirement {
     key: String,
     operator: Operator,
     values: Vec<String>,
@@ -24,7 +26,26 @@ enum Operator {
     DoesNotExist,
 }
 
+/// As kubectl takes it: `team in (payments,shop)`.
+impl fmt::Display for Requirement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, values) = (&self.key, self.values.join(","));
+        match self.operator {
+            Operator::In if self.values.len() == 1 => write!(formatter, "{key}={values}"),
+            Operator::In => write!(formatter, "{key} in ({values})"),
+            Operator::NotIn => write!(formatter, "{key} notin ({values})"),
+            Operator::Exists => formatter.write_str(key),
+            Operator::DoesNotExist => write!(formatter, "!{key}"),
+        }
+    }
+}
+
 impl Requirement {
+    /// A label that meets it, where one is known.
+    pub(crate) fn label(&self) -> Option<(&str, &str)> {
+        Some((&*self.key, self.values.first().filter(|_| matches!(self.operator, Operator::In))?))
+    }
+
     fn parse(fields: &Fields<'_>) -> Option<Requirement> {
         const OPERATORS: &[(&str, Operator)] = &[
             ("In", Operator::In),
@@ -77,14 +98,15 @@ impl Selector {
         self.0.iter().any(|it| it.key == label && matches!(it.operator, Operator::In | Operator::Exists))
     }
 
-    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|requirement| {
+    /// The first requirement that labels do not meet.
+    pub(crate) fn unmet(&self, labels: &BTreeMap<String, String>) -> Option<&Requirement> {
+        self.0.iter().find(|requirement| {
             let value = labels.get(&requirement.key);
             match requirement.operator {
-                Operator::In => value.is_some_and(|value| requirement.values.contains(value)),
-                Operator::NotIn => value.is_none_or(|value| !requirement.values.contains(value)),
-                Operator::Exists => value.is_some(),
-                Operator::DoesNotExist => value.is_none(),
+                Operator::In => value.is_none_or(|value| !requirement.values.contains(value)),
+                Operator::NotIn => value.is_some_and(|value| requirement.values.contains(value)),
+                Operator::Exists => value.is_none(),
+                Operator::DoesNotExist => value.is_some(),
             }
         })
     }

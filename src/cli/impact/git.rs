@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use crate::files::{self, MAX_FILES, SourceFile, TEMPLATE_BYTES};
+use crate::files::{self, SourceFile, TEMPLATES};
 
 const INSTEAD: &str = "or name two folders, with --from and --to";
 
@@ -144,8 +144,8 @@ impl<'r> Place<'r> {
             if may_be_folder && text != Err(FOLDER.into()) {
                 continue;
             }
-            if files.len() >= MAX_FILES {
-                let why = format!("not read to its end: more than {MAX_FILES} files");
+            if files.len() >= TEMPLATES.files {
+                let why = format!("not read to its end: more than {} files", TEMPLATES.files);
                 files.push(SourceFile { path: self.root.to_owned(), text: Err(why) });
                 break;
             }
@@ -212,7 +212,7 @@ impl Blobs {
         };
         let mut content = self.answers.by_ref().take(size);
         let text = match kind {
-            "blob" => files::read_text(&mut content, TEMPLATE_BYTES).map_err(|error| error.to_string()),
+            "blob" => files::read_text(&mut content, TEMPLATES.bytes).map_err(|error| error.to_string()),
             "tree" => Err(FOLDER.into()),
             "symlink" => Err("a link to what is outside of the repository".into()),
             _ => Err("a link that leads nowhere".into()),

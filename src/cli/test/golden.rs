@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::files::{self, TEMPLATE_BYTES};
+use crate::files::{self, TEMPLATES};
 use crate::manifest;
 
 /// Where a golden file really is. A link must not lead out of the folder with the tests: what is there may be written over.
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Value>> {
         return Ok(None);
     }
     ensure!(path.is_file(), "{} is no file", path.display());
-    let file = files::read(&[path.to_owned()], TEMPLATE_BYTES).into_iter().next().context("nothing was read")?;
+    let file = files::read(&[path.to_owned()], TEMPLATES).into_iter().next().context("nothing was read")?;
     let text = file.text.map_err(anyhow::Error::msg).with_context(|| path.display().to_string())?;
     let node = manifest::parse(&text, 0).with_context(|| path.display().to_string())?;
     let value = node.map(|node| node.to_json()).unwrap_or_default();

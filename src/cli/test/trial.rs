@@ -7,7 +7,7 @@ use std::slice;
 use anyhow::{Context as _, bail, ensure};
 use pillion_engine::catalog::Catalog;
 use pillion_engine::decision::{Decision, Outcome, Reason};
-use pillion_engine::names::STATUS;
+use pillion_engine::names::{INJECT, STATUS};
 use pillion_engine::template::OnError;
 use pillion_engine::yaml::Node;
 use serde_json::{Map, Value, json};
@@ -16,10 +16,10 @@ use super::cases::{Case, Expect, NamespaceCase, Subject};
 use crate::catalog::Library;
 use crate::cli::evaluate::{Candidate, Evaluation, NotSent};
 use crate::cli::input;
-use crate::cli::namespaces::{INJECT, Namespaces};
+use crate::cli::namespaces::Namespaces;
 use crate::cli::output::report;
 use crate::cli::settings::Settings;
-use crate::files::{self, SourceFile, TEMPLATE_BYTES};
+use crate::files::{self, SourceFile, TEMPLATES};
 use crate::manifest::{Kept, PodTemplate, each_object};
 
 /// The catalogs that tests have asked for so far, by the files and folders that they are from.
@@ -45,7 +45,7 @@ fn load(roots: &[PathBuf], is_named: bool) -> anyhow::Result<Catalog> {
     for root in roots {
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let is_folder = root.metadata().with_context(|| format!("templates: {}", root.display()))?.is_dir();
-        let read = files::read(&[root.to_owned()], TEMPLATE_BYTES);
+        let read = files::read(&[root.to_owned()], TEMPLATES);
         let is_meant = |file: &SourceFile| {
             let is_template = file.text.as_ref().map_or(true, |text| text.contains("pillion.dev/v1"));
             !is_folder || is_template && (is_named || file.path.parent() == Some(root))
@@ -84,8 +84,7 @@ pub(super) struct Observed {
 pub(super) fn run(case: &Case, catalog: &Catalog) -> anyhow::Result<Observed> {
     let documents = documents(&case.subject)?;
     let (name, object) = namespace(case, &documents)?;
-    let mut namespaces = Namespaces::with_default(name.clone());
-    namespaces.insert(object);
+    let namespaces = Namespaces::of(&name, object);
     let mut observed = Observed::default();
     for (mut value, node) in documents {
         each_object(&mut value, &node, &mut |mut object| {
@@ -125,7 +124,7 @@ impl Observed {
             Err(NotSent::Malformed(why)) => bail!("{why}"),
             Err(NotSent::ByNamespace(why)) => {
                 self.pod = Some(template.pod(namespace));
-                self.why_not_sent = Some(why);
+                self.why_not_sent = Some(why.to_string());
             }
         }
         if let Some(mut pod) = self.pod.clone() {
@@ -215,7 +214,7 @@ fn documents(subject: &Subject) -> anyhow::Result<Vec<(Value, Node)>> {
         }
         Subject::File(path) => {
             ensure!(path.is_file(), "file: there is no file {}", path.display());
-            let files = files::read(slice::from_ref(path), TEMPLATE_BYTES);
+            let files = files::read(slice::from_ref(path), TEMPLATES);
             let documents = files.iter().flat_map(input::documents);
             let nodes = documents.filter_map(|document| document.map(|document| document.node).transpose());
             nodes.map(|node| node.map(|node| (node.to_json(), node)).map_err(anyhow::Error::msg)).collect()

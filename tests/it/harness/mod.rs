@@ -23,6 +23,7 @@ pub(crate) mod pods;
 pub(crate) mod process;
 pub(crate) mod proven;
 pub(crate) mod replica;
+pub(crate) mod site;
 pub(crate) mod templates;
 pub(crate) mod tls;
 pub(crate) mod tools;

@@ -88,7 +88,7 @@ impl<'a> Merge<'_, 'a> {
         let names = given.filter_map(Node::name);
         let mut repeated = names.clone().enumerate().filter(|(at, name)| names.clone().take(*at).any(|it| it == *name));
         let Some((_, name)) = repeated.next() else { return false };
-        self.conflict(self.by, &format!("{what} \"{}\"", shown(&name)), "", "rename one");
+        self.conflict(self.by, None, &format!("{what} \"{}\"", shown(&name)), "", "rename one");
         true
     }
 
@@ -189,7 +189,7 @@ impl<'a> Merge<'_, 'a> {
             Some(field) if in_same_list => (format!(", which differ in {field}"), "rename one"),
             _ => (String::new(), "rename one"),
         };
-        self.conflict(by, &format!("container \"{}\"", shown(&name)), &difference, fix);
+        self.conflict(by, Some(path), &format!("container \"{}\"", shown(&name)), &difference, fix);
         Presence::InConflict
     }
 
@@ -229,7 +229,7 @@ impl<'a> Merge<'_, 'a> {
             return self.note_there(existing.by, path);
         }
         let fix = if name == NO_TOKEN { "rename the pod's" } else { "rename one, or list it in the template's shares" };
-        self.conflict(existing.by, &format!("volume \"{}\"", shown(&name)), "", fix);
+        self.conflict(existing.by, Some(path), &format!("volume \"{}\"", shown(&name)), "", fix);
     }
 
     /// Where among the init containers a new one goes: behind what earlier templates put into the same place.

@@ -185,7 +185,7 @@ impl<'a> Merge<'_, 'a> {
             false => format!(", of the volumes {} and {}", name(given), name(existing)),
         };
         let what = format!("the mount at {} in container {}", shown(at), shown(container));
-        self.conflict(existing.by, &what, &difference, "mount one elsewhere");
+        self.conflict(existing.by, Some(path), &what, &difference, "mount one elsewhere");
         true
     }
 }
