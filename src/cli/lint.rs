@@ -11,7 +11,7 @@ use pillion_engine::yaml::Position;
 use serde_json::{Value, json};
 
 use super::input::FileArgs;
-use super::output::{is_colored, print, report};
+use super::output::{counted, is_colored, print, report};
 use super::progress::Progress;
 use crate::files::SourceFile;
 
@@ -87,7 +87,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
-    report(format_args!("{} templates, {errors} errors, {warnings} warnings", templates.len()));
+    let counts = [(templates.len(), "template"), (errors, "error"), (warnings, "warning")];
+    report(counts.map(|(number, thing)| counted(number, thing)).join(", "));
     Ok(ExitCode::from(u8::from(errors > 0)))
 }
 

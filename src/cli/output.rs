@@ -32,6 +32,12 @@ pub(super) fn print(text: impl Display) -> anyhow::Result<()> {
     }
 }
 
+/// A number of things: `1 template`, `2 templates`.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// Writes a line to standard error.
 pub(super) fn report(line: impl Display) {
     let _no_progress = progress::erase();

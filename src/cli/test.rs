@@ -1,11 +1,10 @@
-//! `pillion test`: pods and what should become of them, as people write it down for their own templates.
+//! `pillion test`: pods and the results that are expected, as people write them down for their own templates.
 
 mod cases;
 mod golden;
 mod trial;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::cases::{Case, Golden};
 use self::trial::Catalogs;
-use super::output::{Format, is_colored, print, report};
+use super::output::{Format, counted, is_colored, print, report};
 use crate::files::{self, SourceFile};
 
 /// Flags of `pillion test`.
@@ -60,12 +59,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Json => format!("{:#}\n", results.iter().map(TestResult::json).collect::<Value>()),
     })?;
     let failed = results.iter().filter(|result| !result.failures.is_empty()).count();
-    let mut summary = format!("{} tests, {failed} failed", results.len());
-    for (number, what) in [(errors, "errors"), (written.len(), "golden files written")] {
-        if number > 0 {
-            // Writing to a string cannot fail.
-            let _ = write!(summary, ", {number} {what}");
-        }
+    let mut summary = format!("{}, {failed} failed", counted(results.len(), "test"));
+    if errors > 0 {
+        summary += &format!(", {}", counted(errors, "error"));
+    }
+    if !written.is_empty() {
+        summary += &format!(", {} written", counted(written.len(), "golden file"));
     }
     report(summary);
     Ok(ExitCode::from(if errors > 0 { 2 } else { u8::from(failed > 0) }))

@@ -337,7 +337,7 @@ fn lint_shows_what_is_wrong_with_templates_and_where() {
     let shown = "error: spec.pod.spec.initContainers[0].imgae is not a field of a Container; did you mean image?\n  \
                  --> standard input:10:11\n   |\n10 |           imgae: side:1\n   |           ^^^^^^\n";
     assert!(wrong.stdout.contains(shown), "{}", wrong.stdout);
-    assert!(wrong.stderr.starts_with("1 templates, "), "{}", wrong.stderr);
+    assert!(wrong.stderr.starts_with("1 template, "), "{}", wrong.stderr);
 
     let json: Value = serde_json::from_str(&lint(&template("imgae"), &["-o", "json"]).stdout).expect("JSON");
     let first = &json["findings"][1];

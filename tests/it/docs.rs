@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs};
 
 use pillion_engine::MERGE_RULES;
@@ -146,30 +145,11 @@ fn the_table_of_merging_is_that_of_the_engine() {
     assert_is_written("docs/merge.md", &format!("{before}{HEAD}{}\n{after}", rows.collect::<String>()));
 }
 
-#[test]
-fn the_page_of_pods_that_were_not_injected_shows_what_the_program_says() {
-    const FILE: &str = "docs/not-injected.md";
-    const BEGIN: &str = "```console\n$ pillion ";
-    let page = fs::read_to_string(root().join(FILE)).expect("the page is there");
-    let mut parts = page.split(BEGIN);
-    let mut written = parts.next().expect("a text has a beginning").to_owned();
-    for part in parts {
-        let (shown, rest) = part.split_once("```").expect("the block ends");
-        let command = shown.lines().next().expect("it has a command");
-        let ran = Command::new(env!("CARGO_BIN_EXE_pillion")).args(command.split(' ')).current_dir(root()).output();
-        let said = String::from_utf8(ran.expect("the program starts").stdout).expect("it writes text");
-        write!(written, "{BEGIN}{command}\n{said}```{rest}").expect("a string takes it");
-    }
-    assert!(written.matches(BEGIN).count() >= 3, "{written}");
-    assert_is_written(FILE, &written);
-}
-
 /// Keeps `<parameter>` from being taken for HTML, and a bar for the end of a cell.
 fn in_a_table(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Compares a page with what is committed, or writes it.
 const COMMANDS: &str = "\
 # Commands
 
@@ -203,6 +183,7 @@ fn write_help(page: &mut String, command: &[&str]) {
     }
 }
 
+/// Compares a page with what is committed, or writes it.
 pub(crate) fn assert_is_written(file: &str, page: &str) {
     let path = root().join(file);
     if env::var_os("UPDATE_DOCS").is_some() {

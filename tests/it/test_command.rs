@@ -134,7 +134,7 @@ ok    templates/redis_test.yaml:11: nobody takes more than a gibibyte
 ";
     assert!(ran.stdout.starts_with(shown), "{}", ran.stdout);
     let ran = folder.test(&[".", "--update"]);
-    assert_eq!((ran.code, &*ran.stderr), (0, "3 tests, 0 failed, 1 golden files written\n"));
+    assert_eq!((ran.code, &*ran.stderr), (0, "3 tests, 0 failed, 1 golden file written\n"));
     assert!(folder.read("templates/golden/redis.yaml").contains("redis:9"));
     assert_eq!(folder.test(&["."]).code, 0);
 }
@@ -212,7 +212,7 @@ fn a_workload_of_a_file_is_tested_in_its_namespace_with_templates_from_elsewhere
         ("tests/web.yaml", workload),
     ]);
     let ran = folder.test(&["tests", "--update"]);
-    assert_eq!((ran.code, &*ran.stderr), (0, "2 tests, 0 failed, 1 golden files written\n"), "{}", ran.stdout);
+    assert_eq!((ran.code, &*ran.stderr), (0, "2 tests, 0 failed, 1 golden file written\n"), "{}", ran.stdout);
     let golden: Value = serde_saphyr::from_str(&folder.read("tests/web.golden.yaml")).expect("YAML");
     assert_eq!(golden["kind"], "Deployment");
     assert_eq!(golden["spec"]["template"]["metadata"]["labels"], json!({"added": "shop"}));
@@ -349,7 +349,7 @@ fn tests_beside_templates_are_no_templates() {
     let path = folder.0.path().to_str().expect("a name that is text");
     let pillion = |arguments: &[&str]| run(Path::new(env!("CARGO_BIN_EXE_pillion")), arguments, "");
     let ran = pillion(&["lint", "-f", path]);
-    assert!(ran.code == 0 && ran.stderr.starts_with("1 templates, 0 errors"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.code == 0 && ran.stderr.starts_with("1 template, 0 errors"), "{}{}", ran.stdout, ran.stderr);
     let ran = pillion(&["render", "label", "--templates", path]);
     assert!(ran.code == 0 && !ran.stderr.contains("refused"), "{}", ran.stderr);
 }

@@ -7,6 +7,7 @@ use super::difference::{Difference, Part, Step, key_fields};
 use super::findings::{Class, Finding, Group, OfTemplate, Outcomes, Tally};
 use super::secrets::HIDDEN;
 use super::sides::{Key, Status};
+use crate::cli::output::counted;
 
 /// The most findings about one thing, such as one field with many values.
 pub(super) const MOST_ALIKE: usize = 5;
@@ -66,11 +67,6 @@ pub(super) fn order(template: &OfTemplate) -> (bool, bool, bool, Option<Key>) {
     (!refuses, template.key.is_none(), template.status == Status::Unchanged, template.key.clone())
 }
 
-/// How many of something.
-pub(super) fn count(number: usize, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
-}
-
 /// The word for a class.
 pub(super) fn class(class: Class) -> &'static str {
     match class {
@@ -107,7 +103,7 @@ pub(super) fn more(hidden: &[&Group]) -> Option<String> {
     let workloads: usize = hidden.iter().map(|group| group.workloads.len()).sum();
     let Entry { kind, about, .. } = describe(&first.finding, None);
     let about = if about.is_empty() { String::new() } else { format!(": {about}") };
-    Some(format!("{kind}{about}: and {} more in {} (-o json has all)", hidden.len(), count(workloads, "workload")))
+    Some(format!("{kind}{about}: and {} more in {} (-o json has all)", hidden.len(), counted(workloads, "workload")))
 }
 
 /// A finding in words. `container` is that of the pod itself, if it is the same for all workloads.
@@ -240,7 +236,7 @@ fn changed_lines(before: &[String], after: &[String]) -> Vec<String> {
         changes.filter_map(|change| Some(format!("{} {}", sign(change.tag())?, excerpt(change.value(), 0)))).collect();
     if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
         lines.truncate(MOST_LINES);
-        lines.push(format!("… and {}", count(more, "more line")));
+        lines.push(format!("… and {}", counted(more, "more line")));
     }
     lines
 }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::Impact;
 use super::findings::{Class, Group, OfTemplate};
-use super::format::{self, Detail, MOST_ALIKE, TOGETHER, asking, classes, count, describe};
+use super::format::{self, Detail, MOST_ALIKE, TOGETHER, asking, classes, describe};
 use super::sides::Problem;
+use crate::cli::output::counted;
 
 /// The most workloads that are named, and of those that are newly refused.
 const MOST_NAMES: [usize; 2] = [3, 10];
@@ -39,7 +40,7 @@ pub(super) fn write(impact: &Impact) -> String {
 /// All workloads in one line.
 pub(super) fn summary(impact: &Impact) -> String {
     let colon = if impact.tally.total() == 0 { "" } else { ": " };
-    let mut text = format!("{}{colon}{}", count(impact.tally.total(), "workload"), classes(&impact.tally));
+    let mut text = format!("{}{colon}{}", counted(impact.tally.total(), "workload"), classes(&impact.tally));
     if impact.not_sent > 0 {
         // Writing to a string cannot fail.
         let _ = write!(text, "; and {} in namespaces that do not send their pods", impact.not_sent);
@@ -121,5 +122,5 @@ fn names(impact: &Impact, group: &Group, is_same: bool) -> String {
     let names: Vec<_> = group.workloads.iter().take(most).map(|at| impact.workloads[*at].name.as_str()).collect();
     let more = number - names.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}: {}{more}", count(number, "workload"), names.join(", "))
+    format!("{}: {}{more}", counted(number, "workload"), names.join(", "))
 }
