@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Serve(Box<serve::Args>),
     /// Inject into manifests: they come out on standard output, the report on standard error
     Inject(inject::Args),
-    /// Take out of manifests what was injected, as far as the status of their pods says it
+    /// Take out of manifests what was injected
     Uninject(uninject::Args),
     /// Show what inject would change; the exit code is 1 when anything does
     #[command(after_help = "\

@@ -63,8 +63,13 @@ pub(crate) fn diff(common: Common) -> anyhow::Result<ExitCode> {
 /// Injects into all that was named, and writes it.
 fn inject(common: Common, format: Format) -> anyhow::Result<Rewriting> {
     let Inputs { files, catalog, namespaces, settings, selector } = common.load()?;
-    let (advised, explained) = (BTreeSet::new(), BTreeSet::new());
-    let step = Step::Inject(Injection { catalog, settings, advised, explained, failed: false });
+    let step = Step::Inject(Injection {
+        catalog,
+        settings,
+        advised: BTreeSet::new(),
+        explained: BTreeSet::new(),
+        failed: false,
+    });
     let rewriting = rewrite(&files, step, namespaces, selector, format)?;
     if let Step::Inject(Injection { catalog, settings, .. }) = &rewriting.step {
         settings.report_unused(catalog, rewriting.namespaces.name(None));
@@ -80,7 +85,13 @@ pub(super) fn rewrite(
     selector: LabelSelector,
     format: Format,
 ) -> anyhow::Result<Rewriting> {
-    let progress = Progress::start("rewriting", "objects");
+    let progress = Progress::start(
+        match step {
+            Step::Inject(_) => "injecting",
+            Step::Uninject(_) => "uninjecting",
+        },
+        "objects",
+    );
     let mut rewriting =
         Rewriting { step, namespaces, selector, progress, format, is_changed: false, unreadable: false };
     let mut output = String::new();
@@ -286,7 +297,7 @@ impl Injection {
         let evaluated = candidate.evaluate(&self.catalog, group, kind);
         let Evaluation { decision, pod } = evaluated.with_context(|| format!("{subject}: the patch does not apply"))?;
         self.report_decision(subject, &decision);
-        self.report_fixes(&site.template(&template), namespaces, &decision);
+        self.report_fixes(&site.template(&template), &decision, namespaces);
         self.report_warnings(namespace, &decision);
         if !decision.allowed() {
             return Ok(Rewritten::Denied);
@@ -315,7 +326,7 @@ impl Injection {
     }
 
     /// Reports where what is wrong is to be put right, and where more is written about it: once for each reason.
-    fn report_fixes(&mut self, site: &Site<'_>, namespaces: &Namespaces, decision: &Decision) {
+    fn report_fixes(&mut self, site: &Site<'_>, decision: &Decision, namespaces: &Namespaces) {
         let edits = Edits::of(&decision.edits, &decision.templates);
         for edit in edits.fix(site, namespaces).edits {
             report(format_args!("    {edit}"));

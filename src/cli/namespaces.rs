@@ -89,16 +89,16 @@ impl Namespaces {
         Namespaces { default: String::new(), labels, known: BTreeMap::new() }
     }
 
+    /// None, but the name of that of objects which name none.
+    pub(super) fn with_default(name: String) -> Namespaces {
+        Namespaces { default: name, labels: None, known: BTreeMap::new() }
+    }
+
     /// One namespace, of which all is known.
     pub(super) fn of(name: &str, object: Value) -> Namespaces {
         let mut namespaces = Namespaces::with_default(name.to_owned());
         namespaces.insert(Path::new(""), &Node::from(object.clone()), object);
         namespaces
-    }
-
-    /// None, but the name of that of objects which name none.
-    pub(super) fn with_default(name: String) -> Namespaces {
-        Namespaces { default: name, labels: None, known: BTreeMap::new() }
     }
 
     /// Remembers a Namespace of the input.

@@ -15,11 +15,11 @@ use serde_json::{Map, Value, json};
 
 use super::engine::EngineArgs;
 use super::evaluate::{Candidate, Evaluation, NotSent};
+use super::fix::Edits;
 use super::input;
 use super::namespaces::{NamespaceArgs, Namespaces};
 use super::output::{print, report};
 use super::settings::{Setting, Settings};
-use super::templates;
 use crate::files::SourceFile;
 use crate::manifest::{self, Kept, Object, PodTemplate, each_object};
 
@@ -73,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         |text: &String| Setting::of(&template, text).map_err(anyhow::Error::msg).context(format!("--set {text}"));
     let settings = set.iter().map(read).collect::<Result<_, _>>()?;
     let settings = Settings::new(vec![template.clone()], settings);
-    let (roots, catalog) = (engine.templates.clone(), engine.load()?);
+    let catalog = engine.load()?;
     let files = if filename.is_empty() {
         report("into a pod with one container, app; --filename names one of yours");
         vec![SourceFile { path: PathBuf::new(), text: Ok(STAND_IN.into()) }]
@@ -84,17 +84,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     files.iter().for_each(|file| input::find_namespaces(file, &mut namespaces));
     // This is about one template.
     namespaces.forget_templates();
-    let mut rendering = Rendering {
-        template,
-        roots,
-        catalog,
-        namespaces,
-        settings,
-        output,
-        text: String::new(),
-        pods: 0,
-        failed: false,
-    };
+    let mut rendering =
+        Rendering { template, catalog, namespaces, settings, output, text: String::new(), pods: 0, failed: false };
     for file in &files {
         rendering.file(file)?;
     }
@@ -105,8 +96,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 struct Rendering {
     template: TemplateName,
-    /// What `--templates` names.
-    roots: Vec<PathBuf>,
     catalog: Catalog,
     namespaces: Namespaces,
     settings: Settings,
@@ -176,10 +165,8 @@ impl Rendering {
         warnings.iter().for_each(|warning| say(&format!("warning: {}", warning.text)));
         let Some(after) = pod.filter(|_| *outcome == Outcome::Injected) else {
             say(&format!("{outcome}: {reason}: {}", message.as_deref().unwrap_or(reason.sentence())));
-            let missing =
-                if *reason == Reason::MissingParameter { self.missing(&candidate.pod)? } else { String::new() };
-            if !missing.is_empty() {
-                say(&format!("add{missing}"));
+            if let Some(flags) = Edits::of(&decision.edits, &decision.templates).flags() {
+                say(&format!("use {flags}"));
             }
             self.failed = true;
             return Ok(());
@@ -208,18 +195,6 @@ impl Rendering {
         let mut names: Vec<_> = self.catalog.names().map(TemplateName::as_str).collect();
         names.sort_unstable();
         if names.is_empty() { "; there is none at all".to_owned() } else { format!("; there are {}", names.join(", ")) }
-    }
-
-    /// The flags that set what must be set and is not.
-    fn missing(&self, pod: &Value) -> anyhow::Result<String> {
-        let mut flags = String::new();
-        for (name, example) in templates::needed(self.roots.clone(), &self.template)? {
-            let key = format!("{}.pillion.dev/{name}", self.template);
-            if pod["metadata"]["annotations"].get(key).is_none() {
-                flags += &format!(" --set '{name}={}'", example.replace('\'', r"'\''"));
-            }
-        }
-        Ok(flags)
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap_complete::engine::ArgValueCandidates;
-use pillion_engine::template::TemplateName;
 use pillion_engine::yaml;
 use serde_json::Value;
 
@@ -83,13 +82,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             }
         }
     }
-}
-
-/// The parameters of a template that a pod must set, each with a value to try.
-pub(super) fn needed(templates: Vec<PathBuf>, name: &TemplateName) -> anyhow::Result<Vec<(String, String)>> {
-    let templates = From { templates }.read()?;
-    let template = templates.iter().find(|template| template.name == name.as_str());
-    Ok(template.map(Written::needed).unwrap_or_default())
 }
 
 fn list(templates: &[Written]) -> anyhow::Result<()> {

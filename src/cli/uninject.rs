@@ -17,8 +17,8 @@ use crate::manifest::PodTemplate;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  pillion uninject -f injected.yaml > web.yaml
-  kubectl get pod web -o yaml | pillion uninject -f - -o diff")]
+  pillion uninject -f injected.yaml | kubectl apply -f -
+  pillion uninject -f manifests/ -l app=web -o diff")]
 pub(crate) struct Args {
     #[command(flatten)]
     objects: ObjectArgs,

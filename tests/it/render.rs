@@ -172,7 +172,7 @@ fn a_parameter_that_must_be_set_is_named_with_the_flag_that_sets_it() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.ends_with("\nadd --set 'token=abc'\n"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("\nuse --set side.token=VALUE\n"), "{}", ran.stderr);
     let ran = render(&["--set", "token=S3cret"], "");
     assert!(ran.code == 1 && ran.stderr.contains("parameter token must match ^[a-z]+$"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("S3cret"), "{}", ran.stderr);
@@ -219,7 +219,13 @@ fn every_template_of_the_cookbook_is_rendered_as_its_message_says() {
             pillion(&["render", &recipe.name].into_iter().chain(sets).collect::<Vec<_>>(), "")
         };
         let mut ran = render(&[]);
-        if let Some((_, flags)) = ran.stderr.split_once("add --set ") {
+        if let Some((_, flags)) = ran.stderr.split_once("use --set ") {
+            // Of what is sensitive no example is shown.
+            let parameters = recipe.spec["parameters"].as_array().into_iter().flatten();
+            let flags = parameters.fold(flags.to_owned(), |flags, parameter| {
+                let [name, example] = ["name", "example"].map(|field| parameter[field].as_str().unwrap_or_default());
+                flags.replace(&format!(".{name}=VALUE"), &format!(".{name}={example}"))
+            });
             let flags: Vec<_> =
                 flags.trim_end().split(" --set ").map(|set| set.trim_matches('\'').to_owned()).collect();
             ran = render(&flags);
