@@ -9,6 +9,7 @@ mod lint;
 mod namespaces;
 mod output;
 mod review;
+mod schema;
 mod serve;
 mod settings;
 mod templates;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Check templates, as they are checked when they are loaded; the exit code is 1 when one is refused
     Lint(lint::Args),
+    /// Print the JSON Schema of templates, for editors: pillion schema > template.schema.json
+    Schema,
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
     /// List and show templates
@@ -75,6 +78,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Diff(args) => inject::diff(args),
         Command::Explain(args) => explain::run(args),
         Command::Lint(args) => lint::run(&args),
+        Command::Schema => schema::run().map(|()| ExitCode::SUCCESS),
         Command::Review(args) => review::run(args),
         Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),

@@ -30,6 +30,7 @@ mod random_pods;
 mod reload;
 mod rules;
 mod schema;
+mod schema_command;
 #[cfg(feature = "otlp")]
 mod tracing;
 mod validation;
