@@ -23,13 +23,14 @@ RUN case "$TARGETARCH" in \
 
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
+COPY charts/pillion/files/crds.yaml charts/pillion/files/crds.yaml
 COPY engine engine
 COPY manifests/templates manifests/templates
 COPY src src
 ARG REVISION=unknown
 # Cargo goes by the time of a file, and what is kept from the last build may be newer than the source.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target,sharing=locked \
-    find engine src manifests -type f -exec touch {} + \
+    find charts engine src manifests -type f -exec touch {} + \
     && PILLION_REVISION="$REVISION" cargo auditable build --locked --release --features otlp --bin pillion \
     && cp built /pillion
 

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod render;
 mod review;
+mod schema;
 mod selector;
 mod serve;
 mod settings;
@@ -73,6 +74,11 @@ Examples:
     Lint(lint::Args),
     /// Show what a template adds to a pod, as the template says it but without holes
     Render(render::Args),
+    /// Print the JSON Schema of templates, for editors
+    #[command(after_help = "\
+Examples:
+  pillion schema > template.schema.json")]
+    Schema,
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
     /// List and show templates
@@ -146,6 +152,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Impact(args) => impact::run(*args),
         Command::Lint(args) => lint::run(&args),
         Command::Render(args) => render::run(args),
+        Command::Schema => schema::run().map(|()| ExitCode::SUCCESS),
         Command::Review(args) => review::run(args),
         Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&args),

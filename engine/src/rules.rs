@@ -9,6 +9,7 @@ pub(crate) mod across;
 mod amounts;
 mod annotations;
 mod host;
+pub mod outline;
 pub(crate) mod parts;
 pub(crate) mod ports;
 pub(crate) mod qos;

@@ -124,8 +124,11 @@ pub(crate) struct Schema {
     pub(crate) objects: Vec<&'static Object>,
 }
 
+/// The types, as they are committed.
+pub const PUBLISHED: &str = include_str!("schema.json");
+
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    let published = serde_json::from_str(include_str!("schema.json")).expect("the committed schema is valid JSON");
+    let published = serde_json::from_str(PUBLISHED).expect("the committed schema is valid JSON");
     let mut linker = Linker { published, objects: Vec::new() };
     let pod = linker.object("Pod");
     let spec = pod.field("spec").object();

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics, Fields};
 pub(crate) use self::parameter::{Parameter, Parameters, WithoutPod};
+pub use self::parse::fields;
 use self::part::Hole;
 pub(crate) use self::selector::Selector;
 use crate::expression::Expression;

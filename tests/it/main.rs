@@ -35,6 +35,7 @@ mod reload;
 mod render;
 mod rules;
 mod schema;
+mod schema_command;
 mod test_command;
 #[cfg(feature = "otlp")]
 mod tracing;

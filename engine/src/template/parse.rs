@@ -1,9 +1,9 @@
 //! From a document to a template: each part to its own reader.
 
 use super::diagnostics::{Diagnostics, Fields};
-use super::parameter;
 use super::part::{Compiler, WRITTEN_OUT};
 use super::{AppEntry, Glob, Parameter, Placement, PodPart, PodSecurity, Selector, Template, token};
+use super::{parameter, selector};
 use crate::expression::{Expression, Scope, pieces};
 use crate::image::ImageMirror;
 use crate::names::{OnError, TemplateName, digest, is_dns_label};
@@ -22,6 +22,8 @@ const MAX_NAMES: usize = 256;
 const MAX_VALUES: usize = 10_000;
 
 const TEMPLATE: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
+const PARTIAL_POD: [&str; 2] = ["metadata", "spec"];
+const PLACEMENT: &[&str] = &["position", "before", "after"];
 #[rustfmt::skip]
 const METADATA: &[&str] = &[
     "name", "namespace", "labels", "annotations", "creationTimestamp", "finalizers", "generation", "managedFields",
@@ -39,6 +41,21 @@ const APP_FIELDS: &[&str] = &[
     "env", "envFrom", "volumeMounts", "volumeDevices", "ports", "startupProbe", "livenessProbe", "readinessProbe",
     "lifecycle", "resources",
 ];
+
+/// The fields of each object of the format, by its place in a template: for those who describe it.
+pub fn fields() -> [(&'static str, Vec<&'static str>); 9] {
+    [
+        ("", TEMPLATE.to_vec()),
+        ("metadata", METADATA.to_vec()),
+        ("spec", SPEC.to_vec()),
+        ("spec.parameters[]", parameter::FIELDS.to_vec()),
+        ("spec.namespaceSelector", selector::FIELDS.to_vec()),
+        ("spec.namespaceSelector.matchExpressions[]", selector::REQUIREMENT.to_vec()),
+        ("spec.placement", PLACEMENT.to_vec()),
+        ("spec.pod", PARTIAL_POD.to_vec()),
+        ("spec.app[]", [APP_ENTRY, APP_FIELDS].concat()),
+    ]
+}
 
 /// A template and what it was read from.
 pub(crate) struct Parsed {
@@ -202,8 +219,7 @@ fn parse_image_mirrors(fields: &Fields<'_>) -> Vec<ImageMirror> {
 }
 
 fn parse_placement(spec: &Fields<'_>) -> Option<Placement> {
-    const FIELDS: &[&str] = &["position", "before", "after"];
-    let fields = spec.object("placement", "a placement", FIELDS)?;
+    let fields = spec.object("placement", "a placement", PLACEMENT)?;
     let position = [("BeforeInit", Placement::BeforeInit), ("AfterInit", Placement::AfterInit)];
     let position = fields.choice("position", &position);
     let container = |field: &str| {
@@ -214,7 +230,7 @@ fn parse_placement(spec: &Fields<'_>) -> Option<Placement> {
         Some(name.to_owned())
     };
     let (before, after) = (container("before").map(Placement::Before), container("after").map(Placement::After));
-    if FIELDS.iter().filter(|field| fields.get(field).is_some()).count() != 1 {
+    if PLACEMENT.iter().filter(|field| fields.get(field).is_some()).count() != 1 {
         fields.wrong("must hold one of position, before and after");
     }
     position.or(before).or(after)
@@ -253,7 +269,7 @@ fn judge_safe_to_evict(spec: &Fields<'_>) {
 /// What the pod as a whole receives.
 fn parse_pod(spec: &Fields<'_>, pod: Option<&Node>, scope: &Scope<'_>) -> PodPart {
     let (diagnostics, schema) = (spec.diagnostics, Schema::get());
-    let mut known = vec!["metadata", "spec"];
+    let mut known = PARTIAL_POD.to_vec();
     for (Key { name, position }, _) in pod.map(Node::members).unwrap_or_default() {
         if schema.spec.fields.get(name).is_some() {
             let message = format!("belongs one level down: spec.pod.spec.{name}");

@@ -6,6 +6,11 @@ use std::fmt;
 use super::diagnostics::Fields;
 use crate::yaml::{Node, Value};
 
+/// The fields of a selector.
+pub(super) const FIELDS: &[&str] = &["matchLabels", "matchExpressions"];
+/// The fields of an item of `matchExpressions`.
+pub(super) const REQUIREMENT: &[&str] = &["key", "operator", "values"];
+
 /// Which labels an object must have. An empty selector matches everything.
 #[derive(Debug, Default)]
 pub(crate) struct Selector(Vec<Requirement>);
@@ -70,8 +75,7 @@ impl Requirement {
 impl Selector {
     /// Reads the `namespaceSelector` of a template's spec.
     pub(super) fn parse(spec: &Fields<'_>) -> Option<Selector> {
-        let known = ["matchLabels", "matchExpressions"];
-        let fields = spec.object("namespaceSelector", "a label selector", &known)?;
+        let fields = spec.object("namespaceSelector", "a label selector", FIELDS)?;
         let mut requirements = Vec::new();
         let labels = fields.get("matchLabels");
         if labels.is_some_and(|node| !matches!(node.value, Value::Object(_))) {
@@ -87,8 +91,7 @@ impl Selector {
                 None => fields.wrong_field("matchLabels", "must hold strings; quote them"),
             }
         }
-        let known = ["key", "operator", "values"];
-        let expressions = fields.objects("matchExpressions", "a label selector's expression", &known);
+        let expressions = fields.objects("matchExpressions", "a label selector's expression", REQUIREMENT);
         requirements.extend(expressions.filter_map(|fields| Requirement::parse(&fields)));
         Some(Selector(requirements))
     }
