@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Schema,
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
-    /// List and show templates
+    /// List, show and begin templates
     #[command(subcommand)]
     Templates(templates::Command),
     /// Print the completion script of a shell
@@ -80,7 +80,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Lint(args) => lint::run(&args),
         Command::Schema => schema::run().map(|()| ExitCode::SUCCESS),
         Command::Review(args) => review::run(args),
-        Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Templates(command) => templates::run(command),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
         Command::Man => man().map(|()| ExitCode::SUCCESS),
         Command::Version(args) => version::run(&args).map(|()| ExitCode::SUCCESS),

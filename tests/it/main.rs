@@ -31,6 +31,7 @@ mod reload;
 mod rules;
 mod schema;
 mod schema_command;
+mod templates_new;
 #[cfg(feature = "otlp")]
 mod tracing;
 mod validation;
