@@ -66,6 +66,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let (all, code) = containers(&filename)?;
+    // What cannot be read has been told.
+    if all.is_empty() && code != ExitCode::SUCCESS {
+        return Ok(code);
+    }
     ensure!(!all.is_empty(), "there is no pod in what --filename names");
     let Some(container) = container else { bail!("name one with --container: {}", named(&all)) };
     let found: Vec<_> = all.iter().filter(|found| found.name() == container).collect();

@@ -52,12 +52,10 @@ fn about(field: &str, name: &str, found: &Found, value: &Value) -> Vec<String> {
             say("pod.spec.volumes, as of a volumeClaimTemplate, it must have.");
         }
         "pod" => {
-            match found.list {
-                "containers" => {
-                    say("It was a regular container: as a native sidecar it starts before the app and ends after it.")
-                }
-                _ if found.is_sidecar() => {}
-                _ => say("It ends before the app starts; restartPolicy: Always would make it a native sidecar."),
+            if found.list == "containers" {
+                say("It was a regular container: as a native sidecar it starts before the app and ends after it.");
+            } else if !found.is_sidecar() {
+                say("It ends before the app starts; restartPolicy: Always would make it a native sidecar.");
             }
             let container = &value["spec"]["initContainers"][0];
             let is_literal = |variable: &Value| variable["value"].is_string();
