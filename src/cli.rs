@@ -81,7 +81,7 @@ Examples:
     Schema,
     /// Answer an AdmissionReview from a file as the webhook would
     Review(review::Args),
-    /// List and show templates
+    /// List, show and begin templates
     #[command(subcommand)]
     Templates(templates::Command),
     /// Run tests of templates: what becomes of pods, beside what is expected
@@ -154,7 +154,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Render(args) => render::run(args),
         Command::Schema => schema::run().map(|()| ExitCode::SUCCESS),
         Command::Review(args) => review::run(args),
-        Command::Templates(command) => templates::run(command).map(|()| ExitCode::SUCCESS),
+        Command::Templates(command) => templates::run(command),
         Command::Test(args) => test::run(&args),
         Command::Completion { shell } => completion(shell).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(usage(), &args).map(|()| ExitCode::SUCCESS),

@@ -174,9 +174,9 @@ pub(crate) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to
 /// Where the API server mounts a container's token. Source: kubernetes plugin/pkg/admission/serviceaccount.
 pub(crate) const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How the volumes are called of which it does so.
-pub(crate) const TOKEN_VOLUME: &str = "kube-api-access-";
+pub const TOKEN_VOLUME: &str = "kube-api-access-";
 /// The volume that stands there instead of a token, one for a pod.
-pub(crate) const NO_TOKEN: &str = "pillion-no-token";
+pub const NO_TOKEN: &str = "pillion-no-token";
 
 /// Why a template must not set a key of `labels` or `annotations`.
 pub(crate) fn reserved_key(map: &str, key: &str) -> Option<&'static str> {

@@ -23,7 +23,7 @@ use crate::expression::Expression;
 use crate::image::ImageMirror;
 use crate::json::Fragment;
 use crate::names::digest;
-pub use crate::names::{OnError, TemplateName};
+pub use crate::names::{NO_TOKEN, OnError, TOKEN_VOLUME, TemplateName};
 use crate::rules::security::Level;
 use crate::text::stand_around;
 

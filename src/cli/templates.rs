@@ -1,11 +1,15 @@
-//! `pillion templates`: which templates there are, and what they take.
+//! `pillion templates`: which templates there are, what they take, and how a new one begins.
+
+mod new;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap_complete::engine::ArgValueCandidates;
-use pillion_engine::yaml;
+use pillion_engine::load;
+use pillion_engine::yaml::{self, Node};
 use serde_json::Value;
 
 use super::complete::template_names;
@@ -39,6 +43,8 @@ Examples:
         #[command(flatten)]
         from: From,
     },
+    /// Write the beginning of a template: of a container in a workload, or an empty one
+    New(new::Args),
 }
 
 /// Where templates come from.
@@ -66,9 +72,10 @@ struct Written {
 }
 
 /// Runs a subcommand.
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List(from) => list(&from.read()?),
+        Command::New(args) => return new::run(args),
+        Command::List(from) => list(&from.read()?)?,
         Command::Show { name, output, from } => {
             let templates = from.read()?;
             let found = templates.iter().find(|template| template.name == name);
@@ -77,11 +84,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
                 format!("there is no template {name}; there are {}", names.join(", "))
             })?;
             match output {
-                Format::Text => print(template.describe()),
-                Format::Yaml => print(&template.text),
+                Format::Text => print(template.describe())?,
+                Format::Yaml => print(&template.text)?,
             }
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(templates: &[Written]) -> anyhow::Result<()> {
@@ -122,45 +130,61 @@ impl Written {
         self.value["spec"]["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The parameters that a pod must set, each with a value to try.
-    fn needed(&self) -> Vec<(String, String)> {
-        let parameters = self.value["spec"]["parameters"].as_array().into_iter().flatten();
-        let is_of_pod = |parameter: &&Value| is_needed(parameter) && parameter["settableBy"] != "Namespace";
-        let needed = parameters.filter(is_of_pod).map(|parameter| {
-            let example = shown(&parameter["example"]).unwrap_or_else(|| "…".to_owned());
-            (shown(&parameter["name"]).unwrap_or_default(), example)
-        });
-        needed.collect()
-    }
-
     fn describe(&self) -> String {
         let spec = &self.value["spec"];
-        let mut text = format!("{}\n\n{}\n", self.name, spec["description"].as_str().unwrap_or_default().trim());
+        let mut text = format!("{}\n", self.name);
+        if let Some(description) = spec["description"].as_str() {
+            text += &format!("\n{}\n", description.trim());
+        }
         let parameters: Vec<_> = spec["parameters"].as_array().into_iter().flatten().collect();
         if !parameters.is_empty() {
             text += "\nParameters:\n";
             parameters.iter().for_each(|parameter| text += &describe_parameter(parameter));
         }
-        let needed = self.needed();
-        let flags: String =
-            needed.iter().map(|(name, value)| format!(" --set '{}.{name}={value}'", self.name)).collect();
-        let annotations: String = needed
-            .iter()
-            .map(|(name, value)| format!("  {}.pillion.dev/{name}: {}\n", self.name, quoted(value)))
-            .collect();
+        // What a namespace alone may set is no pod's to say.
+        let needed = parameters.iter().filter(|parameter| is_needed(parameter));
+        let (of_namespace, of_pod): (Vec<&Value>, Vec<&Value>) =
+            needed.partition(|parameter| parameter["settableBy"] == "Namespace");
+        let flags: String = of_pod.iter().map(|parameter| format!(" --set {}", self.argument(parameter))).collect();
+        let annotations = |needed: &[&Value]| -> String {
+            let line = |parameter: &&Value| {
+                let value = Value::from(example(parameter));
+                format!("  {}.pillion.dev/{}: {value}\n", self.name, parameter["name"].as_str().unwrap_or_default())
+            };
+            needed.iter().map(line).collect()
+        };
+        text += &match load::parse(&Node::from(self.value.clone()), "") {
+            Ok(template) => format!("\nPod Security: {}\n", template.pod_security.level),
+            Err(_) => "\nIt is broken: pillion lint says where.\n".to_owned(),
+        };
         // Writing to a string cannot fail.
         let _ = write!(
             text,
             "\nTry it:\n  pillion inject -f FILE --template {0}{flags}\n\nAsk for it, in the annotations of a pod \
-             template:\n  pillion.dev/templates: {0}\n{annotations}",
-            self.name
+             template:\n  pillion.dev/templates: {0}\n{1}",
+            self.name,
+            annotations(&of_pod)
         );
+        if !of_namespace.is_empty() {
+            let _ = write!(text, "and in those of its namespace:\n{}", annotations(&of_namespace));
+        }
         text
+    }
+
+    /// A parameter with its example as a shell takes it for one word, whatever the example is.
+    fn argument(&self, parameter: &Value) -> String {
+        let value = example(parameter).replace('\'', r"'\''");
+        format!("'{}.{}={value}'", self.name, parameter["name"].as_str().unwrap_or_default())
     }
 }
 
+/// A value that the template shows for a parameter that must be set.
+fn example(parameter: &Value) -> String {
+    shown(&parameter["example"]).or_else(|| shown(&parameter["enum"][0])).unwrap_or_else(|| "…".to_owned())
+}
+
 fn is_needed(parameter: &Value) -> bool {
-    parameter.get("default").is_none() && parameter["optional"] != true
+    parameter["default"].is_null() && parameter["optional"] != true
 }
 
 /// A parameter, what it takes, and what it is for.
@@ -168,25 +192,37 @@ fn describe_parameter(parameter: &Value) -> String {
     let mut rules = vec![shown(&parameter["type"]).unwrap_or_default()];
     rules.push(match shown(&parameter["default"]) {
         _ if is_needed(parameter) => "must be set".to_owned(),
-        Some(default) => format!("default {default:?}"),
+        Some(_) => format!("default {}", parameter["default"]),
         None => "optional".to_owned(),
     });
-    for (field, word) in [
-        ("minimum", "at least"),
-        ("maximum", "at most"),
-        ("maxLength", "at most, in characters,"),
-        ("pattern", "must match"),
-        ("settableBy", "settable by"),
+    for (field, before, after) in [
+        ("minimum", "at least ", ""),
+        ("maximum", "at most ", ""),
+        ("maxLength", "at most ", " characters"),
+        ("pattern", "must match ", ""),
     ] {
-        rules.extend(shown(&parameter[field]).map(|value| format!("{word} {value}")));
+        rules.extend(shown(&parameter[field]).map(|value| format!("{before}{value}{after}")));
+    }
+    rules.extend(match parameter["settableBy"].as_str() {
+        Some("Namespace") => Some("set by the namespace alone".to_owned()),
+        Some("Nobody") => Some("set by nobody".to_owned()),
+        _ => None,
+    });
+    if parameter["sensitive"] == true {
+        rules.push("never shown in messages".to_owned());
     }
     if let Some(values) = parameter["enum"].as_array() {
         rules.push(format!("one of {}", values.iter().filter_map(shown).collect::<Vec<_>>().join(", ")));
     }
+    // One that must be set has its example in the command below.
+    if !is_needed(parameter) && parameter["default"].is_null() {
+        rules.extend(shown(&parameter["example"]).map(|value| format!("for example {value}")));
+    }
     let name = shown(&parameter["name"]).unwrap_or_default();
     let description = shown(&parameter["description"]).unwrap_or_default();
     let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
-    format!("  {name} ({})\n      {description}\n", rules.join("; "))
+    let line = if description.is_empty() { String::new() } else { format!("      {description}\n") };
+    format!("  {name} ({})\n{line}", rules.join("; "))
 }
 
 /// A value as it is written in an annotation; `None` for null.
@@ -196,9 +232,4 @@ fn shown(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         value => Some(value.to_string()),
     }
-}
-
-/// As YAML takes it for a text, whatever it looks like.
-fn quoted(value: &str) -> String {
-    Value::from(value).to_string()
 }

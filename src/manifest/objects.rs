@@ -230,6 +230,11 @@ impl PodTemplate<'_> {
         pod.into()
     }
 
+    /// The volumes that its controller adds.
+    pub(crate) fn claims(&self) -> &[String] {
+        &self.claims
+    }
+
     fn is_claimed(&self, volume: &Value) -> bool {
         self.claims.iter().any(|claim| volume["name"] == claim.as_str())
     }

@@ -462,6 +462,46 @@ fn lint_says_where_a_template_breaks_a_level_of_pod_security_and_what_only_a_pod
 }
 
 #[test]
+fn what_a_template_takes_is_shown_with_who_may_set_it_and_with_examples() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let template = json!({"apiVersion": "pillion.dev/v1alpha1", "kind": "ClusterInjectionTemplate",
+        "metadata": {"name": "side"}, "spec": {
+            "parameters": [
+                {"name": "a", "type": "string", "maxLength": 9, "example": "it's", "description": "One\nthing."},
+                {"name": "b", "type": "integer", "settableBy": "Namespace", "example": 5, "sensitive": true},
+                {"name": "c", "type": "string", "enum": ["x", "z"]},
+                {"name": "d", "type": "list", "optional": true, "example": [1]},
+                {"name": "e", "type": "boolean", "default": false, "settableBy": "Nobody"}],
+            "pod": {"metadata": {"labels": {"a": "b"}}}}});
+    std::fs::write(folder.path().join("side.yaml"), template.to_string()).expect("the folder is writable");
+    let folder = folder.path().to_str().expect("text");
+    let shown = pillion(&["templates", "show", "side", "--templates", folder], "").stdout;
+    let expected = "side
+
+Parameters:
+  a (string; must be set; at most 9 characters)
+      One thing.
+  b (integer; must be set; set by the namespace alone; never shown in messages)
+  c (string; must be set; one of x, z)
+  d (list; optional; for example [1])
+  e (boolean; default false; set by nobody)
+
+Pod Security: restricted
+
+Try it:
+  pillion inject -f FILE --template side --set 'side.a=it'\\''s' --set 'side.c=x'
+
+Ask for it, in the annotations of a pod template:
+  pillion.dev/templates: side
+  side.pillion.dev/a: \"it's\"
+  side.pillion.dev/c: \"x\"
+and in those of its namespace:
+  side.pillion.dev/b: \"5\"
+";
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn the_templates_are_listed_and_shown_and_what_is_shown_works() {
     let list = pillion(&["templates", "list"], "").stdout;
     let names: Vec<_> = list.lines().map(|line| line.split_whitespace().next().expect("a name")).collect();

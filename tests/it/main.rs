@@ -36,6 +36,7 @@ mod render;
 mod rules;
 mod schema;
 mod schema_command;
+mod templates_new;
 mod test_command;
 #[cfg(feature = "otlp")]
 mod tracing;
