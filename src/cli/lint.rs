@@ -183,7 +183,10 @@ impl Linted<'_> {
 
     fn json(&self) -> Value {
         let Linted { file, name, pod_security } = self;
-        let place = |Diagnostic { position, path, message, .. }: &Diagnostic| json!({"line": position.line, "column": position.column, "message": format!("{path} {message}")});
+        let place = |diagnostic: &Diagnostic| {
+            let Diagnostic { position: Position { line, column }, path, message, .. } = diagnostic;
+            json!({"line": line, "column": column, "message": format!("{path} {message}")})
+        };
         let pod_security = pod_security.as_ref().map(|PodSecurity { level, breaches, unknown }| {
             let breaches = breaches.iter().map(|LevelBreach { level, check, diagnostic }| {
                 let mut breach = place(diagnostic);

@@ -67,7 +67,7 @@ fn load(roots: &[PathBuf], is_named: bool) -> anyhow::Result<Catalog> {
     Ok(catalog)
 }
 
-/// What became of a pod.
+/// The result for the pod of a test.
 #[derive(Default)]
 pub(super) struct Observed {
     /// The decision, if the pod is sent to the webhook.
