@@ -30,11 +30,6 @@ pub(super) struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// Where templates are, if not the built-in ones.
-    pub(super) fn templates(&self) -> &[PathBuf] {
-        &self.templates
-    }
-
     /// The templates. Those that are broken are reported, and refused to the pods that ask for them.
     pub(super) fn load(self) -> anyhow::Result<Catalog> {
         let source = Source::of(self.templates.clone(), Source::Cookbook)?;

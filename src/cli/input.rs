@@ -87,7 +87,7 @@ pub(super) struct Inputs<C = Catalog> {
 impl Common {
     /// Where templates are, if not the built-in ones.
     pub(super) fn templates(&self) -> &[PathBuf] {
-        self.engine.templates()
+        &self.engine.templates
     }
 
     /// Reads the templates, the files, and the Namespaces in these: they count for all files, as they will in the cluster.

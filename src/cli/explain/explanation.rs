@@ -107,8 +107,8 @@ impl Explanation {
         self.steps.push(Step { step, template: None, mark, why: why.into(), fix, reason });
     }
 
-    /// The last line: what came of the pod.
-    pub(super) fn conclude(mut self, why: &str) -> Explanation {
+    /// The same with its last line: the result for the pod, and `why` if it is not injected.
+    pub(super) fn with_verdict(mut self, why: &str) -> Explanation {
         let subject = &self.subject;
         let (injected, others): (Vec<_>, Vec<_>) =
             self.templates.iter().partition(|template| template.outcome == Outcome::Injected.as_str());

@@ -45,7 +45,7 @@ const AS_MEANT: [Reason; 3] = [Reason::GuardFalse, Reason::AlreadyInjected, Reas
 /// What is said of an object that asks for injection and has no pod template.
 pub(super) fn without_pods(site: &Site<'_>, subject: String, line: u64, keys: &[FoundKey]) -> Explanation {
     let mut explanation = Explanation::new(site, &subject, line);
-    // What an operator is told of the metadata of its pods.
+    // Labels and annotations elsewhere than on the object itself: an operator copies them to its pods.
     let is_of_pods = |found: &FoundKey| !found.map.starts_with("metadata.");
     if keys.iter().any(is_of_pods) {
         let why = "no pod template was found; what makes pods of this object may give them what it asks for, and they are \
@@ -61,7 +61,7 @@ pub(super) fn without_pods(site: &Site<'_>, subject: String, line: u64, keys: &[
         );
         explanation.push(ASKED_FOR, Mark::Failed, None, "no pod template was found".to_owned(), Fix::edit(fix));
     }
-    explanation.conclude("no pod template was found")
+    explanation.with_verdict("no pod template was found")
 }
 
 /// A pod of a manifest with all that is known around it.
@@ -98,12 +98,12 @@ impl Seen<'_> {
                     fix = Fix::edit(self.site.other_namespace());
                 }
                 explanation.push(OPTED_IN, Mark::Failed, None, why, fix);
-                return Ok(explanation.conclude(&format!("namespace {namespace} is not opted in")));
+                return Ok(explanation.with_verdict(&format!("namespace {namespace} is not opted in")));
             }
             Err(NotSent::Malformed(why)) => {
                 let fix = self.site.written_as_text().map(Fix::edit).unwrap_or_default();
                 explanation.push(ASKED_FOR, Mark::Failed, None, why, fix);
-                return Ok(explanation.conclude("the API server would refuse it"));
+                return Ok(explanation.with_verdict("the API server would refuse it"));
             }
         };
         explanation.push(OPTED_IN, Mark::Passed, None, self.opted_in(), Fix::default());
@@ -170,7 +170,7 @@ impl Seen<'_> {
         explanation.templates = templates.into_iter().map(|template| explained(template, is_denied)).collect();
         (explanation.outcome, explanation.reason) = (outcome.as_str(), Some(reason.as_str()));
         explanation.message = message;
-        explanation.conclude(&format!("{outcome}: {reason}"))
+        explanation.with_verdict(&format!("{outcome}: {reason}"))
     }
 
     /// Who names which templates.

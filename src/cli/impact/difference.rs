@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use pillion_engine::names::{OUTCOME, STATUS};
 use serde_json::{Map, Value};
 
 /// The annotations that say what Pillion did. They differ whenever a template does.
-const RECORDS: [&str; 2] = ["pillion.dev/status", "pillion.dev/outcome"];
+const RECORDS: [&str; 2] = [STATUS, OUTCOME];
 
 /// What tells the items of a list apart.
 const KEYS: [(&str, &[&str]); 10] = [

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pillion_engine::decision::{Decision, Outcome, Reason, TemplateDecision};
+use pillion_engine::names::STATUS;
 use pillion_engine::template::TemplateName;
 use serde_json::Value;
 
@@ -10,8 +11,6 @@ use super::difference::{Difference, Found, Step, compare};
 use super::findings::{Class, Finding, Outcomes};
 use super::sides::{Key, Sides};
 use crate::cli::evaluate::Evaluation;
-
-const STATUS: &str = "pillion.dev/status";
 
 /// A pod, and its results with old and new templates.
 pub(super) struct Compared<'a> {
